@@ -1,0 +1,80 @@
+"""The analysis of one month: observations round it, the model, and a stream of blocks of hours.
+
+A block is a week of hours, as long as a chunk of the files. What a block holds depends on its month
+alone, never on which blocks came before it, so that serial, parallel and resumed runs agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis import geo, quality, schema, stations
+from aqreanalysis.clock import HOUR, Period
+from aqreanalysis.uncertainty import Support
+
+BLOCK_HOURS = 168
+
+
+@dataclass(frozen=True)
+class Block:
+    """Estimates of some hours of a month; arrays (hours, points)."""
+
+    first: int            # number of the block's first hour in the month
+    arrays: dict[str, np.ndarray]
+
+
+def observations_around(archive, model, period: Period, minimum_station_hours: int = 1) -> xr.Dataset:
+    """The station cube that a model may see for a period: screened, flagged values NaN.
+
+    It reaches `history` hours before and `future` after; stations that reported PM2.5 in it.
+    """
+    hours = period.hours
+    raw = archive.read(hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR)
+    return stations.reporting(quality.usable(quality.screen(raw)), minimum_station_hours)
+
+
+def blocks(model, cube: xr.Dataset, grid, period: Period, k: int) -> Iterator[Block]:
+    """The estimates of a period, a week of hours at a time, with their support."""
+    hours = period.hours
+    if cube.sizes[schema.STATION] < 2:  # a month in which the network is silent has no values
+        yield from _silent(grid, len(hours))
+        return
+    support = Support(cube.lat.values, cube.lon.values, grid.lat, grid.lon, grid.land, k)
+    observed = np.isfinite(cube.pm25.reindex(time=hours).values)
+    for first in range(0, len(hours), BLOCK_HOURS):
+        rows = slice(first, first + BLOCK_HOURS)
+        estimate = model.predict(cube, schema.make_targets(hours[rows], grid.lat, grid.lon))
+        count, flag = support.of_hours(observed[rows])
+        yield Block(first, {
+            schema.TARGET: estimate[schema.TARGET].values,
+            schema.STANDARD_ERROR: estimate[schema.STANDARD_ERROR].values,
+            "quality_flag": np.where(np.isfinite(estimate[schema.TARGET].values), flag,
+                                     _nothing(grid)).astype(np.int8),
+            "number_of_observations": count,
+        })
+
+
+def _nothing(grid) -> np.ndarray:
+    """Quality classes (points,) of an hour without an estimate: sea stays sea."""
+    return np.where(grid.land, schema.NO_OBSERVATIONS, schema.SEA)
+
+
+def _silent(grid, hours: int) -> Iterator[Block]:
+    for first in range(0, hours, BLOCK_HOURS):
+        shape = (min(BLOCK_HOURS, hours - first), grid.size)
+        nothing = np.full(shape, np.nan, np.float32)
+        yield Block(first, {schema.TARGET: nothing, schema.STANDARD_ERROR: nothing,
+                            "quality_flag": np.broadcast_to(_nothing(grid), shape).astype(np.int8),
+                            "number_of_observations": np.zeros(shape, np.int8)})
+
+
+def nearest_distance(cube: xr.Dataset, grid) -> np.ndarray:
+    """Distance in km, float32 (points,), from each target to the nearest station of the cube."""
+    if not cube.sizes[schema.STATION]:
+        return np.full(grid.size, np.nan, np.float32)
+    _, distance = geo.nearest(cube.lat.values, cube.lon.values, grid.lat, grid.lon, 1)
+    return distance[:, 0].astype(np.float32)

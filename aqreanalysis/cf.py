@@ -1,0 +1,307 @@
+"""What the product files say of themselves: CF-1.11 and ACDD-1.3 attributes.
+
+Words only; :mod:`aqreanalysis.output` writes them and the numbers. References: CF Conventions 1.11
+(https://cfconventions.org), Attribute Convention for Data Discovery 1.3 (ESIP).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from aqreanalysis.clock import HOUR, UTC_OFFSET_HOURS
+from aqreanalysis.geo import EARTH_RADIUS_KM
+from aqreanalysis.schema import LAT, LON, QUALITY, STANDARD_ERROR, STANDARD_NAMES, TARGET, TIME, UNITS
+
+CONVENTIONS = "CF-1.11, ACDD-1.3"
+EPOCH = np.datetime64("2013-01-01T00", "h")  # the year the network began
+QUALITY_FLAG, OBSERVATIONS = "quality_flag", "number_of_observations"
+HOURS_USED, DISTANCE = "number_of_hours", "distance_to_nearest_station"
+STATION_ID, HEIGHT, CRS = "station_id", "height", "crs"
+
+# Bits of mantissa that are kept. A relative error of 2^-11 (0.05 %) is far below what an instrument
+# resolves, and of 2^-8 (0.4 %) far below what is known of an error; the rest would be incompressible.
+MANTISSA_BITS = {TARGET: 10, STANDARD_ERROR: 7}
+
+# Nominal; HJ 664-2013 wants the inlets of automatic stations 3 to 20 m above the ground.
+INLET_HEIGHT_M = 10.0
+
+# Written out rather than asked of PROJ, whose text for EPSG:4326 grows with each realisation of
+# WGS 84: the same product has the same bytes under any PROJ.
+WGS84_WKT = (
+    'GEOGCRS["WGS 84",DATUM["World Geodetic System 1984",ELLIPSOID["WGS 84",6378137,298.257223563,'
+    'LENGTHUNIT["metre",1]]],PRIMEM["Greenwich",0,ANGLEUNIT["degree",0.0174532925199433]],'
+    'CS[ellipsoidal,2],AXIS["geodetic latitude (Lat)",north,ORDER[1],ANGLEUNIT["degree",'
+    '0.0174532925199433]],AXIS["geodetic longitude (Lon)",east,ORDER[2],ANGLEUNIT["degree",'
+    '0.0174532925199433]],ID["EPSG",4326]]')
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """A kind of product file: what it holds, how long a step is and which variables it has."""
+
+    name: str
+    hours: int
+    resolution: str  # ISO 8601 duration
+    fields: tuple[str, ...]  # variables (time, *grid)
+    content: str = "analysis"
+
+
+HOURLY = Frequency("hourly", 1, "PT1H", (TARGET, STANDARD_ERROR, QUALITY_FLAG, OBSERVATIONS))
+DAILY = Frequency("daily", 24, "P1D", (TARGET, STANDARD_ERROR, QUALITY_FLAG, HOURS_USED))
+TRUTH = Frequency("hourly", 1, "PT1H", (TARGET,), "truth")  # of the twin
+
+
+@dataclass(frozen=True)
+class About:
+    """What only the maker of a product knows, in sentences that are copied into its files.
+
+    Nothing is taken from the clock or the machine, so the same product has the same bytes.
+    """
+
+    product: str  # name of the recipe
+    grid_name: str
+    period: str  # label of the period: "2016"
+    simulated: bool  # the observations are the built-in twin's
+    observations: str  # where the observations come from, a sentence
+    model: str  # checkpoint and kind of model
+    model_reference: str  # how to cite it
+    reference_state: str  # temperature and pressure that concentrations refer to, a sentence
+    created: str  # ISO date that the caller decides on
+    software_version: str
+    history: str  # the command that made it
+    quality: str  # how the classes of quality_flag are defined in an hour
+    daily_quality: str  # and in a day
+    standard_error: str  # what the standard error holds, and how it was calibrated
+    neighbours: int  # stations that an estimate is made from
+    minimum_hours: int  # hours that a valid day needs
+    comment: str = ""
+    creator: str = "aqreanalysis developers"
+    email: str = "aqreanalysis@example.org"
+    url: str = "https://example.org/aqreanalysis"
+    license: str = ("Creative Commons Attribution 4.0 International (CC BY 4.0); the observations keep the "
+                    "terms of their publisher.")
+
+
+_SUMMARIES = {
+    "analysis": "with standard errors and quality flags, from hourly observations of a network of stations",
+    "truth": "which the simulated observations were sampled from and the analysis can be compared with",
+}
+
+
+def global_attributes(about: About, grid, stamps: np.ndarray, frequency: Frequency) -> dict:
+    """Global attributes of a file with ``stamps`` (datetime64, END of each step) on ``grid``."""
+    mark = "SIMULATED " if about.simulated else ""
+    places = f"{grid.size} {'points' if grid.kind == 'points' else 'cells'}"
+    made_of = f"Observations: {about.observations} Model: {about.model}."
+    attributes = {
+        "Conventions": CONVENTIONS,
+        "title": (f"{mark}PM2.5 {frequency.content}, {frequency.name}, {about.product}, "
+                  f"{about.grid_name}, {about.period}"),
+        "summary": (f"{mark}{frequency.content}, {frequency.name} and gap-free, of surface PM2.5 at {places}, "
+                    f"{_SUMMARIES[frequency.content]}. {made_of}"),
+        "source": f"{mark}o{made_of[1:]}" if mark else made_of,
+        "simulated": "true" if about.simulated else "false",
+        "references": about.model_reference,
+        "history": about.history,
+        "comment": " ".join(part for part in (_stamp_rule(frequency), about.comment) if part),
+    }
+    if grid.kind == "points":
+        attributes["featureType"] = "timeSeries"
+    return attributes | _discovery(about, frequency) | _people(about) | _extent(grid, stamps, frequency)
+
+
+def _discovery(about: About, frequency: Frequency) -> dict:
+    """How the data set is found and told from others."""
+    simulated = "simulated " if about.simulated else ""
+    parts = ("pm25", frequency.name, about.product, about.grid_name, about.period)
+    kind = ("truth",) * (frequency == TRUTH) + ("simulated",) * about.simulated
+    return {
+        "id": ".".join(re.sub(r"[^\w.-]+", "-", part) for part in parts + kind),
+        "naming_authority": "aqreanalysis",
+        "product_version": about.software_version,
+        "keywords": ("EARTH SCIENCE > ATMOSPHERE > AIR QUALITY > PARTICULATES, "
+                     "EARTH SCIENCE > ATMOSPHERE > AEROSOLS > PARTICULATE MATTER"),
+        "keywords_vocabulary": "NASA/GCMD Science Keywords",
+        "standard_name_vocabulary": "CF Standard Name Table v93",
+        "processing_level": "gridded analysis of quality-controlled observations",
+        "project": "aqreanalysis",
+        "program": "aqreanalysis",
+        "platform": f"{simulated}ground-based stations of an air-quality network",
+        "platform_vocabulary": "none, plain words",
+        "instrument": f"{simulated}continuous monitors of PM2.5",
+        "instrument_vocabulary": "none, plain words",
+        "metadata_link": about.url,
+        "license": about.license,
+        "date_created": about.created, "date_modified": about.created,
+        "date_issued": about.created, "date_metadata_modified": about.created,
+    }
+
+
+def _people(about: About) -> dict:
+    attributes = {"institution": about.creator,
+                  "acknowledgement": f"Observations: {about.observations}",
+                  "contributor_name": "publisher of the observations named in source",
+                  "contributor_role": "observations"}
+    for role in ("creator", "publisher"):
+        attributes |= {f"{role}_name": about.creator, f"{role}_type": "group", f"{role}_email": about.email,
+                       f"{role}_url": about.url, f"{role}_institution": about.creator}
+    return attributes
+
+
+def _extent(grid, stamps: np.ndarray, frequency: Frequency) -> dict:
+    """Extent in space and time; ACDD wants the coordinate values themselves, not the edges."""
+    def iso(stamp):
+        return f"{np.datetime64(stamp, 's')}Z"
+    hours = len(stamps) * frequency.hours
+    attributes = {
+        "time_coverage_start": iso(stamps[0]), "time_coverage_end": iso(stamps[-1]),
+        "time_coverage_duration": f"P{hours // 24}D" if hours % 24 == 0 else f"PT{hours}H",
+        "time_coverage_resolution": frequency.resolution,
+        "geospatial_bounds": _outline(grid), "geospatial_bounds_crs": "EPSG:4326",
+        "geospatial_bounds_vertical_crs": "height above the ground",
+        "geospatial_vertical_min": INLET_HEIGHT_M, "geospatial_vertical_max": INLET_HEIGHT_M,
+        "geospatial_vertical_units": "m", "geospatial_vertical_positive": "up",
+        "geospatial_vertical_resolution": "one level",
+    }
+    for name, values, units in ((LAT, grid.lat, "degrees_north"), (LON, grid.lon, "degrees_east")):
+        attributes |= {f"geospatial_{name}_min": float(values.min()),
+                       f"geospatial_{name}_max": float(values.max()),
+                       f"geospatial_{name}_units": units,
+                       f"geospatial_{name}_resolution": _resolution(grid, name)}
+    return attributes
+
+
+def _outline(grid) -> str:
+    """WKT of the rectangle of all positions, in the axis order of EPSG:4326 (latitude first)."""
+    import shapely
+
+    corners = shapely.MultiPoint([(float(grid.lat.min()), float(grid.lon.min())),
+                                  (float(grid.lat.max()), float(grid.lon.max()))])
+    return shapely.to_wkt(corners.envelope, rounding_precision=6)
+
+
+def _resolution(grid, name: str) -> str:
+    if grid.kind != "regular":
+        return "not uniform"
+    steps = np.diff(grid.axis_lat if name == LAT else grid.axis_lon)
+    if steps.size == 0 or np.ptp(steps) > 1e-6:
+        return "not uniform"
+    return f"{steps.mean():.6g} degree"
+
+
+def _stamp_rule(frequency: Frequency) -> str:
+    if frequency.hours == 1:
+        return ("Times are UTC and mark the END of the hour that a value is the mean of; "
+                "time_bnds holds both ends.")
+    return (f"A day is a calendar day in UTC+{UTC_OFFSET_HOURS} (China Standard Time), 16:00 to 16:00 UTC. "
+            "Times are UTC and mark the END of the day, so the date of a time stamp is the calendar day; "
+            "time_bnds holds both ends.")
+
+
+def axis_attributes(grid, frequency: Frequency, distance: bool) -> dict[str, dict]:
+    """Attributes of the coordinates of a file, by variable. Bounds have none (CF 7.1)."""
+    latitude = {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}
+    longitude = {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
+    if grid.kind == "regular":
+        latitude["axis"], longitude["axis"] = "Y", "X"
+    if grid.lat_bounds is not None:
+        latitude["bounds"], longitude["bounds"] = f"{LAT}_bnds", f"{LON}_bnds"
+    step = "hour" if frequency.hours == 1 else f"calendar day UTC+{UTC_OFFSET_HOURS}"
+    axes = {
+        TIME: {"standard_name": "time", "long_name": f"end of the {step}, in UTC", "axis": "T",
+               "units": f"hours since {EPOCH.astype('datetime64[s]').item():%Y-%m-%d %H:%M:%S}",
+               "calendar": "standard", "units_metadata": "leap_seconds: none", "bounds": f"{TIME}_bnds",
+               "comment": _stamp_rule(frequency)},
+        LAT: latitude, LON: longitude,
+        HEIGHT: {"standard_name": "height", "long_name": "nominal height of the inlets above the ground",
+                 "units": "m", "positive": "up", "axis": "Z",
+                 "comment": "Inlets of automatic stations are 3 to 20 m above the ground (HJ 664-2013)."},
+    }
+    if distance:
+        # A coordinate, since CF has no standard name for it and a place's distance is fixed.
+        axes[DISTANCE] = {"long_name": "distance to the nearest station", "units": "km",
+                          "comment": f"Great circle on a sphere of {EARTH_RADIUS_KM} km."}
+    if grid.kind == "points":
+        axes[STATION_ID] = {"long_name": "identifier of the station", "cf_role": "timeseries_id"}
+    return {name: a | {"coverage_content_type": "coordinate"} for name, a in axes.items()}
+
+
+def crs_attributes() -> dict:
+    """The grid mapping: latitude and longitude on WGS 84."""
+    return {"grid_mapping_name": "latitude_longitude", "longitude_of_prime_meridian": 0.0,
+            "semi_major_axis": 6378137.0, "inverse_flattening": 298.257223563,
+            "long_name": "WGS 84 (EPSG:4326)", "crs_wkt": WGS84_WKT,
+            "coverage_content_type": "referenceInformation"}
+
+
+def field_attributes(name: str, about: About, grid, frequency: Frequency, distance: bool) -> dict:
+    """Attributes of one variable over time; ``distance``: the file has the distance to the stations."""
+    attributes = _FIELDS[name](about, frequency)
+    if name == TARGET:
+        where = "" if grid.kind == "points" else " area: point"
+        interval = " (interval: 1 hour)" if frequency == DAILY else ""
+        attributes["cell_methods"] = f"time: mean{interval}{where}"
+        if ancillary := [n for n in frequency.fields if n != TARGET]:
+            attributes["ancillary_variables"] = " ".join(ancillary)
+    positions = {"regular": [], "curvilinear": [LAT, LON], "points": [LAT, LON, STATION_ID]}[grid.kind]
+    coordinates = [*positions, HEIGHT, *([DISTANCE] if distance else [])]
+    return attributes | {"coordinates": " ".join(coordinates), "grid_mapping": CRS}
+
+
+def _rounding(name: str) -> str:
+    bits = MANTISSA_BITS[name]
+    return (f"Rounded to {bits} explicit bits of mantissa, a relative error of at most "
+            f"{100 * 2.0 ** -(bits + 1):.2g} %.")
+
+
+def _pm25(about: About, frequency: Frequency) -> dict:
+    words = ["simulated"] * about.simulated + ["true"] * (frequency == TRUTH) + [frequency.name]
+    comment = ["Estimated for the position of the coordinates from the observations round it."]
+    if frequency == TRUTH:
+        comment = ["The truth of the simulation at the position of the coordinates, not an estimate."]
+    if frequency == DAILY:
+        comment.append(f"A day with fewer than {about.minimum_hours} hours is missing.")
+    return {"standard_name": STANDARD_NAMES[TARGET], "units": UNITS[TARGET],
+            "long_name": f"{' '.join(words)} mean mass concentration of PM2.5",
+            "coverage_content_type": "modelResult",
+            "comment": " ".join([*comment, about.reference_state, _rounding(TARGET)])}
+
+
+def _standard_error(about: About, frequency: Frequency) -> dict:
+    return {"standard_name": f"{STANDARD_NAMES[TARGET]} standard_error", "units": UNITS[TARGET],
+            "long_name": f"standard error of the {frequency.name} mean mass concentration of PM2.5",
+            "coverage_content_type": "qualityInformation",
+            "comment": f"{about.standard_error} {_rounding(STANDARD_ERROR)}"}
+
+
+def _quality_flag(about: About, frequency: Frequency) -> dict:
+    return {"standard_name": "quality_flag", "units": "1",
+            "long_name": f"support of the {frequency.name} estimate by observations",
+            "flag_values": np.arange(len(QUALITY), dtype=np.int8), "flag_meanings": " ".join(QUALITY),
+            "coverage_content_type": "qualityInformation",
+            "comment": about.quality if frequency.hours == 1 else f"{about.quality} {about.daily_quality}"}
+
+
+def _observations(about: About, frequency: Frequency) -> dict:
+    return {"standard_name": "number_of_observations", "units": "1",
+            "long_name": f"how many of the {about.neighbours} nearest stations reported in the hour",
+            "coverage_content_type": "auxiliaryInformation"}
+
+
+def _hours_used(about: About, frequency: Frequency) -> dict:
+    return {"standard_name": "number_of_observations", "units": "1",
+            "long_name": "number of hourly values in the daily mean",
+            "coverage_content_type": "auxiliaryInformation",
+            "comment": f"A day needs {about.minimum_hours} of its 24 hours to be valid."}
+
+
+_FIELDS = {TARGET: _pm25, STANDARD_ERROR: _standard_error, QUALITY_FLAG: _quality_flag,
+           OBSERVATIONS: _observations, HOURS_USED: _hours_used}
+
+
+def hours_since_epoch(stamps: np.ndarray) -> np.ndarray:
+    """Whole hours since :data:`EPOCH`, int32 (times,), of datetime64 stamps (times,)."""
+    return ((np.asarray(stamps).astype("datetime64[h]") - EPOCH) // HOUR).astype(np.int32)

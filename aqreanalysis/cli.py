@@ -1,0 +1,131 @@
+"""The command line. Heavy packages are imported by the command that needs them, so --help is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from aqreanalysis import __version__, execution
+from aqreanalysis.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Gap-free, gridded, quality-marked PM2.5 of northern China from station observations.")
+
+Year = Annotated[Optional[str], typer.Option(help="A whole year, as 2016.")]
+Start = Annotated[Optional[str], typer.Option(help="First day YYYY-MM-DD, UTC+8, instead of --year.")]
+End = Annotated[Optional[str], typer.Option(help="Last day, included.")]
+Observations = Annotated[Optional[str], typer.Option(
+    help="Folder or file: national daily files, or tidy Parquet/CSV. Without it: the data folder, else the "
+         "built-in twin, which is simulated and says so.")]
+Stations = Annotated[Optional[str], typer.Option(help="Station table (station_id,lon,lat), if not beside the files.")]
+Checkpoint = Annotated[Optional[str], typer.Option(help="Name or folder of a checkpoint.")]
+Workers = Annotated[int, typer.Option(min=1, help="Local processes. Default: one for each core.")]
+Scheduler = Annotated[Optional[str], typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT.")]
+
+
+@app.command()
+def build(year: Year = None, start: Start = None, end: End = None,
+          grid: Annotated[Optional[str], typer.Option(help="Resolution (0.1deg), named grid (grids/NAME), CDO grid "
+                                                      "description, NetCDF with lat and lon, or CSV of points.")] = None,
+          observations: Observations = None, stations: Stations = None,
+          recipe: Annotated[Optional[str], typer.Option(help="Product recipe, a name or a YAML file.")] = None,
+          checkpoint: Checkpoint = None,
+          neighbours: Annotated[Optional[int], typer.Option(help="k of the neural kNN.")] = None,
+          out: Annotated[Optional[str], typer.Option(help="Folder of the product.")] = None,
+          workers: Workers = execution.available_cores(), scheduler: Scheduler = None) -> None:
+    """Make hourly and daily cubes, maps and a report. Run it again to go on with an interrupted build."""
+    from aqreanalysis import console
+    from aqreanalysis.build import build as run
+    from aqreanalysis.plan import Request
+
+    request = Request(year, start, end, grid, observations, stations, recipe, checkpoint, neighbours, out,
+                      workers, scheduler)
+    folder = run(request, console.watch)
+    console.product(folder)
+
+
+@app.command()
+def train(recipe: Annotated[str, typer.Argument(help="Training recipe, a name or a YAML file.")],
+          out: Annotated[Optional[str], typer.Option(help="Run folder; default runs/NAME.")] = None) -> None:
+    """Train an AQ-Net checkpoint by a recipe."""
+    from aqreanalysis import console
+    from aqreanalysis import recipe as recipes
+    from aqreanalysis.train import train as run
+
+    chosen = recipes.load(recipe, recipes.TrainingRecipe)
+    folder = run(chosen, Path(out or f"runs/{chosen.name}"), console.validation)
+    console.say(f"checkpoint: {folder}")
+
+
+@app.command()
+def evaluate(observations: Annotated[str, typer.Option(help="Folder or file of observations.")],
+             year: Year = None, start: Start = None, end: End = None, stations: Stations = None,
+             checkpoint: Checkpoint = None,
+             out: Annotated[Optional[str], typer.Option(help="Write the table to this CSV file.")] = None,
+             workers: Workers = execution.available_cores(), scheduler: Scheduler = None) -> None:
+    """Score a checkpoint and the baselines at stations that its training never saw."""
+    from aqreanalysis import clock, console
+    from aqreanalysis.evaluate import evaluate as run
+
+    table, _ = run(observations, clock.parse_period(year, start, end), checkpoint, stations, workers, scheduler,
+                   lambda label: console.say(f"scored {label}"))
+    console.scores(table)
+    if out:
+        table.to_csv(out, index=False, float_format="%.5g")
+
+
+@app.command("map")
+def draw(product: Annotated[str, typer.Argument(help="Folder of a product, or its daily file.")],
+         start: Annotated[str, typer.Option(help="The day, or the first one, YYYY-MM-DD in UTC+8.")],
+         end: End = None,
+         out: Annotated[Optional[str], typer.Option(help="PNG file; default in the product's maps/.")] = None) -> None:
+    """Draw a map of any day, or of the mean of some days, of a product."""
+    from aqreanalysis import console
+    from aqreanalysis.draw import draw_days
+
+    console.say(f"map: {draw_days(Path(product), start, end or start, out)}")
+
+
+@app.command()
+def simulate(year: Year = None, start: Start = None, end: End = None,
+             out: Annotated[str, typer.Option(help="Folder for the files.")] = "twin",
+             seed: Annotated[int, typer.Option(min=0, help="Another seed is another world.")] = 0) -> None:
+    """Write the twin's simulated observations as tidy Parquet, one file a month, to work and test with."""
+    from aqreanalysis import clock, console
+    from aqreanalysis.simulate import write_observations
+
+    for path in write_observations(clock.parse_period(year, start, end), Path(out), seed):
+        console.say(f"written: {path}")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"aqreanalysis {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
+                                                help="Show the version.")] = False) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point: 0 done, 1 a fault of ours, 2 bad input, 130 interrupted."""
+    try:
+        app()
+    except UserError as error:
+        from aqreanalysis import console
+
+        console.error(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. Run the same command again to go on.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

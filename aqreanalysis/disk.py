@@ -1,0 +1,39 @@
+"""Writing to a disk that may be full: a failure in words, and data that survives a power cut."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aqreanalysis.errors import UserError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell as a UserError what the system and HDF5 say when ``path`` can't be written.
+
+    A full disk above all. HDF5 hides the cause behind RuntimeError("NetCDF: HDF error"), so the free
+    space is told in every case.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.is_dir())).free
+        raise UserError(f"{path.name} could not be written in {path.parent}: {error} ({free:,} bytes are free).",
+                        "The folder has to be writable and to have room for the whole file.",
+                        "Free space, or choose another folder with --out; then give the same command again: "
+                        "it goes on with the first file that is missing.") from error
+
+
+def fsync(path: Path) -> None:
+    """Have a file or folder on the disk and not only in memory."""
+    if os.name == "nt":  # no descriptors of folders, nor fsync of one that only reads
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

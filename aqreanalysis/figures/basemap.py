@@ -1,0 +1,203 @@
+"""What lies under and over a field on a map: projection, land and sea, lines, cities.
+
+Everything is projected here, once, and drawn in the map's own metres: twelve panels share the work, and
+cartopy finds nothing to download.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+
+from aqreanalysis import boundaries
+from aqreanalysis.figures.layout import FONT
+from aqreanalysis.grids import Grid
+
+SEA, NO_ESTIMATE, INK = "#dfe6ea", "#ffffff", "#333333"
+PAD, PAD_OF_PLACES = 0.015, 0.06  # of the map's larger side
+LEAST_WIDTH = 60e3             # m; for a grid of one place
+LEAST_RATIO, MOST_RATIO = 0.5, 1.25  # height to width of a map
+BEYOND = 5.0                   # degrees round the known area after which cells are not drawn
+LINE_STYLES = {"provinces": (0.5, INK), "borders": (0.9, INK), "coast": (0.6, INK)}
+STEPS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # degrees between lines of the graticule
+
+# In the order in which they get a label where there is no room for all; degrees north, east.
+CITIES = {
+    "Beijing": (39.904, 116.407), "Tianjin": (39.125, 117.190), "Shijiazhuang": (38.042, 114.514),
+    "Taiyuan": (37.871, 112.549), "Jinan": (36.651, 117.120), "Zhengzhou": (34.747, 113.625),
+    "Xi'an": (34.341, 108.940), "Hohhot": (40.842, 111.749), "Shenyang": (41.805, 123.431),
+    "Nanjing": (32.060, 118.797), "Wuhan": (30.593, 114.305), "Shanghai": (31.230, 121.474),
+    "Qingdao": (36.067, 120.383), "Dalian": (38.914, 121.615), "Yinchuan": (38.487, 106.231),
+    "Hefei": (31.821, 117.227), "Tangshan": (39.631, 118.180), "Baoding": (38.874, 115.465),
+    "Zhangjiakou": (40.768, 114.886), "Chengde": (40.952, 117.963), "Handan": (36.626, 114.539),
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """A map without a field: the projection, what it shows (x0, x1, y0, y1; m), and its shapes, in m."""
+
+    crs: Any
+    extent: tuple[float, float, float, float]
+    outline: shapely.Geometry          # of the grid
+    sea: shapely.Geometry
+    lines: dict[str, shapely.Geometry]
+
+    @property
+    def ratio(self) -> float:
+        """Height to width."""
+        x0, x1, y0, y1 = self.extent
+        return (y1 - y0) / (x1 - x0)
+
+    def project(self, lat, lon) -> tuple[np.ndarray, np.ndarray]:
+        """Map coordinates, m, of places in degrees; far from the known area they end at its rim."""
+        return _project(self.crs, lat, lon)
+
+    @property
+    def shows_sea(self) -> bool:
+        x0, x1, y0, y1 = self.extent
+        return self.sea.intersects(shapely.box(x0, y0, x1, y1))
+
+    def frame(self, ax) -> None:
+        ax.set_xlim(*self.extent[:2])
+        ax.set_ylim(*self.extent[2:])
+
+
+def base_of(grid: Grid) -> Base:
+    """Lambert's conformal conic, true at a sixth and five sixths of the grid's height, as is usual."""
+    import cartopy.crs as ccrs
+
+    outline = _outline(grid)
+    west, south, east, north = outline.bounds
+    height = north - south
+    crs = ccrs.LambertConformal((west + east) / 2, (south + north) / 2,
+                                standard_parallels=(south + height / 6, north - height / 6))
+
+    def projected(shape):  # long straight edges are arcs on this map
+        return shapely.transform(shapely.segmentize(shape, 0.25),
+                                 lambda xy: np.column_stack(_project(crs, xy[:, 1], xy[:, 0])))
+    outline = projected(outline)
+    extent = _extent(outline.bounds, PAD_OF_PLACES if grid.corners() is None else PAD)
+    west, east, south, north = boundaries.AREA
+    sea = shapely.difference(shapely.box(west, south, east, north), boundaries.land())
+    return Base(crs, extent, outline, projected(sea),
+                {name: projected(shape) for name, shape in boundaries.lines().items()})
+
+
+def _project(crs, lat, lon) -> tuple[np.ndarray, np.ndarray]:
+    import cartopy.crs as ccrs
+
+    west, east, south, north = boundaries.AREA
+    lat, lon = (np.clip(values, low - BEYOND, high + BEYOND)
+                for values, low, high in ((lat, south, north), (lon, west, east)))
+    xyz = crs.transform_points(ccrs.PlateCarree(), lon, lat)
+    return xyz[..., 0], xyz[..., 1]
+
+
+def _outline(grid: Grid) -> shapely.Geometry:
+    """The grid's rim, degrees (lon, lat), as far as the coast is known."""
+    corners = grid.corners()
+    if corners is None:
+        rim = shapely.box(grid.lon.min(), grid.lat.min(), grid.lon.max(), grid.lat.max())
+    else:
+        lat, lon = (np.concatenate([c[0, :-1], c[:-1, -1], c[-1, :0:-1], c[:0:-1, 0]]) for c in corners)
+        rim = shapely.make_valid(shapely.Polygon(np.column_stack([lon, lat])))
+    west, east, south, north = boundaries.AREA
+    shown = shapely.intersection(rim, shapely.box(west, south, east, north))
+    shown = rim if shown.is_empty else shown
+    return shown if shown.area > 0 else shown.buffer(0.1)
+
+
+def _extent(bounds, margin: float) -> tuple[float, float, float, float]:
+    """A frame with a margin, neither flat nor thin."""
+    x0, y0, x1, y1 = bounds
+    pad = margin * max(x1 - x0, y1 - y0)
+    width, height = max(x1 - x0 + 2 * pad, LEAST_WIDTH), y1 - y0 + 2 * pad
+    width = max(width, height / MOST_RATIO)
+    height = max(height, width * LEAST_RATIO)
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return x - width / 2, x + width / 2, y - height / 2, y + height / 2
+
+
+def draw_ground(ax, base: Base) -> None:
+    """Sea, and white where nothing is known, below the field; the frame of the map."""
+    ax.set_facecolor(NO_ESTIMATE)
+    ax.add_artist(_patch(base.sea, facecolor=SEA, edgecolor="none", zorder=0.5))
+    base.frame(ax)
+    ax.spines["geo"].set(linewidth=0.8, edgecolor=INK)
+
+
+def draw_lines(ax, base: Base, outline: bool) -> None:
+    """Provinces, borders and coast above the field, and on request the rim of the grid."""
+    from matplotlib.collections import LineCollection
+
+    for name, (width, colour) in LINE_STYLES.items():
+        parts = [shapely.get_coordinates(part) for part in shapely.get_parts(base.lines[name])]
+        ax.add_collection(LineCollection(parts, linewidths=width, colors=colour, zorder=4), autolim=False)
+    if outline:
+        ax.add_artist(_patch(base.outline, facecolor="none", edgecolor=INK, linewidth=0.6, zorder=4))
+
+
+def draw_graticule(ax, base: Base, fontsize: float) -> None:
+    """Meridians and parallels with upright labels below and on the left."""
+    import cartopy.crs as ccrs
+    from matplotlib.ticker import MultipleLocator
+
+    x0, x1, y0, y1 = base.extent
+    degrees = max(x1 - x0, y1 - y0) / 111e3
+    step = next((s for s in STEPS if degrees / s <= 7), STEPS[-1])
+    lines = ax.gridlines(crs=ccrs.PlateCarree(), draw_labels={"bottom": "x", "left": "y"}, x_inline=False,
+                         y_inline=False, rotate_labels=False, linewidth=0.3, color="#888888", alpha=0.6,
+                         zorder=3.5)
+    lines.xlocator = lines.ylocator = MultipleLocator(step)
+    lines.xlabel_style = lines.ylabel_style = {"size": fontsize, "color": INK, "family": FONT}
+    lines.xpadding = lines.ypadding = 4
+
+
+def draw_cities(ax, base: Base, fontsize: float) -> None:
+    """Cities inside the grid with their names: none over another, none cut by the frame."""
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=2, foreground="white")]
+    renderer = ax.figure.canvas.get_renderer()
+    ax.apply_aspect()
+    frame, taken = ax.get_window_extent(renderer).padded(-2), []
+    places = np.column_stack(base.project(*np.array(list(CITIES.values())).T))
+    for name, (x, y) in zip(CITIES, places, strict=True):
+        if not base.outline.contains(shapely.Point(x, y)):
+            continue
+        for dx, dy, ha, va in ((4, 0, "left", "center"), (-4, 0, "right", "center"),
+                               (0, 4, "center", "bottom"), (0, -4, "center", "top")):
+            label = ax.annotate(name, (x, y), (dx, dy), textcoords="offset points", ha=ha, va=va, zorder=6,
+                                fontsize=fontsize, color="black", path_effects=halo, annotation_clip=False)
+            box = label.get_window_extent(renderer).padded(2)
+            dot = ax.transData.transform((x, y))
+            if _inside(box, frame) and not any(box.overlaps(other) for other in taken):
+                ax.plot(x, y, "o", markersize=2.8, color="black", markeredgecolor="white",
+                        markeredgewidth=0.5, zorder=5.8)
+                taken += [box, _square(dot, 4)]
+                break
+            label.remove()
+
+
+def _inside(box, frame) -> bool:
+    return frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+
+
+def _square(centre, half):
+    from matplotlib.transforms import Bbox
+
+    return Bbox([[centre[0] - half, centre[1] - half], [centre[0] + half, centre[1] + half]])
+
+
+def _patch(shape: shapely.Geometry, **style):
+    """One patch for all polygons of a shape."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    rings = [ring for polygon in shapely.get_parts(shape) if polygon.geom_type == "Polygon"
+             for ring in (polygon.exterior, *polygon.interiors)]
+    return PathPatch(Path.make_compound_path(*(Path(ring.coords, closed=True) for ring in rings)), **style)

@@ -1,0 +1,205 @@
+"""AQ-Net in pure torch: tensors in, tensors out; no files, no xarray, no units but ug m-3.
+
+Kheder et al. 2025, "Deep Spatio-Temporal Neural Network for Air Quality Reanalysis", SCIA 2025
+(arXiv 2502.11941): cyclic encoding -> LSTM -> multi-head attention with residual (equation 1) ->
+temporal pooling -> neural kNN. The paper leaves the weights of the neural kNN open; here they are
+an attention of the target over its neighbours, with ordinary kriging as its starting point: the
+network corrects kriging, by an amount that vanishes where kriging's variance does, at a station.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+LEVEL = 20.0  # ug m-3, added to a concentration that others are divided by
+LOG_SHIFT = 5.0  # ug m-3, added before a logarithm: below it, differences are the instruments' noise
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths of the network; kept with the checkpoint."""
+
+    inputs: int = 23         # features of a station and hour
+    width: int = 64          # of Z, the LSTM's output (both directions together)
+    attention_heads: int = 4
+    pooled: int = 16         # of the pooled vector of a station and day
+    knn_heads: int = 4       # sets of neighbour weights
+    channels: int = 4        # learned series of a station that each set interpolates
+    hidden: int = 48         # of the head
+    dropout: float = 0.1
+
+    def asdict(self) -> dict:
+        return asdict(self)
+
+
+class StationEncoder(nn.Module):
+    """LSTM, attention with residual, pooling: what each station's window says.
+
+    Input (stations, hours, inputs). Returns the pooled vector (stations, pooled) and the learned
+    series of the window's inner hours (stations, inner, knn_heads * channels).
+    """
+
+    def __init__(self, sizes: Sizes):
+        super().__init__()
+        self.embed = nn.Sequential(nn.Linear(sizes.inputs, sizes.width), nn.GELU())
+        self.lstm = nn.LSTM(sizes.width, sizes.width // 2, batch_first=True, bidirectional=True)
+        self.attention = nn.MultiheadAttention(sizes.width, sizes.attention_heads, batch_first=True)
+        self.pool = nn.Linear(sizes.width, 1)
+        self.day = nn.Linear(sizes.width, sizes.pooled)
+        self.series = nn.Linear(sizes.width, sizes.knn_heads * sizes.channels)
+        self.dropout = nn.Dropout(sizes.dropout)
+
+    def forward(self, window: torch.Tensor, inner: slice | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        z, _ = self.lstm(self.embed(window))
+        z = self.dropout(self.attention(z, z, z, need_weights=False)[0]) + z  # equation (1)
+        pooled = (torch.softmax(self.pool(z), dim=1) * z).sum(dim=1)
+        return self.day(pooled), self.series(z[:, inner])
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Neighbours of n targets as tensors: `index` int64 (n, k); `weight` (n, k) of kriging;
+    `variance` (n,) of kriging for a sill of 1; `distance` (n, k) km; `bearing` (n, k) radians."""
+
+    index: torch.Tensor
+    weight: torch.Tensor
+    variance: torch.Tensor
+    distance: torch.Tensor
+    bearing: torch.Tensor
+
+    @property
+    def features(self) -> torch.Tensor:
+        """(n, k, 6): log distance, direction, kriging's weight, log kriging variance, share of distance."""
+        nearness = torch.log1p(self.distance / 10.0)
+        mean = self.distance.mean(dim=1, keepdim=True)
+        spread = torch.log(self.variance + 0.02)[:, None].expand_as(nearness)
+        return torch.stack([nearness - 1.5, torch.sin(self.bearing), torch.cos(self.bearing),
+                            4.0 * self.weight, 0.5 * (spread + 1.5), self.distance / (mean + 1.0) - 1.0], dim=-1)
+
+
+class NeuralKNN(nn.Module):
+    """Weights (heads, n, k), each row summing to 1, of a target over its neighbours for one day.
+
+    The scores see how each neighbour lies, what its pooled vector says and what the neighbourhood's
+    says; they start from kriging's weights, to which untrained weights are equal up to clipping.
+    """
+
+    def __init__(self, sizes: Sizes):
+        super().__init__()
+        self.geometry = nn.Linear(6, 32)
+        self.neighbour = nn.Linear(sizes.pooled, 32, bias=False)
+        self.surroundings = nn.Linear(sizes.pooled, 32, bias=False)
+        self.score = nn.Linear(32, sizes.knn_heads)
+        nn.init.zeros_(self.score.weight)
+
+    def forward(self, pooled: torch.Tensor, near: Neighbours, features: torch.Tensor | None = None):
+        n, k = near.index.shape
+        features = near.features if features is None else features
+        around = interpolate(pooled, near.index, near.weight)
+        keys = F.embedding(near.index, self.neighbour(pooled))
+        hidden = F.gelu(self.geometry(features) + keys + self.surroundings(around)[:, None])
+        prior = torch.log(near.weight.clamp_min(0.0) + 0.01)
+        scores = self.score(hidden) + prior[..., None]
+        return torch.softmax(scores, dim=1).permute(2, 0, 1), around
+
+
+def interpolate(series: torch.Tensor, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Weighted sums over neighbours: series (stations, width), index and weight (n, k) -> (n, width)."""
+    return F.embedding_bag(index, series, per_sample_weights=weight, mode="sum")
+
+
+class Head(nn.Module):
+    """From interpolated series to the correction of kriging, its scale, and the shares of departures.
+
+    Outputs (n, hours, 2 + departures): shift, log scale, and a share for each other interpolation.
+    """
+
+    def __init__(self, sizes: Sizes, hourly: int, daily: int):
+        super().__init__()
+        self.hourly = nn.Linear(hourly, sizes.hidden)
+        self.daily = nn.Linear(daily, sizes.hidden, bias=False)
+        self.inner = nn.Linear(sizes.hidden, sizes.hidden // 2)
+        self.out = nn.Linear(sizes.hidden // 2, 2 + 1 + 2 * sizes.knn_heads)
+        self.dropout = nn.Dropout(sizes.dropout)
+        nn.init.zeros_(self.out.weight), nn.init.zeros_(self.out.bias)
+        with torch.no_grad():
+            self.out.bias[2] = 0.5  # half way from kriging to kriging of logarithms: the better start
+
+    def forward(self, hourly: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
+        hidden = F.gelu(self.hourly(hourly) + self.daily(daily)[:, None])
+        return self.out(F.gelu(self.inner(self.dropout(hidden))))
+
+
+class AQNet(nn.Module):
+    """AQ-Net for the hours of one day at any points.
+
+    forward(window, inner, value, observed, clock, near) with
+
+    window : (stations, hours, inputs), the day and its margins; `inner` the slice of the day's hours.
+    value, observed : (stations, inner) filled PM2.5 in ug m-3; 1 where it was observed, else 0.
+    clock : (inner, 6) cyclic time.
+    near : neighbours of the n targets.
+
+    returns PM2.5 and its scale, both (n, inner) in ug m-3. The scale is a Laplace distribution's.
+    """
+
+    def __init__(self, sizes: Sizes | None = None):
+        super().__init__()
+        self.sizes = sizes = sizes or Sizes()
+        self.encoder = StationEncoder(sizes)
+        self.knn = NeuralKNN(sizes)
+        self.head = Head(sizes, hourly=sizes.knn_heads * (sizes.channels + 2) + 4 + 6, daily=sizes.pooled + 3)
+
+    def forward(self, window, inner: slice, value, observed, clock, near: Neighbours, features=None):
+        pooled, learned = self.encoder(window, inner)
+        return self.at_targets(pooled, learned, value, observed, clock, near, features)
+
+    def at_targets(self, pooled, learned, value, observed, clock, near: Neighbours, features=None):
+        """The second half, from what the encoder said of each station."""
+        sizes, hours = self.sizes, value.shape[1]
+        weights, around = self.knn(pooled, near, features)
+        learned = learned.unflatten(-1, (sizes.knn_heads, sizes.channels))
+        logs = torch.log(value + LOG_SHIFT)
+        base, geometric, share = _kriged(value, logs, observed, near)
+        inputs, departures = [share, torch.log1p(base) - 3.5], [geometric - base]
+        for head in range(sizes.knn_heads):
+            series = torch.cat([value, logs, learned[:, :, head].reshape(len(value), -1)], dim=1)
+            mixed = interpolate(series, near.index, weights[head])
+            departures.append(mixed[:, :hours] - base)
+            departures.append(_unlog(mixed[:, hours:2 * hours]) - base)
+            inputs.extend(mixed[:, 2 * hours:].unflatten(1, (hours, sizes.channels)).unbind(-1))
+        inputs.extend(departure / (base + LEVEL) for departure in departures)
+        square = interpolate(value**2, near.index, weights[0])
+        spread = (square - (base + departures[1]) ** 2).clamp_min(0.0)
+        inputs.append(torch.sqrt(spread + 1.0) / (base + LEVEL))
+        hourly = torch.cat([torch.stack(inputs, dim=-1), clock.expand(len(base), -1, -1)], dim=-1)
+        nearest = torch.log1p(near.distance[:, :1] / 10.0) - 1.0
+        site = torch.log(near.variance + 0.02)[:, None] * 0.5 + 0.75
+        daily = torch.cat([around, nearest, site, torch.log1p(near.distance.mean(1, keepdim=True) / 10.0) - 2.0], dim=1)
+        return self._correct(self.head(hourly, daily), base, departures, near.variance)
+
+    @staticmethod
+    def _correct(out, base, departures, variance):
+        room = torch.sqrt(variance)[:, None]  # nothing to correct at a station itself
+        shift = room * (base + LEVEL) * out[..., 0]
+        for number, departure in enumerate(departures):
+            shift = shift + torch.tanh(4.0 * room) * out[..., 2 + number] * departure
+        scale = room * (base + LEVEL) * 0.35 * torch.exp(out[..., 1].clamp(-4.0, 4.0)) + 0.3
+        return (base + shift).clamp_min(0.0), scale
+
+
+def _kriged(value, logs, observed, near: Neighbours):
+    """Kriging of the filled values and of their logarithms, and the share of the (positive) weight on observed ones."""
+    positive = near.weight.clamp_min(0.0)
+    share = interpolate(observed, near.index, positive) / positive.sum(1, keepdim=True)
+    base = interpolate(value, near.index, near.weight).clamp_min(0.0)
+    return base, _unlog(interpolate(logs, near.index, near.weight)), share
+
+
+def _unlog(logs):
+    """Back from log(value + LOG_SHIFT); bounded, since negative kriging weights extrapolate."""
+    return (torch.exp(logs.clamp_max(8.0)) - LOG_SHIFT).clamp_min(0.0)

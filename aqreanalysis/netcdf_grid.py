@@ -1,0 +1,91 @@
+"""Latitude and longitude of a NetCDF file, as CF, WRF and others name them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.errors import UserError
+
+
+@dataclass(frozen=True)
+class Word:
+    """How files say that a variable is a latitude, or a longitude; the surest sign first."""
+
+    standard_name: str
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+
+
+LATITUDE = Word("latitude", ("lat", "latitude", "xlat", "xlat_m", "nav_lat"),
+                ("degrees_north", "degree_north", "degrees_n", "degree_n"))
+LONGITUDE = Word("longitude", ("lon", "longitude", "xlong", "xlong_m", "nav_lon"),
+                 ("degrees_east", "degree_east", "degrees_e", "degree_e"))
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """Values of one coordinate, 1-D or 2-D, its dimensions, and its bounds, (..., vertices), or None."""
+
+    values: np.ndarray
+    dims: tuple[str, ...]
+    bounds: np.ndarray | None
+
+
+def read_coordinates(path: Path) -> tuple[Coordinate, Coordinate]:
+    """Latitude and longitude of a file.
+
+    Raises
+    ------
+    UserError : when one of them is not there, is there more than once, or changes with time.
+    """
+    with xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_coords=False) as dataset:
+        return tuple(_coordinate(dataset, _find(dataset, word, path), path) for word in (LATITUDE, LONGITUDE))
+
+
+def _find(dataset: xr.Dataset, word: Word, path: Path) -> str:
+    bounds = {variable.attrs.get("bounds") for variable in dataset.variables.values()}
+    variables = {name: v for name, v in dataset.variables.items() if v.ndim and name not in bounds}
+    signs = (lambda name, v: v.attrs.get("standard_name") == word.standard_name,
+             lambda name, v: name.lower() in word.names,
+             lambda name, v: str(v.attrs.get("units", "")).lower() in word.units)
+    for sign in signs:
+        found = [name for name, variable in variables.items() if sign(name, variable)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UserError(f"{path} has several variables of {word.standard_name}: {', '.join(found)}.",
+                            "A grid file has one.",
+                            f"`ncks -C -x -v {found[-1]} IN.nc OUT.nc` takes one out.")
+    raise UserError(f"{path} has no {word.standard_name}; it has {', '.join(map(str, dataset.variables))}.",
+                    f"It is found by its standard_name, its name ({', '.join(word.names)}) or its units "
+                    f"({word.units[0]}).")
+
+
+def _coordinate(dataset: xr.Dataset, name: str, path: Path) -> Coordinate:
+    variable = dataset[name].variable
+    if not str(variable.attrs.get("units", "degrees")).lower().startswith("degree"):
+        raise UserError(f"{path}: {name} is in {variable.attrs['units']}.", "Coordinates are degrees.")
+    values, dims = _without_time(variable.values, name, path), variable.dims[-2:]
+    bounds = dataset.variables.get(variable.attrs.get("bounds"))
+    if bounds is not None:
+        bounds = bounds.values[0] if bounds.ndim == variable.ndim + 1 == 4 else bounds.values
+        if bounds.shape != (*values.shape, 2 ** values.ndim):
+            raise UserError(f"{path}: the bounds of {name} have the shape {bounds.shape}.",
+                            f"They have {2 ** values.ndim} for each of {values.shape} cells.")
+    return Coordinate(values, dims, bounds)
+
+
+def _without_time(values: np.ndarray, name: str, path: Path) -> np.ndarray:
+    """WRF repeats its coordinates for every time: (time, y, x) becomes (y, x) where they stay the same."""
+    if values.ndim == 3 and len(values):
+        if not np.array_equal(values, np.broadcast_to(values[:1], values.shape), equal_nan=True):
+            raise UserError(f"{path}: {name} changes with time.", "A grid stays where it is.",
+                            "Choose the file of a nest that does not move.")
+        return values[0]
+    if values.ndim > 2:
+        raise UserError(f"{path}: {name} has the shape {values.shape}.", "It has one or two dimensions.")
+    return values

@@ -1,0 +1,186 @@
+"""What a build will do, checked before it starts: every error that input can cause is found here."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aqreanalysis import __version__, clock, resources, uncertainty
+from aqreanalysis import recipe as recipes
+from aqreanalysis.cf import About
+from aqreanalysis.clock import HOUR, Period
+from aqreanalysis.errors import UserError
+from aqreanalysis.grids import Grid, check_inside, parse_grid
+from aqreanalysis.models import checkpoint
+from aqreanalysis.month import Job, Source
+from aqreanalysis.product import ProductFolder, check_identity
+from aqreanalysis.readers import open_archive
+from aqreanalysis.readers.archive import Inspection, none_good
+
+DEFAULT_RECIPE = "northern-china"
+BYTES_PER_CELL_HOUR = 4.5  # of a finished product, with room to spare; a truth beside it included
+REFERENCE = ("Kheder, A., Foreback, B., Wang, L., Liu, Z.-S., Boy, M. (2025): Deep Spatio-Temporal Neural Network "
+             "for Air Quality Reanalysis. SCIA 2025, arXiv:2502.11941.")
+STATE_CHANGED = clock.parse_day("2018-09-01")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; None is the recipe's or the default."""
+
+    year: str | None = None
+    start: str | None = None
+    end: str | None = None
+    grid: str | None = None
+    observations: str | None = None
+    stations: str | None = None
+    recipe: str | None = None
+    checkpoint: str | None = None
+    neighbours: int | None = None
+    out: str | None = None
+    workers: int = 1
+    scheduler: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked request."""
+
+    period: Period
+    grid: Grid
+    folder: ProductFolder
+    about: About
+    identity: dict           # what a folder must agree in to be gone on with
+    facts: dict              # what is worth knowing besides
+    inspection: Inspection
+    far_share: float         # of the grid, farther from any station than grids.check_inside allows to trust
+    template: Job
+
+    def job(self, month: Period) -> Job:
+        """The job of one month of the period."""
+        return replace(self.template, month=month)
+
+
+def prepare(request: Request) -> Plan:
+    """Check everything; raises UserError and leaves nothing behind."""
+    recipe = _recipe(request)
+    period = clock.parse_period(request.year, request.start, request.end)
+    grid = parse_grid(recipe.grid)
+    checkpoint_folder = checkpoint.locate(recipe.checkpoint)
+    model, card = checkpoint.load(checkpoint_folder, recipe.neighbours)
+    source, archive = find_observations(recipe, period)
+    inspection = inspect(archive, source, period, model)
+    far_share = check_inside(grid, archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy())
+    identity = {"product": recipe.name, "period": period.label, "grid": f"{grid.name} {grid.fingerprint}",
+                "observations": inspection.fingerprint, "simulated": archive.simulated,
+                "checkpoint": f"{card.name} {card.weights_sha256[:16]}", "neighbours": model.k,
+                "minimum_hours": recipe.minimum_hours, "minimum_station_hours": recipe.minimum_station_hours,
+                "aqreanalysis": __version__}
+    folder = ProductFolder(_out(request, recipe, period, grid, archive.simulated), archive.simulated,
+                           with_truth=source.path is None)
+    check_identity(folder.path, identity)
+    _check_space(folder.path, grid.size * len(period.hours))
+    about = describe(recipe, period, grid, archive, card, model.k)
+    template = Job(source, checkpoint_folder, grid, period, folder, about, model.k, recipe.minimum_hours,
+                   recipe.minimum_station_hours)
+    facts = {"recipe": recipe.model_dump(), "observations": source.path or f"twin, seed {source.twin_seed}",
+             "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.bad,
+             "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
+             "versions": _versions()}
+    return Plan(period, grid, folder, about, identity, facts, inspection, far_share, template)
+
+
+def _recipe(request: Request) -> recipes.ProductRecipe:
+    """The recipe with what the command line says instead."""
+    recipe = recipes.load(request.recipe or DEFAULT_RECIPE, recipes.ProductRecipe)
+    told = {name: getattr(request, name) for name in ("grid", "observations", "stations", "checkpoint", "neighbours")}
+    changed = recipe.model_dump() | {name: value for name, value in told.items() if value is not None}
+    if not 4 <= (changed["neighbours"] or 20) <= 64:
+        raise UserError(f"--neighbours {changed['neighbours']} is out of range.",
+                        "The neural kNN takes 4 to 64 neighbours.", "Leave it out for the checkpoint's own.")
+    return recipes.ProductRecipe(**changed)
+
+
+def find_observations(recipe: recipes.ProductRecipe, period: Period):
+    """The source and its archive: the recipe's or command line's, else the data folder's, else the twin."""
+    if recipe.observations:
+        source = Source(str(Path(recipe.observations).expanduser().resolve()), recipe.stations, 0)
+        return source, source.open()
+    for path in _candidates(resources.data_folder()):
+        try:
+            archive = open_archive(path, recipe.stations)
+        except UserError:
+            continue
+        first, last = archive.period()
+        if first <= period.hours[-1] and last >= period.hours[0]:
+            return Source(str(path.resolve()), recipe.stations, 0), archive
+    source = Source(None, None, recipe.twin_seed)
+    return source, source.open()
+
+
+def _candidates(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [*sorted(p for p in folder.iterdir() if p.is_dir()), folder]
+
+
+def inspect(archive, source: Source, period: Period, model) -> Inspection:
+    """A look into every file that the product will read; an error if none of the period is good."""
+    hours = period.hours
+    where, wanted = source.path or "the twin", f"{period.first} to {period.last}"
+    of_period = archive.inspect(hours[0], hours[-1])
+    if not of_period.values:
+        raise none_good(of_period, where, wanted)
+    return archive.inspect(hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR)
+
+
+def _out(request: Request, recipe, period: Period, grid: Grid, simulated: bool) -> Path:
+    if request.out:
+        return Path(request.out).expanduser()
+    return Path("products") / f"{recipe.name}_{period.label}_{grid.name}{'_simulated' if simulated else ''}"
+
+
+def _check_space(path: Path, cell_hours: int) -> None:
+    existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+    need, free = cell_hours * BYTES_PER_CELL_HOUR, shutil.disk_usage(existing).free
+    have = sum(file.stat().st_size for file in path.glob("*.nc")) if path.is_dir() else 0
+    if need - have > free:
+        raise UserError(f"{existing} has {free / 1e9:.2f} GB free; the product takes up to {need / 1e9:.2f} GB.",
+                        "A product is not started that can't be finished.",
+                        "Free some space or give another folder with --out.")
+
+
+def describe(recipe, period: Period, grid: Grid, archive, card: checkpoint.Card, k: int) -> About:
+    """What the files will say of themselves; nothing from the clock, so that bytes can be compared."""
+    trained = " trained on SIMULATED observations" if card.training.get("simulated") else ""
+    return About(
+        product=recipe.name, grid_name=grid.name, period=period.label, simulated=archive.simulated,
+        observations=f"{archive.source}.", model=f"{card.name} ({card.kind}{trained}), {k} neighbours",
+        model_reference=REFERENCE, reference_state=reference_state(period, archive.simulated), created=card.created,
+        software_version=__version__,
+        history=f"aqreanalysis {__version__} build: {recipe.name}, {period.label}, {grid.name}",
+        quality=f"{uncertainty.CLASSES}.", daily_quality=uncertainty.DAILY_CLASSES,
+        standard_error=("Standard deviation that the network expects of its error at a place without a station; "
+                        "its own first estimate, not calibrated. In a daily mean, errors of hours are taken as "
+                        f"correlated with an e-folding time of {card.error_memory_hours:.0f} h."),
+        neighbours=k, minimum_hours=recipe.minimum_hours)
+
+
+def reference_state(period: Period, simulated: bool) -> str:
+    """At which temperature and pressure the network reports particles (HJ 93-2013; change of 2018)."""
+    if simulated:
+        return "Simulated concentrations have no reference state."
+    if period.last < STATE_CHANGED:
+        return "Concentrations refer to 273 K and 1013 hPa, as the network reported until 2018-08-31."
+    if period.first >= STATE_CHANGED:
+        return "Concentrations refer to actual temperature and pressure, as reported since 2018-09-01."
+    return ("Concentrations refer to 273 K and 1013 hPa until 2018-08-31 and to actual temperature and pressure "
+            "after it, as the network reported them: a step of about -8 % lies in the series.")
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("numpy", "torch", "xarray", "netCDF4", "pandas", "scipy")}
+

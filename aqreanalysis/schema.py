@@ -1,0 +1,116 @@
+"""The words and numbers of the project: dimensions, variables, units, CF attributes, flags.
+
+Nothing else in the package spells a dimension, a unit or an attribute. `check_station_cube` and
+`check_targets` stand at each hand-over; `mock_station_cube` makes cubes for tests.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+TIME, STATION, POINT, LAT, LON = "time", "station", "point", "lat", "lon"
+POLLUTANTS = ("pm25", "pm10", "so2", "no2", "co", "o3")
+TARGET, STANDARD_ERROR = "pm25", "pm25_standard_error"
+UNITS = {name: "ug m-3" for name in POLLUTANTS} | {"co": "mg m-3"}
+
+_IN_AIR = "mass_concentration_of_{}_in_air"
+STANDARD_NAMES = {
+    "pm25": _IN_AIR.format("pm2p5_ambient_aerosol_particles"),
+    "pm10": _IN_AIR.format("pm10_ambient_aerosol_particles"),
+    "so2": _IN_AIR.format("sulfur_dioxide"),
+    "no2": _IN_AIR.format("nitrogen_dioxide"),
+    "co": _IN_AIR.format("carbon_monoxide"),
+    "o3": _IN_AIR.format("ozone"),
+}
+LONG_NAMES = {"pm25": "PM2.5", "pm10": "PM10", "so2": "SO2", "no2": "NO2", "co": "CO", "o3": "O3"}
+
+# Flags of an observation: bits, several may be set. 0 is a good value.
+OBSERVATION_FLAGS = {
+    "missing": 1,                # nothing was reported
+    "missing_code": 2,           # a code for missing: negative, -999, 9999 ...
+    "out_of_range": 4,           # outside what an instrument can report
+    "pm25_above_pm10": 8,        # fine particles are a part of PM10
+}
+# Largest value that is believed, in the variable's units. The network's own record of 2019 has
+# 1523 (PM2.5) and 4985 (PM10, dust); instruments end at 10000 (PM10, dust setting).
+VALID_MAX = {"pm25": 2000.0, "pm10": 10000.0, "so2": 3000.0, "no2": 1500.0, "co": 100.0, "o3": 1500.0}
+
+# Quality classes of a cell and hour, in the order of severity but for sea.
+QUALITY = ("supported", "weak_support", "extrapolated", "no_observations", "sea")
+SUPPORTED, WEAK_SUPPORT, EXTRAPOLATED, NO_OBSERVATIONS, SEA = range(5)
+
+REGION_NAME = "northern-china"
+REGION_EDGES = (106.0, 125.0, 29.0, 43.0)  # west, east, south, north, degrees
+
+
+def check_station_cube(cube: xr.Dataset) -> xr.Dataset:
+    """The cube itself if it has what a station cube has; else a ValueError that names what is wrong.
+
+    Dimensions (time, station); `pm25` float32; `lat`, `lon` on station; a complete hourly axis.
+    """
+    for name in (LAT, LON):
+        if name not in cube.coords or cube[name].dims != (STATION,):
+            raise ValueError(f"a station cube has the coordinate {name} on ({STATION},)")
+    if TARGET not in cube or cube[TARGET].dims != (TIME, STATION):
+        raise ValueError(f"a station cube has {TARGET} on ({TIME}, {STATION})")
+    step = np.diff(cube[TIME].values.astype("datetime64[s]").astype(np.int64))
+    if step.size and (step != 3600).any():
+        raise ValueError("the time axis of a station cube is hourly and complete")
+    return cube
+
+
+def check_targets(targets: xr.Dataset) -> xr.Dataset:
+    """The template itself if it says when (`time`) and where (`lat`, `lon` on point)."""
+    for name in (LAT, LON):
+        if name not in targets.coords or targets[name].dims != (POINT,):
+            raise ValueError(f"targets have the coordinate {name} on ({POINT},)")
+    if TIME not in targets.coords:
+        raise ValueError(f"targets have the coordinate {TIME}")
+    return targets
+
+
+def make_targets(time, lat, lon) -> xr.Dataset:
+    """A template of where and when: `time` (hours,), `lat` and `lon` (points,) in degrees."""
+    return xr.Dataset(coords={TIME: np.asarray(time, "datetime64[ns]"),
+                              LAT: (POINT, np.asarray(lat, float)),
+                              LON: (POINT, np.asarray(lon, float))})
+
+
+def make_estimate(targets: xr.Dataset, pm25: np.ndarray, standard_error: np.ndarray) -> xr.Dataset:
+    """An estimate of the shape of `targets`: both arrays (time, point) in ug m-3."""
+    dims = (TIME, POINT)
+    return xr.Dataset({TARGET: (dims, np.asarray(pm25, np.float32)),
+                       STANDARD_ERROR: (dims, np.asarray(standard_error, np.float32))},
+                      coords=targets.coords)
+
+
+def make_station_cube(time, station_id, lat, lon, values: dict[str, np.ndarray],
+                      **station_coords) -> xr.Dataset:
+    """A station cube from arrays (time, station); pollutants that are not given are all NaN."""
+    shape = (len(time), len(station_id))
+    data = {}
+    for name in POLLUTANTS:
+        array = values.get(name)
+        array = np.full(shape, np.nan, np.float32) if array is None else np.asarray(array, np.float32)
+        data[name] = ((TIME, STATION), array)
+    coords = {TIME: np.asarray(time, "datetime64[ns]"),
+              STATION: np.asarray(station_id, dtype=object),
+              LAT: (STATION, np.asarray(lat, float)), LON: (STATION, np.asarray(lon, float))}
+    coords |= {name: (STATION, np.asarray(v, dtype=object)) for name, v in station_coords.items()}
+    return check_station_cube(xr.Dataset(data, coords=coords))
+
+
+def mock_station_cube(hours: int = 72, stations: int = 30, seed: int = 0,
+                      missing: float = 0.1) -> xr.Dataset:
+    """A smooth positive field at random stations with gaps, for tests and doctests."""
+    rng = np.random.default_rng(seed)
+    lat, lon = rng.uniform(36, 40, stations), rng.uniform(113, 119, stations)
+    time = np.datetime64("2019-01-01T00", "ns") + np.arange(hours) * np.timedelta64(1, "h")
+    wave = np.sin(np.arange(hours)[:, None] / 9.0 + lat[None] + lon[None] / 2.0)
+    pm25 = 60.0 + 30.0 * wave + rng.normal(0, 2, (hours, stations))
+    values = {"pm25": pm25, "pm10": 1.5 * pm25, "no2": 0.5 * pm25, "so2": 0.2 * pm25,
+              "co": 0.02 * pm25, "o3": 120 - pm25}
+    for array in values.values():
+        array[rng.random(array.shape) < missing] = np.nan
+    return make_station_cube(time, [f"S{i:03d}" for i in range(stations)], lat, lon, values)

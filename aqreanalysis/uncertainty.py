@@ -1,0 +1,89 @@
+"""How far an estimate is to be trusted: support by stations, and the error of a daily mean."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import ConvexHull, Delaunay, QhullError
+
+from aqreanalysis import geo, schema
+from aqreanalysis.clock import HOURS_PER_DAY
+
+NEAR_KM, FAR_KM = 25.0, 75.0
+CLASSES = (
+    f"supported: land, a station within {NEAR_KM:g} km reported in the hour; "
+    f"weak_support: the nearest that reported is {NEAR_KM:g} to {FAR_KM:g} km away; "
+    f"extrapolated: it is farther, or it is farther than {NEAR_KM:g} km and the place lies outside the "
+    "convex hull of the network; no_observations: none of the neighbouring stations reported in the "
+    "hour, the value comes from hours before and after; sea: the centre is not on land, whatever the support"
+)
+DAILY_CLASSES = ("In a day: the class of most hours, the more severe of equals; on land no_observations where "
+                 "too few hours have a value.")
+
+
+def inside_hull(lat, lon, to_lat, to_lon) -> np.ndarray:
+    """Whether places (points,) lie in the convex hull of the stations, on a plane round their middle."""
+    middle = np.cos(np.radians(np.mean(lat)))
+    stations = np.stack([np.asarray(lon) * middle, np.asarray(lat)], axis=1)
+    places = np.stack([np.asarray(to_lon) * middle, np.asarray(to_lat)], axis=1)
+    try:
+        corners = stations[ConvexHull(stations).vertices]
+    except (QhullError, ValueError):  # fewer than three stations, or all on a line: no hull
+        return np.zeros(len(places), bool)
+    return Delaunay(corners).find_simplex(places) >= 0
+
+
+class Support:
+    """Counts and quality flags of targets, from which of their neighbours reported."""
+
+    def __init__(self, lat, lon, to_lat, to_lon, land: np.ndarray, k: int):
+        self.index, distance = geo.nearest(lat, lon, to_lat, to_lon, k)
+        self.distance = distance.astype(np.float32)
+        self.land, self.inside = land, inside_hull(lat, lon, to_lat, to_lon)
+
+    def of_hours(self, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """From observed (time, station) bool: number_of_observations and quality_flag, int8 (time, point)."""
+        shape = (len(observed), len(self.index))
+        count, flag = np.empty(shape, np.int8), np.empty(shape, np.int8)
+        rows = np.arange(len(self.index))
+        for hour, reported in enumerate(observed):
+            near = reported[self.index]
+            count[hour] = near.sum(axis=1)
+            flag[hour] = self._classes(self.distance[rows, near.argmax(axis=1)], count[hour])
+        return count, flag
+
+    def _classes(self, distance: np.ndarray, count: np.ndarray) -> np.ndarray:
+        flag = np.where(distance <= NEAR_KM, schema.SUPPORTED, schema.WEAK_SUPPORT)
+        far = (distance > FAR_KM) | ((distance > NEAR_KM) & ~self.inside)
+        flag = np.where(far, schema.EXTRAPOLATED, flag)
+        flag = np.where(count == 0, schema.NO_OBSERVATIONS, flag)
+        return np.where(self.land, flag, schema.SEA)
+
+
+def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: int,
+          memory_hours: float) -> dict[str, np.ndarray]:
+    """Means of whole days from hours (24 * days, points).
+
+    The error of a mean of n hours whose errors are correlated as exp(-lag / memory_hours):
+    var = sum_ij s_i s_j r_ij / n^2. The flag is the class of most hours, the more severe of equals,
+    and, on land, `no_observations` where fewer than `minimum_hours` have a value; the mean is NaN there.
+    """
+    days = len(pm25) // HOURS_PER_DAY
+    pm25, error, flag = (a.reshape(days, HOURS_PER_DAY, -1) for a in (pm25, error, flag))
+    valid = np.isfinite(pm25)
+    count = valid.sum(axis=1)
+    enough = count >= minimum_hours
+    lag = np.abs(np.subtract.outer(np.arange(HOURS_PER_DAY), np.arange(HOURS_PER_DAY)))
+    correlation = np.exp(-lag / memory_hours).astype(np.float32)
+    spread = np.where(valid, error, 0.0)
+    variance = np.einsum("dip,ij,djp->dp", spread, correlation, spread, optimize=True)
+    safe = np.maximum(count, 1)
+    total = np.where(valid, pm25, 0.0).sum(axis=1, dtype=np.float64)
+    votes = np.stack([(flag == number).sum(axis=1) for number in range(len(schema.QUALITY))])
+    severe_last = len(schema.QUALITY) - 1 - votes[::-1].argmax(axis=0)
+    return {
+        "pm25": np.where(enough, total / safe, np.nan).astype(np.float32),
+        "pm25_standard_error": np.where(enough, np.sqrt(np.maximum(variance, 0)) / safe, np.nan).astype(np.float32),
+        "number_of_hours": count.astype(np.int8),
+        "quality_flag": np.where(enough | (severe_last == schema.SEA), severe_last,
+                                 schema.NO_OBSERVATIONS).astype(np.int8),
+    }

@@ -1,0 +1,89 @@
+"""Small product files of every layout for the tests of output and of independent readers."""
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis import cf, clock, output
+from aqreanalysis.grids import Grid, parse_grid
+from aqreanalysis.schema import QUALITY
+
+FIRST, LAST = dt.date(2016, 2, 28), dt.date(2016, 3, 1)  # over a leap day and the end of a month
+HOURS = clock.hours_of_days(FIRST, LAST)
+DAYS = np.arange("2016-02-28", "2016-03-02", dtype="datetime64[D]")
+LAYOUTS = ("regular", "curvilinear", "points")
+
+
+def about(simulated: bool = False) -> cf.About:
+    return cf.About(
+        product="aqnet-analysis", grid_name="test grid", period="20160228-20160301", simulated=simulated,
+        observations="A network that exists in tests.", model="aqnet-1 (neural kNN)",
+        model_reference="Reference of the model.", reference_state="Concentrations at ambient conditions.",
+        created="2017-01-02", software_version="1.2.3", history="2017-01-02: aqreanalysis build",
+        quality="How classes are defined.", daily_quality="How they are of a day.",
+        standard_error="What the error holds.", neighbours=20, minimum_hours=18)
+
+
+def grid(layout: str, folder: Path) -> Grid:
+    """A grid of 7 x 9 cells, or 4 points, from a file of the layout."""
+    path = folder / {"regular": "grid.txt", "curvilinear": "grid.nc", "points": "points.csv"}[layout]
+    if layout == "regular":
+        path.write_text("gridtype = lonlat\nxsize = 9\nysize = 7\nxfirst = 115.05\nxinc = 0.1\n"
+                        "yfirst = 39.15\nyinc = 0.1\n")
+    elif layout == "points":
+        path.write_text("station_id,lon,lat\n1001A,116.366,39.8673\nA b,116.17,40.2865\n北京,116.4,39.9\n"
+                        "7,115.5,38.8\n", encoding="utf-8")
+    else:
+        y, x = np.mgrid[0:7, 0:9]
+        xr.Dataset({"lat": (("y", "x"), 39.0 + 0.1 * y - 0.01 * x, {"units": "degrees_north"}),
+                    "lon": (("y", "x"), 115.0 + 0.1 * x + 0.02 * y, {"units": "degrees_east"})}).to_netcdf(path)
+    return parse_grid(path)
+
+
+def fields(points: int, hours: int = len(HOURS)) -> dict[str, np.ndarray]:
+    """Hourly arrays (hours, points) whose values tell hour and point; one is missing."""
+    hour, point = np.mgrid[0:hours, 0:points]
+    pm25 = (20 + hour + 100 * np.sin(point + hour / 7.0) ** 2).astype(np.float32)
+    pm25[5, 1] = np.nan
+    return {"pm25": pm25, "pm25_standard_error": (0.1 * pm25 + 1).astype(np.float32),
+            "quality_flag": ((hour + point) % len(QUALITY)).astype(np.int8),
+            "number_of_observations": (hour % 21).astype(np.int8)}
+
+
+def daily_fields(hourly: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Daily arrays (days, points) by a plain reshape: 24 stamps make a calendar day UTC+8."""
+    by_day = {name: values.reshape(-1, 24, values.shape[1]) for name, values in hourly.items()}
+    return {"pm25": np.nanmean(by_day["pm25"], axis=1, dtype=np.float64).astype(np.float32),
+            "pm25_standard_error": np.nanmean(by_day["pm25_standard_error"], axis=1),
+            "number_of_hours": np.isfinite(by_day["pm25"]).sum(axis=1).astype(np.int8),
+            "quality_flag": by_day["quality_flag"].max(axis=1)}
+
+
+def distance(size: int) -> np.ndarray:
+    return np.linspace(0.5, 80, size, dtype=np.float32)
+
+
+def hourly_file(path: Path, where: Grid, steps: int = 168, simulated: bool = False, hours=HOURS, values=None) -> Path:
+    """An hourly file written in blocks of `steps` hours."""
+    values = fields(where.size, len(hours)) if values is None else values
+    with output.HourlyFile(path, where, hours, about(simulated), distance(where.size)) as file:
+        for first in range(0, len(hours), steps):
+            file.write(first, {name: array[first:first + steps] for name, array in values.items()})
+    return path
+
+
+def daily_file(path: Path, where: Grid, simulated: bool = False, parts: int = 2) -> Path:
+    """The daily file of the same days, written in parts."""
+    values = daily_fields(fields(where.size))
+    pieces = np.array_split(np.arange(len(DAYS)), parts)
+    output.write_daily(path, where, DAYS, ({name: array[i] for name, array in values.items()} for i in pieces),
+                       about(simulated))
+    return path
+
+
+def truth_file(path: Path, where: Grid) -> Path:
+    with output.TruthFile(path, where, HOURS, about(simulated=True)) as file:
+        file.write(0, {"pm25": fields(where.size)["pm25"]})
+    return path

@@ -1,0 +1,155 @@
+"""Whole products on the twin: what is written, that runs agree to the byte, that kills lose nothing."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from aqreanalysis import month
+from aqreanalysis.build import build
+from aqreanalysis.errors import UserError
+from aqreanalysis.plan import Request, prepare
+
+# Two calendar months, so that there are two jobs, on a coarse grid.
+REQUEST = Request(start="2016-01-30", end="2016-02-02", grid="1deg")
+
+
+@pytest.fixture(autouse=True)
+def no_archive(monkeypatch, tmp_path_factory):
+    """The data folder of whoever runs the tests has no part in them."""
+    monkeypatch.setenv("AQREANALYSIS_DATA", str(tmp_path_factory.mktemp("no-archive")))
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory):
+    """A finished product of the twin."""
+    os.environ["AQREANALYSIS_DATA"] = str(tmp_path_factory.mktemp("no-archive"))
+    return build(replace(REQUEST, out=str(tmp_path_factory.mktemp("product") / "serial")))
+
+
+def hashes(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.nc"))}
+
+
+def test_a_product_holds_every_file_that_the_readme_names(product):
+    names = {str(path.relative_to(product)) for path in product.rglob("*") if path.is_file()}
+    assert names >= {"simulated_pm25_hourly_201601.nc", "simulated_pm25_hourly_201602.nc",
+                     "simulated_truth_hourly_201601.nc", "simulated_pm25_daily_2016.nc", "report.html", "run.json",
+                     "maps/simulated_pm25_mean_20160130-20160202.png"}
+    assert not [name for name in names if name.startswith(".")], "nothing of the work is left"
+
+
+def test_every_hour_of_the_local_days_is_there_once(product):
+    stamps = np.concatenate([xr.open_dataset(path).time.values
+                             for path in sorted(product.glob("simulated_pm25_hourly_*.nc"))])
+    expected = np.arange("2016-01-29T17", "2016-02-02T17", dtype="datetime64[h]")
+    assert (stamps.astype("datetime64[h]") == expected).all()
+
+
+def test_daily_means_are_the_means_of_the_hours_in_the_file(product):
+    with xr.open_dataset(product / "simulated_pm25_hourly_201601.nc") as hourly, \
+            xr.open_dataset(product / "simulated_pm25_daily_2016.nc") as daily:
+        first_day = hourly.pm25.values[:24].astype(np.float64)
+        np.testing.assert_allclose(daily.pm25.values[0], first_day.mean(axis=0), rtol=2**-10)
+        assert (daily.number_of_hours.values[0] == np.isfinite(first_day).sum(axis=0)).all()
+
+
+def test_the_analysis_is_nearer_to_the_twins_truth_than_a_flat_map(product):
+    with xr.open_dataset(product / "simulated_pm25_hourly_201601.nc") as ours, \
+            xr.open_dataset(product / "simulated_truth_hourly_201601.nc") as truth:
+        land = ours.quality_flag.isin([0, 1])
+        error = abs(ours.pm25 - truth.pm25).where(land)
+        flat = abs(truth.pm25.where(land).mean(["lat", "lon"]) - truth.pm25).where(land)
+        assert float(error.mean()) < 0.7 * float(flat.mean())
+
+
+def test_a_twin_says_simulated_everywhere(product):
+    for path in product.glob("*.nc"):
+        with xr.open_dataset(path) as file:
+            assert path.name.startswith("simulated_") and file.attrs["title"].startswith("SIMULATED")
+            assert file.attrs["source"].startswith("SIMULATED")
+    assert "SIMULATED" in (product / "report.html").read_text()
+    assert all(path.name.startswith("simulated_") for path in (product / "maps").iterdir())
+
+
+def test_processes_write_the_same_bytes_as_one(product, tmp_path):
+    parallel = build(replace(REQUEST, out=str(tmp_path / "parallel"), workers=2))
+    assert hashes(parallel) == hashes(product)
+
+
+def test_a_dask_cluster_writes_the_same_bytes(product, tmp_path):
+    from dask.distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        ours = build(replace(REQUEST, out=str(tmp_path / "dask"), scheduler=cluster.scheduler_address))
+    assert hashes(ours) == hashes(product)
+
+
+def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(product, tmp_path):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "aqreanalysis.cli", "build", "--start", REQUEST.start, "--end", REQUEST.end,
+               "--grid", REQUEST.grid, "--out", str(out), "--workers", "1"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("*hourly_201601.nc")) and time.monotonic() < deadline and running.poll() is None:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    done = {path: path.stat().st_mtime_ns for path in out.glob("*.nc")}
+    assert build(replace(REQUEST, out=str(out))) == out
+    assert hashes(out) == hashes(product)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in done.items()), "what was done is kept"
+
+
+def test_a_folder_of_another_recipe_is_refused_by_the_key_that_differs(product):
+    before = hashes(product)
+    with pytest.raises(UserError, match="neighbours = 20.*neighbours = 12"):
+        prepare(replace(REQUEST, neighbours=12, out=str(product)))
+    assert hashes(product) == before
+
+
+def test_two_builds_into_one_folder_are_refused(product):
+    from aqreanalysis import product as products
+
+    plan = prepare(replace(REQUEST, out=str(product)))
+    with products.opened(plan.folder, plan.identity, plan.facts):
+        with pytest.raises(UserError, match="Another build"):
+            with products.opened(plan.folder, plan.identity, plan.facts):
+                pass
+
+
+def test_a_failing_month_leaves_no_partial_file(monkeypatch, tmp_path):
+    def fail(*_):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(month, "_tell", fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        build(replace(REQUEST, out=str(tmp_path / "broken")))
+    left = [path.name for path in (tmp_path / "broken").iterdir()]
+    assert not [name for name in left if name.endswith(".nc") or ".part" in name]
+
+
+def test_a_points_file_gives_a_time_series_for_each_station(tmp_path):
+    points = tmp_path / "points.csv"
+    points.write_text("station_id,lon,lat\nA,116.4,39.9\nB,113.6,34.7\n")
+    folder = build(Request(start="2016-01-30", end="2016-01-30", grid=str(points), out=str(tmp_path / "points")))
+    with xr.open_dataset(folder / "simulated_pm25_hourly_201601.nc") as file:
+        assert file.attrs["featureType"] == "timeSeries"
+        assert dict(file.pm25.sizes) == {"time": 24, "station": 2}
+        assert [str(name) for name in file.station_id.values.astype(str)] == ["A", "B"]
+
+
+def test_run_json_says_what_the_files_were_made_from(product):
+    record = json.loads((product / "run.json").read_text())
+    assert record["identity"]["simulated"] is True
+    assert set(record["months"]) == {"2016-01", "2016-02"}
+    for facts in record["months"].values():
+        assert hashlib.sha256((product / facts["file"]).read_bytes()).hexdigest() == facts["sha256"]

@@ -1,0 +1,236 @@
+"""The command line as a user meets it: exit codes, one paragraph for each mistake, nothing left behind."""
+
+import gzip
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from aqreanalysis.models import checkpoint
+
+HOURS = range(24)
+TYPES = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3")
+
+
+def run(*arguments, cwd, **environment):
+    import os
+
+    return subprocess.run([sys.executable, "-m", "aqreanalysis.cli", *map(str, arguments)], cwd=cwd, text=True,
+                          capture_output=True, timeout=300,
+                          env={**os.environ, "AQREANALYSIS_DATA": str(cwd / "none"), "COLUMNS": "200", **environment})
+
+
+def day_file(day="20190105", stations=("1001A", "1002A", "1003A", "1004A", "1005A")):
+    """One national daily file, as text."""
+    lines = ["date,hour,type," + ",".join(stations)]
+    lines += [f"{day},{hour},{kind}," + ",".join(str(30 + hour + number) for number, _ in enumerate(stations))
+              for hour in HOURS for kind in TYPES]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A folder with three days of five stations round Beijing."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    (folder / "stations.csv").write_text("station_id,lon,lat\n" + "".join(
+        f"100{n}A,{116 + 0.3 * n},{39.5 + 0.2 * n}\n" for n in range(1, 6)))
+    for day in ("20190104", "20190105", "20190106"):
+        (folder / f"china_sites_{day}.csv").write_text(day_file(day))
+    return folder
+
+
+def build(archive, tmp_path, *more, start="2019-01-05", end="2019-01-05"):
+    return run("build", "--start", start, "--end", end, "--grid", tmp_path / "points.csv",
+               "--observations", archive, "--out", tmp_path / "out", "--workers", 1, *more, cwd=tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def points(tmp_path):
+    (tmp_path / "points.csv").write_text("station_id,lon,lat\nA,116.6,39.9\n")
+
+
+def refused(result, tmp_path, *words):
+    """Exit code 2, one paragraph with these words, no traceback, nothing written."""
+    assert result.returncode == 2, result.stdout + result.stderr
+    paragraph = result.stderr.strip()
+    assert "Traceback" not in paragraph and "\n\n" not in paragraph
+    for word in words:
+        assert word in paragraph, paragraph
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_names_the_verbs(tmp_path):
+    result = run("--help", cwd=tmp_path)
+    assert result.returncode == 0
+    for verb in ("build", "train", "evaluate", "map", "simulate"):
+        assert verb in result.stdout
+
+
+def test_help_does_not_import_torch(tmp_path):
+    code = "import sys, aqreanalysis.cli; print({'torch', 'cartopy', 'matplotlib'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
+
+
+def test_a_small_archive_becomes_a_product_and_a_map(archive, tmp_path):
+    result = build(archive, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "SIMULATED" not in result.stdout and (tmp_path / "out" / "pm25_hourly_201901.nc").is_file()
+    drawn = run("map", tmp_path / "out", "--start", "2019-01-05", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "out" / "maps" / "pm25_20190105-20190105.png").is_file()
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (["--year", "20x6"], ["20x6", "four digits"]),
+    (["--start", "2019-02-30", "--end", "2019-03-01"], ["2019-02-30", "YYYY-MM-DD"]),
+    (["--start", "2019-03-01", "--end", "2019-02-01"], ["before"]),
+    (["--year", "2019", "--start", "2019-01-01"], ["--year"]),
+    ([], ["period"]),
+])
+def test_periods_that_can_not_be_parsed(archive, tmp_path, options, words):
+    refused(run("build", *options, "--observations", archive, "--out", tmp_path / "out", cwd=tmp_path), tmp_path, *words)
+
+
+@pytest.mark.parametrize(("grid", "words"), [
+    ("0.1degrees", ["0.1degrees"]),
+    ("0.3deg", ["0.3"]),
+    ("nowhere.nc", ["nowhere.nc"]),
+])
+def test_grids_that_can_not_be_parsed(archive, tmp_path, grid, words):
+    refused(run("build", "--year", 2019, "--grid", grid, "--observations", archive, "--out", tmp_path / "out",
+                cwd=tmp_path), tmp_path, *words)
+
+
+def test_a_grid_outside_the_network(archive, tmp_path):
+    (tmp_path / "points.csv").write_text("station_id,lon,lat\nParis,2.35,48.86\n")
+    refused(build(archive, tmp_path), tmp_path, "km")
+
+
+def test_no_observations_in_the_period(archive, tmp_path):
+    refused(build(archive, tmp_path, start="2019-06-01", end="2019-06-02"), tmp_path, "2019-06-01", "observations")
+
+
+def test_files_without_a_single_pm25_value_in_the_period(archive, tmp_path):
+    for day in ("20190104", "20190105", "20190106"):
+        blank = [line if not line.split(",")[2:3] == ["PM2.5"] else ",".join(line.split(",")[:3]) + "," * 5
+                 for line in day_file(day).splitlines()]
+        (archive / f"china_sites_{day}.csv").write_text("\n".join(blank) + "\n")
+    refused(build(archive, tmp_path), tmp_path, "PM2.5")
+
+
+def test_a_path_that_does_not_exist(tmp_path):
+    refused(build(tmp_path / "nothing", tmp_path), tmp_path, "nothing", "does not exist")
+
+
+def test_a_folder_without_known_files(tmp_path):
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    (folder / "letter.txt").write_text("dear all")
+    refused(build(folder, tmp_path), tmp_path, "china_sites_YYYYMMDD.csv", "tidy")
+
+
+BAD = {
+    "empty": b"",
+    "HTML": b"<!DOCTYPE html><html><body>404</body></html>",
+    "gzip": gzip.compress(day_file().encode()),
+    "truncated": day_file().encode()[:1500],
+    "columns": b"time;place;value\n1;2;3\n",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_file_among_good_ones_is_named_and_skipped(archive, tmp_path, kind):
+    (archive / "china_sites_20190106.csv").write_bytes(BAD[kind])
+    result = build(archive, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "skipped: china_sites_20190106.csv" in result.stdout and kind in result.stdout
+    assert "china_sites_20190106.csv" in json.loads((tmp_path / "out" / "run.json").read_text())["facts"]["files_skipped"][0]
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_only_bad_files_are_an_error(archive, tmp_path, kind):
+    for path in archive.glob("china_sites_*.csv"):
+        path.write_bytes(BAD[kind])
+    refused(build(archive, tmp_path), tmp_path, "china_sites_", kind)
+
+
+def test_stations_without_coordinates(archive, tmp_path):
+    (archive / "stations.csv").write_text("station_id,lon,lat\n1001A,,\n1002A,,\n")
+    refused(build(archive, tmp_path), tmp_path, "coordinates")
+
+
+def test_a_station_table_that_is_not_there(archive, tmp_path):
+    (archive / "stations.csv").unlink()
+    refused(build(archive, tmp_path), tmp_path, "stations.csv", "station_id,lon,lat")
+
+
+def test_a_checkpoint_that_is_none(archive, tmp_path):
+    refused(build(archive, tmp_path, "--checkpoint", "imaginary"), tmp_path, "imaginary", checkpoint.DEFAULT)
+
+
+def test_a_checkpoint_of_another_kind(archive, tmp_path):
+    card = json.loads((checkpoint.SHIPPED / checkpoint.DEFAULT / "checkpoint.json").read_text())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "checkpoint.json").write_text(json.dumps(card | {"kind": "aqnet-forecast"}))
+    refused(build(archive, tmp_path, "--checkpoint", other), tmp_path, "aqnet-forecast", "aqnet-analysis")
+
+
+def test_a_damaged_checkpoint(archive, tmp_path):
+    source, other = checkpoint.SHIPPED / checkpoint.DEFAULT, tmp_path / "other"
+    other.mkdir()
+    (other / "checkpoint.json").write_bytes((source / "checkpoint.json").read_bytes())
+    weights = bytearray((source / "model.safetensors").read_bytes())
+    weights[-3] ^= 1
+    (other / "model.safetensors").write_bytes(bytes(weights))
+    refused(build(archive, tmp_path, "--checkpoint", other), tmp_path, "damaged", "model.safetensors")
+
+
+def test_a_recipe_with_an_unknown_key(archive, tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("name: mine\ngird: 1deg\n")
+    refused(build(archive, tmp_path, "--recipe", recipe), tmp_path, "gird", "grid")
+
+
+def test_a_read_only_folder(archive, tmp_path):
+    (tmp_path / "out").write_text("a file, not a folder")
+    result = build(archive, tmp_path)
+    assert result.returncode == 2 and "is a file" in result.stderr
+    assert (tmp_path / "out").read_text() == "a file, not a folder"
+
+
+def test_a_full_disk_is_told_and_leaves_only_whole_files(archive, tmp_path):
+    """A real limit on file size stands in for the disk's end: writes fail as they do when it is full."""
+    code = ("import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000));"
+            "from aqreanalysis.cli import main; sys.argv = ['aqreanalysis'] + sys.argv[1:]; main()")
+    result = subprocess.run([sys.executable, "-c", code, "build", "--start", "2019-01-05", "--end", "2019-01-05",
+                             "--grid", "1deg", "--observations", str(archive), "--out", str(tmp_path / "out"),
+                             "--workers", "1"], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr and "free" in result.stderr.lower()
+    assert not list((tmp_path / "out").glob("*.nc")) and not list((tmp_path / "out").glob("*.part*"))
+
+
+def test_simulate_writes_rows_that_stay_simulated(tmp_path):
+    written = run("simulate", "--start", "2016-01-05", "--end", "2016-01-05", "--out", tmp_path / "twin", cwd=tmp_path)
+    assert written.returncode == 0, written.stderr
+    result = build(tmp_path / "twin", tmp_path, start="2016-01-05", end="2016-01-05")
+    assert result.returncode == 0, result.stderr
+    assert "SIMULATED" in result.stdout
+    assert (tmp_path / "out" / "simulated_pm25_hourly_201601.nc").is_file()
+
+
+def test_the_analysis_at_a_station_is_what_it_measured(archive, tmp_path):
+    import xarray as xr
+
+    (tmp_path / "points.csv").write_text("station_id,lon,lat\nsame,116.3,39.7\n")
+    assert build(archive, tmp_path).returncode == 0
+    with xr.open_dataset(tmp_path / "out" / "pm25_hourly_201901.nc") as file:
+        # station 1001A measured 30 + hour of the stamp (UTC+8); the first stamp of the day is 01:00
+        expected = np.array([30 + (hour % 24) for hour in range(1, 25)], float)
+        np.testing.assert_allclose(file.pm25.values[:, 0], expected, rtol=2**-10)

@@ -1,0 +1,152 @@
+"""Product files under independent eyes: the CF and ACDD checker, PROJ, CDO, NCO, GDAL, ncdump, xarray."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import product_samples as samples
+import pyproj
+import pytest
+import xarray as xr
+
+from aqreanalysis import cf
+from aqreanalysis.grids import parse_grid
+
+KINDS = ("hourly", "daily", "truth")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Every kind of file in every layout, real and simulated: (kind, layout, simulated) -> path."""
+    made = {}
+    for layout in samples.LAYOUTS:
+        folder = tmp_path_factory.mktemp(layout)
+        grid = samples.grid(layout, folder)
+        for simulated in (False, True):
+            made["hourly", layout, simulated] = samples.hourly_file(folder / f"h{simulated}.nc", grid,
+                                                                    simulated=simulated)
+            made["daily", layout, simulated] = samples.daily_file(folder / f"d{simulated}.nc", grid, simulated)
+        made["truth", layout, True] = samples.truth_file(folder / "t.nc", grid)
+    return made
+
+
+def call(*command) -> str:
+    """What a tool prints; the test is skipped where the tool is not installed."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed (Debian: cdo, gdal-bin, nco, netcdf-bin)")
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("convention", ["cf:1.11", "acdd:1.3"])
+def test_the_checker_has_nothing_to_say(files, convention):
+    """Strict: messages of every priority count."""
+    checker = pytest.importorskip("compliance_checker.suite")
+    checker.CheckSuite.load_all_available_checkers()
+    said = {}
+    for key, path in files.items():
+        suite = checker.CheckSuite()
+        dataset = suite.load_dataset(str(path))
+        results, errors = suite.run_all(dataset, [convention])[convention]
+        dataset.close()
+        assert results and not errors
+        # A result is (points, of how many); a whole score may have notes such as "found in same group".
+        scores = [(r, r.value if isinstance(r.value, tuple) else (int(r.value), 1)) for r in results]
+        if found := [(r.name, r.msgs) for r, (points, whole) in scores if points < whole]:
+            said[key] = found
+    assert said == {}
+
+
+def test_the_coordinate_system_is_wgs84_for_proj():
+    crs = pyproj.CRS.from_wkt(cf.WGS84_WKT)
+    assert crs.to_epsg(min_confidence=100) == 4326
+    assert crs.to_cf() | cf.crs_attributes() | {"crs_wkt": ""} == cf.crs_attributes() | crs.to_cf() | {"crs_wkt": ""}
+
+
+@pytest.mark.parametrize("layout", samples.LAYOUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_xarray_decodes_coordinates_and_bounds(files, kind, layout):
+    with xr.open_dataset(files[kind, layout, True], decode_coords="all") as file:
+        expected = {"time", "lat", "lon", "time_bnds", "height", "crs"}
+        expected |= {"lat_bnds", "lon_bnds"} if layout == "regular" else set()
+        assert expected <= set(file.coords)
+        assert file["time_bnds"].dtype.kind == "M"
+        assert file["pm25"].encoding["grid_mapping"] == "crs"
+        if kind != "truth":
+            assert file["quality_flag"].dtype == np.int8
+    if layout == "points":
+        assert file["station_id"].values.tolist() == ["1001A", "A b", "北京", "7"]
+
+
+@pytest.mark.parametrize("layout", samples.LAYOUTS[:2])
+def test_a_product_is_a_grid_for_the_next_product(files, layout):
+    """--grid FILE.nc takes our own file and finds the same cells."""
+    path = files["hourly", layout, False]
+    assert parse_grid(path).fingerprint == samples.grid(layout, path.parent).fingerprint
+
+
+@pytest.mark.parametrize("layout", samples.LAYOUTS)
+def test_ncdump_and_gdal_read_every_file(files, layout):
+    for kind in ("hourly", "daily"):
+        path = files[kind, layout, False]
+        assert 'featureType = "timeSeries"' in call("ncdump", "-h", path) or layout != "points"
+        assert "Band 1" in call("gdalinfo", f"NETCDF:{path}:pm25")
+
+
+def test_gdal_places_the_cells(files):
+    told = call("gdalinfo", f"NETCDF:{files['hourly', 'regular', False]}:pm25")
+    origin = next(line for line in told.splitlines() if line.startswith("Origin"))
+    corner = [float(word) for word in origin.split("(")[1].rstrip(")").split(",")]
+    np.testing.assert_allclose(corner, [115.0, 39.8], atol=1e-9)  # 39.15 + 6.5 cells, the upper left corner
+    assert 'ID["EPSG",4326]' in told and "NoData Value=9.96921e+36" in told
+
+
+def test_cdo_has_the_same_grid(files):
+    told = call("cdo", "-s", "griddes", files["hourly", "regular", False])
+    values = dict(line.split("=", 1) for line in told.splitlines() if "=" in line and "bounds" not in line)
+    values = {key.strip(): value.strip() for key, value in values.items()}
+    assert values["gridtype"] == "lonlat"
+    assert (int(values["xsize"]), int(values["ysize"])) == (9, 7)
+    numbers = [float(values[name]) for name in ("xfirst", "xinc", "yfirst", "yinc")]
+    np.testing.assert_allclose(numbers, [115.05, 0.1, 39.15, 0.1], atol=1e-12)
+
+
+@pytest.mark.parametrize("layout, gridtype", [("curvilinear", "curvilinear"), ("points", "unstructured")])
+def test_cdo_knows_the_other_layouts(files, layout, gridtype):
+    told = call("cdo", "-s", "griddes", files["hourly", layout, False])
+    assert f"gridtype  = {gridtype}" in told
+
+
+def test_cdo_lists_every_file(files):
+    for (kind, _, _), path in files.items():
+        times = call("cdo", "-s", "ntime", path)
+        assert int(times.split()[0]) == (3 if kind == "daily" else 72)
+        assert "Bounds = true" in call("cdo", "-s", "sinfo", path)
+
+
+@pytest.mark.parametrize("layout", samples.LAYOUTS)
+def test_cdo_makes_our_days_from_our_hours(files, tmp_path, layout):
+    """Shifted by 7 hours, the 24 END stamps of a day in UTC+8 have that day's date, and CDO means them."""
+    call("cdo", "-s", "daymean", "-shifttime,7hour", "-selname,pm25", files["hourly", layout, False],
+         tmp_path / "cdo.nc")
+    with xr.open_dataset(tmp_path / "cdo.nc") as theirs, xr.open_dataset(files["daily", layout, False]) as ours:
+        # Both sides are rounded to 10 bits: the hours before the mean, the days after it.
+        np.testing.assert_allclose(ours["pm25"].values, theirs["pm25"].values.reshape(ours["pm25"].shape),
+                                   rtol=2 * 2.0**-11)
+        np.testing.assert_array_equal(ours["time"].values.astype("datetime64[D]"),
+                                      theirs["time"].values.astype("datetime64[D]"))
+
+
+def test_nco_joins_files_along_time(files, tmp_path):
+    path = files["hourly", "regular", False]
+    call("ncrcat", "-O", path, path, tmp_path / "joined.nc")
+    with xr.open_dataset(tmp_path / "joined.nc") as joined:
+        assert joined.sizes["time"] == 144
+
+
+def test_cdo_counts_the_hours(files):
+    """CDO skips missing values as we do: 71 of 72 hours in one cell."""
+    told = call("cdo", "-s", "outputf,%.0f,1", "-timsum", "-gec,-1", "-selname,pm25",
+                files["hourly", "regular", False])
+    assert [int(word) for word in told.split()] == [72, 71] + 61 * [72]
