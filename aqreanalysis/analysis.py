@@ -43,7 +43,7 @@ def blocks(model, cube: xr.Dataset, grid, period: Period, k: int) -> Iterator[Bl
     if cube.sizes[schema.STATION] < 2:  # a month in which the network is silent has no values
         yield from _silent(grid, len(hours))
         return
-    support = Support(cube.lat.values, cube.lon.values, grid.lat, grid.lon, grid.land, k)
+    support = Support(cube.lat.values, cube.lon.values, grid.lat, grid.lon, _land(grid), k)
     observed = np.isfinite(cube.pm25.reindex(time=hours).values)
     for first in range(0, len(hours), BLOCK_HOURS):
         rows = slice(first, first + BLOCK_HOURS)
@@ -58,9 +58,14 @@ def blocks(model, cube: xr.Dataset, grid, period: Period, k: int) -> Iterator[Bl
         })
 
 
+def _land(grid) -> np.ndarray:
+    """Which targets are not sea: a point on a pier or a small island is none."""
+    return grid.land | (grid.kind == "points")
+
+
 def _nothing(grid) -> np.ndarray:
     """Quality classes (points,) of an hour without an estimate: sea stays sea."""
-    return np.where(grid.land, schema.NO_OBSERVATIONS, schema.SEA)
+    return np.where(_land(grid), schema.NO_OBSERVATIONS, schema.SEA)
 
 
 def _silent(grid, hours: int) -> Iterator[Block]:

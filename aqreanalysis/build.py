@@ -21,7 +21,8 @@ def build(request: Request, watch: Callable = lambda plan: _Unwatched()) -> Path
     with product.opened(plan.folder, plan.identity, plan.facts) as record:
         output.remove_leftovers(plan.folder.path)
         with watch(plan):
-            months = [month for month in plan.period.months() if not plan.folder.month_done(month)]
+            months = [month for month in plan.period.months()
+                      if not (record.has(month) and plan.folder.month_done(month))]
             jobs = [plan.job(month) for month in months]
             for label, facts in execution.run(analyse_month, jobs, request.workers, request.scheduler):
                 record.note_month(label, facts)

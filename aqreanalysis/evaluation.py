@@ -54,7 +54,7 @@ def _window(cube: xr.Dataset, model, hours: np.ndarray) -> xr.Dataset:
 
 def _daily(hourly: np.ndarray, minimum_hours: int) -> np.ndarray:
     """Means of days with enough hours, from (24 * days, stations)."""
-    days = hourly.reshape(-1, HOURS_PER_DAY, hourly.shape[1])
+    days = hourly.reshape(len(hourly) // HOURS_PER_DAY, HOURS_PER_DAY, hourly.shape[1])
     count = np.isfinite(days).sum(axis=1)
     mean = np.nansum(days, axis=1) / np.maximum(count, 1)
     return np.where(count >= minimum_hours, mean, np.nan)

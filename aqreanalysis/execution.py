@@ -90,5 +90,5 @@ def _on_dask(function: Callable, jobs: list, address: str) -> Iterator:
                         "Start one with `dask scheduler`, or use --workers N.") from error
     with client:
         futures = [client.submit(single_threaded, function, job, pure=False) for job in jobs]
-        for future in dask_as_completed(futures):
+        for future in dask_as_completed(futures, loop=client.loop):
             yield future.result()

@@ -64,8 +64,8 @@ class Grid:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that stand for kind, shape and coordinates; the name has no part in it."""
-        digest = hashlib.sha256(f"{self.kind} {self.shape}".encode())
+        """16 hex digits that stand for kind, shape, coordinates and station ids; the name has no part in it."""
+        digest = hashlib.sha256(f"{self.kind} {self.shape} {self.station_id}".encode())
         for coordinate in (self.lat, self.lon):
             digest.update(np.ascontiguousarray(coordinate, "<f8").tobytes())
         return digest.hexdigest()[:16]
@@ -295,6 +295,8 @@ def _from_netcdf(path: Path) -> Grid:
         return _regular(str(path), lat.values, lon.values, lat.bounds, lon.bounds)
     if lat.values.ndim == 2 and lat.values.shape == lon.values.shape:
         return _curvilinear(str(path), lat.values, lon.values, lat.bounds, lon.bounds)
+    if lat.values.ndim == 1 and (station_id := netcdf_grid.read_station_ids(path, lat.dims[0])):
+        return _grid(str(path), "points", *_checked(lat.values, lon.values, str(path)), station_id=station_id)
     raise UserError(f"{path}: latitude is on {lat.dims} and longitude on {lon.dims}.",
                     "Either each has a dimension of its own, or both have the same two.",
                     "A list of places goes into a .csv with the header station_id,lon,lat.")

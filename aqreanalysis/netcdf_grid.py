@@ -46,6 +46,15 @@ def read_coordinates(path: Path) -> tuple[Coordinate, Coordinate]:
         return tuple(_coordinate(dataset, _find(dataset, word, path), path) for word in (LATITUDE, LONGITUDE))
 
 
+def read_station_ids(path: Path, dimension: str) -> tuple[str, ...] | None:
+    """Names of the stations along a dimension (CF: cf_role timeseries_id); None where there are none."""
+    with xr.open_dataset(path, engine="netcdf4", decode_times=False) as dataset:
+        for variable in dataset.variables.values():
+            if variable.attrs.get("cf_role") == "timeseries_id" and variable.dims == (dimension,):
+                return tuple(str(name) for name in variable.values.astype(str))
+    return None
+
+
 def _find(dataset: xr.Dataset, word: Word, path: Path) -> str:
     bounds = {variable.attrs.get("bounds") for variable in dataset.variables.values()}
     variables = {name: v for name, v in dataset.variables.items() if v.ndim and name not in bounds}

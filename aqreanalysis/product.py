@@ -70,6 +70,10 @@ class Record:
     def __init__(self, path: Path, content: dict):
         self.path, self.content = path, content
 
+    def has(self, month: Period) -> bool:
+        """Whether a month's facts are noted; a kill may fall between a file and its note."""
+        return f"{month.first:%Y-%m}" in self.content["months"]
+
     def note_month(self, label: str, facts: dict) -> None:
         """Add a finished month and save."""
         self.content["months"][label] = facts

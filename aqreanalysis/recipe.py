@@ -15,7 +15,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from aqreanalysis import resources
 from aqreanalysis.errors import UserError
 
-
 # YAML reads a day without quotes as a date
 Day = Annotated[str, BeforeValidator(lambda day: day.isoformat() if isinstance(day, dt.date) else day)]
 
@@ -46,6 +45,7 @@ class TrainingSettings(Strict):
     targets_per_sample: int = Field(24, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
+    averaging: float = Field(0.995, ge=0, lt=1)
     k: int = Field(20, ge=4, le=64)
     views: int = Field(10, ge=1)
     renew_every: int = Field(40, ge=1)
@@ -62,7 +62,7 @@ class Withheld(Strict):
     """What training never sees: stations to test and to tune, and every nth week to test."""
 
     seed: int = Field(2019, description="Seed of the draw of stations.")
-    share_single: float = Field(0.08, ge=0, lt=0.4, description="Share of stations withheld singly, to test and to tune.")
+    share_single: float = Field(0.08, ge=0, lt=0.4, description="Share of stations withheld singly, for each use.")
     share_city: float = Field(0.08, ge=0, lt=0.4, description="Share of stations in withheld cities, likewise.")
     every_nth_week: int = Field(6, ge=2, description="One week in so many is withheld in time.")
 
@@ -111,7 +111,7 @@ def locate(text: str | Path) -> Path:
 
 def _told(error: ValidationError, kind: type[Strict]) -> str:
     """The first thing wrong with a recipe, in a sentence; unknown keys first, which explain missing ones."""
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    first = min(error.errors(), key=lambda found: found["type"] not in ("extra_forbidden", "invalid_key"))
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         return f"the key {key} is missing."

@@ -54,6 +54,8 @@ def check_station_cube(cube: xr.Dataset) -> xr.Dataset:
             raise ValueError(f"a station cube has the coordinate {name} on ({STATION},)")
     if TARGET not in cube or cube[TARGET].dims != (TIME, STATION):
         raise ValueError(f"a station cube has {TARGET} on ({TIME}, {STATION})")
+    if cube[TARGET].dtype != np.float32:
+        raise ValueError(f"{TARGET} of a station cube is float32, not {cube[TARGET].dtype}")
     step = np.diff(cube[TIME].values.astype("datetime64[s]").astype(np.int64))
     if step.size and (step != 3600).any():
         raise ValueError("the time axis of a station cube is hourly and complete")

@@ -32,6 +32,7 @@ class Settings:
     targets_per_sample: int = 24
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
+    averaging: float = 0.995         # of the weights over steps: what is validated and kept
     k: int = 20
     views: int = 10                  # kept at a time
     renew_every: int = 40            # steps, one view each time
@@ -110,6 +111,7 @@ class Trainer:
     def __init__(self, cube: xr.Dataset, allowed: np.ndarray, scaler: Scaler, settings: Settings,
                  network=None, correlation: Correlation | None = None):
         import torch
+        import torch.optim.swa_utils
 
         from aqreanalysis.models.nets import AQNet
 
@@ -117,6 +119,8 @@ class Trainer:
         self.cube, self.scaler, self.settings = cube, scaler, settings
         self.correlation = correlation or Correlation()
         self.network = network or AQNet()
+        self.averaged = torch.optim.swa_utils.AveragedModel(
+            self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.averaging))
         self.rng = np.random.default_rng(settings.seed)
         self.starts = _window_starts(cube.time.values, allowed)
         self.views = [self._view() for _ in range(settings.views)]
@@ -127,8 +131,8 @@ class Trainer:
             self.optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.05)
 
     def model(self) -> AQNetAnalysis:
-        """The network as it is now, behind the model interface."""
-        return AQNetAnalysis(self.network.eval(), self.scaler, self.correlation, self.settings.k)
+        """The averaged network as it is now, behind the model interface."""
+        return AQNetAnalysis(self.averaged.module.eval(), self.scaler, self.correlation, self.settings.k)
 
     def step(self) -> float:
         """One step; returns its loss."""
@@ -147,6 +151,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.schedule.step()
+        self.averaged.update_parameters(self.network)
         self.steps_done += 1
         if self.steps_done % self.settings.renew_every == 0:
             self.views[self.rng.integers(len(self.views))] = self._view()
@@ -235,7 +240,7 @@ def run(trainer: Trainer, validate: Callable[[AQNetAnalysis], float],
         score = validate(trainer.model())
         if score < best:
             best = score
-            best_state = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+            best_state = {name: value.clone() for name, value in trainer.averaged.module.state_dict().items()}
         report({"step": number, "loss": float(np.mean(losses)), "validation": score, "best": best,
                 "seconds": time.monotonic() - began})
         losses.clear()

@@ -172,7 +172,7 @@ def _key(base: basemap.Base, fields: Sequence[Field], stations, limits, units: s
     cells, edge = fields[0].has_cells, {"edgecolor": "#888888", "linewidth": 0.5}
     handles = []
     if base.shows_sea:
-        handles.append(Patch(facecolor=basemap.SEA, label="Sea, not estimated" if cells else "Sea", **edge))
+        handles.append(Patch(facecolor=basemap.SEA, label="Sea, not shown" if cells else "Sea", **edge))
     if any(field.missing.any() for field in fields):
         handles.append(Patch(facecolor=basemap.NO_ESTIMATE, label="No estimate", **edge) if cells else
                        _dot("o", 4.5, "No estimate", "#888888"))

@@ -78,7 +78,8 @@ def read_card(folder: Path) -> Card:
         Scaler(**card.scaler), Correlation(**card.correlation)
     except (ValueError, TypeError, AttributeError, OSError) as error:
         raise UserError(f"{folder / DESCRIPTION} does not describe a checkpoint ({error}).",
-                        f"Its format is {FORMAT}, version {FORMAT_VERSION}.", "Copy or train the checkpoint again.") from error
+                        f"Its format is {FORMAT}, version {FORMAT_VERSION}.",
+                        "Copy or train the checkpoint again.") from error
     if card.kind not in KINDS:
         raise UserError(f"The checkpoint {card.name} is of the kind {card.kind!r}.",
                         f"`build` and `evaluate` need one of the kind {KINDS[0]!r}.",

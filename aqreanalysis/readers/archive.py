@@ -1,8 +1,8 @@
 """What every reader gives: an archive that tells its stations and period and reads any hours of it.
 
 A new layout is one file with LAYOUT, `recognises`, `refused` and `open_archive` and a class like
-`CnemcArchive`, and one line in READERS. A file that can't be read is a `BadFile`: it is named, skipped and counted; it is an error
-only when no file of the period is good.
+`CnemcArchive`, and one line in READERS. A file that can't be read is a `BadFile`: it is named,
+skipped and counted; it is an error only when no file of the period is good.
 """
 
 from __future__ import annotations

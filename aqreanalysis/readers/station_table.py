@@ -31,7 +31,7 @@ def read_station_table(path: Path) -> pd.DataFrame:
                         f"A station table has the columns {', '.join(REQUIRED)}.", "Rename its columns.")
     table["station_id"] = table["station_id"].astype(str).str.strip()
     for name in ("lon", "lat"):
-        table[name] = pd.to_numeric(table[name], errors="coerce")
+        table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
     return checked(table, str(path))
 
 

@@ -1,7 +1,7 @@
 """Tidy tables for everyone else: Parquet or CSV with one row for each station and hour.
 
 Columns: station_id, time, lon, lat, pm25 and, where there are, pm10, so2, no2, co, o3 (ug m-3; co
-in mg m-3). `time` marks the END of the hour; without an offset it is UTC. A path is one file or a
+in mg m-3). `time` is ISO 8601 and marks the END of the hour; without an offset it is UTC. A path is one file or a
 folder of files; rows are read in batches, so that memory does not grow with the archive.
 """
 
@@ -144,12 +144,18 @@ def _batches(file: Path, wanted: tuple[str, ...] | None = None):
             table.columns = list(columns)
             table["station_id"] = table["station_id"].astype(str)
             if "time" in table:
-                table["time"] = pd.to_datetime(table["time"], utc=True).dt.tz_localize(None).astype("datetime64[ns]")
+                table["time"] = _utc(table["time"])
             for name in set(table) & {*schema.POLLUTANTS, "lon", "lat"}:
                 table[name] = pd.to_numeric(table[name], errors="raise")
             yield table
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, TypeError, OSError) as error:
         raise BadFile(f"{file.name} can't be read ({str(error).splitlines()[0][:120]})") from error
+
+
+def _utc(time: pd.Series) -> pd.Series:
+    if not pd.api.types.is_datetime64_any_dtype(time):
+        time = pd.to_datetime(time.astype(str), utc=True, format="ISO8601")  # strict: no guess at 01/02/2019
+    return pd.to_datetime(time, utc=True).dt.tz_localize(None).astype("datetime64[ns]")
 
 
 def _look(file: Path) -> tuple[pd.DataFrame, tuple[np.datetime64, np.datetime64]]:

@@ -1,0 +1,75 @@
+"""Wall time, peak memory and file sizes of whole builds, as a user runs them.
+
+    python benchmarks/year.py --observations PATH [--workers N] [--keep DIR]
+
+Builds a month (January) and the year 2019 at 0.1 degree in fresh processes. Memory is the sum over the build's processes of
+their proportional set size (what is shared is counted once), sampled ten times a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    pids, found = [pid], []
+    while pids:
+        current = pids.pop()
+        found.append(current)
+        try:
+            for task in Path(f"/proc/{current}/task").iterdir():
+                pids.extend(int(child) for child in (task / "children").read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def memory(pid: int) -> float:
+    """Proportional set size of a process and its descendants, in MiB."""
+    total = 0
+    for member in tree(pid):
+        try:
+            lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+def measure(name: str, period: list[str], observations: str, workers: str, out: Path) -> None:
+    """Run one build and print a row."""
+    command = [sys.executable, "-m", "aqreanalysis.cli", "build", *period, "--grid", "0.1deg",
+               "--observations", observations, "--out", str(out), "--workers", workers]
+    began, peak = time.monotonic(), 0.0
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while running.poll() is None:
+        peak = max(peak, memory(running.pid))
+        time.sleep(0.1)
+    wall = time.monotonic() - began
+    hourly = sum(f.stat().st_size for f in out.glob("*hourly*.nc")) / 1e6
+    daily = sum(f.stat().st_size for f in out.glob("*daily*.nc")) / 1e6
+    print(f"{name:6} exit {running.returncode}  wall {wall:6.1f} s  peak {peak:6.0f} MiB  "
+          f"hourly {hourly:6.1f} MB  daily {daily:5.1f} MB", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--observations", required=True)
+    parser.add_argument("--workers", default="4")
+    parser.add_argument("--keep", help="folder that keeps the products")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(options.keep or scratch)
+        measure("month", ["--start", "2019-01-01", "--end", "2019-01-31"], options.observations, options.workers,
+                root / "month")
+        measure("year", ["--year", "2019"], options.observations, options.workers, root / "year")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What several tests share: the real archive, where there is one, and small national daily files."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SIX = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3")
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def archive_path() -> Path:
+    """The folder of real observations, for tests marked `archive`; they are skipped where it is absent."""
+    path = Path(os.environ.get("AQREANALYSIS_TEST_ARCHIVE") or CHECKOUT.parent / "shared" / "data")
+    if not path.is_dir():
+        pytest.skip(f"no real observations at {path}; AQREANALYSIS_TEST_ARCHIVE names their folder")
+    return path
+
+
+class National:
+    """Writes national daily files whose every value names its day, type, station and hour."""
+
+    stations = ("0901A", "1001A", "1002A")
+    places = {"0901A": (116.0, 40.0), "1001A": (117.5, 39.0), "1002A": (110.25, 34.5)}  # lon, lat
+
+    @staticmethod
+    def value(day: str, kind: str, station: str, hour: int) -> int:
+        """A whole number below 2**24, so exact in float32; `day` is YYYYMMDD."""
+        place = (*National.stations, "elsewhere").index(station)
+        return 100_000 * int(day[-2:]) + 10_000 * SIX.index(kind) + 100 * place + hour
+
+    def text(self, day: str, types=SIX, stations=stations, value=None) -> str:
+        """One day's file in the publisher's layout."""
+        value = value or self.value
+        lines = [",".join(("date", "hour", "type", *stations))]
+        for hour in range(24):
+            lines += [",".join((day, str(hour), kind, *(str(value(day, kind, s, hour)) for s in stations)))
+                      for kind in types]
+        return "\n".join(lines) + "\n"
+
+    def table(self) -> str:
+        rows = [f"{station},{lon},{lat}" for station, (lon, lat) in self.places.items()]
+        return "\n".join(["station_id,lon,lat", *rows]) + "\n"
+
+    def write(self, folder: Path, *days: str) -> Path:
+        """A folder with the files of some days and stations.csv."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "stations.csv").write_text(self.table())
+        for day in days:
+            (folder / f"china_sites_{day}.csv").write_text(self.text(day))
+        return folder
+
+
+@pytest.fixture(scope="session")
+def national() -> National:
+    return National()

@@ -1,0 +1,56 @@
+"""Small networks, models and cubes that the tests of the models share."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+
+from aqreanalysis import clock, schema
+
+MIDDLE = dt.date(2019, 1, 20)  # its window and context lie inside long_cube()
+
+
+def days(first: dt.date, last: dt.date | None = None) -> np.ndarray:
+    """The hours of calendar days UTC+8, both included."""
+    return clock.hours_of_days(first, last or first)
+
+
+def long_cube(stations: int = 25, seed: int = 0, missing: float = 0.1):
+    """A mock cube that holds the whole context of some days round `MIDDLE`."""
+    return schema.mock_station_cube(hours=960, stations=stations, seed=seed, missing=missing)
+
+
+def small_sizes():
+    """A network of about a thousand parameters."""
+    from aqreanalysis.models.nets import Sizes
+
+    return Sizes(width=8, attention_heads=2, pooled=4, knn_heads=2, channels=2, hidden=8)
+
+
+def lively_network(seed: int = 0, sizes=None):
+    """A network in evaluation mode whose every part moves the estimate: none of its weights is 0."""
+    import torch
+
+    from aqreanalysis.models.nets import AQNet
+
+    generator = torch.Generator().manual_seed(seed)
+    network = AQNet(sizes or small_sizes())
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+def lively_model(cube, seed: int = 0, k: int = 8):
+    """AQ-Net for analysis with a lively network."""
+    from aqreanalysis.features import Scaler
+    from aqreanalysis.models.aqnet import AQNetAnalysis
+
+    return AQNetAnalysis(lively_network(seed), Scaler.fit(cube), k=k)
+
+
+def targets_over(time, points: int = 30, seed: int = 1):
+    """Targets at random places among the stations of the mock cubes."""
+    rng = np.random.default_rng(seed)
+    return schema.make_targets(time, rng.uniform(36, 40, points), rng.uniform(113, 119, points))

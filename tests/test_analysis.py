@@ -1,0 +1,131 @@
+"""Blocks of a month: what they hold, that they fit together, and what a silent network gives."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+from models_fixtures import lively_model
+
+from aqreanalysis import analysis, clock, schema, stations
+from aqreanalysis.clock import HOUR, Period
+from aqreanalysis.grids import Grid
+from aqreanalysis.models.kriging import Kriging
+from aqreanalysis.schema import EXTRAPOLATED, NO_OBSERVATIONS, SEA, SUPPORTED
+
+MONTH = Period(dt.date(2019, 1, 17), dt.date(2019, 1, 25))  # nine days: a block of seven and one of two
+
+
+def grid_at(lat, lon, land=True, kind="regular"):
+    lat, lon = np.asarray(lat, float), np.asarray(lon, float)
+    return Grid("test", kind, (lat.size,), lat, lon, None, None, np.broadcast_to(land, lat.shape).copy())
+
+
+GRID = grid_at(np.repeat(np.linspace(36, 40, 4), 4), np.tile(np.linspace(113, 119, 4), 4))
+
+
+@pytest.fixture(scope="module")
+def cube():
+    return schema.mock_station_cube(hours=24 * 45, stations=20)
+
+
+def joined(blocks):
+    blocks = list(blocks)
+    assert [block.first for block in blocks] == [0, 168]
+    return {name: np.concatenate([block.arrays[name] for block in blocks]) for name in blocks[0].arrays}
+
+
+def test_blocks_are_one_prediction_of_the_month(cube):
+    """A model without memory gives a stream of blocks what it gives the whole month at once."""
+    arrays = joined(analysis.blocks(Kriging(k=6), cube, GRID, MONTH, 6))
+    whole = Kriging(k=6).predict(cube, schema.make_targets(MONTH.hours, GRID.lat, GRID.lon))
+    for name in ("pm25", "pm25_standard_error"):
+        np.testing.assert_array_equal(arrays[name], whole[name].values)
+    assert {name: array.dtype for name, array in arrays.items()} == {
+        "pm25": np.float32, "pm25_standard_error": np.float32, "quality_flag": np.int8,
+        "number_of_observations": np.int8}
+
+
+def test_a_later_block_does_not_need_the_earlier(cube):
+    """Two runs over the same month, of which one is asked for the second block alone: the same bytes."""
+    model = lively_model(cube)
+    second = list(analysis.blocks(model, cube, GRID, MONTH, 8))[1]
+    hours = MONTH.hours[second.first:]
+    alone = lively_model(cube).predict(cube, schema.make_targets(hours, GRID.lat, GRID.lon))
+    np.testing.assert_array_equal(second.arrays["pm25"], alone.pm25.values)
+    np.testing.assert_array_equal(second.arrays["pm25_standard_error"], alone.pm25_standard_error.values)
+
+
+def test_counts_are_of_the_neighbours_that_reported(cube):
+    arrays = joined(analysis.blocks(Kriging(), cube, GRID, MONTH, 20))
+    observed = np.isfinite(cube.pm25.sel(time=MONTH.hours).values).sum(axis=1)  # all 20 stations are neighbours
+    np.testing.assert_array_equal(arrays["number_of_observations"], np.broadcast_to(observed[:, None], (216, 16)))
+
+
+def test_classes_at_a_station_and_far_away(cube):
+    grid = grid_at([cube.lat.values[0], 30.0], [cube.lon.values[0], 107.0])
+    arrays = joined(analysis.blocks(Kriging(), cube, grid, MONTH, 20))
+    seen = np.isfinite(cube.pm25.sel(time=MONTH.hours).values[:, 0])
+    assert (arrays["quality_flag"][seen, 0] == SUPPORTED).all() and (arrays["quality_flag"][:, 1] == EXTRAPOLATED).all()
+
+
+def test_an_hour_without_observations(cube):
+    """Kriging has no value there, and the class says so; sea stays sea, and a listed point is never sea."""
+    silent = cube.assign(pm25=cube.pm25.where(cube.time != MONTH.hours[30]))
+    for kind, there in (("regular", [NO_OBSERVATIONS, SEA]), ("points", [NO_OBSERVATIONS] * 2)):
+        grid = grid_at([37.0, 38.0], [115.0, 116.0], [True, False], kind)
+        arrays = joined(analysis.blocks(Kriging(), silent, grid, MONTH, 20))
+        assert np.isnan(arrays["pm25"][30]).all() and np.isfinite(np.delete(arrays["pm25"], 30, axis=0)).all()
+        np.testing.assert_array_equal(arrays["quality_flag"][30], there)
+        assert (arrays["number_of_observations"][30] == 0).all()
+        assert (arrays["quality_flag"][31, 1] == SEA) == (kind == "regular")
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_silent_network_has_no_values(cube, left):
+    grid = grid_at([37.0, 38.0], [115.0, 116.0], [True, False])
+    arrays = joined(analysis.blocks(lively_model(cube), cube.isel(station=slice(left)), grid, MONTH, 20))
+    assert arrays["pm25"].shape == (216, 2)
+    assert np.isnan(arrays["pm25"]).all() and np.isnan(arrays["pm25_standard_error"]).all()
+    np.testing.assert_array_equal(arrays["quality_flag"], np.broadcast_to([NO_OBSERVATIONS, SEA], (216, 2)))
+    assert (arrays["number_of_observations"] == 0).all() and arrays["quality_flag"].dtype == np.int8
+
+
+class OneStationEach:
+    """An archive that knows three stations: S0 is good, S1 negative but for two hours, S2 silent."""
+
+    def __init__(self):
+        self.asked = None
+
+    def read(self, start, end):
+        self.asked = start, end
+        table = pd.DataFrame({"station_id": ["S0", "S1", "S2"], "lat": [36.0, 37.0, 38.0], "lon": [115.0] * 3})
+        hours = clock.complete_hours(start, end)
+        cube = stations.empty_cube(hours, table)
+        cube["pm25"][:, 0] = 50.0
+        cube["pm25"][:, 1] = np.where(np.arange(len(hours)) < 2, 60.0, -999.0)
+        return cube
+
+
+class Wide(Kriging):
+    history, future = 5, 3
+
+
+def test_observations_reach_as_far_as_the_model_asks_and_are_screened():
+    archive = OneStationEach()
+    cube = analysis.observations_around(archive, Wide(), MONTH)
+    assert archive.asked == (MONTH.hours[0] - 5 * HOUR, MONTH.hours[-1] + 3 * HOUR)
+    assert cube.sizes["time"] == 9 * 24 + 8
+    assert list(cube.station.values) == ["S0", "S1"]  # the silent one is left out
+    assert np.isfinite(cube.pm25.values[:, 1]).sum() == 2
+    strict = analysis.observations_around(OneStationEach(), Wide(), MONTH, minimum_station_hours=3)
+    assert list(strict.station.values) == ["S0"]
+
+
+def test_distance_to_the_nearest_station():
+    """A degree of latitude is 6371.0088 km * pi / 180."""
+    cube = OneStationEach().read(MONTH.hours[0], MONTH.hours[-1])
+    distance = analysis.nearest_distance(cube, grid_at([36.0, 39.0, 35.5], [115.0] * 3))
+    np.testing.assert_allclose(distance, np.array([0.0, 1.0, 0.5]) * 6371.0088 * np.pi / 180, rtol=1e-6, atol=1e-3)
+    nobody = analysis.nearest_distance(cube.isel(station=[]), GRID)
+    assert nobody.shape == (16,) and np.isnan(nobody).all() and distance.dtype == nobody.dtype == np.float32

@@ -1,0 +1,180 @@
+"""Checkpoints: what was saved is what is loaded, and damage is told, never used."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from models_fixtures import MIDDLE, days, lively_network, long_cube, small_sizes, targets_over
+
+from aqreanalysis import schema
+from aqreanalysis.errors import UserError
+from aqreanalysis.features import Scaler
+from aqreanalysis.models import checkpoint
+from aqreanalysis.models.aqnet import AQNetAnalysis
+from aqreanalysis.models.checkpoint import DESCRIPTION, WEIGHTS, Card
+from aqreanalysis.models.geostatistics import Correlation
+
+CORRELATION = Correlation(range_km=123.0, nugget=0.07)
+
+
+def card_of(scaler: Scaler, **changed) -> Card:
+    facts = dict(name="a-test", kind="aqnet-analysis", created="2026-01-31", network=small_sizes().asdict(),
+                 scaler=dataclasses.asdict(scaler), correlation=dataclasses.asdict(CORRELATION), k=7,
+                 variables=list(schema.POLLUTANTS), window={"margin_hours": 12, "context_hours": 372},
+                 training={"source": "the mock cube", "every_nth_week_withheld": 6},
+                 withheld={"test_single": ["S001"], "test_city": [], "tune_single": [], "tune_city": []},
+                 error_memory_hours=5.5, versions={"torch": torch.__version__})
+    return Card(**facts | changed)
+
+
+@pytest.fixture(scope="module")
+def cube():
+    return long_cube(stations=12)
+
+
+@pytest.fixture
+def folder(tmp_path, cube):
+    return checkpoint.save(tmp_path / "a-test", lively_network(), card_of(Scaler.fit(cube)))
+
+
+def rewrite(folder, **changed):
+    """The description with some keys changed; None takes a key out."""
+    content = json.loads((folder / DESCRIPTION).read_text()) | changed
+    content = {name: value for name, value in content.items() if value is not None}
+    (folder / DESCRIPTION).write_text(json.dumps(content))
+
+
+def error_of(folder) -> UserError:
+    with pytest.raises(UserError) as caught:
+        checkpoint.load(folder)
+    error = caught.value
+    assert error.rule and error.cure and str(folder) in error.problem
+    return error
+
+
+def test_round_trip(folder, cube):
+    model, card = checkpoint.load(folder)
+    network = lively_network()
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(model.network.state_dict()[name], value, rtol=0, atol=0)
+    assert card == dataclasses.replace(card_of(Scaler.fit(cube)), weights_sha256=card.weights_sha256)
+    assert (model.scaler, model.correlation, model.k) == (Scaler.fit(cube), CORRELATION, 7)
+    hours = days(MIDDLE)
+    before = AQNetAnalysis(network, Scaler.fit(cube), CORRELATION, 7).predict(cube, targets_over(hours))
+    np.testing.assert_array_equal(model.predict(cube, targets_over(hours)).pm25, before.pm25)
+
+
+def test_it_is_loaded_for_prediction_not_training(folder):
+    model, _ = checkpoint.load(folder)
+    assert not any(module.training for module in model.network.modules())
+
+
+def test_the_number_of_neighbours_can_be_chosen(folder):
+    assert checkpoint.load(folder, 11)[0].k == 11
+
+
+def test_saving_again_replaces_and_leaves_nothing_behind(folder, cube):
+    checkpoint.save(folder, lively_network(seed=1), card_of(Scaler.fit(cube), k=9))
+    model, card = checkpoint.load(folder)
+    assert card.k == 9 and sorted(path.name for path in folder.iterdir()) == [DESCRIPTION, WEIGHTS]
+    assert not torch.equal(model.network.head.out.weight, lively_network(seed=0).head.out.weight)
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_a_flipped_byte_is_found(folder, place):
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    content[{"first": 0, "middle": len(content) // 2, "last": -1}[place]] ^= 1
+    (folder / WEIGHTS).write_bytes(content)
+    assert WEIGHTS in error_of(folder).problem and "hash" in error_of(folder).problem
+
+
+@pytest.mark.parametrize("size", [0, 7, 1000])
+def test_truncated_weights_are_found(folder, size):
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:size])
+    assert WEIGHTS in error_of(folder).problem
+
+
+def test_missing_weights(folder):
+    (folder / WEIGHTS).unlink()
+    assert WEIGHTS in error_of(folder).problem
+
+
+def test_weights_of_another_network(folder):
+    rewrite(folder, network=small_sizes().asdict() | {"width": 16})
+    assert WEIGHTS in error_of(folder).problem
+
+
+@pytest.mark.parametrize("changed, told", [
+    ({"format": "something else"}, "something else"),
+    ({"format": None}, "format"),
+    ({"format_version": 2}, "format version is 2"),
+    ({"colour": "blue"}, "colour"),
+    ({"scaler": None}, "scaler"),
+    ({"scaler": {"mean": {}}}, "std"),
+    ({"correlation": {"sill": 1.0}}, "sill"),
+])
+def test_a_description_that_is_none(folder, changed, told):
+    rewrite(folder, **changed)
+    error = error_of(folder)
+    assert DESCRIPTION in error.problem and told in error.problem
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\x00\x01", '"format"'])
+def test_a_description_that_is_no_json_object(folder, text):
+    (folder / DESCRIPTION).write_text(text)
+    assert DESCRIPTION in error_of(folder).problem
+
+
+def test_a_description_that_is_not_text(folder):
+    (folder / DESCRIPTION).write_bytes(b"\xff\xfe\x00{")
+    assert DESCRIPTION in error_of(folder).problem
+
+
+def test_another_kind(folder):
+    rewrite(folder, kind="aqnet-forecast")
+    with pytest.raises(UserError, match="aqnet-forecast") as caught:
+        checkpoint.load(folder)
+    assert "aqnet-analysis" in caught.value.rule and caught.value.cure
+
+
+@pytest.mark.parametrize("how", ["folder", WEIGHTS, DESCRIPTION])
+def test_located_by_folder_or_by_either_file(folder, how):
+    assert checkpoint.locate(str(folder) if how == "folder" else folder / how) == folder
+
+
+def test_nothing_there(tmp_path, monkeypatch, folder):
+    monkeypatch.setattr(checkpoint, "SHIPPED", folder.parent)
+    with pytest.raises(UserError) as caught:
+        checkpoint.locate(tmp_path / "nowhere")
+    assert "nowhere" in caught.value.problem and "a-test" in caught.value.rule and "train" in caught.value.cure
+
+
+def test_located_by_name(monkeypatch, folder):
+    monkeypatch.setattr(checkpoint, "SHIPPED", folder.parent)
+    assert checkpoint.names() == ["a-test"] and checkpoint.locate("a-test") == folder
+    monkeypatch.setattr(checkpoint, "DEFAULT", "a-test")
+    assert checkpoint.locate(None) == folder
+
+
+@pytest.mark.parametrize("name", checkpoint.names())
+def test_shipped_checkpoints_load_and_are_small(name):
+    folder = checkpoint.locate(name)
+    model, card = checkpoint.load(folder)
+    assert card.name == name and card.variables == list(schema.POLLUTANTS)
+    assert all(torch.isfinite(value).all() for value in model.network.state_dict().values())
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 5e6
+    taken = [station for group in card.withheld.values() for station in group]
+    assert len(taken) == len(set(taken))  # no station plays two parts
+    result = model.predict(long_cube(), targets_over(days(MIDDLE)))
+    assert np.isfinite(result.pm25).all() and (result.pm25_standard_error > 0).all()
+
+
+@pytest.mark.parametrize("name", checkpoint.names())
+def test_shipped_checkpoints_say_what_they_were_trained_on(name):
+    """As `aqreanalysis train` writes it: nobody ships a stand-in."""
+    card = checkpoint.read_card(checkpoint.locate(name))
+    assert {"source", "fingerprint", "start", "end", "stations", "settings", "steps"} <= set(card.training)
+    assert set(card.withheld) == {"test_single", "test_city", "tune_single", "tune_city"}
+    assert all(card.withheld.values()) and card.scores and card.window and card.versions

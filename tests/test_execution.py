@@ -1,0 +1,140 @@
+"""One function on many jobs: the same results here, in processes and on a Dask cluster; errors arrive whole.
+
+Workers import this module, so it imports little at its top.
+"""
+
+import os
+
+import pytest
+
+from aqreanalysis import execution
+from aqreanalysis.errors import BadFile, UserError
+
+JOBS = list(range(5))
+
+
+def work(job):
+    """A result whose last bits depend on the number of threads, and that number."""
+    import torch
+
+    generator = torch.Generator().manual_seed(job)
+    matrix = torch.randn((64, 64), generator=generator)
+    return job, (matrix @ matrix).sum().item(), torch.get_num_threads()
+
+
+def fail(job):
+    if job == 2:
+        raise BadFile("job 2 has no bottom.", "Jobs have one.", "Give it one.")
+    return job
+
+
+def crash(job):
+    raise ZeroDivisionError(f"a fault of ours in job {job}")
+
+
+def work_and_tell(job):
+    return work(job), os.getpid(), tuple(os.environ.get(name) for name in execution.THREAD_VARIABLES)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A real cluster of two processes with one thread each."""
+    from dask.distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1",
+                      silence_logs=50) as running:
+        yield running.scheduler_address
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """What one process gives."""
+    return sorted(execution.run(work, JOBS))
+
+
+def test_serial(expected):
+    assert [job for job, *_ in expected] == JOBS and all(threads == 1 for *_, threads in expected)
+    assert len({value for _, value, _ in expected}) == len(JOBS)
+
+
+def test_serial_results_come_as_they_are_asked_for():
+    done = []
+    results = execution.run(lambda job: done.append(job) or job, JOBS)
+    assert done == [] and next(results) == 0 and done == [0]
+
+
+def test_processes_give_the_same_with_one_thread_and_leave_no_trace(expected, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    results = sorted(execution.run(work_and_tell, JOBS, workers=2))
+    assert [result for result, *_ in results] == expected
+    assert os.getpid() not in {pid for _, pid, _ in results}
+    assert all(variables == ("1", "1", "1") for *_, variables in results)
+    assert os.environ["OMP_NUM_THREADS"] == "3" and "MKL_NUM_THREADS" not in os.environ
+
+
+def test_dask_gives_the_same(expected, cluster):
+    assert sorted(execution.run(work, JOBS, scheduler=cluster)) == expected
+
+
+def test_no_jobs(cluster):
+    for options in ({}, {"workers": 3}, {"scheduler": cluster}):
+        assert list(execution.run(work, [], **options)) == []
+
+
+def test_one_job_needs_no_process():
+    assert list(execution.run(work_and_tell, [0], workers=4))[0][1] == os.getpid()
+
+
+@pytest.mark.parametrize("where", ["serial", "processes", "dask"])
+def test_a_users_error_arrives_whole(where, cluster):
+    options = {"serial": {}, "processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
+    with pytest.raises(UserError) as caught:
+        list(execution.run(fail, JOBS, **options))
+    error = caught.value
+    assert type(error) is BadFile
+    assert (error.problem, error.rule, error.cure) == ("job 2 has no bottom.", "Jobs have one.", "Give it one.")
+    assert str(error) == "job 2 has no bottom. Jobs have one. Give it one."
+
+
+@pytest.mark.parametrize("where", ["serial", "dask"])
+def test_a_fault_of_ours_is_not_told_as_the_users(where, cluster):
+    with pytest.raises(ZeroDivisionError, match="fault of ours"):
+        list(execution.run(crash, JOBS, scheduler=cluster if where == "dask" else None))
+
+
+def test_the_cluster_lives_on_after_an_error(cluster, expected):
+    with pytest.raises(BadFile):
+        list(execution.run(fail, JOBS, scheduler=cluster))
+    assert sorted(execution.run(work, JOBS, scheduler=cluster)) == expected
+
+
+@pytest.mark.parametrize("function", [work, crash])
+def test_torchs_threads_are_restored(function):
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        try:
+            execution.single_threaded(function, 0)
+        except ZeroDivisionError:
+            pass
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1:1"])
+def test_no_scheduler_there(address, monkeypatch):
+    import dask.distributed
+
+    patient = dask.distributed.Client
+    monkeypatch.setattr(dask.distributed, "Client", lambda *a, **k: patient(*a, **k | {"timeout": "0.5s"}))
+    with pytest.raises(UserError) as caught:
+        list(execution.run(work, JOBS, scheduler=address))
+    assert address in caught.value.problem and "tcp://HOST:PORT" in caught.value.rule and caught.value.cure
+
+
+def test_available_cores():
+    assert 1 <= execution.available_cores() <= (os.cpu_count() or 1)

@@ -1,0 +1,246 @@
+"""Tidy tables, CSV and Parquet: every value at its own hour, columns in any spelling, faults that are named."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aqreanalysis import schema
+from aqreanalysis.errors import UserError
+from aqreanalysis.readers import open_archive, tidy
+from aqreanalysis.readers.archive import none_good
+
+PLACES = {"0007": (116.0, 40.0), "1001": (117.0, 39.0)}
+SPAN = ("2019-01-01T00", "2019-01-01T05")
+
+
+def rows(hours=6, start="2019-01-01T00", stations=PLACES):
+    """pm25 = hour + 100 * station, o3 = 1000 + that; six hours from midnight UTC."""
+    table = pd.DataFrame([
+        {"station_id": station, "time": time, "lon": lon, "lat": lat, "pm25": float(time.hour + 100 * number),
+         "o3": 1000.0 + time.hour + 100 * number}
+        for time in pd.date_range(start, periods=hours, freq="h")
+        for number, (station, (lon, lat)) in enumerate(stations.items())])
+    return table
+
+
+def save(table, path):
+    path.parent.mkdir(exist_ok=True, parents=True)
+    if path.suffix == ".csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path, index=False)
+    return path
+
+
+@pytest.fixture(params=[".csv", ".parquet"])
+def file(request, tmp_path):
+    return tmp_path / f"rows{request.param}"
+
+
+def check(cube):
+    """The cube of `rows()` from midnight, whatever the way it was stored."""
+    assert schema.check_station_cube(cube).sizes == {"time": 6, "station": 2}
+    assert cube.station.values.tolist() == ["0007", "1001"]
+    assert cube.time.values[0] == np.datetime64("2019-01-01T00") and cube.time.values[-1] == np.datetime64(SPAN[1])
+    assert cube.pm25.values.tolist() == [[hour, 100 + hour] for hour in range(6)]
+    assert cube.o3.values.tolist() == [[1000 + hour, 1100 + hour] for hour in range(6)]
+    assert cube.so2.isnull().all()
+    assert cube.lon.values.tolist() == [116, 117] and cube.lat.values.tolist() == [40, 39]
+
+
+def test_every_value_stands_at_its_own_hour_and_station(file):
+    archive = open_archive(save(rows().sample(frac=1, random_state=1), file))
+    assert archive.period() == (np.datetime64(SPAN[0]), np.datetime64(SPAN[1]))
+    assert not archive.simulated and archive.source == f"hourly surface observations from {file.name}"
+    check(archive.read(*SPAN))
+    assert archive.inspect(*SPAN).values == 12
+
+
+def test_a_folder_of_files_is_one_archive(tmp_path):
+    table = rows()
+    save(table[:4], tmp_path / "data" / "a.csv")
+    save(table[4:6], tmp_path / "data" / "deeper" / "b.parquet")
+    save(table[6:], tmp_path / "data" / "c.CSV".lower())
+    (tmp_path / "data" / "stations.csv").write_text("station_id,lon,lat\n")
+    (tmp_path / "data" / "README.txt").write_text("hello")
+    archive = open_archive(tmp_path / "data")
+    check(archive.read(*SPAN))
+    found = archive.inspect(*SPAN)
+    assert (found.good, found.values, found.bad) == (3, 12, [])
+
+
+@pytest.mark.parametrize("written", ["2019-01-01T08:00:00+08:00", "2019-01-01 08:00+0800", "2018-12-31T19:00:00-05:00",
+                                     "2019-01-01T00:00:00Z", "2019-01-01T00:00", "2019-01-01 00:00:00"])
+def test_a_csv_time_is_utc_unless_it_tells_its_offset(tmp_path, written):
+    zone = pd.Timestamp(written).tz
+    table = rows()
+    stamp = pd.Timestamp(written) + pd.to_timedelta(np.arange(6), "h").repeat(2)
+    mask = "%Y-%m-%dT%H:%M:%S%z" if zone else "%Y-%m-%d %H:%M"
+    table["time"] = [time.strftime(mask) for time in stamp]
+    table.loc[0, "time"] = written
+    check(open_archive(save(table, tmp_path / "rows.csv")).read(*SPAN))
+
+
+def test_offsets_may_differ_from_row_to_row(tmp_path):
+    table = rows()
+    table["time"] = [time.tz_localize("UTC").tz_convert(zone).isoformat()
+                     for time, zone in zip(table["time"], ["Asia/Shanghai", "UTC"] * 6, strict=True)]
+    check(open_archive(save(table, tmp_path / "rows.csv")).read(*SPAN))
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Shanghai"])
+def test_a_parquet_time_of_any_unit_and_zone(tmp_path, unit, zone):
+    table = rows()
+    if zone:
+        table["time"] = table["time"].dt.tz_localize("UTC").dt.tz_convert(zone)
+    table["time"] = table["time"].dt.as_unit(unit)
+    check(open_archive(save(table, tmp_path / "rows.parquet")).read(*SPAN))
+
+
+@pytest.mark.parametrize("pm25", ["PM25", "PM2.5", "pm2_5", "Pm25 "])
+def test_columns_in_any_case_and_order(file, pm25):
+    table = rows().rename(columns={"station_id": "Station_ID", "time": "TIME", "lon": "Lon", "pm25": pm25, "o3": "O3"})
+    check(open_archive(save(table[table.columns[::-1]].assign(remark="x"), file)).read(*SPAN))
+
+
+def test_ids_that_look_like_numbers_stay_text(tmp_path):
+    check(open_archive(save(rows(), tmp_path / "rows.csv")).read(*SPAN))  # 0007 and 1001
+    table = rows(stations={7: (116.0, 40.0), 1001: (117.0, 39.0)})
+    archive = open_archive(save(table, tmp_path / "rows.parquet"))
+    assert archive.stations["station_id"].tolist() == ["1001", "7"]
+    assert archive.read(*SPAN).pm25.sel(station="7").values.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_hours_outside_the_period_are_left_and_hours_not_in_the_rows_are_nan(file):
+    table = rows()
+    archive = open_archive(save(table[table["time"] != "2019-01-01T03"], file))
+    cube = archive.read("2019-01-01T02", "2019-01-01T08")
+    assert cube.sizes["time"] == 7
+    np.testing.assert_array_equal(cube.pm25.sel(station="0007"), [2, np.nan, 4, 5, np.nan, np.nan, np.nan])
+    assert archive.inspect("2019-01-01T02", "2019-01-01T08").values == 6
+    nothing = archive.read("2020-01-01T00", "2020-01-01T01")
+    assert nothing.sizes["time"] == 2 and nothing.pm25.isnull().all()
+    found = archive.inspect("2020-01-01T00", "2020-01-01T01")
+    assert (found.good, found.values) == (0, 0)
+    assert isinstance(none_good(found, "here", "2020"), UserError)
+
+
+def test_a_blank_is_missing(file):
+    table = rows()
+    table.loc[table["time"] == "2019-01-01T03", "pm25"] = np.nan
+    archive = open_archive(save(table, file))
+    seen = np.isfinite(archive.read(*SPAN).pm25.sel(station="1001"))
+    assert seen.values.tolist() == [True] * 3 + [False] + [True] * 2
+    assert archive.inspect(*SPAN).values == 10
+
+
+def test_types_are_not_guessed_from_the_first_rows(tmp_path):
+    """Over a megabyte of whole numbers and blanks before the first fraction: a guess would refuse the file."""
+    table = rows(hours=14_000)
+    text = table.assign(pm25=table["pm25"].astype(int).astype(str), o3="")
+    text.loc[text.index[-1], ["pm25", "o3"]] = ["12.5", "0.25"]
+    path = save(text, tmp_path / "long.csv")
+    assert path.stat().st_size > 1.1e6
+    last = table["time"].iloc[-1]
+    archive = open_archive(path)
+    assert archive.inspect(*archive.period()).values == 28_000
+    cube = archive.read(last, last)
+    assert (cube.pm25.sel(station="1001").item(), cube.o3.sel(station="1001").item()) == (12.5, 0.25)
+
+
+def test_a_simulated_column_marks_the_archive(file):
+    table = rows()
+    assert not open_archive(save(table.assign(simulated=False), file)).simulated
+    archive = open_archive(save(table.assign(simulated=True), file))
+    assert archive.simulated and archive.source.startswith("SIMULATED hourly observations")
+    check(archive.read(*SPAN))
+    one = open_archive(save(table.assign(simulated=table.index == 11), file))
+    assert one.simulated
+    check(one.read(*SPAN))
+
+
+def one_cell(name, value):
+    """Spoils the sixth row only."""
+    return lambda table: table.assign(**{name: table[name].astype(str).where(table.index != 5, value)})
+
+
+UNREADABLE, ODD = "can't be read", "which is not a full hour"
+BAD = {
+    "empty": (lambda table: "", "is empty"),
+    "header": (lambda table: table[:0], "has a header and no rows"),
+    "no lon": (lambda table: table.drop(columns="lon"), "has no column lon"),
+    "no pm25": (lambda table: table.drop(columns="pm25"), "has no column pm25"),
+    "half hour": (lambda table: table.assign(time=table["time"] + pd.Timedelta("30min")), f"06:30:00, {ODD}"),
+    "no stamp": (lambda table: table.assign(time=table["time"].where(table.index != 5)), ODD),
+    "no time": (lambda table: table.assign(time="yesterday noon"), UNREADABLE),
+    "day or month": (lambda table: table.assign(time=table["time"].dt.strftime("%d/%m/%Y %H:%M")), UNREADABLE),
+    "number": (lambda table: table.assign(time=2019010106), UNREADABLE),
+    "no number": (one_cell("pm25", "high"), UNREADABLE),
+    "no number of another": (one_cell("o3", "?"), UNREADABLE),
+    "no place": (one_cell("lon", "east"), UNREADABLE),
+    "HTML": (lambda table: "<html>\n<p>404</p>\n", "has no column station_id, time, lon, lat, pm25"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_file_is_named_skipped_and_counted(file, fault):
+    spoil, told = BAD[fault]
+    spoilt = spoil(rows(start="2019-01-01T06"))
+    bad = file.with_name(f"bad{file.suffix}")
+    save(rows(), file)
+    if isinstance(spoilt, str):
+        bad.write_text(spoilt)
+        told = "can't be read as parquet" if bad.suffix == ".parquet" and spoilt else told
+    else:
+        save(spoilt, bad)
+    archive = open_archive(file.parent)
+    found = archive.inspect("2019-01-01T00", "2019-01-01T11")
+    assert (found.good, found.values) == (1, 12)
+    assert len(found.bad) == 1 and found.bad[0].startswith(f"{bad.name} ") and told in found.bad[0]
+    check(archive.read(*SPAN))
+    with pytest.raises(UserError) as error:
+        open_archive(bad)
+    assert bad.name in error.value.problem and told in error.value.problem
+
+
+def test_a_station_at_two_places_is_an_error(file):
+    table = rows()
+    table.loc[11, "lon"] = 117.5
+    with pytest.raises(UserError, match="Station 1001 stands 2 times"):
+        open_archive(save(table, file))
+
+
+def test_a_station_at_two_places_in_two_files_is_an_error(tmp_path):
+    save(rows(), tmp_path / "a.parquet")
+    save(rows(start="2019-01-02T00", stations={"1001": (117.0, 39.5)}), tmp_path / "b.parquet")
+    with pytest.raises(UserError, match="Station 1001 stands 2 times"):
+        open_archive(tmp_path)
+
+
+def test_a_place_that_is_left_blank_in_some_rows_is_known_from_the_others(file):
+    table = rows()
+    table.loc[[0, 3, 11], ["lon", "lat"]] = np.nan
+    check(open_archive(save(table, file)).read(*SPAN))
+
+
+def test_swapped_columns_are_told(file):
+    with pytest.raises(UserError, match="Station 1001 of .* lies at lon 39.0, lat 117.0"):
+        open_archive(save(rows().rename(columns={"lon": "lat", "lat": "lon"}), file))
+
+
+def test_the_fingerprint_is_of_contents_not_of_places(tmp_path):
+    save(rows(), tmp_path / "a" / "rows.csv")
+    before = open_archive(tmp_path / "a").inspect(*SPAN).fingerprint
+    copy = shutil.copytree(tmp_path / "a", tmp_path / "elsewhere")
+    assert open_archive(copy).inspect(*SPAN).fingerprint == before
+    text = (copy / "rows.csv").read_text()
+    assert text.count(",1103.0") == 1
+    (copy / "rows.csv").write_text(text.replace(",1103.0", ",1104.0"))
+    assert open_archive(copy).inspect(*SPAN).fingerprint != before
+
+
+def test_the_layout_names_its_columns():
+    assert all(name in tidy.LAYOUT for name in ("station_id", "time", "lon", "lat", "pm25"))

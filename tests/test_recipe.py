@@ -1,0 +1,123 @@
+"""Recipes: what ships loads, and every slip is told with the key, its value and what is known."""
+
+import dataclasses
+
+import pytest
+
+from aqreanalysis import recipe, resources, training
+from aqreanalysis.errors import UserError
+from aqreanalysis.recipe import ProductRecipe, TrainingRecipe, TrainingSettings, Withheld
+
+SHIPPED = sorted(resources.folder("recipes").glob("*.yaml"))
+TRAINING = 'name: x\nobservations: data\nstart: "2019-01-01"\nend: "2019-01-31"\n'
+
+
+def kind_of(path):
+    """A training recipe has days to train on; a product's come from the command line."""
+    return TrainingRecipe if "\nstart:" in path.read_text(encoding="utf-8") else ProductRecipe
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+    return write
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_recipe_loads_by_name_and_by_file_and_has_a_head(path):
+    kind = kind_of(path)
+    loaded = recipe.load(path, kind)
+    assert type(loaded) is kind and loaded == recipe.load(path.stem, kind) == recipe.load(path.name, kind)
+    assert loaded.name == path.stem
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    with pytest.raises(UserError):
+        recipe.load(path, TrainingRecipe if kind is ProductRecipe else ProductRecipe)
+
+
+def test_both_kinds_ship():
+    assert {kind_of(path) for path in SHIPPED} == {ProductRecipe, TrainingRecipe}
+
+
+def test_training_settings_are_those_of_the_training():
+    theirs = {field.name: field.default for field in dataclasses.fields(training.Settings)}
+    ours = {name: field.default for name, field in TrainingSettings.model_fields.items()}
+    assert ours == theirs
+    types = {field.name: field.type for field in dataclasses.fields(training.Settings)}
+    assert {name: field.annotation for name, field in TrainingSettings.model_fields.items()} == {
+        name: {"int": int, "float": float}.get(text, tuple[float, float]) for name, text in types.items()}
+
+
+def test_given_values_stand_and_the_others_are_defaults(write):
+    path = write(TRAINING + "withheld:\n  seed: 5\ntraining:\n  hidden_radius_km: [1, 2]\n")
+    loaded = recipe.load(path, TrainingRecipe)
+    assert (loaded.withheld.seed, loaded.withheld.every_nth_week) == (5, 6)
+    assert loaded.training.hidden_radius_km == (1.0, 2.0) and loaded.training.steps == 3000
+    assert training.Settings(**loaded.training.model_dump()).hidden_radius_km == (1.0, 2.0)
+
+
+def test_days_need_no_quotes(write):
+    assert recipe.load(write(TRAINING.replace('"', "")), TrainingRecipe) == recipe.load(write(TRAINING), TrainingRecipe)
+
+
+@pytest.mark.parametrize("text, kind, told", [
+    ("name: x\ngird: 0.1deg\n", ProductRecipe, "the key gird is unknown"),
+    (TRAINING + "withheld:\n  sead: 1\n", TrainingRecipe, "the key withheld.sead is unknown"),
+    (TRAINING + "training:\n  epochs: 1\n", TrainingRecipe, "the key training.epochs is unknown"),
+    (TRAINING.replace("observations", "observation"), TrainingRecipe, "the key observation is unknown"),
+])
+def test_an_unknown_key_lists_the_known_ones(write, text, kind, told):
+    with pytest.raises(UserError, match=told) as error:
+        recipe.load(write(text), kind)
+    nested = {"withheld.sead": Withheld, "training.epochs": TrainingSettings}
+    known = next((part for key, part in nested.items() if key in told), kind).model_fields
+    listed = error.value.problem.split("Known keys: ")[1].rstrip(".").split(", ")
+    assert listed == list(known)
+    assert "mine.yaml" in error.value.problem
+
+
+@pytest.mark.parametrize("text, kind, told", [
+    ("name: x\nminimum_hours: many\n", ProductRecipe, "the key minimum_hours is 'many'"),
+    ("name: x\nminimum_hours: 25\n", ProductRecipe, "the key minimum_hours is 25"),
+    ("name: x\nneighbours: 2\n", ProductRecipe, "the key neighbours is 2"),
+    ("name: x\ngrid: [1, 2]\n", ProductRecipe, r"the key grid is \[1, 2\]"),
+    ("name: X Y\n", ProductRecipe, "the key name is 'X Y'"),
+    ("name: ../x\n", ProductRecipe, "the key name is '../x'"),
+    ("grid: 0.1deg\n", ProductRecipe, "the key name is missing"),
+    ("name: x\n1: 2\n", ProductRecipe, "the key 1 "),
+    (TRAINING + "withheld:\n  share_city: 0.9\n", TrainingRecipe, "the key withheld.share_city is 0.9"),
+    (TRAINING + "withheld: 3\n", TrainingRecipe, "the key withheld is 3"),
+    (TRAINING.replace("2019-01-31", "x").replace('"x"', "2019-02-30"), TrainingRecipe, "day is out of range"),
+    ("", ProductRecipe, "holds no keys"),
+    ("just words", ProductRecipe, "holds no keys"),
+    ("- name\n", ProductRecipe, "holds no keys"),
+    ("name: [x\n", ProductRecipe, "is not YAML"),
+    ("name: !!python/object:os.system x\n", ProductRecipe, "is not YAML"),
+])
+def test_other_slips_are_told(write, text, kind, told):
+    with pytest.raises(UserError, match=told):
+        recipe.load(write(text), kind)
+
+
+def test_a_recipe_that_is_no_text(tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(b"name: \xff\xfe\n")
+    with pytest.raises(UserError, match="is not YAML"):
+        recipe.load(tmp_path / "mine.yaml", ProductRecipe)
+
+
+def test_an_unknown_recipe_lists_those_that_ship():
+    with pytest.raises(UserError, match="no recipe 'southern-china'") as error:
+        recipe.locate("southern-china")
+    assert all(path.stem in error.value.rule for path in SHIPPED)
+
+
+def test_a_path_that_does_not_exist_is_not_taken_for_a_name(tmp_path):
+    with pytest.raises(UserError, match="no recipe"):
+        recipe.locate(tmp_path / SHIPPED[0].name)
+
+
+def test_recipes_are_frozen():
+    with pytest.raises(ValueError):
+        ProductRecipe(name="x").grid = "0.25deg"

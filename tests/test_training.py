@@ -1,0 +1,381 @@
+"""Training: what is hidden stays hidden, batches are what they say, and a run keeps its best network."""
+
+import dataclasses
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models_fixtures import small_sizes
+
+from aqreanalysis import clock, geo, schema, train, training
+from aqreanalysis.clock import Period
+from aqreanalysis.errors import UserError
+from aqreanalysis.features import Scaler
+from aqreanalysis.models import checkpoint
+from aqreanalysis.models.aqnet import MARGIN_HOURS
+from aqreanalysis.models.geostatistics import Correlation
+from aqreanalysis.models.nets import AQNet
+from aqreanalysis.recipe import TrainingRecipe
+from aqreanalysis.training import Settings, Trainer
+
+SMALL = Settings(steps=60, samples_per_step=3, targets_per_sample=4, learning_rate=1e-2, k=5, views=2, renew_every=20,
+                 hidden_places=1, hidden_radius_km=(30.0, 60.0), validate_every=20)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def cube():
+    return schema.mock_station_cube(hours=150, stations=24)
+
+
+def trainer_on(cube, settings=SMALL, **changed):
+    torch.manual_seed(settings.seed)
+    days = np.unique(clock.local_days(cube.time.values))
+    return Trainer(cube, days, Scaler.fit(cube), dataclasses.replace(settings, **changed), AQNet(small_sizes()))
+
+
+# --- views
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31))
+def test_hidden_are_single_stations_and_all_round_a_place(seed):
+    rng = np.random.default_rng(seed)
+    lat, lon = rng.uniform(36, 40, 40), rng.uniform(113, 119, 40)
+    places = dataclasses.replace(SMALL, hidden_single=0.0, hidden_places=1, hidden_radius_km=(90.0, 90.0))
+    hidden = training.draw_hidden(lat, lon, places, np.random.default_rng(seed))
+    rounds = geo.pairwise_distance_km(lat, lon, lat, lon) <= 90.0
+    extra = [(hidden & ~round_one).sum() for round_one in rounds if (hidden | ~round_one).all()]
+    assert extra and min(extra) <= 1  # all round one place, and at most one more
+
+
+def test_share_of_single_stations():
+    alone = dataclasses.replace(SMALL, hidden_single=0.25, hidden_places=0)
+    rng = np.random.default_rng(0)
+    hidden = training.draw_hidden(np.zeros(4000), np.zeros(4000), alone, rng)
+    assert hidden.mean() == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 4000))
+    nobody = dataclasses.replace(alone, hidden_single=0.0)
+    assert training.draw_hidden(np.zeros(50), np.zeros(50), nobody, rng).sum() == 1  # a view needs a target
+
+
+def test_kept_hours():
+    rng = np.random.default_rng(0)
+    assert training.draw_kept_hours((500, 9), dataclasses.replace(SMALL, gap=0.0, outage=0.0), rng).all()
+    keep = training.draw_kept_hours((5000, 9), dataclasses.replace(SMALL, gap=0.0, outage=0.05), rng)
+    out = ~keep.any(axis=1)
+    np.testing.assert_array_equal(keep.all(axis=1), ~out)  # an outage is of the whole network
+    assert 0.02 < out.mean() < 0.08                        # 25 runs of 1 to 19 hours, some overlapping
+    keep = training.draw_kept_hours((5000, 9), dataclasses.replace(SMALL, gap=0.4, outage=0.0), rng)
+    assert 0.0 < (~keep).mean() <= 0.4
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31))
+def test_nothing_hidden_reaches_the_inputs(seed):
+    """Other values at hidden stations, and in removed hours, change the truth alone."""
+    cube = schema.mock_station_cube(hours=80, stations=20)
+    scaler, correlation = Scaler.fit(cube), Correlation()
+    draw = dataclasses.replace(SMALL, outage=0.1, gap=0.3)
+    rng = np.random.default_rng(seed)  # the same draws as draw_view's
+    hidden = training.draw_hidden(cube.lat.values, cube.lon.values, draw, rng)
+    removed = np.zeros(cube.pm25.shape, bool)
+    removed[:, hidden] = True
+    removed[:, ~hidden] = ~training.draw_kept_hours((80, int((~hidden).sum())), draw, rng)
+    other = cube.copy(deep=True)
+    for name in schema.POLLUTANTS:
+        other[name] = other[name].where(~removed, other[name] + np.float32(500.0))
+    view, changed = (training.draw_view(c, scaler, correlation, draw, np.random.default_rng(seed))
+                     for c in (cube, other))
+    for field in dataclasses.fields(view.side):
+        np.testing.assert_array_equal(getattr(view.side, field.name), getattr(changed.side, field.name), field.name)
+    for field in dataclasses.fields(view.hood):
+        np.testing.assert_array_equal(getattr(view.hood, field.name), getattr(changed.hood, field.name), field.name)
+    np.testing.assert_allclose(changed.truth, cube.pm25.values[:, hidden] + 500.0, rtol=1e-6)
+    np.testing.assert_array_equal(view.truth, cube.pm25.values[:, hidden])
+
+
+def test_a_visible_value_does_reach_the_inputs(cube):
+    """So the test above could fail."""
+    draw = dataclasses.replace(SMALL, outage=0.0, gap=0.0)
+    hidden = training.draw_hidden(cube.lat.values, cube.lon.values, draw, np.random.default_rng(0))
+    other = cube.copy(deep=True)
+    other["pm25"][40, np.flatnonzero(~hidden)[0]] = 300.0
+    scaler = Scaler.fit(cube)
+    views = [training.draw_view(c, scaler, Correlation(), draw, np.random.default_rng(0)) for c in (cube, other)]
+    assert (views[0].side.inputs != views[1].side.inputs).any()
+
+
+# --- batches
+
+
+def test_windows_of_allowed_days_that_the_axis_holds():
+    """The cube begins 2019-01-01 00:00Z: the day 01-02 (from 01-01 17:00Z) has its window from 05:00Z on, row 5."""
+    time = np.datetime64("2019-01-01T00", "ns") + np.arange(150) * clock.HOUR
+    days = np.array(["2019-01-01", "2019-01-02", "2019-01-04", "2019-01-06", "2019-01-07"], "datetime64[D]")
+    np.testing.assert_array_equal(training._window_starts(time, days), [5, 53, 101])  # 101 + 48 = 149 <= 150
+
+
+def test_a_batch_holds_the_right_stations_and_hours():
+    """Station s reads 1000 s + t: each target's neighbours read their own number in the target's own hour."""
+    cube = schema.mock_station_cube(hours=150, stations=24, missing=0.0)
+    cube["pm25"][:] = np.arange(150)[:, None] + 1000.0 * np.arange(24)[None]
+    trainer = trainer_on(cube, views=3, outage=0.0, gap=0.0)
+    batch = trainer._batch()
+    station, hour = (batch.truth // 1000).astype(int), batch.truth % 1000
+    assert (station == station[:, :1]).all() and (np.diff(hour, axis=1) == 1).all()
+    np.testing.assert_array_equal(clock.local_days(cube.time.values[hour[:, 0].astype(int)]),
+                                  clock.local_days(cube.time.values[hour[:, -1].astype(int)]))
+    neighbours = batch.value[batch.hood.index]  # (targets, k, hours)
+    np.testing.assert_array_equal(neighbours % 1000, np.broadcast_to(hour[:, None], neighbours.shape))
+    who = (neighbours[..., 0] // 1000).astype(int)
+    assert not (who == station[:, :1]).any()
+    distance = geo.distance_km(cube.lat.values[who], cube.lon.values[who], cube.lat.values[station[:, :1]],
+                               cube.lon.values[station[:, :1]])
+    np.testing.assert_allclose(batch.hood.distance, distance, rtol=1e-4)
+    scaled = trainer.scaler.scale("pm25", batch.value)
+    inner = slice(MARGIN_HOURS, MARGIN_HOURS + 24)
+    np.testing.assert_allclose(batch.window[:, inner, 0], scaled, atol=2e-3)  # inputs are kept in float16
+    assert batch.window.shape[1:] == (48, small_sizes().inputs) and (batch.observed == 1).all()
+    assert batch.clock.shape == (len(batch.truth), 24, 6)
+
+
+def test_only_allowed_days_are_asked_for(cube):
+    allowed = np.array(["2019-01-03"], "datetime64[D]")
+    trainer = Trainer(cube, allowed, Scaler.fit(cube), SMALL, AQNet(small_sizes()))
+    expected = trainer.views[0].side.clock[clock.local_days(cube.time.values) == allowed[0]]
+    for _ in range(4):
+        batch = trainer._batch()
+        np.testing.assert_array_equal(batch.clock, np.broadcast_to(expected, (len(batch.truth), 24, 6)))
+
+
+# --- the loss
+
+
+def test_loss_by_hand():
+    estimate, scale = torch.tensor([[10.0, 20.0, 99.0]]), torch.tensor([[2.0, 4.0, 1.0]])
+    truth = torch.tensor([[13.0, 19.0, np.nan]])
+    fit = (3 + 1) / 2 / 10 + (9 + 1) / 2 / 1500
+    likelihood = (np.log(2) + 3 / 2 + np.log(4) + 1 / 4) / 2
+    assert training.loss(estimate, scale, truth).item() == pytest.approx(fit + 0.2 * likelihood, rel=1e-6)
+
+
+def test_the_scale_does_not_pull_the_estimate():
+    truth, gradients = torch.tensor([30.0, 5.0]), []
+    for scale in (0.5, 50.0):
+        estimate = torch.tensor([10.0, 20.0], requires_grad=True)
+        training.loss(estimate, torch.full((2,), scale), truth).backward()
+        gradients.append(estimate.grad)
+    torch.testing.assert_close(*gradients, rtol=0, atol=0)
+
+
+# --- the loop
+
+
+def loss_of(trainer, batch):
+    tensor, inner = torch.from_numpy, slice(MARGIN_HOURS, MARGIN_HOURS + 24)
+    with torch.no_grad():
+        estimate, scale = trainer.network.eval()(
+            tensor(batch.window), inner, tensor(batch.value), tensor(batch.observed), tensor(batch.clock),
+            training._near(batch.hood))
+        return training.loss(estimate, scale, tensor(batch.truth)).item()
+
+
+def test_steps_on_one_batch_lower_its_loss(cube, monkeypatch):
+    trainer = trainer_on(cube)
+    fixed = trainer._batch()
+    before = loss_of(trainer, fixed)
+    monkeypatch.setattr(trainer, "_batch", lambda: fixed)
+    for _ in range(SMALL.steps):
+        assert np.isfinite(trainer.step())
+    assert loss_of(trainer, fixed) < before - 0.2
+
+
+def test_the_same_seed_gives_the_same_network(cube):
+    results = {}
+    for name, seed in (("first", 3), ("again", 3), ("other", 4)):
+        trainer = trainer_on(cube, dataclasses.replace(SMALL, seed=seed), renew_every=2)
+        losses = [trainer.step() for _ in range(5)]
+        results[name] = losses, trainer.network.state_dict()
+    assert results["first"][0] == results["again"][0] != results["other"][0]
+    for name, value in results["first"][1].items():
+        torch.testing.assert_close(results["again"][1][name], value, rtol=0, atol=0)
+
+
+def test_views_are_renewed(cube):
+    trainer = trainer_on(cube, renew_every=3)
+    before = list(trainer.views)
+    trainer.step(), trainer.step()
+    assert all(a is b for a, b in zip(before, trainer.views, strict=True))
+    trainer.step()
+    assert sum(a is not b for a, b in zip(before, trainer.views, strict=True)) == 1
+
+
+def test_a_run_keeps_its_best_network(cube):
+    scores, states, reports = iter([3.0, 1.0, 2.0]), [], []
+
+    def validate(model):
+        assert not model.network.training
+        states.append({name: value.clone() for name, value in model.network.state_dict().items()})
+        return next(scores)
+
+    best = training.run(trainer_on(cube, steps=5, validate_every=2), validate, reports.append)
+    assert [report["step"] for report in reports] == [2, 4, 5]  # and the last step, whatever its number
+    assert [report["best"] for report in reports] == [3.0, 1.0, 1.0]
+    for name, value in best.items():
+        torch.testing.assert_close(value, states[1][name], rtol=0, atol=0)
+    assert any(not torch.equal(best[name], states[2][name]) for name in best)
+
+
+# --- what is withheld
+
+
+def test_withheld_weeks_by_hand():
+    """Weeks begin on Thursdays, as 1970-01-01 did; 2019-01-10 is day 17906 = 7 * 2558."""
+    assert (dt.date(2019, 1, 10) - dt.date(1970, 1, 1)).days == 7 * 2558
+    days = train.training_days(Period(dt.date(2019, 1, 5), dt.date(2019, 1, 18)), 2)
+    expected = [f"2019-01-{day:02}" for day in (5, 6, 7, 8, 9, 17, 18)]
+    np.testing.assert_array_equal(days, np.array(expected, "datetime64[D]"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 12), st.integers(0, 20000))
+def test_one_week_in_so_many_is_withheld(nth, first):
+    days = (np.datetime64("1970-01-01") + first) + np.arange(7 * nth)
+    assert train.withheld_in_time(days, nth).sum() == 7
+
+
+def rows(values=None):
+    """A tidy table of 14 days at ten towns of three stations; `values` (hours, stations) of PM2.5."""
+    rng = np.random.default_rng(0)
+    hours = clock.hours_of_days(dt.date(2019, 1, 5), dt.date(2019, 1, 18))
+    lat = np.repeat(np.linspace(31, 41, 10), 3) + np.tile([0, 0.05, 0.1], 10)
+    lon = np.repeat(rng.uniform(110, 120, 10), 3)
+    pm25 = rng.gamma(4.0, 15.0, (len(hours), 30))
+    pm25 = pm25 if values is None else values(hours, pm25)
+    n = len(hours)
+    return pd.DataFrame({"station_id": np.tile([f"S{i:02}" for i in range(30)], n), "time": np.repeat(hours, 30),
+                         "lat": np.tile(lat, n), "lon": np.tile(lon, n), "pm25": pm25.ravel(),
+                         "no2": (0.5 * pm25).ravel()})
+
+
+def recipe(folder, **changed):
+    facts = {"name": "small", "observations": str(folder), "start": "2019-01-05", "end": "2019-01-18",
+             "network": small_sizes().asdict(),
+             "withheld": {"share_single": 0.1, "share_city": 0.1, "every_nth_week": 2},
+             "training": dataclasses.asdict(dataclasses.replace(SMALL, steps=2, k=4, validate_every=1))}
+    return TrainingRecipe(**facts | changed)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    rows().to_parquet(folder / "rows.parquet")
+    return folder
+
+
+def scaler_of(data):
+    return Scaler.fit(data.train.sel(time=train._hours_of(data.train, data.days)))
+
+
+def test_test_stations_and_withheld_weeks_reach_neither_scaler_nor_tuning(archive):
+    data = train.load(recipe(archive))
+    split = data.split
+    assert split.test_single and split.test_city and split.tune_single and split.tune_city
+    assert not set(split.test) & set(data.tune.station.values)
+    assert set(data.train.station.values) == set(split.train)
+    assert set(data.tune.station.values) == set(split.train + split.tune)
+
+    def changed(hours, pm25):
+        withheld = np.isin(clock.local_days(hours), np.arange("2019-01-10", "2019-01-17", dtype="datetime64[D]"))
+        taken = np.isin([f"S{i:02}" for i in range(30)], split.test)
+        return np.where(withheld[:, None] | taken[None], 900.0, pm25)
+
+    rows(changed).to_parquet(archive / "rows.parquet")
+    other = train.load(recipe(archive))
+    assert other.split == split and other.fingerprint != data.fingerprint
+    assert scaler_of(other) == scaler_of(data)
+    hours = train._hours_of(data.tune, data.days)
+    xr.testing.assert_identical(other.tune.sel(time=hours), data.tune.sel(time=hours))
+
+
+def test_a_training_station_in_a_training_week_does_reach_the_scaler(archive):
+    """So the test above could fail."""
+    data = train.load(recipe(archive))
+    number = int(data.split.train[0][1:])
+
+    def changed(hours, pm25):
+        pm25[clock.local_days(hours) == np.datetime64("2019-01-07"), number] = 900.0
+        return pm25
+
+    rows(changed).to_parquet(archive / "rows.parquet")
+    assert scaler_of(train.load(recipe(archive))) != scaler_of(data)
+
+
+def test_a_run_is_a_folder_with_a_checkpoint(archive, tmp_path):
+    reports = []
+    folder = train.train(recipe(archive), tmp_path / "run", reports.append)
+    model, card = checkpoint.load(folder)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["recipe.yaml", "small", "validation.csv"]
+    assert [report["step"] for report in reports] == [1, 2] and card.training["steps"] in (1, 2)
+    split = train.load(recipe(archive)).split
+    assert card.withheld == {name: list(getattr(split, name)) for name in card.withheld}
+    assert card.scaler == dataclasses.asdict(scaler_of(train.load(recipe(archive))))
+    assert (card.k, model.k, card.network) == (4, 4, small_sizes().asdict())
+    table = pd.read_csv(tmp_path / "run" / "validation.csv")
+    assert set(table.model) == {"kriging", "AQ-Net"} and set(table.group) == {"single stations", "whole cities"}
+    assert (table.n > 0).all() and np.isfinite(table.MAE).all()
+    assert TrainingRecipe.model_validate(train.yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()))
+
+
+@pytest.mark.parametrize("changed, told", [
+    ({"network": {"breadth": 3}}, "breadth"),
+    ({"withheld": {"share_single": 0.39, "share_city": 0.1}}, "stations are left"),
+    ({"start": "2018-01-05", "end": "2018-01-18"}, "no PM2.5"),
+])
+def test_recipes_that_can_not_be_trained(archive, tmp_path, changed, told):
+    with pytest.raises(UserError, match=told) as caught:
+        train.train(recipe(archive, **changed), tmp_path / "run", print)
+    assert caught.value.rule and caught.value.cure and not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_is_not_written_into_twice(archive, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").touch()
+    with pytest.raises(UserError, match="not empty"):
+        train.train(recipe(archive), tmp_path / "run", print)
+
+
+# --- the memory of the error
+
+
+def sums_of(daily: float, hourly: float, n: int = 240):
+    """Sums of squared errors whose means are `daily` and `hourly`."""
+    return xr.Dataset({"n": (("frequency", "model", "station"), [[[n]], [[n // 24]]]),
+                       "error_squared": (("frequency", "model", "station"), [[[hourly * n]], [[daily * (n // 24)]]])},
+                      coords={"frequency": ["hourly", "daily"], "model": ["AQ-Net"], "station": ["S0"]})
+
+
+@pytest.mark.parametrize("memory", [0.5, 3.0, 8.0, 60.0, 400.0])
+def test_error_memory_is_found_again(memory):
+    """The variance of the mean of 24 errors correlated as r^lag is (24 + 2 sum (24 - lag) r^lag) / 24^2."""
+    r = np.exp(-1 / memory)
+    ratio = (24 + 2 * sum((24 - lag) * r**lag for lag in range(1, 24))) / 24**2
+    assert train.error_memory(sums_of(daily=50.0 * ratio, hourly=50.0)) == pytest.approx(memory, rel=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0.01, 1.2])
+def test_a_ratio_that_no_memory_explains(ratio):
+    assert train.error_memory(sums_of(daily=ratio, hourly=1.0)) == 24.0
