@@ -23,19 +23,21 @@ Observations = Annotated[Optional[str], typer.Option(
 Stations = Annotated[Optional[str], typer.Option(help="Station table (station_id,lon,lat), if not beside the files.")]
 Checkpoint = Annotated[Optional[str], typer.Option(help="Name or folder of a checkpoint.")]
 Workers = Annotated[int, typer.Option(min=1, help="Local processes. Default: one for each core.")]
+CORES = execution.available_cores()
 Scheduler = Annotated[Optional[str], typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT.")]
 
 
 @app.command()
 def build(year: Year = None, start: Start = None, end: End = None,
-          grid: Annotated[Optional[str], typer.Option(help="Resolution (0.1deg), named grid (grids/NAME), CDO grid "
-                                                      "description, NetCDF with lat and lon, or CSV of points.")] = None,
+          grid: Annotated[Optional[str], typer.Option(
+              help="Resolution (0.1deg), named grid (grids/NAME), CDO grid description, NetCDF with lat and lon, or "
+                   "CSV of points.")] = None,
           observations: Observations = None, stations: Stations = None,
           recipe: Annotated[Optional[str], typer.Option(help="Product recipe, a name or a YAML file.")] = None,
           checkpoint: Checkpoint = None,
           neighbours: Annotated[Optional[int], typer.Option(help="k of the neural kNN.")] = None,
           out: Annotated[Optional[str], typer.Option(help="Folder of the product.")] = None,
-          workers: Workers = execution.available_cores(), scheduler: Scheduler = None) -> None:
+          workers: Workers = CORES, scheduler: Scheduler = None) -> None:
     """Make hourly and daily cubes, maps and a report. Run it again to go on with an interrupted build."""
     from aqreanalysis import console
     from aqreanalysis.build import build as run
@@ -65,7 +67,7 @@ def evaluate(observations: Annotated[str, typer.Option(help="Folder or file of o
              year: Year = None, start: Start = None, end: End = None, stations: Stations = None,
              checkpoint: Checkpoint = None,
              out: Annotated[Optional[str], typer.Option(help="Write the table to this CSV file.")] = None,
-             workers: Workers = execution.available_cores(), scheduler: Scheduler = None) -> None:
+             workers: Workers = CORES, scheduler: Scheduler = None) -> None:
     """Score a checkpoint and the baselines at stations that its training never saw."""
     from aqreanalysis import clock, console
     from aqreanalysis.evaluate import evaluate as run

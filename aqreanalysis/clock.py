@@ -41,6 +41,11 @@ def local_days(stamps: np.ndarray) -> np.ndarray:
     return shifted.astype("datetime64[D]")
 
 
+def withheld_weeks(days: np.ndarray, every_nth_week: int) -> np.ndarray:
+    """Whether days (datetime64[D]) lie in every nth week, counted from 1970-01-01: what training never asks for."""
+    return (days.astype("datetime64[D]").astype(int) // 7) % every_nth_week == 0
+
+
 @dataclass(frozen=True)
 class Period:
     """Calendar days in UTC+8, both included."""

@@ -13,7 +13,6 @@ from aqreanalysis.clock import Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import BASELINES, checkpoint
 from aqreanalysis.readers import open_archive
-from aqreanalysis.train import withheld_in_time
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def score_month(job: MonthJob):
     models = {name: make() for name, make in BASELINES.items()} | {"AQ-Net": model}
     cube = analysis.observations_around(archive, model, job.month)
     days = np.array(job.month.days(), "datetime64[D]")
-    weeks = withheld_in_time(days, job.every_nth_week)
+    weeks = clock.withheld_weeks(days, job.every_nth_week)
     parts = {flag: [evaluation.month_statistics(models, cube, list(job.withheld), hours)
                     for hours in _runs(days[weeks == flag])] for flag in (True, False)}
     every = evaluation.add(parts[True] + parts[False])

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from aqreanalysis import analysis, cf, encoding, output, product, schema, uncertainty
-from aqreanalysis.cf import About
+from aqreanalysis import analysis, output, product, schema, uncertainty
 from aqreanalysis.clock import Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid
 from aqreanalysis.models import checkpoint
+from aqreanalysis.output import cf, encoding
+from aqreanalysis.output.cf import About
 from aqreanalysis.readers import open_archive
 from aqreanalysis.simulation import TwinArchive
 

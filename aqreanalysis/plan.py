@@ -8,12 +8,12 @@ from pathlib import Path
 
 from aqreanalysis import __version__, clock, resources, uncertainty
 from aqreanalysis import recipe as recipes
-from aqreanalysis.cf import About
 from aqreanalysis.clock import HOUR, Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid, check_inside, parse_grid
 from aqreanalysis.models import checkpoint
 from aqreanalysis.month import Job, Source
+from aqreanalysis.output.cf import About
 from aqreanalysis.product import ProductFolder, check_identity
 from aqreanalysis.readers import open_archive
 from aqreanalysis.readers.archive import Inspection, none_good
@@ -69,8 +69,9 @@ def prepare(request: Request) -> Plan:
     grid = parse_grid(recipe.grid)
     checkpoint_folder = checkpoint.locate(recipe.checkpoint)
     model, card = checkpoint.load(checkpoint_folder, recipe.neighbours)
-    source, archive = find_observations(recipe, period)
+    source, archive, passed_over = find_observations(recipe, period)
     inspection = inspect(archive, source, period, model)
+    inspection.bad.extend(passed_over)
     far_share = check_inside(grid, archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy())
     identity = {"product": recipe.name, "period": period.label, "grid": f"{grid.name} {grid.fingerprint}",
                 "observations": inspection.fingerprint, "simulated": archive.simulated,
@@ -103,20 +104,25 @@ def _recipe(request: Request) -> recipes.ProductRecipe:
 
 
 def find_observations(recipe: recipes.ProductRecipe, period: Period):
-    """The source and its archive: the recipe's or command line's, else the data folder's, else the twin."""
+    """The source and its archive: the recipe's or command line's, else the data folder's, else the twin.
+
+    Third, a sentence for each place in the data folder that can't be used: nobody should get the twin and not know.
+    """
     if recipe.observations:
         source = Source(str(Path(recipe.observations).expanduser().resolve()), recipe.stations, 0)
-        return source, source.open()
+        return source, source.open(), []
+    passed_over = []
     for path in _candidates(resources.data_folder()):
         try:
             archive = open_archive(path, recipe.stations)
-        except UserError:
+        except UserError as error:
+            passed_over.append(f"{path}: {error}")
             continue
         first, last = archive.period()
         if first <= period.hours[-1] and last >= period.hours[0]:
-            return Source(str(path.resolve()), recipe.stations, 0), archive
+            return Source(str(path.resolve()), recipe.stations, 0), archive, passed_over
     source = Source(None, None, recipe.twin_seed)
-    return source, source.open()
+    return source, source.open(), passed_over
 
 
 def _candidates(folder: Path) -> list[Path]:
@@ -126,13 +132,20 @@ def _candidates(folder: Path) -> list[Path]:
 
 
 def inspect(archive, source: Source, period: Period, model) -> Inspection:
-    """A look into every file that the product will read; an error if none of the period is good."""
+    """A look into every file that the product will read; an error if the period has no PM2.5 value.
+
+    The margins before and after the period are read too, so their files are part of the fingerprint.
+    """
     hours = period.hours
-    where, wanted = source.path or "the twin", f"{period.first} to {period.last}"
-    of_period = archive.inspect(hours[0], hours[-1])
-    if not of_period.values:
-        raise none_good(of_period, where, wanted)
-    return archive.inspect(hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR)
+    found = archive.inspect(hours[0], hours[-1])
+    if not found.values:
+        raise none_good(found, source.path or "the twin", f"{period.first} to {period.last}")
+    for first, last in ((hours[0] - model.history * HOUR, hours[0] - HOUR),
+                        (hours[-1] + HOUR, hours[-1] + model.future * HOUR)):
+        margin = archive.inspect(first, last)
+        found.digest.update(margin.fingerprint.encode())
+        found.bad.extend(text for text in margin.bad if text not in found.bad)
+    return found
 
 
 def _out(request: Request, recipe, period: Period, grid: Grid, simulated: bool) -> Path:

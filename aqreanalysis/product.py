@@ -157,7 +157,8 @@ def save_days(path: Path, days: dict[str, np.ndarray]) -> None:
         os.replace(part, path)
     except OSError as error:
         raise UserError(f"{path.parent} can't take {path.name} ({error.strerror}).",
-                        "A month needs space for its files.", "Free some and run the same command: it goes on.") from error
+                        "A month needs space for its files.",
+                        "Free some and run the same command: it goes on.") from error
     finally:
         part.unlink(missing_ok=True)
 

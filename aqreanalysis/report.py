@@ -77,7 +77,8 @@ def _error(plan: Plan, daily: list[Path]):
 
 def _panels(plan: Plan, daily: list[Path], months: list[Period]):
     return maps.panel_map([_field(daily, month) for month in months], plan.grid,
-                          labels=[said(month) for month in months], title=f"PM2.5, monthly means of {months[0].first.year}",
+                          labels=[said(month) for month in months],
+                          title=f"PM2.5, monthly means of {months[0].first.year}",
                           subtitle=_subtitle(plan), flags=[_flag(daily, month) for month in months],
                           simulated=plan.folder.simulated, note=_note(plan))
 
@@ -102,9 +103,9 @@ def said(period: Period) -> str:
 def day_map(path: Path, grid: Grid, file: xr.Dataset, period: Period, note: str):
     """A map of some days of a product's daily files (`aqreanalysis map`)."""
     simulated = file.attrs.get("simulated") == "true"
-    return maps.mean_map(_field([path], period), grid, title=f"PM2.5, mean of {said(period)}"
-                         if period.n_days > 1 else f"PM2.5 on {period.first} (UTC+8)",
-                         subtitle=file.attrs.get("title", ""), flag=_flag([path], period), simulated=simulated, note=note)
+    title = f"PM2.5, mean of {said(period)}" if period.n_days > 1 else f"PM2.5 on {period.first} (UTC+8)"
+    return maps.mean_map(_field([path], period), grid, title=title, subtitle=file.attrs.get("title", ""),
+                         flag=_flag([path], period), simulated=simulated, note=note)
 
 
 def write_report(plan: Plan, record: dict, pictures: list[Path]) -> None:
@@ -147,7 +148,8 @@ def _truth_table(record: dict) -> str:
                    f"<td>{s['coverage_90']:.3f}</td></tr>" for name, s in true_errors(record).items())
     if not rows:
         return ""
-    return ("<h2>Error against the twin's truth, in every cell and hour</h2><table><tr><th>class</th><th>cell-hours</th>"
+    return ("<h2>Error against the twin's truth, in every cell and hour</h2><table>"
+            "<tr><th>class</th><th>cell-hours</th>"
             f"<th>mean absolute error, µg m⁻³</th><th>within the central 90 % interval</th></tr>{rows}</table>")
 
 
@@ -161,6 +163,7 @@ img{max-width:100%}figure{margin:1rem 0}.simulated{background:#b00020;color:#fff
 days in UTC+8.</p>
 <h2>Made from</h2><table>$facts</table>
 <h2>How far to trust it</h2><p>$quality</p><p>$error</p>$truth
-<h2>Months</h2><table><tr><th>month</th><th>stations</th><th>hours</th><th>hours without observations</th><th>file</th></tr>
+<h2>Months</h2><table>
+<tr><th>month</th><th>stations</th><th>hours</th><th>hours without observations</th><th>file</th></tr>
 $months</table>$skipped<h2>Maps</h2>$images</body></html>
 """)

@@ -22,7 +22,6 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.aqnet import CONTEXT_HOURS, MARGIN_HOURS
-from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.kriging import Kriging
 from aqreanalysis.readers import open_archive
 from aqreanalysis.readers.archive import none_good
@@ -107,12 +106,7 @@ def load(recipe: TrainingRecipe) -> Data:
 def training_days(period: Period, every_nth_week: int) -> np.ndarray:
     """The days, datetime64[D], outside the withheld weeks; weeks are counted from 1970-01-01."""
     days = np.array(period.days(), "datetime64[D]")
-    return days[~withheld_in_time(days, every_nth_week)]
-
-
-def withheld_in_time(days: np.ndarray, every_nth_week: int) -> np.ndarray:
-    """Whether days (datetime64[D]) lie in a week that training never asks for."""
-    return (days.astype("datetime64[D]").astype(int) // 7) % every_nth_week == 0
+    return days[~clock.withheld_weeks(days, every_nth_week)]
 
 
 def _hours_of(cube: xr.Dataset, days: np.ndarray) -> np.ndarray:

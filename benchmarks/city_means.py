@@ -2,8 +2,8 @@
 
     python benchmarks/city_means.py PRODUCT OBSERVATIONS
 
-The cube is read at each station of the city (the cell it lies in); a city's mean is the mean over its stations. Observations
-are the raw values of every station, nothing screened, as a reader of the archive would average them.
+The cube is read at each station of the city (the cell it lies in); a city's mean is the mean over its stations.
+Observations are the raw values of every station, nothing screened, as a reader of the archive would average them.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/year.py --observations PATH [--workers N] [--keep DIR]
 
-Builds a month (January) and the year 2019 at 0.1 degree in fresh processes. Memory is the sum over the build's processes of
-their proportional set size (what is shared is counted once), sampled ten times a second.
+Builds a month (January) and the year 2019 at 0.1 degree in fresh processes. Memory is the sum over the build's
+processes of their proportional set size (what is shared is counted once), sampled ten times a second.
 """
 
 from __future__ import annotations

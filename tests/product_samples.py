@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import cf, clock, output
+from aqreanalysis import clock, output
 from aqreanalysis.grids import Grid, parse_grid
+from aqreanalysis.output import cf
 from aqreanalysis.schema import QUALITY
 
 FIRST, LAST = dt.date(2016, 2, 28), dt.date(2016, 3, 1)  # over a leap day and the end of a month

@@ -92,7 +92,8 @@ def test_a_small_archive_becomes_a_product_and_a_map(archive, tmp_path):
     ([], ["period"]),
 ])
 def test_periods_that_can_not_be_parsed(archive, tmp_path, options, words):
-    refused(run("build", *options, "--observations", archive, "--out", tmp_path / "out", cwd=tmp_path), tmp_path, *words)
+    result = run("build", *options, "--observations", archive, "--out", tmp_path / "out", cwd=tmp_path)
+    refused(result, tmp_path, *words)
 
 
 @pytest.mark.parametrize(("grid", "words"), [
@@ -148,7 +149,8 @@ def test_a_bad_file_among_good_ones_is_named_and_skipped(archive, tmp_path, kind
     result = build(archive, tmp_path)
     assert result.returncode == 0, result.stderr
     assert "skipped: china_sites_20190106.csv" in result.stdout and kind in result.stdout
-    assert "china_sites_20190106.csv" in json.loads((tmp_path / "out" / "run.json").read_text())["facts"]["files_skipped"][0]
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert "china_sites_20190106.csv" in record["facts"]["files_skipped"][0]
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -15,18 +15,14 @@ ROOT = "aqreanalysis"
 # modules that stand beside each other on a floor may not. "aqreanalysis" is the package's own __init__.
 FLOORS = [
     ("ground: words and numbers", ("aqreanalysis", "errors", "schema", "geo", "resources")),
-    ("ground: hours, lines, files", ("clock", "boundaries", "disk")),
-    ("data: one table, one cube, one kind of grid", (
-        "stations", "quality", "features", "cdo_grid", "netcdf_grid", "point_list", "simulation_land")),
-    ("data: archives, grids", ("readers/", "grids", "simulation_air")),
-    ("data: the twin's network", ("simulation_network",)),
-    ("data: the twin", ("simulation",)),
+    ("ground: hours, lines, files", ("clock", "boundaries")),
+    ("data: one table, one cube", ("stations", "quality", "features")),
+    ("data: archives, grids", ("readers/", "grids/")),
+    ("data: the twin", ("simulation/",)),
     ("models", ("models/",)),
     ("work: support, training", ("uncertainty", "training")),
     ("work: analysis", ("analysis",)),
-    ("results: words of the files, scores, figures", ("cf", "evaluation", "figures/")),
-    ("results: encoding", ("encoding",)),
-    ("results: files", ("output",)),
+    ("results: files, scores, figures", ("output/", "evaluation", "figures/")),
     ("product: recipe, folder, workers, screen", ("recipe", "product", "execution", "console")),
     ("product: one month", ("month",)),
     ("product: the plan", ("plan",)),

@@ -15,8 +15,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqreanalysis import clock, encoding, output
+from aqreanalysis import clock, output
 from aqreanalysis.errors import BadFile, UserError
+from aqreanalysis.output import encoding
 
 NORMAL = st.floats(2.0**-126, 2.0**126, width=32) | st.floats(-(2.0**126), -(2.0**-126), width=32)
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 import netCDF4
 import numpy as np
 
-from aqreanalysis import cf
-from aqreanalysis.cf import DISTANCE, MANTISSA_BITS, QUALITY_FLAG
 from aqreanalysis.grids import Grid
+from aqreanalysis.output import cf
+from aqreanalysis.output.cf import DISTANCE, MANTISSA_BITS, QUALITY_FLAG
+from aqreanalysis.output.crs import crs_attributes
 from aqreanalysis.schema import LAT, LON, QUALITY, TARGET, TIME
 
 # A week of hours by some 5 degrees: one map and one point's series are both read in little time.
@@ -98,7 +99,7 @@ def write_coordinates(file: netCDF4.Dataset, grid: Grid, stamps: np.ndarray, fre
         if corners not in file.dimensions:
             file.createDimension(corners, edges.shape[-1])
         _write_whole(file, f"{name}_bnds", (*values[name][0], corners), edges, {})
-    file.createVariable(cf.CRS, "i4").setncatts(cf.crs_attributes())
+    file.createVariable(cf.CRS, "i4").setncatts(crs_attributes())
 
 
 def _write_whole(file: netCDF4.Dataset, name: str, dims: tuple[str, ...], array: np.ndarray, attributes: dict) -> None:

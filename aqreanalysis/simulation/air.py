@@ -28,7 +28,7 @@ from scipy import ndimage, sparse
 
 from aqreanalysis import clock, schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.simulation_land import MAP_KM, MAP_SOUTH, MAP_WEST, emissions, mountain_air, plane, urban
+from aqreanalysis.simulation.land import MAP_KM, MAP_SOUTH, MAP_WEST, emissions, mountain_air, plane, urban
 
 MARGIN = 1.0                   # degrees round schema.REGION_EDGES where the truth is known
 BLOCK_HOURS = 48               # hours are worked out in blocks that begin at multiples of this since 1970
@@ -171,7 +171,7 @@ def bilinear(field: np.ndarray, x, y) -> np.ndarray:
 
 
 class Air:
-    """The truth of one seed. `cities` is a table like `simulation_land.city_table`."""
+    """The truth of one seed. `cities` is a table like `land.city_table`."""
 
     def __init__(self, seed: int, cities: pd.DataFrame):
         self.cities = cities

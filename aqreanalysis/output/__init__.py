@@ -15,13 +15,25 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import cf, disk
-from aqreanalysis.cf import QUALITY_FLAG, About
 from aqreanalysis.clock import HOUR, HOURS_PER_DAY, UTC_OFFSET_HOURS, Period, local_days
-from aqreanalysis.encoding import BYTE_FILL, TIME_CHUNK, check_block, create_field, encode, layers, write_coordinates
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.grids import Grid
+from aqreanalysis.output import cf, disk
+from aqreanalysis.output.cf import QUALITY_FLAG, About
+from aqreanalysis.output.encoding import (
+    BYTE_FILL,
+    TIME_CHUNK,
+    check_block,
+    create_field,
+    encode,
+    layers,
+    write_coordinates,
+)
+from aqreanalysis.output.means import read_mean, read_most_frequent
 from aqreanalysis.schema import LAT, LON, QUALITY, TARGET, TIME
+
+__all__ = ["About", "HourlyFile", "TruthFile", "check_file", "end_of_days", "read_mean", "read_most_frequent",
+           "remove_leftovers", "write_daily"]
 
 MARK = ".part"  # in the name of a file that is being written
 
@@ -210,90 +222,3 @@ def remove_leftovers(folder) -> int:
     for path in leftovers:
         path.unlink(missing_ok=True)
     return len(leftovers)
-
-
-def read_mean(paths, variable: str = TARGET, period: Period | None = None) -> xr.Dataset:
-    """The mean over time of a variable, read in layers of at most 168 steps.
-
-    Parameters
-    ----------
-    paths : one product file or several of one grid, hourly or daily.
-    period : calendar days UTC+8 that count; all where it is not given.
-
-    Returns
-    -------
-    Dataset on the grid's dimensions with its coordinates and the first file's attributes:
-    ``variable``, float32, NaN where every value is missing, and ``count``, how many values each
-    mean has.
-
-    Raises
-    ------
-    UserError : if a file can't be read, lies on another grid, or no file has a step in the period.
-    """
-    place, total, count = None, 0.0, 0
-    for file, values in _values(paths, variable, period):
-        if place is None:
-            place, about = file[variable][0].drop_vars(TIME).load(), file.attrs
-        present = np.isfinite(values)
-        total = total + np.where(present, values, 0).sum(axis=0, dtype=np.float64)
-        count = count + present.sum(axis=0, dtype=np.int32)
-    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-    return xr.Dataset({variable: place.copy(data=mean), "count": place.copy(data=count)}, attrs=about)
-
-
-def read_most_frequent(paths, variable: str = QUALITY_FLAG, period: Period | None = None) -> np.ndarray:
-    """The class of most steps, int8 of the grid's shape; of equally many the lowest. As :func:`read_mean`."""
-    counts = 0
-    for _, values in _values(paths, variable, period):
-        counts = counts + np.stack([(values == number).sum(axis=0) for number in range(len(QUALITY))])
-    return counts.argmax(axis=0).astype(np.int8)
-
-
-def _values(paths, variable: str, period: Period | None) -> Iterator[tuple[xr.Dataset, np.ndarray]]:
-    """Each file with its values (steps, *grid) in layers of at most 168 steps; a layer at least."""
-    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    first, found = None, False
-    for path in paths:
-        with _opened(path, variable) as file:
-            axes = [file[LAT].values, file[LON].values]
-            first = axes if first is None else first
-            if not all(map(np.array_equal, axes, first)):
-                raise UserError(f"{path} lies on another grid than {paths[0]}.",
-                                "Files that are read together have one grid.",
-                                "Name the files of one product.")
-            for values in _selected(file[variable], period):
-                found = True
-                yield file, values
-    if not found:
-        named = f" in the period {period.label}" if period else ""
-        raise UserError(f"None of {len(paths)} files has a step{named}.", "A map needs at least one step.",
-                        "Choose days that the product has.")
-
-
-@contextmanager
-def _opened(path, variable: str) -> Iterator[xr.Dataset]:
-    """A product file that has ``variable`` over time, through xarray."""
-    try:
-        file = xr.open_dataset(path, engine="netcdf4")
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path} can't be read: {error}.", "A product file is a whole NetCDF-4 file.",
-                      "Give the path of a file that was made by aqreanalysis build.") from error
-    with file:
-        over_time = [name for name in file.data_vars if file[name].dims[:1] == (TIME,)]
-        if variable not in over_time:
-            raise UserError(f"{path} has no variable {variable} over time.",
-                            f"It has {', '.join(over_time)}.", "Name one of these.")
-        yield file
-
-
-def _selected(field: xr.DataArray, period: Period | None) -> Iterator[np.ndarray]:
-    """Values (steps, *grid) of at most 168 steps at a time, of the days of ``period``."""
-    days = local_days(field[TIME].values)
-    for first in range(0, len(days), TIME_CHUNK):
-        part = days[first:first + TIME_CHUNK]
-        wanted = slice(None)
-        if period is not None:
-            wanted = (part >= np.datetime64(period.first)) & (part <= np.datetime64(period.last))
-            if not wanted.any():
-                continue
-        yield field[first:first + TIME_CHUNK].values[wanted]

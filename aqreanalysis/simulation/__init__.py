@@ -10,8 +10,8 @@ in every cell. Cheap and deterministic: every number depends on the seed, the pl
     >>> dict(twin.observe(hours).sizes)
     {'time': 6, 'station': 640}
 
-The air is in `simulation_air`, the ground in `simulation_land`, instruments and faults in
-`simulation_network`.
+The air is in `simulation.air`, the ground in `simulation.land`, instruments and faults in
+`simulation.network`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import xarray as xr
 from aqreanalysis import clock, schema
 from aqreanalysis.errors import UserError
 from aqreanalysis.readers.archive import Inspection
-from aqreanalysis.simulation_air import BLOCK_HOURS, Air, Band, RandomField, hour_index, year_angle
-from aqreanalysis.simulation_land import city_table, plane, urban
-from aqreanalysis.simulation_network import (
+from aqreanalysis.simulation.air import BLOCK_HOURS, Air, Band, RandomField, hour_index, year_angle
+from aqreanalysis.simulation.land import city_table, plane, urban
+from aqreanalysis.simulation.network import (
     FAULTS,
     GAPS,
     LONGEST_STUCK,
@@ -132,7 +132,6 @@ class TwinArchive:
     """The twin's network in the shape of a reader's archive (readers.archive.Archive)."""
 
     simulated = True
-    skipped = ()
 
     def __init__(self, seed: int = 0):
         self.twin = Twin(seed)
@@ -155,10 +154,6 @@ class TwinArchive:
         missing = np.isin(self.twin.faults(clock.complete_hours(start, end)), GAPS)
         return Inspection(values=int((~missing).sum()),
                           digest=hashlib.sha256(f"twin {VERSION} {self.twin.seed}".encode()))
-
-    def fingerprint(self, start, end) -> str:
-        """The fingerprint alone; the same for every period."""
-        return self.inspect(start, start).fingerprint
 
 
 def stamps(hours: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aqreanalysis import boundaries, geo, schema
-from aqreanalysis.simulation_air import draw
+from aqreanalysis.simulation.air import draw
 
 STATIONS = 640
 CLUSTER_KM = 12.0

@@ -28,15 +28,6 @@ MANTISSA_BITS = {TARGET: 10, STANDARD_ERROR: 7}
 # Nominal; HJ 664-2013 wants the inlets of automatic stations 3 to 20 m above the ground.
 INLET_HEIGHT_M = 10.0
 
-# Written out rather than asked of PROJ, whose text for EPSG:4326 grows with each realisation of
-# WGS 84: the same product has the same bytes under any PROJ.
-WGS84_WKT = (
-    'GEOGCRS["WGS 84",DATUM["World Geodetic System 1984",ELLIPSOID["WGS 84",6378137,298.257223563,'
-    'LENGTHUNIT["metre",1]]],PRIMEM["Greenwich",0,ANGLEUNIT["degree",0.0174532925199433]],'
-    'CS[ellipsoidal,2],AXIS["geodetic latitude (Lat)",north,ORDER[1],ANGLEUNIT["degree",'
-    '0.0174532925199433]],AXIS["geodetic longitude (Lon)",east,ORDER[2],ANGLEUNIT["degree",'
-    '0.0174532925199433]],ID["EPSG",4326]]')
-
 
 @dataclass(frozen=True)
 class Frequency:
@@ -227,14 +218,6 @@ def axis_attributes(grid, frequency: Frequency, distance: bool) -> dict[str, dic
     if grid.kind == "points":
         axes[STATION_ID] = {"long_name": "identifier of the station", "cf_role": "timeseries_id"}
     return {name: a | {"coverage_content_type": "coordinate"} for name, a in axes.items()}
-
-
-def crs_attributes() -> dict:
-    """The grid mapping: latitude and longitude on WGS 84."""
-    return {"grid_mapping_name": "latitude_longitude", "longitude_of_prime_meridian": 0.0,
-            "semi_major_axis": 6378137.0, "inverse_flattening": 298.257223563,
-            "long_name": "WGS 84 (EPSG:4326)", "crs_wkt": WGS84_WKT,
-            "coverage_content_type": "referenceInformation"}
 
 
 def field_attributes(name: str, about: About, grid, frequency: Frequency, distance: bool) -> dict:

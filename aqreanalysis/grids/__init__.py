@@ -16,17 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from aqreanalysis import cdo_grid, geo, netcdf_grid
+from aqreanalysis import geo, resources
 from aqreanalysis.boundaries import is_land
 from aqreanalysis.errors import UserError
-from aqreanalysis.point_list import read_points
+from aqreanalysis.grids import cdo, netcdf
+from aqreanalysis.grids.points import read_points
 from aqreanalysis.schema import LAT, LON, REGION_EDGES, REGION_NAME, STATION
 
 MAX_CELLS = 20_000_000
 TOO_FAR_KM = 300.0  # beyond the reach of every station nothing can be said
 
-PACKAGE = Path(__file__).parent
-NAMED_FOLDERS = (PACKAGE / "data" / "grids", PACKAGE.parent / "grids")  # installed; in a checkout
 _RESOLUTION = re.compile(r"([0-9]*\.?[0-9]+) ?deg")
 
 
@@ -108,8 +107,7 @@ def parse_grid(text: str | Path) -> Grid:
 
 def named_grids() -> dict[str, Path]:
     """Names of the grids that ship -> their files."""
-    found = [path for folder in reversed(NAMED_FOLDERS) for path in sorted(folder.glob("*.txt"))]
-    return {path.stem: path for path in found}
+    return {path.stem: path for path in sorted(resources.folder("grids").glob("*.txt"))}
 
 
 def check_inside(grid: Grid, lat, lon) -> float:
@@ -264,7 +262,7 @@ def _from_file(path: Path) -> Grid:
 
 def _from_description(path: Path) -> Grid:
     source = str(path)
-    values = cdo_grid.parse_description(path.read_text("utf-8", errors="replace"), source)
+    values = cdo.parse_description(path.read_text("utf-8", errors="replace"), source)
     kind = values["gridtype"].lower()
     for key in ("xunits", "yunits"):
         if not values.get(key, "degrees").lower().startswith("degree"):
@@ -272,14 +270,14 @@ def _from_description(path: Path) -> Grid:
     if kind not in ("lonlat", "curvilinear"):
         raise UserError(f"{source}: gridtype {kind} is not read.", "It is lonlat or curvilinear.",
                         "`cdo griddes -setgridtype,curvilinear FILE.nc` turns many grids into one.")
-    ny, nx = (cdo_grid.count(values, key, source) for key in ("ysize", "xsize"))
+    ny, nx = (cdo.count(values, key, source) for key in ("ysize", "xsize"))
     _check_size(ny * nx, source)
     if kind == "lonlat":
-        (lat, lat_bounds), (lon, lon_bounds) = (cdo_grid.axis(values, letter, source) for letter in "yx")
+        (lat, lat_bounds), (lon, lon_bounds) = (cdo.axis(values, letter, source) for letter in "yx")
         return _regular(source, lat, lon, lat_bounds, lon_bounds)
 
     def field(key, *more):
-        return np.reshape(cdo_grid.sized(values, key, int(np.prod((ny, nx, *more))), source), (ny, nx, *more))
+        return np.reshape(cdo.sized(values, key, int(np.prod((ny, nx, *more))), source), (ny, nx, *more))
     bounds = [field(key, 4) if key in values else None for key in ("ybounds", "xbounds")]
     return _curvilinear(source, field("yvals"), field("xvals"), *bounds)
 
@@ -290,12 +288,12 @@ def _from_csv(path: Path) -> Grid:
 
 
 def _from_netcdf(path: Path) -> Grid:
-    lat, lon = netcdf_grid.read_coordinates(path)
+    lat, lon = netcdf.read_coordinates(path)
     if lat.values.ndim == lon.values.ndim == 1 and lat.dims != lon.dims:
         return _regular(str(path), lat.values, lon.values, lat.bounds, lon.bounds)
     if lat.values.ndim == 2 and lat.values.shape == lon.values.shape:
         return _curvilinear(str(path), lat.values, lon.values, lat.bounds, lon.bounds)
-    if lat.values.ndim == 1 and (station_id := netcdf_grid.read_station_ids(path, lat.dims[0])):
+    if lat.values.ndim == 1 and (station_id := netcdf.read_station_ids(path, lat.dims[0])):
         return _grid(str(path), "points", *_checked(lat.values, lon.values, str(path)), station_id=station_id)
     raise UserError(f"{path}: latitude is on {lat.dims} and longitude on {lon.dims}.",
                     "Either each has a dimension of its own, or both have the same two.",
