@@ -7,16 +7,15 @@ thread-safe. The same content gives the same bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import netCDF4
 import numpy as np
-import xarray as xr
 
-from aqreanalysis.clock import HOUR, HOURS_PER_DAY, UTC_OFFSET_HOURS, Period, local_days
-from aqreanalysis.errors import BadFile, UserError
+from aqreanalysis.clock import HOUR, HOURS_PER_DAY, UTC_OFFSET_HOURS
+from aqreanalysis.errors import BadFile
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf, disk
 from aqreanalysis.output.cf import QUALITY_FLAG, About
@@ -30,7 +29,7 @@ from aqreanalysis.output.encoding import (
     write_coordinates,
 )
 from aqreanalysis.output.means import read_mean, read_most_frequent
-from aqreanalysis.schema import LAT, LON, QUALITY, TARGET, TIME
+from aqreanalysis.schema import TARGET, TIME
 
 __all__ = ["About", "HourlyFile", "TruthFile", "check_file", "end_of_days", "read_mean", "read_most_frequent",
            "remove_leftovers", "write_daily"]
