@@ -17,14 +17,15 @@ from aqreanalysis.figures import maps
 from aqreanalysis.grids import Grid
 from aqreanalysis.plan import Plan
 
-LIMITS = {"WHO 2021 annual": 5.0, "GB 3095 grade II annual": 35.0}
+ANNUAL_LIMITS = {"WHO 2021 annual": 5.0, "GB 3095 grade II annual": 35.0}
 
 
 def draw_maps(plan: Plan) -> list[Path]:
     """The mean of the period, its error, and each month; maps that exist are kept."""
     daily = [plan.folder.daily(year) for year in range(plan.period.first.year, plan.period.last.year + 1)]
     months = plan.period.months()
-    drawn = [_once(plan.folder.map(f"mean_{plan.period.label}"), lambda: _mean(plan, daily, plan.period, LIMITS)),
+    limits = ANNUAL_LIMITS if len(plan.period.label) == 4 else None  # they are of whole years
+    drawn = [_once(plan.folder.map(f"mean_{plan.period.label}"), lambda: _mean(plan, daily, plan.period, limits)),
              _once(plan.folder.map(f"standard_error_{plan.period.label}"), lambda: _error(plan, daily))]
     if len(months) > 1:
         drawn += [_once(plan.folder.map(f"mean_{month.first:%Y%m}"), lambda m=month: _mean(plan, daily, m))
@@ -78,7 +79,7 @@ def _error(plan: Plan, daily: list[Path]):
 def _panels(plan: Plan, daily: list[Path], months: list[Period]):
     return maps.panel_map([_field(daily, month) for month in months], plan.grid,
                           labels=[said(month) for month in months],
-                          title=f"PM2.5, monthly means of {months[0].first.year}",
+                          title=f"PM2.5, monthly means of {months[0].first.year}", columns=min(4, len(months)),
                           subtitle=_subtitle(plan), flags=[_flag(daily, month) for month in months],
                           simulated=plan.folder.simulated, note=_note(plan))
 

@@ -29,6 +29,7 @@ from aqreanalysis.recipe import TrainingRecipe
 from aqreanalysis.stations import Split, reporting, split_stations
 from aqreanalysis.training import Settings, Trainer, run
 
+TUNE_FIRST_DAY = 4
 TUNE_EVERY_DAYS = 17  # validation looks at one day in so many: coprime to the week
 
 
@@ -98,8 +99,13 @@ def load(recipe: TrainingRecipe) -> Data:
     if len(split.train) < 2 * recipe.training.k:
         raise UserError(f"{len(split.train)} stations are left for training.",
                         f"Training needs at least {2 * recipe.training.k}.", "Withhold fewer, or use a larger network.")
+    days = training_days(period, withheld.every_nth_week)
+    if not split.tune or len(days) <= TUNE_FIRST_DAY:
+        raise UserError(f"{len(split.tune)} stations and {len(days)} days are left for tuning.",
+                        f"Tuning needs withheld stations and over {TUNE_FIRST_DAY} days outside withheld weeks.",
+                        "Withhold more stations (share_single, share_city) or choose a longer period.")
     return Data(cube.sel(station=list(split.train)), cube.sel(station=list(split.train + split.tune)), split,
-                training_days(period, withheld.every_nth_week), inspection.fingerprint, archive.source,
+                days, inspection.fingerprint, archive.source,
                 archive.simulated)
 
 
@@ -121,7 +127,7 @@ class Validator:
         self.cube = data.tune
         self.groups = {"single stations": list(data.split.tune_single), "whole cities": list(data.split.tune_city)}
         self.stations = list(data.split.tune)
-        self.days = data.days[4::TUNE_EVERY_DAYS]
+        self.days = data.days[TUNE_FIRST_DAY::TUNE_EVERY_DAYS]
         self.kriging = Kriging()
 
     def score(self, model):

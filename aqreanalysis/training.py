@@ -22,6 +22,8 @@ from aqreanalysis.models.aqnet import MARGIN_HOURS, AQNetAnalysis, StationSide, 
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood
 
+MOST_EMPTY = 10_000  # draws without any truth before a step gives up
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -161,11 +163,14 @@ class Trainer:
         return draw_view(self.cube, self.scaler, self.correlation, self.settings, self.rng)
 
     def _batch(self) -> Batch:
-        samples, offset = [], 0
+        samples, offset, empty = [], 0, 0
         while len(samples) < self.settings.samples_per_step:
             view = self.views[self.rng.integers(len(self.views))]
             sample = _sample(view, self.rng.choice(self.starts), self.settings.targets_per_sample, self.rng)
             if sample is None:
+                empty += 1
+                if empty > MOST_EMPTY:
+                    raise ValueError(f"{MOST_EMPTY} days and places in a row have no observation to learn from")
                 continue
             sample.hood.index[:] += offset
             offset += len(sample.value)

@@ -94,7 +94,8 @@ class AQNetAnalysis:
         """PM2.5 and its standard error, (time, point) in ug m-3, at the targets' hours.
 
         `stations` should reach `history` hours before the first target hour and `future` after the
-        last; what lies outside it counts as missing. NaN where no station reported within 12 h.
+        last, counted from the first and to the last hour of their calendar days UTC+8, whose window the
+        network reads; what lies outside counts as missing. NaN where no station reported within 12 h.
         """
         import torch
 
