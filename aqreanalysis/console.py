@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -93,18 +94,25 @@ def validation(facts: dict) -> None:
 
 
 def scores(table: pd.DataFrame) -> None:
-    """Scores in one table for each kind of hours."""
-    for hours, part in table.groupby("hours", sort=False):
-        shown = Table(title=f"Withheld stations, {hours} hours" if hours == "all" else f"Withheld stations, {hours}")
-        for name in ("group", "", "model"):
-            shown.add_column(name)
-        for name in ("n", "MAE", "RMSE", "R2", "NMB %", "NME %", "skill %", "in 90 %"):
+    """Scores, one table for each group of stations and kind of hours; narrow enough for 80 columns."""
+    for (hours, group), part in table.groupby(["hours", "group"], sort=False):
+        hourly, daily = (part[part.frequency == name].set_index("model") for name in ("hourly", "daily"))
+        shown = Table(title=f"{group}, {'all hours' if hours == 'all' else hours}: "
+                            f"{hourly.n.iloc[0]:,} hours, {daily.n.iloc[0]:,} days", title_justify="left",
+                      box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        shown.add_column("", no_wrap=True)
+        for name in ("MAE", "RMSE", "R2", "skill\n%", "NMB\n%", "in\n90 %"):
             shown.add_column(name, justify="right")
-        for (_, _), rows in part.groupby(["group", "frequency"], sort=False):
-            for row in rows.itertuples():
-                cover = f"{row.coverage_90:.3f}" if row.frequency == "hourly" and row.coverage_90 > 0 else "-"
-                shown.add_row(row.group, row.frequency, row.model, f"{row.n:,}", f"{row.MAE:.2f}", f"{row.RMSE:.2f}",
-                              f"{row.R2:.3f}", f"{row.NMB_percent:+.1f}", f"{row.NME_percent:.1f}",
-                              f"{row.skill_percent:+.1f}", cover)
-            shown.add_section()
+        for name in ("MAE", "RMSE", "R2", "skill"):
+            shown.add_column(f"day\n{name}", justify="right")
+        for model in hourly.index:
+            of, days = hourly.loc[model], daily.loc[model]
+            shown.add_row(model, f"{of.MAE:.2f}", f"{of.RMSE:.2f}", f"{of.R2:.3f}", _percent(of.skill_percent),
+                          f"{of.NMB_percent:+.1f}", f"{of.coverage_90:.2f}" if of.coverage_90 > 0 else "-",
+                          f"{days.MAE:.2f}", f"{days.RMSE:.2f}", f"{days.R2:.3f}", _percent(days.skill_percent))
         OUT.print(shown)
+
+
+def _percent(value: float) -> str:
+    """A signed figure in at most five characters."""
+    return f"{value:+.1f}" if abs(value) < 100 else f"{value:+.0f}"

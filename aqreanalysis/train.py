@@ -139,9 +139,9 @@ class Validator:
                                                      self.stations, hours))
         sums = evaluation.add(parts)
         table = evaluation.metrics(sums, self.groups)
-        hourly = table[table.frequency == "hourly"].pivot(index="group", columns="model", values=["MAE", "RMSE"])
-        ratios = hourly.xs("AQ-Net", axis=1, level=1) / hourly.xs("kriging", axis=1, level=1)
-        return table, float((ratios["MAE"] + 0.3 * ratios["RMSE"]).sum()), error_memory(sums)
+        errors = table.pivot(index=["group", "frequency"], columns="model", values=["MAE", "RMSE"])
+        ratios = errors.xs("AQ-Net", axis=1, level=1) / errors.xs("kriging", axis=1, level=1)
+        return table, float(ratios.to_numpy().sum()), error_memory(sums)
 
 
 def error_memory(sums: xr.Dataset) -> float:

@@ -126,8 +126,6 @@ class Head(nn.Module):
         self.out = nn.Linear(sizes.hidden // 2, 2 + 1 + 2 * sizes.knn_heads)
         self.dropout = nn.Dropout(sizes.dropout)
         nn.init.zeros_(self.out.weight), nn.init.zeros_(self.out.bias)
-        with torch.no_grad():
-            self.out.bias[2] = 0.5  # half way from kriging to kriging of logarithms: the better start
 
     def forward(self, hourly: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
         hidden = F.gelu(self.hourly(hourly) + self.daily(daily)[:, None])
