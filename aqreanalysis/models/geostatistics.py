@@ -13,7 +13,7 @@ import numpy as np
 
 from aqreanalysis import geo
 
-BATCH = 4096  # systems solved at once: 4096 x 21 x 21 float64 are 14 MB
+BATCH = 1024  # systems solved at once: distances among 1024 x 20 neighbours are 10 MB
 
 
 @dataclass(frozen=True)
