@@ -126,10 +126,26 @@ class Head(nn.Module):
         self.out = nn.Linear(sizes.hidden // 2, 2 + 1 + 2 * sizes.knn_heads)
         self.dropout = nn.Dropout(sizes.dropout)
         nn.init.zeros_(self.out.weight), nn.init.zeros_(self.out.bias)
+        with torch.no_grad():
+            self.out.bias[2] = 0.5  # half way from kriging to kriging of logarithms: the better start
 
     def forward(self, hourly: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
         hidden = F.gelu(self.hourly(hourly) + self.daily(daily)[:, None])
         return self.out(F.gelu(self.inner(self.dropout(hidden))))
+
+
+def recentre(head: Head, shift: float) -> None:
+    """Add a constant to the shift of a trained head, in units of sqrt(variance) (base + LEVEL)."""
+    with torch.no_grad():
+        head.out.bias[0] += shift
+
+
+def shrink(head: Head, share: float) -> None:
+    """Keep only a share of a trained head's whole correction of kriging; its scale stays as it is."""
+    with torch.no_grad():
+        for parameter in (head.out.weight, head.out.bias):
+            parameter[0] *= share
+            parameter[2:] *= share
 
 
 class AQNet(nn.Module):
