@@ -18,6 +18,7 @@ import xarray as xr
 from aqreanalysis import clock, geo, schema
 from aqreanalysis.clock import HOURS_PER_DAY
 from aqreanalysis.features import Scaler
+from aqreanalysis.models import filling
 from aqreanalysis.models.aqnet import LEVEL, MARGIN_HOURS, AQNetAnalysis, StationSide, station_side
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood
@@ -68,7 +69,7 @@ def draw_view(cube: xr.Dataset, scaler: Scaler, correlation: Correlation, settin
     seen = seen.where(xr.DataArray(keep, dims=(schema.TIME, schema.STATION)))
     asked = cube.isel({schema.STATION: np.flatnonzero(hidden)})
     own = neighbourhood(seen.lat.values, seen.lon.values, seen.lat.values, seen.lon.values,
-                        settings.k, correlation, leave_out_self=True)
+                        filling.NEIGHBOURS, correlation, leave_out_self=True)
     side = station_side(seen, scaler, own)
     side = StationSide(side.inputs.astype(np.float16), side.value, side.observed, side.clock, side.time)
     hood = neighbourhood(seen.lat.values, seen.lon.values, asked.lat.values, asked.lon.values,

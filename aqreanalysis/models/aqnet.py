@@ -104,7 +104,7 @@ class AQNetAnalysis:
             raise ValueError("AQ-Net needs at least two stations: each is read beside its neighbours")
         stations = _with_margins(stations, targets.time.values)
         lat, lon = stations.lat.values, stations.lon.values
-        own = neighbourhood(lat, lon, lat, lon, self.k, self.correlation, leave_out_self=True)
+        own = neighbourhood(lat, lon, lat, lon, filling.NEIGHBOURS, self.correlation, leave_out_self=True)
         side = station_side(stations, self.scaler, own)
         hood = neighbourhood(lat, lon, targets.lat.values, targets.lon.values, self.k, self.correlation)
         parts = list(split(hood))

@@ -18,6 +18,7 @@ from aqreanalysis.models.neighbours import Neighbourhood
 REACH_HOURS = 12        # an outage of a whole neighbourhood is bridged this far from its ends, then it is NaN
 RESIDUAL_HOURS = 10.0   # e-folding of a station's residual about its mean
 BIAS_HOURS = 15 * 24    # half width of the window of a station's mean residual
+NEIGHBOURS = 32         # of a station among the others: more than a map takes, since some are silent too
 ROUNDS = 3              # of filling from filled neighbours
 
 
