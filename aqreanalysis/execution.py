@@ -14,7 +14,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from aqreanalysis.errors import UserError
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# Of worker processes. One thread each; and arrays of more than 2 MiB go back to the system when they are
+# freed (glibc otherwise keeps tens of MiB of each size, a third of a worker's memory).
+WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+                      "MALLOC_MMAP_THRESHOLD_": str(2 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
 
 
 def available_cores() -> int:
@@ -51,8 +54,8 @@ def single_threaded(function: Callable, job):
 
 def _in_processes(function: Callable, jobs: list, workers: int) -> Iterator:
     """Spawned processes: a fork of a process with torch's and HDF5's threads may hang."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
+    os.environ.update(WORKER_ENVIRONMENT)
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupt)
     try:
         futures = [pool.submit(single_threaded, function, job) for job in jobs]

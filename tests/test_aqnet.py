@@ -159,15 +159,15 @@ def test_the_days_window_is_the_calendar_day_with_margins():
 
 
 def test_a_station_is_read_beside_its_kriging_from_the_others():
-    """The second input is what the other stations say of this one, without its own value."""
+    """The second input is what the other stations (all 11: filling takes more than k) say of this one."""
     cube = long_cube(stations=12, missing=0.0)
     model = spying(cube, k=5)
     model.predict(cube, targets_over(DAY))
     hours = DAY[0] + np.arange(-MARGIN_HOURS, 24 + MARGIN_HOURS) * HOUR
     for station in (0, 7):
         others = cube.isel(station=np.delete(np.arange(12), station))
-        kriging = Kriging(k=5).predict(others, schema.make_targets(hours, *([cube[name][station].item()]
-                                                                            for name in ("lat", "lon"))))
+        kriging = Kriging(k=11).predict(others, schema.make_targets(hours, *([cube[name][station].item()]
+                                                                             for name in ("lat", "lon"))))
         scaled = model.scaler.scale("pm25", kriging.pm25.values[:, 0])
         np.testing.assert_allclose(model.network.windows[0][station, :, 1], scaled, atol=1e-4)
 

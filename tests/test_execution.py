@@ -11,6 +11,7 @@ from aqreanalysis import execution
 from aqreanalysis.errors import BadFile, UserError
 
 JOBS = list(range(5))
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def work(job):
@@ -33,7 +34,7 @@ def crash(job):
 
 
 def work_and_tell(job):
-    return work(job), os.getpid(), tuple(os.environ.get(name) for name in execution.THREAD_VARIABLES)
+    return work(job), os.getpid(), tuple(os.environ.get(name) for name in THREAD_VARIABLES)
 
 
 @pytest.fixture(scope="module")

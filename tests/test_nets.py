@@ -164,12 +164,14 @@ def kriged(near, values):
     return torch.einsum("nk,nkh->nh", near.weight, values[near.index]).clamp_min(0)
 
 
-def test_the_untrained_network_is_kriging():
+def test_untrained_network_stands_between_kriging_and_kriging_of_logarithms():
     near, (_, value, *_) = neighbours(), day()
     estimate, scale = run(AQNet(small_sizes()).eval(), near)
     room = near.variance.sqrt()[:, None]
     base = kriged(near, value)
-    torch.testing.assert_close(estimate, base, rtol=1e-5, atol=1e-4)
+    geometric = (torch.exp(torch.einsum("nk,nkh->nh", near.weight, (value + 5).log()[near.index])) - 5).clamp_min(0)
+    expected = base + torch.tanh(4 * room) * 0.5 * (geometric - base)
+    torch.testing.assert_close(estimate, expected, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(scale, room * (base + 20) * 0.35 + 0.3, rtol=1e-5, atol=1e-4)
 
 

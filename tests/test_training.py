@@ -157,17 +157,11 @@ def test_only_allowed_days_are_asked_for(cube):
 
 
 def test_loss_by_hand():
-    """One target with 13 known hours counts as a day, another with 2 does not."""
-    error = np.full((2, 24), np.nan)
-    error[0, :13], error[1, :2] = [3.0] * 12 + [-1.0], [1.0, -1.0]
-    truth = torch.tensor(np.where(np.isnan(error), np.nan, 20.0), dtype=torch.float32)
-    estimate = torch.tensor(20.0 + np.nan_to_num(error, nan=70.0), dtype=torch.float32)
-    scale = torch.full((2, 24), 2.0)
-    hours = ((12 * 3 + 1 + 2) / 15) / 10 + ((12 * 9 + 1 + 2) / 15) / 400
-    day = (12 * 3 - 1) / 13
-    likelihood = np.log(2) + (39 / 15) / 2
-    expected = hours + day / 10 + day**2 / 400 + 0.2 * likelihood
-    assert training.loss(estimate, scale, truth).item() == pytest.approx(expected, rel=1e-6)
+    estimate, scale = torch.tensor([[10.0, 20.0, 99.0]]), torch.tensor([[2.0, 4.0, 1.0]])
+    truth = torch.tensor([[13.0, 19.0, np.nan]])
+    fit = (3 + 1) / 2 / 10 + (9 + 1) / 2 / 1500
+    likelihood = (np.log(2) + 3 / 2 + np.log(4) + 1 / 4) / 2
+    assert training.loss(estimate, scale, truth).item() == pytest.approx(fit + 0.2 * likelihood, rel=1e-6)
 
 
 def test_the_scale_does_not_pull_the_estimate():
