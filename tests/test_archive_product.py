@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from aqreanalysis import clock
+from aqreanalysis import clock, execution
 from aqreanalysis.build import build
 from aqreanalysis.evaluate import evaluate
 from aqreanalysis.plan import Request
@@ -80,7 +80,9 @@ def test_city_means_of_the_days_are_near_what_the_stations_read(product, archive
 
 
 def test_aqnet_is_not_worse_than_kriging_at_stations_it_never_saw(archive_path):
-    table, _ = evaluate(str(archive_path / "cnemc-2019"), clock.parse_period(None, "2019-01-01", "2019-01-31"))
+    """By the hour, over the whole year, as docs/method.md says; a single month may go either way."""
+    table, _ = evaluate(str(archive_path / "cnemc-2019"), clock.parse_period("2019", None, None),
+                        workers=execution.available_cores())
     hourly = table[(table.frequency == "hourly") & (table.hours == "all")]
     mae = hourly.pivot(index="group", columns="model", values="MAE")
     assert set(mae.index) == {"single stations", "whole cities"}
