@@ -22,7 +22,8 @@ Observations = Annotated[Optional[str], typer.Option(
          "built-in twin, which is simulated and says so.")]
 Stations = Annotated[Optional[str], typer.Option(help="Station table (station_id,lon,lat), if not beside the files.")]
 Checkpoint = Annotated[Optional[str], typer.Option(help="Name or folder of a checkpoint.")]
-Workers = Annotated[int, typer.Option(min=1, help="Local processes, each some 0.8 GiB. Default: one for each core, at most 3.")]
+Workers = Annotated[int, typer.Option(
+    min=1, help="Local processes, each some 0.8 GiB. Default: one for each core, at most 3.")]
 CORES = min(execution.available_cores(), 3)  # each takes some 0.8 GiB: three stay under 3 GiB
 Scheduler = Annotated[Optional[str], typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT.")]
 
