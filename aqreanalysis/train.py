@@ -32,7 +32,7 @@ from aqreanalysis.training import Settings, Trainer, mean_shift, run
 
 TUNE_FIRST_DAY = 4
 FINISH_EVERY_DAYS = 8
-SHARES = (0.4, 0.55, 0.7, 0.85, 1.0)
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 TUNE_EVERY_DAYS = 17  # validation looks at one day in so many: coprime to the week
 
 
@@ -90,7 +90,7 @@ def train(recipe: TrainingRecipe, out: Path, report: Callable[[dict], None]) -> 
 
 
 def finish(trainer: Trainer, state: dict, data: Data):
-    """Bring the best network's mean level back to kriging's, and keep the share of its correction that serves best.
+    """Keep the share of what the best network learned that serves best, with its mean level at kriging's.
 
     A correction learned at some stations is partly of those stations alone; the share is chosen at the tuning
     stations, over hours and days, as the one with the smallest mean ratio of MAE and RMSE to kriging's.
@@ -100,29 +100,33 @@ def finish(trainer: Trainer, state: dict, data: Data):
 
     network = nets.AQNet(trainer.network.sizes)
     network.load_state_dict(state)
-    shift = mean_shift(trainer, network.eval())
-    nets.recentre(network.head, shift)
-    models = {}
+    models, shifts = {}, {}
     for share in SHARES:
-        models[f"{share}"] = trainer.model_of(copy.deepcopy(network))
-        nets.shrink(models[f"{share}"].network.head, share)
+        model = models[f"{share}"] = trainer.model_of(copy.deepcopy(network))
+        nets.shrink(model.network.head, share)
+        shifts[f"{share}"] = mean_shift(trainer, model.network)
+        nets.recentre(model.network.head, shifts[f"{share}"])
     sums, table = Validator(data, FINISH_EVERY_DAYS).score(models)
-    errors = table.pivot(index=["frequency", "group"], columns="model", values=["MAE", "RMSE"])
-    ratios = {name: (errors.xs(name, axis=1, level=1) / errors.xs("kriging", axis=1, level=1)).to_numpy().mean()
-              for name in models}
+    ratios = {name: _ratios(table, name).to_numpy().mean() for name in models}
     best = min(ratios, key=ratios.get)
     sums = sums.sel(model=["kriging", best]).assign_coords(model=["kriging", "AQ-Net"])
     table = table[table.model.isin(("kriging", best))].replace({"model": {best: "AQ-Net"}})
-    facts = {"shift": shift, "share": float(best),
+    facts = {"shift": shifts[best], "share": float(best),
              "mean_ratio_to_kriging_by_share": {name: round(float(ratio), 5) for name, ratio in ratios.items()}}
     return models[best].network, facts, sums, table
 
 
 def step_score(table) -> float:
     """What the kept step minimises: hourly MAE over kriging's, and 0.3 of that ratio for RMSE, both groups."""
-    hourly = table[table.frequency == "hourly"].pivot(index="group", columns="model", values=["MAE", "RMSE"])
-    ratios = hourly.xs("AQ-Net", axis=1, level=1) / hourly.xs("kriging", axis=1, level=1)
+    ratios = _ratios(table, "AQ-Net").loc["hourly"]
     return float((ratios["MAE"] + 0.3 * ratios["RMSE"]).sum())
+
+
+def _ratios(table, model: str):
+    """MAE and RMSE of a model over kriging's, a row for each frequency and group."""
+    errors = table.set_index(["frequency", "group"])
+    ours, kriging = (errors[errors.model == name][["MAE", "RMSE"]] for name in (model, "kriging"))
+    return ours / kriging
 
 
 def load(recipe: TrainingRecipe) -> Data:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -19,7 +19,7 @@ from aqreanalysis import clock, geo, schema
 from aqreanalysis.clock import HOURS_PER_DAY
 from aqreanalysis.features import Scaler
 from aqreanalysis.models import filling
-from aqreanalysis.models.aqnet import LEVEL, MARGIN_HOURS, AQNetAnalysis, StationSide, station_side
+from aqreanalysis.models.aqnet import LEVEL, MARGIN_HOURS, AQNetAnalysis, StationSide, station_side, to_tensors
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood
 
@@ -71,7 +71,7 @@ def draw_view(cube: xr.Dataset, scaler: Scaler, correlation: Correlation, settin
     own = neighbourhood(seen.lat.values, seen.lon.values, seen.lat.values, seen.lon.values,
                         filling.NEIGHBOURS, correlation, leave_out_self=True)
     side = station_side(seen, scaler, own)
-    side = StationSide(side.inputs.astype(np.float16), side.value, side.observed, side.clock, side.time)
+    side = replace(side, inputs=side.inputs.astype(np.float16))
     hood = neighbourhood(seen.lat.values, seen.lon.values, asked.lat.values, asked.lon.values,
                          settings.k, correlation)
     return View(side, hood, asked[schema.TARGET].values, asked.lat.values, asked.lon.values)
@@ -102,6 +102,7 @@ class Batch:
 
     window: np.ndarray
     value: np.ndarray
+    smooth: np.ndarray
     observed: np.ndarray
     clock: np.ndarray
     hood: Neighbourhood
@@ -147,12 +148,8 @@ class Trainer:
 
         self.network.train()
         batch = self._batch()
-        near = _near(batch.hood)
-        tensor = torch.from_numpy
-        inner = slice(MARGIN_HOURS, MARGIN_HOURS + HOURS_PER_DAY)
-        estimate, scale = self.network(tensor(batch.window), inner, tensor(batch.value), tensor(batch.observed),
-                                       tensor(batch.clock), near)
-        value = loss(estimate, scale, tensor(batch.truth))
+        estimate, scale = estimate_of(self.network, batch)
+        value = loss(estimate, scale, torch.from_numpy(batch.truth))
         self.optimizer.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -181,7 +178,7 @@ class Trainer:
             offset += len(sample.value)
             samples.append(sample)
         arrays = {name: np.concatenate([getattr(s, name) for s in samples])
-                  for name in ("window", "value", "observed", "clock", "truth")}
+                  for name in ("window", "value", "smooth", "observed", "clock", "truth")}
         hoods = [s.hood for s in samples]
         hood = Neighbourhood(**{name: np.concatenate([getattr(h, name) for h in hoods])
                                 for name in Neighbourhood.__dataclass_fields__})
@@ -211,20 +208,17 @@ def _sample(view: View, start: int, count: int, rng: np.random.Generator) -> Bat
         getattr(view.hood, name)[targets] for name in ("distance", "bearing", "weight", "variance")))
     clock_features = np.broadcast_to(view.side.clock[day], (len(targets), HOURS_PER_DAY, 6))
     return Batch(view.side.inputs[window][:, stations].transpose(1, 0, 2).astype(np.float32), value,
-                 view.side.observed[day, stations].T.astype(np.float32), clock_features, hood, truth)
+                 view.side.smooth[day, stations].T, view.side.observed[day, stations].T.astype(np.float32),
+                 clock_features, hood, truth)
 
 
-def kriged(value, near):
-    """Ordinary kriging (n, hours) of filled values (stations, hours): what the network corrects."""
-    from aqreanalysis.models.nets import interpolate
+def estimate_of(network, batch: Batch):
+    """PM2.5 and its scale, tensors (targets, hours) in ug m-3, of a network at a batch's targets."""
+    import torch
 
-    return interpolate(value, near.index, near.weight).clamp_min(0.0)
-
-
-def _near(hood: Neighbourhood):
-    from aqreanalysis.models.aqnet import to_tensors
-
-    return to_tensors(hood)
+    tensor, inner = torch.from_numpy, slice(MARGIN_HOURS, MARGIN_HOURS + HOURS_PER_DAY)
+    return network(tensor(batch.window), inner, tensor(batch.value), tensor(batch.smooth), tensor(batch.observed),
+                   tensor(batch.clock), to_tensors(batch.hood))
 
 
 def loss(estimate, scale, truth):
@@ -251,18 +245,18 @@ def mean_shift(trainer: Trainer, network, batches: int = 60) -> float:
     """
     import torch
 
-    inner, tensor = slice(MARGIN_HOURS, MARGIN_HOURS + HOURS_PER_DAY), torch.from_numpy
+    from aqreanalysis.models.nets import kriged
+
     departure, unit = 0.0, 0.0
     with torch.inference_mode():
         for number in range(batches):
             if number % 12 == 0:
                 trainer.views[number // 12 % len(trainer.views)] = trainer._view()
             batch = trainer._batch()
-            near = _near(batch.hood)
-            estimate, _ = network.eval()(tensor(batch.window), inner, tensor(batch.value), tensor(batch.observed),
-                                         tensor(batch.clock), near)
-            known = torch.isfinite(tensor(batch.truth))
-            base = kriged(tensor(batch.value), near)
+            near = to_tensors(batch.hood)
+            estimate, _ = estimate_of(network.eval(), batch)
+            known = torch.isfinite(torch.from_numpy(batch.truth))
+            base = kriged(torch.from_numpy(batch.value), near)
             departure += float((estimate - base)[known].sum())
             unit += float((torch.sqrt(near.variance)[:, None] * (base + LEVEL))[known].sum())
     return -departure / unit

@@ -18,6 +18,17 @@ def archive_path() -> Path:
     return path
 
 
+@pytest.fixture
+def one_thread():
+    """Torch on one thread, as products are made: sums have the same last bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class National:
     """Writes national daily files whose every value names its day, type, station and hour."""
 

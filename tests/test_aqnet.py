@@ -16,18 +16,12 @@ from aqreanalysis.models.aqnet import CONTEXT_HOURS, MARGIN_HOURS, AQNetAnalysis
 from aqreanalysis.models.filling import REACH_HOURS
 from aqreanalysis.models.kriging import Kriging
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HOUR = np.timedelta64(1, "h")
 DAY = days(MIDDLE)
 THREE_DAYS = days(MIDDLE, MIDDLE + dt.timedelta(days=2))
 BOTH = ("pm25", "pm25_standard_error")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +49,7 @@ class Spy:
         self.windows.append(inputs.numpy()), self.wanted.append(wanted.numpy())
         return None, None
 
-    def at_targets(self, pooled, learned, value, observed, clock, near, features):
+    def at_targets(self, pooled, learned, value, smooth, observed, clock, near, features):
         self.neighbours = near.index.shape[1]
         nearest = value[near.index[:, 0]]
         return nearest, torch.ones_like(nearest)
@@ -184,7 +178,8 @@ def test_a_window_has_as_many_inputs_as_the_network():
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_days_one_at_a_time_or_together(missing):
     """The same to the bit without gaps. A gap is filled with the station's bias, whose window of 15 days needs the
-    filled values of days farther off: these differ in what they know, by far less than an instrument can tell."""
+    filled values of days farther off: these differ in what they know, by a hundredth of what an instrument tells apart
+    (1 ug m-3) at most."""
     cube = long_cube(missing=missing)
     cube["pm25"] = cube.pm25 + np.float32(10) * (np.arange(25, dtype=np.float32) % 3)  # stations with a bias
     model = lively_model(cube)
@@ -192,7 +187,7 @@ def test_days_one_at_a_time_or_together(missing):
     for number in range(3):
         rows = slice(24 * number, 24 * number + 24)
         alone = model.predict(cube, targets_over(THREE_DAYS[rows]))
-        assert_same(alone, together.isel(time=rows), rtol=0, atol=2e-3 if missing else 0)
+        assert_same(alone, together.isel(time=rows), rtol=0, atol=1e-2 if missing else 0)
 
 
 def test_hours_of_a_day_apart_or_together(cube, model):

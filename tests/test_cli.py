@@ -1,25 +1,43 @@
 """The command line as a user meets it: exit codes, one paragraph for each mistake, nothing left behind."""
 
+import contextlib
 import gzip
+import io
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from aqreanalysis import cli
 from aqreanalysis.models import checkpoint
 
 HOURS = range(24)
 TYPES = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3")
 
 
-def run(*arguments, cwd, **environment):
-    import os
-
+def process(*arguments, cwd):
+    """The command in a process of its own, as a user starts it."""
     return subprocess.run([sys.executable, "-m", "aqreanalysis.cli", *map(str, arguments)], cwd=cwd, text=True,
                           capture_output=True, timeout=300,
-                          env={**os.environ, "AQREANALYSIS_DATA": str(cwd / "none"), "COLUMNS": "200", **environment})
+                          env={**os.environ, "AQREANALYSIS_DATA": str(cwd / "none"), "COLUMNS": "200"})
+
+
+def run(*arguments, cwd):
+    """The same entry point within this process, which spares the start of Python and torch for each case."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setenv("AQREANALYSIS_DATA", str(cwd / "none"))
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["aqreanalysis", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def day_file(day="20190105", stations=("1001A", "1002A", "1003A", "1004A", "1005A")):
@@ -63,7 +81,7 @@ def refused(result, tmp_path, *words):
 
 
 def test_help_names_the_verbs(tmp_path):
-    result = run("--help", cwd=tmp_path)
+    result = process("--help", cwd=tmp_path)
     assert result.returncode == 0
     for verb in ("build", "train", "evaluate", "map", "simulate"):
         assert verb in result.stdout
@@ -76,7 +94,8 @@ def test_help_does_not_import_torch(tmp_path):
 
 
 def test_a_small_archive_becomes_a_product_and_a_map(archive, tmp_path):
-    result = build(archive, tmp_path)
+    result = process("build", "--start", "2019-01-05", "--end", "2019-01-05", "--grid", "points.csv",
+                     "--observations", archive, "--out", "out", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "SIMULATED" not in result.stdout and (tmp_path / "out" / "pm25_hourly_201901.nc").is_file()
     drawn = run("map", tmp_path / "out", "--start", "2019-01-05", cwd=tmp_path)
@@ -94,6 +113,10 @@ def test_a_small_archive_becomes_a_product_and_a_map(archive, tmp_path):
 def test_periods_that_can_not_be_parsed(archive, tmp_path, options, words):
     result = run("build", *options, "--observations", archive, "--out", tmp_path / "out", cwd=tmp_path)
     refused(result, tmp_path, *words)
+
+
+def test_a_mistake_in_a_process_of_its_own(tmp_path):
+    refused(process("build", "--year", "20x6", "--out", tmp_path / "out", cwd=tmp_path), tmp_path, "20x6")
 
 
 @pytest.mark.parametrize(("grid", "words"), [

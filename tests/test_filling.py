@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aqreanalysis import schema
 from aqreanalysis.models import filling, geostatistics
-from aqreanalysis.models.filling import BIAS_HOURS, REACH_HOURS, RESIDUAL_HOURS, fill
+from aqreanalysis.models.filling import BIAS_HOURS, LASTING, REACH_HOURS, RESIDUAL_HOURS, fill
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import neighbourhood
 
@@ -74,7 +74,7 @@ def test_a_station_that_always_reads_more_is_filled_with_more():
     bias = 20.0 * 160 / (160 + 24)
     np.testing.assert_allclose(filled.bias[:, 2], bias, rtol=1e-5)
     a, b = np.arange(1, 81) / RESIDUAL_HOURS, np.arange(80, 0, -1) / RESIDUAL_HOURS
-    carried = (20.0 - bias) * (np.sinh(a) + np.sinh(b)) / np.sinh(a + b)
+    carried = LASTING * (20.0 - bias) * (np.sinh(a) + np.sinh(b)) / np.sinh(a + b)
     np.testing.assert_allclose(filled.value[100:180, 2], 50.0 + bias + carried, rtol=1e-5)
 
 
@@ -86,7 +86,7 @@ def test_carry_is_the_bridge_of_an_ornstein_uhlenbeck_process(length):
     residual[20:19 + length] = NAN
     a = np.arange(1, length) / RESIDUAL_HOURS
     span = length / RESIDUAL_HOURS
-    expected = (left * np.sinh(span - a) + right * np.sinh(a)) / np.sinh(span)
+    expected = LASTING * (left * np.sinh(span - a) + right * np.sinh(a)) / np.sinh(span)
     carried = filling._carry(residual)
     np.testing.assert_allclose(carried[20:19 + length, 0], expected, rtol=1e-5, atol=1e-6)
     known = np.isfinite(residual)
@@ -97,7 +97,8 @@ def test_carry_at_the_ends_decays_and_without_data_is_zero():
     residual = np.full((30, 2), NAN, np.float32)
     residual[10, 0] = 5.0
     away = np.abs(np.arange(30) - 10)
-    np.testing.assert_allclose(filling._carry(residual)[:, 0], 5.0 * np.exp(-away / RESIDUAL_HOURS), rtol=1e-5)
+    expected = np.where(away == 0, 5.0, 5.0 * LASTING * np.exp(-away / RESIDUAL_HOURS))
+    np.testing.assert_allclose(filling._carry(residual)[:, 0], expected, rtol=1e-5)
     np.testing.assert_array_equal(filling._carry(residual)[:, 1], 0.0)
 
 
@@ -196,3 +197,21 @@ def test_matrix_times_series_is_a_sum_over_neighbours():
         for place in range(6):
             expected[station] += hood.weight[station, place] * series[:, hood.index[station, place]]
     np.testing.assert_allclose(product, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_smooth_by_hand():
+    """Weights 1, 2, 4, 2, 1 over what there is; a gap stays a gap."""
+    series = np.array([[1.0, 10.0, 4.0, NAN, 6.0, 0.0]]).T
+    expected = [(4 * 1 + 2 * 10 + 4) / 7, (2 * 1 + 4 * 10 + 2 * 4) / 8, (1 + 20 + 16 + 6) / 8, NAN,
+                (4 + 24 + 0) / 7, (24 * 0 + 12 + 0) / 6]
+    np.testing.assert_allclose(filling.smooth(series)[:, 0], expected, rtol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31))
+def test_smooth_keeps_a_straight_line_and_lowers_noise(seed):
+    line = np.linspace(20, 80, 50)[:, None] + np.arange(3)
+    np.testing.assert_allclose(filling.smooth(line)[2:-2], line[2:-2], rtol=1e-5)
+    noise = np.random.default_rng(seed).normal(size=(2000, 1))
+    share = np.var(filling.smooth(noise)) / np.var(noise)
+    assert abs(share - (0.4**2 + 2 * 0.2**2 + 2 * 0.1**2)) < 0.05

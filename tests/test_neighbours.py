@@ -31,12 +31,48 @@ def nothing_in_memory(monkeypatch):
     monkeypatch.setattr(neighbours, "_KEPT", type(neighbours._KEPT)())
 
 
-def test_the_nearest_in_order():
+def test_octant_search_by_hand():
+    """Five to the north-east, one south, three west; k = 4 takes one of each octant, then the nearest of the rest."""
+    bearing = np.radians([[10.0, 20.0, 30.0, 190.0, 5.0, 40.0, 260.0, 250.0, 265.0]])
+    np.testing.assert_array_equal(neighbours.octant_search(bearing, 4), [[0, 1, 3, 6]])
+    np.testing.assert_array_equal(neighbours.octant_search(bearing, 9), [np.arange(9)])
+    np.testing.assert_array_equal(neighbours.octant_search(-bearing, 3), [[0, 3, 6]])  # bearings may be negative
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 20))
+def test_octant_search_takes_the_nearest_of_each_octant(seed, k):
+    bearing = np.random.default_rng(seed).uniform(-np.pi, np.pi, (6, 30))
+    chosen = neighbours.octant_search(bearing, k)
+    octant = np.floor(np.degrees(bearing) % 360 / 45).astype(int)
+    for row, taken in enumerate(chosen):
+        assert len(set(taken)) == k and (np.diff(taken) > 0).all()
+        left = np.setdiff1d(np.arange(30), taken)
+        for number in range(8):
+            mine = np.flatnonzero(octant[row] == number)
+            first = mine[:-(-k // 8)]
+            if k % 8 == 0:  # else not every octant may have its full share
+                assert set(first) <= set(taken)
+            spare = np.setdiff1d(np.intersect1d(taken, mine), first)
+            assert not len(spare) or set(first) <= set(taken)
+            assert not len(spare) or spare.max() < min([s for s in left if s in mine], default=99)
+
+
+def test_all_stations_in_order_of_distance():
+    lat, lon, to_lat, to_lon = geometry(stations=5)
+    found = hood(lat, lon, to_lat, to_lon)
+    every = geo.pairwise_distance_km(to_lat, to_lon, lat, lon)
+    np.testing.assert_array_equal(found.index, np.argsort(every, axis=1))
+    np.testing.assert_allclose(found.distance, np.sort(every, axis=1), rtol=1e-6)
+
+
+def test_the_nearest_is_always_there_and_first():
     lat, lon, to_lat, to_lon = geometry()
     found = hood(lat, lon, to_lat, to_lon)
     every = geo.pairwise_distance_km(to_lat, to_lon, lat, lon)
-    np.testing.assert_array_equal(found.index, np.argsort(every, axis=1)[:, :5])
-    np.testing.assert_allclose(found.distance, np.sort(every, axis=1)[:, :5], rtol=1e-6)
+    np.testing.assert_array_equal(found.index[:, 0], every.argmin(axis=1))
+    assert (np.diff(found.distance, axis=1) >= 0).all()
+    assert (found.index != np.argsort(every, axis=1)[:, :5]).any()  # and the others are not merely the nearest
 
 
 def test_bearings_by_hand():
@@ -67,8 +103,9 @@ def test_leaving_oneself_out(places, k):
     for own in range(n):
         assert own not in found.index[own]
         assert len(set(found.index[own])) == min(k, n - 1)
-        others = np.sort(np.delete(every[own], own))[:min(k, n - 1)]
-        np.testing.assert_allclose(found.distance[own], others, atol=1e-3)
+        others = np.sort(np.delete(every[own], own))
+        np.testing.assert_allclose(found.distance[own, 0], others[0], atol=1e-3)
+        np.testing.assert_allclose(found.distance[own], every[own, found.index[own]], atol=1e-3)
     assert (found.variance >= np.float32(0.06)).all()  # a station's own place is not free of error here
     np.testing.assert_allclose(found.weight.sum(axis=1), 1.0, atol=1e-5)
 

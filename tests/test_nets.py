@@ -11,18 +11,22 @@ from aqreanalysis import geo
 from aqreanalysis.models.aqnet import to_tensors
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import neighbourhood
-from aqreanalysis.models.nets import AQNet, Neighbours, NeuralKNN, Sizes, interpolate
+from aqreanalysis.models.nets import (
+    LOGS,
+    SMOOTHED,
+    AQNet,
+    Neighbours,
+    NeuralKNN,
+    Sizes,
+    interpolate,
+    recentre,
+    shrink,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 STATIONS, TARGETS, HOURS = 12, 9, 24
 INNER = slice(12, 36)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def neighbours(k=5, seed=0, targets=TARGETS):
@@ -38,18 +42,18 @@ def permuted(near, order):
 
 
 def day(seed=0, stations=STATIONS):
-    """window, value, observed and clock of one day at random stations."""
+    """window, value, smooth, observed and clock of one day at random stations."""
     generator = torch.Generator().manual_seed(seed)
     window = torch.randn((stations, 48, 23), generator=generator)
-    value = 60 + 30 * torch.randn((stations, HOURS), generator=generator).clamp(-1.9, 5)
+    value, smooth = 60 + 30 * torch.randn((2, stations, HOURS), generator=generator).clamp(-1.9, 5)
     observed = (torch.rand((stations, HOURS), generator=generator) < 0.8).float()
-    return window, value, observed, torch.randn((HOURS, 6), generator=generator)
+    return window, value, smooth, observed, torch.randn((HOURS, 6), generator=generator)
 
 
 def run(network, near, seed=0):
-    window, value, observed, clock = day(seed)
+    window, *series = day(seed)
     with torch.no_grad():
-        return network(window, INNER, value, observed, clock, near)
+        return network(window, INNER, *series, near)
 
 
 def test_equation_1_by_hand():
@@ -164,22 +168,23 @@ def kriged(near, values):
     return torch.einsum("nk,nkh->nh", near.weight, values[near.index]).clamp_min(0)
 
 
-def test_untrained_network_stands_between_kriging_and_kriging_of_logarithms():
-    near, (_, value, *_) = neighbours(), day()
+def test_untrained_network_stands_between_kriging_of_values_of_logarithms_and_of_smoothed_values():
+    near, (_, value, smooth, *_) = neighbours(), day()
     estimate, scale = run(AQNet(small_sizes()).eval(), near)
     room = near.variance.sqrt()[:, None]
     base = kriged(near, value)
     geometric = (torch.exp(torch.einsum("nk,nkh->nh", near.weight, (value + 5).log()[near.index])) - 5).clamp_min(0)
-    expected = base + torch.tanh(4 * room) * 0.5 * (geometric - base)
+    expected = base + torch.tanh(4 * room) * (LOGS * (geometric - base) + SMOOTHED * (kriged(near, smooth) - base))
+    expected = expected.clamp_min(0)
     torch.testing.assert_close(estimate, expected, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(scale, room * (base + 20) * 0.35 + 0.3, rtol=1e-5, atol=1e-4)
 
 
 def test_a_field_of_one_value_is_that_value_before_training():
-    window, value, observed, clock = day()
+    window, value, _, observed, clock = day()
+    same = torch.full_like(value, 73.0)
     with torch.no_grad():
-        estimate, _ = AQNet(small_sizes()).eval()(window, INNER, torch.full_like(value, 73.0), observed, clock,
-                                                  neighbours())
+        estimate, _ = AQNet(small_sizes()).eval()(window, INNER, same, same, observed, clock, neighbours())
     torch.testing.assert_close(estimate, torch.full_like(estimate, 73.0), rtol=1e-5, atol=1e-3)
 
 
@@ -212,8 +217,8 @@ def test_no_estimate_is_negative_and_every_scale_positive(seed):
 
 def test_gradients_reach_every_parameter():
     network = lively_network().train()
-    window, value, observed, clock = day()
-    estimate, scale = network(window, INNER, value, observed, clock, neighbours())
+    window, *series = day()
+    estimate, scale = network(window, INNER, *series, neighbours())
     (estimate.mean() + scale.log().mean()).backward()
     without = [name for name, parameter in network.named_parameters()
                if parameter.grad is None or not parameter.grad.abs().sum() > 0]
@@ -236,23 +241,23 @@ def test_targets_do_not_see_each_other():
 
 def test_the_order_of_the_stations_does_not_matter():
     network, near = lively_network(), neighbours()
-    window, value, observed, clock = day()
+    window, value, smooth, observed, clock = day()
     order = torch.randperm(STATIONS, generator=torch.Generator().manual_seed(1))
     place = torch.argsort(order)  # where each station went
     moved = Neighbours(place[near.index], near.weight, near.variance, near.distance, near.bearing)
     with torch.no_grad():
-        expected = network(window, INNER, value, observed, clock, near)
-        found = network(window[order], INNER, value[order], observed[order], clock, moved)
+        expected = network(window, INNER, value, smooth, observed, clock, near)
+        found = network(window[order], INNER, value[order], smooth[order], observed[order], clock, moved)
     for first, second in zip(expected, found, strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-3)
 
 
 def test_one_clock_for_all_targets_or_one_each():
     network, near = lively_network(), neighbours()
-    window, value, observed, clock = day()
+    window, *series, clock = day()
     with torch.no_grad():
-        shared = network(window, INNER, value, observed, clock, near)
-        own = network(window, INNER, value, observed, clock.expand(TARGETS, -1, -1), near)
+        shared = network(window, INNER, *series, clock, near)
+        own = network(window, INNER, *series, clock.expand(TARGETS, -1, -1), near)
     torch.testing.assert_close(shared, own, rtol=0, atol=0)
 
 
@@ -268,12 +273,41 @@ def test_kriging_over_the_head_is_not_flattered_by_distance():
     """The same station series farther away: kriging's variance, and with it the scale, grows."""
     network = AQNet(small_sizes()).eval()
     lat, lon = np.array([36.0, 36.5, 37.0]), np.array([113.0, 113.5, 113.2])
-    window, value, observed, clock = day(stations=3)
+    window, value, _, observed, clock = day(stations=3)
     scales = []
     for step in (0.1, 0.5, 1.0, 3.0):
         near = to_tensors(neighbourhood(lat, lon, [36.0 - step], [113.0], 3, Correlation()))
         assert near.distance[0, 0].item() == pytest.approx(step * geo.EARTH_RADIUS_KM * np.pi / 180, rel=1e-3)
         with torch.no_grad():
             same = torch.full_like(value, 60.0)
-            scales.append(network(window, INNER, same, observed, clock, near)[1][0, 0].item())
+            scales.append(network(window, INNER, same, same, observed, clock, near)[1][0, 0].item())
     assert scales == sorted(scales) and scales[0] < scales[-1]
+
+
+def test_a_share_of_what_was_learned():
+    """Linear in the share between the untrained and the trained head; the scale is not touched."""
+    trained, near = lively_network(), neighbours()
+    with torch.no_grad():
+        for part, start in ((trained.head.out.bias, AQNet(small_sizes()).head.out.bias),):
+            part.copy_(start + 0.01 * part)  # small, so that no estimate is clipped at 0
+        trained.head.out.weight.mul_(0.01)
+    estimates = []
+    for share in (0.0, 0.25, 1.0):
+        network = lively_network()
+        network.load_state_dict(trained.state_dict())
+        shrink(network.head, share)
+        estimates.append(run(network, near))
+    (none, scale_0), (quarter, scale_1), (whole, _) = estimates
+    torch.testing.assert_close(quarter, none + 0.25 * (whole - none), rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(none, run(AQNet(small_sizes()).eval(), near)[0], rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(scale_0, scale_1, rtol=0, atol=0)
+    assert (whole - none).abs().max() > 0.1
+
+
+def test_recentre_adds_a_constant_in_units_of_room():
+    network, near = AQNet(small_sizes()).eval(), neighbours()
+    before, _ = run(network, near)
+    recentre(network.head, 0.02)
+    after, _ = run(network, near)
+    room = near.variance.sqrt()[:, None] * (kriged(near, day()[1]) + 20)
+    torch.testing.assert_close(after[before > 0], (before + 0.02 * room)[before > 0], rtol=1e-5, atol=1e-3)

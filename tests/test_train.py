@@ -6,7 +6,6 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,16 +19,10 @@ from aqreanalysis.models import checkpoint
 from aqreanalysis.recipe import TrainingRecipe
 from aqreanalysis.training import Settings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = Settings(steps=2, samples_per_step=3, targets_per_sample=4, learning_rate=1e-2, k=4, views=2, renew_every=20,
                 hidden_places=1, hidden_radius_km=(30.0, 60.0), validate_every=1)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # --- what is withheld

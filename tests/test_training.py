@@ -16,16 +16,10 @@ from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.nets import AQNet
 from aqreanalysis.training import Settings, Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = Settings(steps=60, samples_per_step=3, targets_per_sample=4, learning_rate=1e-2, k=5, views=2, renew_every=20,
                  hidden_places=1, hidden_radius_km=(30.0, 60.0), validate_every=20)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -177,12 +171,9 @@ def test_the_scale_does_not_pull_the_estimate():
 
 
 def loss_of(trainer, batch):
-    tensor, inner = torch.from_numpy, slice(MARGIN_HOURS, MARGIN_HOURS + 24)
     with torch.no_grad():
-        estimate, scale = trainer.network.eval()(
-            tensor(batch.window), inner, tensor(batch.value), tensor(batch.observed), tensor(batch.clock),
-            training._near(batch.hood))
-        return training.loss(estimate, scale, tensor(batch.truth)).item()
+        estimate, scale = training.estimate_of(trainer.network.eval(), batch)
+        return training.loss(estimate, scale, torch.from_numpy(batch.truth)).item()
 
 
 def test_steps_on_one_batch_lower_its_loss(cube, monkeypatch):

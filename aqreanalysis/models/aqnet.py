@@ -31,6 +31,7 @@ class StationSide:
 
     inputs: np.ndarray    # float32 (time, station, inputs)
     value: np.ndarray     # float32, filled PM2.5, NaN only where nothing is near in time or space
+    smooth: np.ndarray    # float32, the same with its noise averaged over five hours
     observed: np.ndarray  # bool
     clock: np.ndarray     # float32 (time, 6)
     time: np.ndarray
@@ -58,7 +59,7 @@ def station_side(stations: xr.Dataset, scaler: Scaler, own: Neighbourhood) -> St
     for number, column in enumerate(columns):
         inputs[..., number] = np.clip(np.nan_to_num(column), -8.0, 8.0)
     inputs[..., len(columns):] = clock[:, None, :]
-    return StationSide(inputs, filled.value, filled.observed, clock, stations.time.values)
+    return StationSide(inputs, filled.value, filling.smooth(filled.value), filled.observed, clock, stations.time.values)
 
 
 def to_tensors(hood: Neighbourhood):
@@ -119,10 +120,10 @@ class AQNetAnalysis:
 
     def _one_day(self, side: StationSide, hours: np.ndarray, rows: np.ndarray, parts, estimate, error) -> None:
         """Fill rows of estimate and standard error (time, point): hours of one calendar day UTC+8."""
-        inputs, value, observed, clock, wanted = day_tensors(side, hours)
+        inputs, value, smooth, observed, clock, wanted = day_tensors(side, hours)
         pooled, learned = self.network.encoder(inputs, wanted)
         for points, near, features in parts:
-            pm25, scale = self.network.at_targets(pooled, learned, value, observed, clock, near, features)
+            pm25, scale = self.network.at_targets(pooled, learned, value, smooth, observed, clock, near, features)
             estimate[rows, points], error[rows, points] = pm25.numpy().T, scale.numpy().T * LAPLACE_TO_STANDARD
         dead = rows[~np.isfinite(side.value[np.searchsorted(side.time, hours)]).any(axis=1)]
         estimate[dead] = error[dead] = np.nan
@@ -151,14 +152,18 @@ def day_tensors(side: StationSide, hours: np.ndarray):
     window = slice(start - MARGIN_HOURS, start + HOURS_PER_DAY + MARGIN_HOURS)
     offset = ((hours - first) / np.timedelta64(1, "h")).astype(np.int64)
     rows = start + offset
-    value = side.value[rows]
+    value, smooth = _without_gaps(side.value[rows]), _without_gaps(side.smooth[rows])
+    tensor = lambda a: torch.from_numpy(np.ascontiguousarray(a))  # noqa: E731
+    return (tensor(side.inputs[window].transpose(1, 0, 2)), tensor(value.T), tensor(smooth.T),
+            tensor(side.observed[rows].T.astype(np.float32)), tensor(side.clock[rows]), tensor(offset + MARGIN_HOURS))
+
+
+def _without_gaps(value: np.ndarray) -> np.ndarray:
+    """(hours, station) with the hour's mean where a lonely station lies in a long outage; 0 in a dead hour."""
     some = np.isfinite(value).any(axis=1)
     mean = np.zeros(len(value), np.float32)
     mean[some] = np.nanmean(value[some], axis=1)
-    value = np.where(np.isfinite(value), value, mean[:, None])  # a lonely station in a long outage
-    tensor = lambda a: torch.from_numpy(np.ascontiguousarray(a))  # noqa: E731
-    return (tensor(side.inputs[window].transpose(1, 0, 2)), tensor(value.T),
-            tensor(side.observed[rows].T.astype(np.float32)), tensor(side.clock[rows]), tensor(offset + MARGIN_HOURS))
+    return np.where(np.isfinite(value), value, mean[:, None])
 
 
 def _with_margins(stations: xr.Dataset, hours: np.ndarray) -> xr.Dataset:

@@ -1,7 +1,7 @@
 """What each station would have read: leave-one-out kriging, its residual, and filled gaps.
 
-A missing value is filled with kriging from the other stations plus the station's own residual
-carried through the gap. Kriging with values filled so needs one set of weights for all hours, and
+A missing value is filled with kriging from the other stations plus what of the station's own residual
+outlasts the gap. Kriging with values filled so needs one set of weights for all hours, and
 to fill a missing neighbour with its kriging estimate leaves the estimate at the target unchanged
 (the projection property of kriging; exact for a common neighbourhood).
 """
@@ -16,9 +16,11 @@ from scipy import sparse
 from aqreanalysis.models.neighbours import Neighbourhood
 
 REACH_HOURS = 12        # an outage of a whole neighbourhood is bridged this far from its ends, then it is NaN
-RESIDUAL_HOURS = 10.0   # e-folding of a station's residual about its mean
+RESIDUAL_HOURS = 4.0    # e-folding of the lasting part of a station's residual about its mean
+LASTING = 0.7           # share of a residual that outlasts its hour; the rest is noise
 BIAS_HOURS = 15 * 24    # half width of the window of a station's mean residual
-NEIGHBOURS = 32         # of a station among the others: more than a map takes, since some are silent too
+NEIGHBOURS = 20         # of a station among the others
+SMOOTHING = (0.4, 0.2, 0.1)  # weights of an hour and of those 1 and 2 hours away, on either side
 ROUNDS = 3              # of filling from filled neighbours
 
 
@@ -83,6 +85,20 @@ def running_mean(series: np.ndarray, half_width: int = BIAS_HOURS) -> np.ndarray
     return ((total[high] - total[low]) / (count[high] - count[low] + 24.0)).astype(np.float32)
 
 
+def smooth(value: np.ndarray) -> np.ndarray:
+    """Weighted mean (time, station) of an hour and the two on either side; NaN where the hour is.
+
+    An hour's value is noise in part: hours that follow each other say the same but for their noise.
+    """
+    total, weight = SMOOTHING[0] * np.nan_to_num(value), SMOOTHING[0] * np.isfinite(value)
+    for lag, share in enumerate(SMOOTHING[1:], start=1):
+        for to, of in ((slice(lag, None), slice(None, -lag)), (slice(None, -lag), slice(lag, None))):
+            total[to] += share * np.nan_to_num(value[of])
+            weight[to] += share * np.isfinite(value[of])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.isfinite(value), total / weight, np.nan).astype(np.float32)
+
+
 def _last_seen(valid: np.ndarray) -> np.ndarray:
     """Row of the last valid value at or before each row, (time, station); -1 where there is none."""
     rows = np.where(valid, np.arange(len(valid))[:, None], -1)
@@ -104,9 +120,10 @@ def _hours_to_nearest(valid: np.ndarray) -> np.ndarray:
 
 
 def _carry(residual: np.ndarray) -> np.ndarray:
-    """Residuals through their gaps: the mean of an Ornstein-Uhlenbeck process pinned at both ends.
+    """Residuals through their gaps: an Ornstein-Uhlenbeck process pinned to the lasting part of both ends.
 
-    With D the gap's length and a, b the hours to its ends: (r_a sinh(b/T) + r_b sinh(a/T)) / sinh(D/T).
+    With D the gap's length and a, b the hours to its ends: s (r_a sinh(b/T) + r_b sinh(a/T)) / sinh(D/T),
+    s the share `LASTING`.
     """
     valid = np.isfinite(residual)
     before, after = _around(valid)
@@ -120,7 +137,7 @@ def _carry(residual: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         weight_left = np.exp(-a) * (1.0 - np.exp(-2.0 * b)) / span
         weight_right = np.exp(-b) * (1.0 - np.exp(-2.0 * a)) / span
-    return np.where(valid, residual, weight_left * left + weight_right * right).astype(np.float32)
+    return np.where(valid, residual, LASTING * (weight_left * left + weight_right * right)).astype(np.float32)
 
 
 def _bridge(values: np.ndarray, lonely: np.ndarray) -> np.ndarray:

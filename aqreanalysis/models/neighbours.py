@@ -1,8 +1,12 @@
 """Which stations a target leans on, and how they lie: computed once per station set.
 
-A `Neighbourhood` holds, for every target, its `k` nearest stations, their distance and direction,
+A `Neighbourhood` holds, for every target, `k` stations round it, their distance and direction,
 and ordinary kriging's weights and variance as if all of them reported. It depends on geometry alone
 and is kept under a hash of it.
+
+The stations are chosen by octant search (Deutsch and Journel 1998, GSLIB, section II.4): the network
+clusters in cities, and the 20 nearest are often of one city on one side of the target, each saying
+what the others say.
 """
 
 from __future__ import annotations
@@ -18,12 +22,14 @@ from aqreanalysis.models import geostatistics
 from aqreanalysis.models.geostatistics import Correlation
 
 _KEPT: OrderedDict[str, Neighbourhood] = OrderedDict()
+OCTANTS = 8
+CANDIDATES = 3  # nearest stations among which an octant search chooses, for each that it takes
 _KEEP = 4  # station sets: a run alternates between the stations' own and the targets'
 
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """The `k` nearest stations of n targets; arrays (n, k) but for `variance` (n,)."""
+    """`k` stations round each of n targets, nearest first; arrays (n, k) but for `variance` (n,)."""
 
     index: np.ndarray     # int64, into the stations
     distance: np.ndarray  # float32, km
@@ -52,15 +58,33 @@ def neighbourhood(lat, lon, to_lat, to_lon, k: int, correlation: Correlation,
 
 
 def _compute(lat, lon, to_lat, to_lon, k, correlation, leave_out_self) -> Neighbourhood:
-    index, distance = geo.nearest(lat, lon, to_lat, to_lon, k + 1 if leave_out_self else k)
+    candidates = CANDIDATES * k
+    index, distance = geo.nearest(lat, lon, to_lat, to_lon, candidates + 1 if leave_out_self else candidates)
     if leave_out_self:
         index, distance = _without_self(index, distance)
     bearing = geo.bearing(to_lat[:, None], to_lon[:, None], lat[index], lon[index])
+    chosen = octant_search(bearing, k)
+    index, distance, bearing = (np.take_along_axis(a, chosen, axis=1) for a in (index, distance, bearing))
     weight, variance = geostatistics.weights(correlation, lat, lon, to_lat, to_lon, index)
     if leave_out_self:  # a station at the same place is a neighbour, not the target itself
         variance = np.maximum(variance, correlation.nugget)
     return Neighbourhood(index, distance.astype(np.float32), bearing.astype(np.float32),
                          weight.astype(np.float32), variance.astype(np.float32))
+
+
+def octant_search(bearing: np.ndarray, k: int) -> np.ndarray:
+    """Which of the candidates to take: int64 (n, k), in their order.
+
+    `bearing` (n, candidates) in radians, nearest first. At most k / 8, rounded up, of each octant; where
+    the octants hold fewer than `k`, the nearest of the rest fill up.
+    """
+    octant = np.floor(np.mod(bearing, 2 * np.pi) / (2 * np.pi / OCTANTS)).astype(np.int64)
+    rank = np.zeros_like(octant)  # how many nearer ones lie in the same octant
+    for number in range(OCTANTS):
+        within = octant == number
+        rank = np.where(within, np.cumsum(within, axis=1) - 1, rank)
+    spare = rank >= -(-k // OCTANTS)
+    return np.sort(np.argsort(spare, axis=1, kind="stable")[:, :k], axis=1)
 
 
 def _without_self(index, distance):

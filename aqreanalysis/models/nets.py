@@ -5,6 +5,8 @@ Kheder et al. 2025, "Deep Spatio-Temporal Neural Network for Air Quality Reanaly
 temporal pooling -> neural kNN. The paper leaves the weights of the neural kNN open; here they are
 an attention of the target over its neighbours, with ordinary kriging as its starting point: the
 network corrects kriging, by an amount that vanishes where kriging's variance does, at a station.
+Before training it stands between kriging of the values, of their logarithms (robust against haze
+next door) and of the values with their hourly noise averaged out.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 LEVEL = 20.0  # ug m-3, added to a concentration that others are divided by
+LOGS, SMOOTHED = 0.35, 0.6  # shares of the departures to kriging of logarithms and of smoothed values, untrained
 LOG_SHIFT = 5.0  # ug m-3, added before a logarithm: below it, differences are the instruments' noise
 
 
@@ -123,11 +126,11 @@ class Head(nn.Module):
         self.hourly = nn.Linear(hourly, sizes.hidden)
         self.daily = nn.Linear(daily, sizes.hidden, bias=False)
         self.inner = nn.Linear(sizes.hidden, sizes.hidden // 2)
-        self.out = nn.Linear(sizes.hidden // 2, 2 + 1 + 2 * sizes.knn_heads)
+        self.out = nn.Linear(sizes.hidden // 2, 2 + 2 + 2 * sizes.knn_heads)
         self.dropout = nn.Dropout(sizes.dropout)
         nn.init.zeros_(self.out.weight), nn.init.zeros_(self.out.bias)
         with torch.no_grad():
-            self.out.bias[2] = 0.5  # half way from kriging to kriging of logarithms: the better start
+            self.out.bias[2], self.out.bias[3] = LOGS, SMOOTHED
 
     def forward(self, hourly: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
         hidden = F.gelu(self.hourly(hourly) + self.daily(daily)[:, None])
@@ -141,20 +144,23 @@ def recentre(head: Head, shift: float) -> None:
 
 
 def shrink(head: Head, share: float) -> None:
-    """Keep only a share of a trained head's whole correction of kriging; its scale stays as it is."""
+    """Keep only a share of what a head has learned beyond its untrained state; its scale stays as it is."""
     with torch.no_grad():
-        for parameter in (head.out.weight, head.out.bias):
-            parameter[0] *= share
-            parameter[2:] *= share
+        untrained = torch.zeros_like(head.out.bias)
+        untrained[2], untrained[3] = LOGS, SMOOTHED
+        for parameter, start in ((head.out.weight, torch.zeros_like(head.out.weight)), (head.out.bias, untrained)):
+            for rows in (slice(0, 1), slice(2, None)):
+                parameter[rows] = start[rows] + share * (parameter[rows] - start[rows])
 
 
 class AQNet(nn.Module):
     """AQ-Net for the hours of one day at any points.
 
-    forward(window, inner, value, observed, clock, near) with
+    forward(window, inner, value, smooth, observed, clock, near) with
 
     window : (stations, hours, inputs), the day and its margins; `inner` the slice of the day's hours.
-    value, observed : (stations, inner) filled PM2.5 in ug m-3; 1 where it was observed, else 0.
+    value, smooth : (stations, inner) filled PM2.5 in ug m-3, and its mean over some hours.
+    observed : (stations, inner) 1 where it was observed, else 0.
     clock : (inner, 6) cyclic time.
     near : neighbours of the n targets.
 
@@ -166,20 +172,23 @@ class AQNet(nn.Module):
         self.sizes = sizes = sizes or Sizes()
         self.encoder = StationEncoder(sizes)
         self.knn = NeuralKNN(sizes)
-        self.head = Head(sizes, hourly=sizes.knn_heads * (sizes.channels + 2) + 4 + 6, daily=sizes.pooled + 3)
+        self.head = Head(sizes, hourly=sizes.knn_heads * (sizes.channels + 2) + 5 + 6, daily=sizes.pooled + 3)
 
-    def forward(self, window, inner: slice, value, observed, clock, near: Neighbours, features=None):
+    def forward(self, window, inner: slice, value, smooth, observed, clock, near: Neighbours, features=None):
         pooled, learned = self.encoder(window, inner)
-        return self.at_targets(pooled, learned, value, observed, clock, near, features)
+        return self.at_targets(pooled, learned, value, smooth, observed, clock, near, features)
 
-    def at_targets(self, pooled, learned, value, observed, clock, near: Neighbours, features=None):
+    def at_targets(self, pooled, learned, value, smooth, observed, clock, near: Neighbours, features=None):
         """The second half, from what the encoder said of each station."""
         sizes, hours = self.sizes, value.shape[1]
         weights, around = self.knn(pooled, near, features)
         learned = learned.unflatten(-1, (sizes.knn_heads, sizes.channels))
         logs = torch.log(value + LOG_SHIFT)
-        base, geometric, share = _kriged(value, logs, observed, near)
-        inputs, departures = [share, torch.log1p(base) - 3.5], [geometric - base]
+        base = kriged(value, near)
+        positive = near.weight.clamp_min(0.0)
+        share = interpolate(observed, near.index, positive) / positive.sum(1, keepdim=True)
+        departures = [_unlog(interpolate(logs, near.index, near.weight)) - base, kriged(smooth, near) - base]
+        inputs = [share, torch.log1p(base) - 3.5]
         for head in range(sizes.knn_heads):
             series = torch.cat([value, logs, learned[:, :, head].reshape(len(value), -1)], dim=1)
             mixed = interpolate(series, near.index, weights[head])
@@ -188,7 +197,7 @@ class AQNet(nn.Module):
             inputs.extend(mixed[:, 2 * hours:].unflatten(1, (hours, sizes.channels)).unbind(-1))
         inputs.extend(departure / (base + LEVEL) for departure in departures)
         square = interpolate(value**2, near.index, weights[0])
-        spread = (square - (base + departures[1]) ** 2).clamp_min(0.0)
+        spread = (square - (base + departures[2]) ** 2).clamp_min(0.0)
         inputs.append(torch.sqrt(spread + 1.0) / (base + LEVEL))
         hourly = torch.cat([torch.stack(inputs, dim=-1), clock.expand(len(base), -1, -1)], dim=-1)
         nearest = torch.log1p(near.distance[:, :1] / 10.0) - 1.0
@@ -206,12 +215,9 @@ class AQNet(nn.Module):
         return (base + shift).clamp_min(0.0), scale
 
 
-def _kriged(value, logs, observed, near: Neighbours):
-    """Kriging of the filled values and of their logarithms, and the share of the (positive) weight on observed ones."""
-    positive = near.weight.clamp_min(0.0)
-    share = interpolate(observed, near.index, positive) / positive.sum(1, keepdim=True)
-    base = interpolate(value, near.index, near.weight).clamp_min(0.0)
-    return base, _unlog(interpolate(logs, near.index, near.weight)), share
+def kriged(value, near: Neighbours):
+    """Ordinary kriging (n, hours) of values (stations, hours) without gaps."""
+    return interpolate(value, near.index, near.weight).clamp_min(0.0)
 
 
 def _unlog(logs):
