@@ -285,7 +285,8 @@ def test_codes_and_pairs_out_of_order_are_where_they_were_planted(month):
     np.testing.assert_array_equal(np.isin(pm25, network.CODES), faults == FAULTS["missing_code"])
     planted = faults == FAULTS["pm25_above_pm10"]
     assert planted.any() and (pm10[planted] < pm25[planted]).all()
-    by_another_fault = [FAULTS[name] for name in ("stuck", "spike", "missing_code")]
+    by_another_fault = [FAULTS[name] for name in (
+        "stuck", "spike", "missing_code", "noisy", "biased", "drifting", "periodic")]
     assert not (pm10 < pm25)[~planted & ~np.isin(faults, by_another_fault)].any()
 
 
@@ -339,8 +340,8 @@ def test_the_archive_reads_like_a_readers():
     assert inspection.values == np.isfinite(cube["pm25"].values).sum() and not inspection.bad
     first, last = archive.period()
     assert first <= np.datetime64("2013-01-01") and last >= np.datetime64("2099-01-01")
-    assert archive.inspect(first, last).fingerprint == TwinArchive(3).inspect(first, first).fingerprint
-    assert archive.inspect(first, last).fingerprint != TwinArchive(4).inspect(first, last).fingerprint
+    assert inspection.fingerprint == TwinArchive(3).inspect(first, first).fingerprint  # of the seed, not of the period
+    assert inspection.fingerprint != TwinArchive(4).inspect(first, first).fingerprint
 
 
 def test_the_other_pollutants_are_present_and_of_their_usual_size(month):
