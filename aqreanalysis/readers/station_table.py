@@ -17,7 +17,8 @@ from aqreanalysis.readers.coordinates import table_in_wgs84
 
 REQUIRED = ("station_id", "lon", "lat")
 # Heads of the lists of stations that go round in China
-_OURS = {"监测点编码": "station_id", "监测点名称": "name", "城市": "city", "省份": "province", "经度": "lon", "纬度": "lat"}
+_OURS = {"监测点编码": "station_id", "监测点名称": "name", "城市": "city", "省份": "province",
+         "经度": "lon", "纬度": "lat"}
 SAME_PLACE_KM = 0.1   # tables round coordinates to 0.001 degree
 
 
