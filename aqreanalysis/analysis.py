@@ -6,7 +6,7 @@ alone, never on which blocks came before it, so that serial, parallel and resume
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import xarray as xr
 
 from aqreanalysis import geo, quality, schema, stations
 from aqreanalysis.clock import HOUR, Period
+from aqreanalysis.readers.station_archive import StationArchive
 from aqreanalysis.uncertainty import Support
 
 BLOCK_HOURS = 168
@@ -27,14 +28,31 @@ class Block:
     arrays: dict[str, np.ndarray]
 
 
-def observations_around(archive, model, period: Period, minimum_station_hours: int = 1) -> xr.Dataset:
+def observations_around(archive, model, period: Period, minimum_station_hours: int = 1,
+                        settings: quality.Settings = quality.DEFAULT, apart: Sequence[str] = ()) -> xr.Dataset:
     """The station cube that a model may see for a period: screened, flagged values NaN.
 
-    It reaches `history` hours before and `future` after; stations that reported PM2.5 in it.
+    It reaches `history` hours before and `future` after; stations that reported PM2.5 in it. Those that stand
+    `apart` (withheld ones) have no part in the flags of others.
     """
     hours = period.hours
-    raw = archive.read(hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR)
-    return stations.reporting(quality.usable(quality.screen(raw)), minimum_station_hours)
+    cube = screened(archive, hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR, settings,
+                    apart)
+    return stations.reporting(cube, minimum_station_hours)
+
+
+def screened(archive, start, end, settings: quality.Settings = quality.DEFAULT,
+             apart: Sequence[str] = ()) -> xr.Dataset:
+    """The usable values of an archive from `start` to `end`, both included; flagged ones are NaN.
+
+    Quality control looks quality.REACH_HOURS further on either side, so that an hour has the same flags whichever
+    month it is read for.
+    """
+    if not apart and isinstance(archive, StationArchive) and archive.screened_with(settings):
+        return quality.usable(archive.read_screened(start, end))  # the flags are in the file
+    margin = quality.REACH_HOURS * HOUR
+    marked = quality.screen(archive.read(start - margin, end + margin), settings, apart)
+    return quality.usable(marked.sel(time=slice(start, end)))
 
 
 def blocks(model, cube: xr.Dataset, grid, period: Period, k: int) -> Iterator[Block]:

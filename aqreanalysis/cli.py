@@ -18,8 +18,8 @@ Year = Annotated[Optional[str], typer.Option(help="A whole year, as 2016.")]
 Start = Annotated[Optional[str], typer.Option(help="First day YYYY-MM-DD, UTC+8, instead of --year.")]
 End = Annotated[Optional[str], typer.Option(help="Last day, included.")]
 Observations = Annotated[Optional[str], typer.Option(
-    help="Folder or file: national daily files, or tidy Parquet/CSV. Without it: the data folder, else the "
-         "built-in twin, which is simulated and says so.")]
+    help="Folder or file: national or Beijing daily files, UCI, OpenAQ, tidy Parquet/CSV, or a station archive of "
+         "`ingest`. Without it: the data folder, else the built-in twin, which is simulated and says so.")]
 Stations = Annotated[Optional[str], typer.Option(help="Station table (station_id,lon,lat), if not beside the files.")]
 Checkpoint = Annotated[Optional[str], typer.Option(help="Name or folder of a checkpoint.")]
 Workers = Annotated[int, typer.Option(
@@ -37,6 +37,8 @@ def build(year: Year = None, start: Start = None, end: End = None,
           recipe: Annotated[Optional[str], typer.Option(help="Product recipe, a name or a YAML file.")] = None,
           checkpoint: Checkpoint = None,
           neighbours: Annotated[Optional[int], typer.Option(help="k of the neural kNN.")] = None,
+          minimum_hours: Annotated[Optional[int], typer.Option(
+              help="Hours of 24 that make a valid day; default the recipe's, 20.")] = None,
           out: Annotated[Optional[str], typer.Option(help="Folder of the product.")] = None,
           workers: Workers = CORES, scheduler: Scheduler = None) -> None:
     """Make hourly and daily cubes, maps and a report. Run it again to go on with an interrupted build."""
@@ -45,9 +47,34 @@ def build(year: Year = None, start: Start = None, end: End = None,
     from aqreanalysis.plan import Request
 
     request = Request(year, start, end, grid, observations, stations, recipe, checkpoint, neighbours, out,
-                      workers, scheduler)
+                      workers, scheduler, minimum_hours)
     folder = run(request, console.watch)
     console.product(folder)
+
+
+@app.command()
+def ingest(sources: Annotated[list[str], typer.Argument(help="Folders or files of observations. The first wins where "
+                                                             "two have the same value.")],
+           to: Annotated[str, typer.Option(help="The archive, a .nc file; what is new is added to one that is there.")],
+           stations: Stations = None, start: Start = None, end: End = None,
+           recipe: Annotated[Optional[str], typer.Option(
+               help="Product recipe whose section `quality` has the thresholds.")] = None,
+           datum: Annotated[Optional[str], typer.Option(
+               help="Of the stations' places, where their table has no column for it: wgs84, gcj02 or bd09.")] = None,
+           workers: Workers = CORES) -> None:
+    """Read archives of any layout into one station archive, quality-controlled and with its provenance."""
+    import time
+
+    from aqreanalysis import clock, console, quality
+    from aqreanalysis import recipe as recipes
+    from aqreanalysis.ingest import ingest as run
+
+    began = time.monotonic()
+    period = clock.parse_period(None, start, end) if start or end else None
+    settings = recipes.load(recipe, recipes.ProductRecipe).quality if recipe else quality.DEFAULT
+    with console.months() as on_month:
+        summary = run(sources, to, stations, period, settings, workers, datum, on_month)
+    console.ingested(summary, time.monotonic() - began)
 
 
 @app.command()
@@ -59,7 +86,7 @@ def train(recipe: Annotated[str, typer.Argument(help="Training recipe, a name or
     from aqreanalysis.train import train as run
 
     chosen = recipes.load(recipe, recipes.TrainingRecipe)
-    folder = run(chosen, Path(out or f"runs/{chosen.name}"), console.validation)
+    folder = run(chosen, Path(out or f"runs/{chosen.name}"), console.validation, console.warnings)
     console.say(f"checkpoint: {folder}")
 
 
@@ -74,10 +101,23 @@ def evaluate(observations: Annotated[str, typer.Option(help="Folder or file of o
     from aqreanalysis.evaluate import evaluate as run
 
     table, _ = run(observations, clock.parse_period(year, start, end), checkpoint, stations, workers, scheduler,
-                   lambda label: console.say(f"scored {label}"))
+                   lambda label: console.say(f"scored {label}"), console.warnings)
     console.scores(table)
     if out:
         table.to_csv(out, index=False, float_format="%.5g")
+
+
+@app.command()
+def describe(path: Annotated[str, typer.Argument(
+                 help="Folder or file of observations, station archive, product folder or cube, or checkpoint.")],
+             stations: Stations = None) -> None:
+    """Tell what is in an archive, a product or a checkpoint: period, completeness, gaps, flags, oddities."""
+    from aqreanalysis.describe import describe as run
+    from aqreanalysis.describe import tables
+
+    with tables.progress() as progress:
+        facts = run(path, stations, progress)
+    tables.show(facts)
 
 
 @app.command("map")
@@ -104,6 +144,35 @@ def simulate(year: Year = None, start: Start = None, end: End = None,
         console.say(f"written: {path}")
 
 
+@app.command()
+def fetch(source: Annotated[str, typer.Argument(help="cnemc (the national network) or openaq.")],
+          year: Year = None, start: Start = None, end: End = None,
+          locations: Annotated[Optional[str], typer.Option(help="OpenAQ's numbers of locations: 1,2,3.")] = None,
+          to: Annotated[Optional[str], typer.Option(
+              help="Folder for the files. Default: one for the source in the data folder.")] = None,
+          template: Annotated[Optional[str], typer.Option(
+              "--from", help="Address with {date}, {year}, {month}, {day} and, for openaq, {location}; "
+                             "{date:%Y-%m-%d} for another form of date. cnemc may have zips of several days.")] = None,
+          station_table: Annotated[Optional[str], typer.Option(
+              help="Address of a table of the stations' places, to be kept as stations.csv.")] = None,
+          pause: Annotated[float, typer.Option(min=0, help="Seconds between two files.")] = 1.0,
+          attempts: Annotated[int, typer.Option(min=1, help="At one file, with growing waits between.")] = 5,
+          timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte.")] = 60.0) -> None:
+    """Fetch an archive of observations. Run it again to go on, and to ask again for what was missing."""
+    import shlex
+
+    from aqreanalysis import clock, console
+    from aqreanalysis.fetch import fetch as run
+    from aqreanalysis.fetch.download import Manners
+    from aqreanalysis.fetch.wanted import Request
+
+    request = Request(source, clock.parse_period(year, start, end), locations, template, station_table, to)
+    summary = run(request, Manners(pause, attempts, timeout=timeout), console.files)
+    for line in summary.lines():
+        console.say(line)
+    summary.check(shlex.join(["aqreanalysis", *sys.argv[1:]]))
+
+
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"aqreanalysis {__version__}")
@@ -125,9 +194,10 @@ def main() -> None:
 
         console.error(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. Run the same command again to go on.", err=True)
-        sys.exit(130)
+    except SystemExit as end:  # typer makes it of Ctrl-C, without a word
+        if end.code == 130:
+            typer.echo("Interrupted. Run the same command again to go on.", err=True)
+        raise
 
 
 if __name__ == "__main__":

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    track,
+)
 from rich.table import Table
 
+SHOWN = 5
 OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
@@ -27,6 +36,19 @@ def error(text: str) -> None:
     ERR.print(f"Error: {text}", markup=False, soft_wrap=True)
 
 
+def warnings(texts: list[str]) -> None:
+    """What is strange and does not stop the work; a line each."""
+    some("warning", texts)
+
+
+def some(kind: str, texts: list[str]) -> None:
+    """The first of some sentences, a line each, and how many there are in all."""
+    for text in texts[:SHOWN]:
+        say(f"  {kind}: {text}")
+    if len(texts) > SHOWN:
+        say(f"  {kind}: ... {len(texts)} in all; `aqreanalysis describe` tells them")
+
+
 @contextlib.contextmanager
 def watch(plan) -> Iterator[None]:
     """What a build will do, then a bar of its hours with the time left."""
@@ -34,10 +56,9 @@ def watch(plan) -> Iterator[None]:
         OUT.print(Panel("SIMULATED: no observations of this period were found, so the built-in twin is used. "
                         "The product is not real air. Give real ones with --observations.", style="bold red"))
     say(f"observations: {plan.about.observations.rstrip('.')} ({plan.inspection.good} files)")
-    for text in plan.inspection.bad[:5]:
-        say(f"  skipped: {text}")
-    if len(plan.inspection.bad) > 5:
-        say(f"  ... {len(plan.inspection.bad)} files skipped in all; run.json names them")
+    some("skipped", plan.inspection.bad)
+    some("odd", plan.inspection.odd)
+    warnings(plan.warnings)
     say(f"period: {plan.period.first} to {plan.period.last} (UTC+8), {plan.period.n_days} days")
     say(f"grid: {plan.grid.name}, {plan.grid.size} {'points' if plan.grid.kind == 'points' else 'cells'}")
     if plan.far_share > 0.01:
@@ -83,6 +104,41 @@ def product(folder: Path) -> None:
     size = sum(file.stat().st_size for file in files)
     say(f"done in {record['seconds']:.0f} s: {len(files)} NetCDF files, {size / 1e6:.0f} MB, "
         f"{len(list((folder / 'maps').glob('*.png')))} maps, {folder / 'report.html'}")
+
+
+def files(wanted: list) -> Iterable:
+    """The files of a list one after the other, under a bar with the time left."""
+    return track(wanted, "files", console=OUT)
+
+
+@contextlib.contextmanager
+def months() -> Iterator[Callable[[int, int], None]]:
+    """A bar of months with the time left; gives what is to be told (done, of how many)."""
+    columns = (TextColumn("months"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+               TextColumn("left:"), TimeRemainingColumn())
+    with Progress(*columns, console=OUT) as progress:
+        bar = progress.add_task("months", total=None)
+        yield lambda done, of: progress.update(bar, completed=done, total=of)
+
+
+def ingested(summary, seconds: float) -> None:
+    """What an ingest did, and what the archive is now."""
+    for kind, texts in (("skipped", summary.skipped), ("odd", summary.odd), ("gone, kept", summary.vanished),
+                        ("warning", summary.warnings)):
+        some(kind, texts)
+    archive, files, counts = summary.archive, summary.files, summary.counts
+    say("files: " + ", ".join(f"{number} {state}" for state, number in files.items()))
+    if counts["repeated"]:
+        say(f"{counts['repeated']:,} values stand in more than one source, {counts['differing']:,} of them differ; "
+            "those of the first source were taken")
+    if summary.flagged[1]:
+        share = summary.flagged[0] / summary.flagged[1]
+        say(f"quality control marked {share:.1%} of {summary.flagged[1]:,} PM2.5 values")
+    first, last = archive.period()
+    say(f"{len(archive.stations)} stations, {first.astype('M8[h]')} to {last.astype('M8[h]')} UTC, "
+        f"{len(archive.hours):,} hours, {counts['values'] - counts['repeated']:,} values")
+    done = f"written in {seconds:.0f} s" if summary.written else "nothing is new, so that it was not touched"
+    say(f"{summary.path}: {summary.path.stat().st_size / 1e6:.1f} MB, {done}")
 
 
 def validation(facts: dict) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aqreanalysis import analysis, clock, evaluation, execution
+from aqreanalysis import analysis, checks, clock, evaluation, execution
 from aqreanalysis.clock import Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import BASELINES, checkpoint
@@ -28,7 +28,7 @@ class MonthJob:
 
 
 def evaluate(observations: str, period: Period, checkpoint_name: str | None = None, stations: str | None = None,
-             workers: int = 1, scheduler: str | None = None, on_month=lambda label: None):
+             workers: int = 1, scheduler: str | None = None, on_month=lambda label: None, warn=lambda texts: None):
     """Scores at the checkpoint's test stations: a table and the sums that it is made of.
 
     The withheld stations are those that the checkpoint's training never saw; single stations and
@@ -44,6 +44,7 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
         raise UserError(f"{observations} holds none of the stations that {card.name} withheld.",
                         "Scores are of stations that the training never saw.",
                         "Evaluate on the network it was trained on, or train a checkpoint on this one.")
+    warn(checks.of_archive(archive, period.hours[0], period.hours[-1]))
     withheld = tuple(groups["single stations"] + groups["whole cities"])
     jobs = [MonthJob(str(Path(observations).resolve()), stations, folder, month, withheld,
                      card.training["every_nth_week_withheld"]) for month in period.months()]
@@ -65,7 +66,7 @@ def score_month(job: MonthJob):
     model, _ = checkpoint.load(job.checkpoint)
     archive = open_archive(job.observations, job.stations)
     models = {name: make() for name, make in BASELINES.items()} | {"AQ-Net": model}
-    cube = analysis.observations_around(archive, model, job.month)
+    cube = analysis.observations_around(archive, model, job.month, apart=job.withheld)
     days = np.array(job.month.days(), "datetime64[D]")
     weeks = clock.withheld_weeks(days, job.every_nth_week)
     parts = {flag: [evaluation.month_statistics(models, cube, list(job.withheld), hours)

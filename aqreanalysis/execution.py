@@ -7,8 +7,10 @@ a product is to have the same bytes however many workers made it.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
@@ -56,7 +58,7 @@ def _in_processes(function: Callable, jobs: list, workers: int) -> Iterator:
     """Spawned processes: a fork of a process with torch's and HDF5's threads may hang."""
     before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
     os.environ.update(WORKER_ENVIRONMENT)
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupt)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker)
     try:
         futures = [pool.submit(single_threaded, function, job) for job in jobs]
         for future in as_completed(futures):
@@ -70,9 +72,16 @@ def _in_processes(function: Callable, jobs: list, workers: int) -> Iterator:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches the whole group; the parent alone decides what follows."""
+def _prepare_worker() -> None:
+    """Ctrl-C reaches the whole group: the parent alone decides what follows. And a worker ends with its parent,
+    also with one that was killed and could not say so."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _end(pool: ProcessPoolExecutor) -> None:

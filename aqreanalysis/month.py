@@ -18,6 +18,7 @@ from aqreanalysis.grids import Grid
 from aqreanalysis.models import checkpoint
 from aqreanalysis.output import cf, encoding
 from aqreanalysis.output.cf import About
+from aqreanalysis.quality import DEFAULT, Settings
 from aqreanalysis.readers import open_archive
 from aqreanalysis.simulation import TwinArchive
 
@@ -50,6 +51,7 @@ class Job:
     neighbours: int
     minimum_hours: int
     minimum_station_hours: int
+    quality: Settings = DEFAULT
 
 
 def analyse_month(job: Job) -> tuple[str, dict]:
@@ -57,7 +59,7 @@ def analyse_month(job: Job) -> tuple[str, dict]:
     began = time.monotonic()
     archive = job.source.open()
     model, card = checkpoint.load(job.checkpoint, job.neighbours)
-    cube = analysis.observations_around(archive, model, job.month, job.minimum_station_hours)
+    cube = analysis.observations_around(archive, model, job.month, job.minimum_station_hours, job.quality)
     distance = analysis.nearest_distance(cube, job.grid)
     truth = _Truth(job, archive) if isinstance(archive, TwinArchive) else None
     days = []

@@ -6,15 +6,16 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aqreanalysis import __version__, clock, resources, uncertainty
+from aqreanalysis import __version__, checks, clock, reference_state, resources, uncertainty
 from aqreanalysis import recipe as recipes
-from aqreanalysis.clock import HOUR, Period
+from aqreanalysis.clock import HOUR, HOURS_PER_DAY, Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid, check_inside, parse_grid
 from aqreanalysis.models import checkpoint
 from aqreanalysis.month import Job, Source
 from aqreanalysis.output.cf import About
 from aqreanalysis.product import ProductFolder, check_identity
+from aqreanalysis.quality import REACH_HOURS
 from aqreanalysis.readers import open_archive
 from aqreanalysis.readers.archive import Inspection, none_good
 
@@ -22,7 +23,6 @@ DEFAULT_RECIPE = "northern-china"
 BYTES_PER_CELL_HOUR = 4.5  # of a finished product, with room to spare; a truth beside it included
 REFERENCE = ("Kheder, A., Foreback, B., Wang, L., Liu, Z.-S., Boy, M. (2025): Deep Spatio-Temporal Neural Network "
              "for Air Quality Reanalysis. SCIA 2025, arXiv:2502.11941.")
-STATE_CHANGED = clock.parse_day("2018-09-01")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Request:
     out: str | None = None
     workers: int = 1
     scheduler: str | None = None
+    minimum_hours: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Plan:
     inspection: Inspection
     far_share: float         # of the grid, farther from any station than grids.check_inside allows to trust
     template: Job
+    warnings: list[str]      # what is strange in the observations
 
     def job(self, month: Period) -> Job:
         """The job of one month of the period."""
@@ -72,11 +74,13 @@ def prepare(request: Request) -> Plan:
     source, archive, passed_over = find_observations(recipe, period)
     inspection = inspect(archive, source, period, model)
     inspection.bad.extend(passed_over)
+    warnings = checks.of_archive(archive, period.hours[0], period.hours[-1])
     far_share = check_inside(grid, archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy())
     identity = {"product": recipe.name, "period": period.label, "grid": f"{grid.name} {grid.fingerprint}",
                 "observations": inspection.fingerprint, "simulated": archive.simulated,
                 "checkpoint": f"{card.name} {card.weights_sha256[:16]}", "neighbours": model.k,
                 "minimum_hours": recipe.minimum_hours, "minimum_station_hours": recipe.minimum_station_hours,
+                "quality": recipe.quality.told,
                 "aqreanalysis": __version__}
     folder = ProductFolder(_out(request, recipe, period, grid, archive.simulated), archive.simulated,
                            with_truth=source.path is None)
@@ -84,22 +88,27 @@ def prepare(request: Request) -> Plan:
     _check_space(folder.path, grid.size * len(period.hours))
     about = describe(recipe, period, grid, archive, card, model.k)
     template = Job(source, checkpoint_folder, grid, period, folder, about, model.k, recipe.minimum_hours,
-                   recipe.minimum_station_hours)
+                   recipe.minimum_station_hours, recipe.quality)
     facts = {"recipe": recipe.model_dump(), "observations": source.path or f"twin, seed {source.twin_seed}",
              "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.bad,
+             "warnings": warnings, "oddities": inspection.odd,
              "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
              "versions": _versions()}
-    return Plan(period, grid, folder, about, identity, facts, inspection, far_share, template)
+    return Plan(period, grid, folder, about, identity, facts, inspection, far_share, template, warnings)
 
 
 def _recipe(request: Request) -> recipes.ProductRecipe:
     """The recipe with what the command line says instead."""
     recipe = recipes.load(request.recipe or DEFAULT_RECIPE, recipes.ProductRecipe)
-    told = {name: getattr(request, name) for name in ("grid", "observations", "stations", "checkpoint", "neighbours")}
+    told = {name: getattr(request, name)
+            for name in ("grid", "observations", "stations", "checkpoint", "neighbours", "minimum_hours")}
     changed = recipe.model_dump() | {name: value for name, value in told.items() if value is not None}
     if not 4 <= (changed["neighbours"] or 20) <= 64:
         raise UserError(f"--neighbours {changed['neighbours']} is out of range.",
                         "The neural kNN takes 4 to 64 neighbours.", "Leave it out for the checkpoint's own.")
+    if not 1 <= changed["minimum_hours"] <= HOURS_PER_DAY:
+        raise UserError(f"--minimum-hours {changed['minimum_hours']} is out of range.",
+                        "A valid day has 1 to 24 hours.", "Leave it out for the recipe's, 20 if it says nothing.")
     return recipes.ProductRecipe(**changed)
 
 
@@ -126,9 +135,10 @@ def find_observations(recipe: recipes.ProductRecipe, period: Period):
 
 
 def _candidates(folder: Path) -> list[Path]:
+    """Where observations may lie in the data folder: station archives, then folders, then loose files."""
     if not folder.is_dir():
         return []
-    return [*sorted(p for p in folder.iterdir() if p.is_dir()), folder]
+    return [*sorted(folder.glob("*.nc")), *sorted(p for p in folder.iterdir() if p.is_dir()), folder]
 
 
 def inspect(archive, source: Source, period: Period, model) -> Inspection:
@@ -140,11 +150,12 @@ def inspect(archive, source: Source, period: Period, model) -> Inspection:
     found = archive.inspect(hours[0], hours[-1])
     if not found.values:
         raise none_good(found, source.path or "the twin", f"{period.first} to {period.last}")
-    for first, last in ((hours[0] - model.history * HOUR, hours[0] - HOUR),
-                        (hours[-1] + HOUR, hours[-1] + model.future * HOUR)):
+    for first, last in ((hours[0] - (model.history + REACH_HOURS) * HOUR, hours[0] - HOUR),
+                        (hours[-1] + HOUR, hours[-1] + (model.future + REACH_HOURS) * HOUR)):
         margin = archive.inspect(first, last)
         found.digest.update(margin.fingerprint.encode())
-        found.bad.extend(text for text in margin.bad if text not in found.bad)
+        for mine, theirs in ((found.bad, margin.bad), (found.odd, margin.odd)):
+            mine.extend(text for text in theirs if text not in mine)
     return found
 
 
@@ -167,10 +178,12 @@ def _check_space(path: Path, cell_hours: int) -> None:
 def describe(recipe, period: Period, grid: Grid, archive, card: checkpoint.Card, k: int) -> About:
     """What the files will say of themselves; nothing from the clock, so that bytes can be compared."""
     trained = " trained on SIMULATED observations" if card.training.get("simulated") else ""
+    state = (reference_state.SIMULATED if archive.simulated
+             else reference_state.of_period(period.first, period.last))
     return About(
         product=recipe.name, grid_name=grid.name, period=period.label, simulated=archive.simulated,
         observations=f"{archive.source}.", model=f"{card.name} ({card.kind}{trained}), {k} neighbours",
-        model_reference=REFERENCE, reference_state=reference_state(period, archive.simulated), created=card.created,
+        model_reference=REFERENCE, reference_state=state, created=card.created,
         software_version=__version__,
         history=f"aqreanalysis {__version__} build: {recipe.name}, {period.label}, {grid.name}",
         quality=f"{uncertainty.CLASSES}.", daily_quality=uncertainty.DAILY_CLASSES,
@@ -178,18 +191,6 @@ def describe(recipe, period: Period, grid: Grid, archive, card: checkpoint.Card,
                         "its own first estimate, not calibrated. In a daily mean, errors of hours are taken as "
                         f"correlated with an e-folding time of {card.error_memory_hours:.0f} h."),
         neighbours=k, minimum_hours=recipe.minimum_hours)
-
-
-def reference_state(period: Period, simulated: bool) -> str:
-    """At which temperature and pressure the network reports particles (HJ 93-2013; change of 2018)."""
-    if simulated:
-        return "Simulated concentrations have no reference state."
-    if period.last < STATE_CHANGED:
-        return "Concentrations refer to 273 K and 1013 hPa, as the network reported until 2018-08-31."
-    if period.first >= STATE_CHANGED:
-        return "Concentrations refer to actual temperature and pressure, as reported since 2018-09-01."
-    return ("Concentrations refer to 273 K and 1013 hPa until 2018-08-31 and to actual temperature and pressure "
-            "after it, as the network reported them: a step of about -8 % lies in the series.")
 
 
 def _versions() -> dict[str, str]:

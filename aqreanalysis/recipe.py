@@ -14,6 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from aqreanalysis import resources
 from aqreanalysis.errors import UserError
+from aqreanalysis.quality import DEFAULT
+from aqreanalysis.quality import Settings as QualitySettings
 
 # YAML reads a day without quotes as a date
 Day = Annotated[str, BeforeValidator(lambda day: day.isoformat() if isinstance(day, dt.date) else day)]
@@ -35,6 +37,7 @@ class ProductRecipe(Strict):
     minimum_hours: int = Field(20, ge=1, le=24, description="Hours that make a valid day.")
     minimum_station_hours: int = Field(1, ge=1, description="PM2.5 hours that a station needs round a month.")
     twin_seed: int = Field(0, ge=0, description="Seed of the simulated twin, where there are no observations.")
+    quality: QualitySettings = Field(DEFAULT, description="Thresholds of quality control.")
 
 
 class TrainingSettings(Strict):
@@ -78,6 +81,7 @@ class TrainingRecipe(Strict):
     network: dict[str, float | int] = Field(default_factory=dict, description="Fields of models.nets.Sizes.")
     withheld: Withheld = Withheld()
     training: TrainingSettings = TrainingSettings()
+    quality: QualitySettings = Field(DEFAULT, description="Thresholds of quality control.")
 
 
 def load(text: str | Path, kind: type[Strict]):

@@ -12,7 +12,11 @@ import xarray as xr
 TIME, STATION, POINT, LAT, LON = "time", "station", "point", "lat", "lon"
 POLLUTANTS = ("pm25", "pm10", "so2", "no2", "co", "o3")
 TARGET, STANDARD_ERROR = "pm25", "pm25_standard_error"
-UNITS = {name: "ug m-3" for name in POLLUTANTS} | {"co": "mg m-3"}
+# Weather that some archives report beside the pollutants; the direction is where the wind comes from.
+WEATHER = ("temperature", "pressure", "dew_point", "rain", "wind_speed", "wind_direction")
+UNITS = {name: "ug m-3" for name in POLLUTANTS} | {
+    "co": "mg m-3", "temperature": "degC", "pressure": "hPa", "dew_point": "degC", "rain": "mm",
+    "wind_speed": "m s-1", "wind_direction": "degree"}
 
 _IN_AIR = "mass_concentration_of_{}_in_air"
 STANDARD_NAMES = {
@@ -22,8 +26,11 @@ STANDARD_NAMES = {
     "no2": _IN_AIR.format("nitrogen_dioxide"),
     "co": _IN_AIR.format("carbon_monoxide"),
     "o3": _IN_AIR.format("ozone"),
+    "temperature": "air_temperature", "pressure": "air_pressure", "dew_point": "dew_point_temperature",
+    "rain": "thickness_of_rainfall_amount", "wind_speed": "wind_speed", "wind_direction": "wind_from_direction",
 }
-LONG_NAMES = {"pm25": "PM2.5", "pm10": "PM10", "so2": "SO2", "no2": "NO2", "co": "CO", "o3": "O3"}
+LONG_NAMES = {"pm25": "PM2.5", "pm10": "PM10", "so2": "SO2", "no2": "NO2", "co": "CO", "o3": "O3"} | {
+    name: name.replace("_", " ") for name in WEATHER}
 
 # Flags of an observation: bits, several may be set. 0 is a good value.
 OBSERVATION_FLAGS = {
@@ -31,7 +38,13 @@ OBSERVATION_FLAGS = {
     "missing_code": 2,           # a code for missing: negative, -999, 9999 ...
     "out_of_range": 4,           # outside what an instrument can report
     "pm25_above_pm10": 8,        # fine particles are a part of PM10
+    "conflicting": 16,           # rows of this hour disagree; the first one's value is kept
+    "temporally_inconsistent": 32,  # a spike that no neighbour shares
+    "spatially_inconsistent": 64,   # far from what its neighbours say, and from how it usually differs
+    "low_variance": 128,            # a sensor that is stuck, or hardly moves while its neighbours do
+    "periodic": 256,                # an outlier at the same hour of several days: automatic calibration
 }
+FLAG_DTYPE = np.uint16  # of `<pollutant>_flag`; CF 1.11 knows unsigned integers
 # Largest value that is believed, in the variable's units. The network's own record of 2019 has
 # 1523 (PM2.5) and 4985 (PM10, dust); instruments end at 10000 (PM10, dust setting).
 VALID_MAX = {"pm25": 2000.0, "pm10": 10000.0, "so2": 3000.0, "no2": 1500.0, "co": 100.0, "o3": 1500.0}

@@ -15,24 +15,56 @@ from aqreanalysis import clock, geo, schema
 
 
 def cube_from_rows(rows: pd.DataFrame, table: pd.DataFrame, start, end) -> xr.Dataset:
-    """A raw station cube from rows (station_id, time UTC END of hour, pollutants...).
+    """A raw station cube from rows (station_id, time UTC END of hour, pollutants and weather...) in any order.
 
-    Every hour from `start` to `end` is there; stations are those of `table`, in its order.
+    Every hour from `start` to `end` is there; stations are those of `table`, in its order. Rows of one station and
+    hour count once where they agree; where they disagree the first value stays and `<pollutant>_flag`, which exists
+    only then, has the bit `conflicting`.
     """
-    hours = clock.complete_hours(start, end)
+    cube = empty_cube(clock.complete_hours(start, end), table)
+    row, column, inside = places(rows, table, cube[schema.TIME].values)
+    conflicts = {}
+    for name in (*schema.POLLUTANTS, *schema.WEATHER):
+        if name in rows:
+            array = np.full((cube.sizes[schema.TIME], len(table)), np.nan, np.float32)
+            conflicts[name] = enter(array, row, column, rows[name].to_numpy(np.float32)[inside])
+            cube[name] = ((schema.TIME, schema.STATION), array)
+    return mark_conflicts(cube, conflicts)
+
+
+def places(rows: pd.DataFrame, table: pd.DataFrame, hours: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where rows (station_id, time) stand in a cube of `hours` and the stations of `table`.
+
+    Returns row and column (n,) of the rows that are in it, and a mask over all rows of which these are.
+    """
     place = {station: number for number, station in enumerate(table["station_id"])}
     column = rows["station_id"].map(place).to_numpy()
     time = rows["time"].to_numpy().astype("datetime64[h]")
     row = ((time - hours[0].astype("datetime64[h]")) / clock.HOUR).astype(int)
     inside = (row >= 0) & (row < len(hours)) & ~pd.isna(column)
-    row, column = row[inside], column[inside].astype(int)
-    values = {}
-    for name in schema.POLLUTANTS:
-        if name in rows:
-            values[name] = np.full((len(hours), len(table)), np.nan, np.float32)
-            values[name][row, column] = rows[name].to_numpy(np.float32)[inside]
-    return empty_cube(hours, table).assign(
-        {name: ((schema.TIME, schema.STATION), array) for name, array in values.items()})
+    return row[inside], column[inside].astype(int), inside
+
+
+def enter(array: np.ndarray, row: np.ndarray, column: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Write values (n,) at places (n,), (n,) of an array (time, station); what stands there stays, as does the first.
+
+    Returns a mask (time, station) of the places for which a later value disagrees with the one that stands.
+    """
+    there = np.flatnonzero(np.isfinite(values))
+    cell, values, flat = row[there] * array.shape[1] + column[there], values[there], array.reshape(-1)
+    different, first = np.unique(cell, return_index=True)
+    empty = np.isnan(flat[different])
+    flat[different[empty]] = values[first[empty]]
+    mask = np.zeros(array.size, bool)
+    mask[cell[values != flat[cell]]] = True
+    return mask.reshape(array.shape)
+
+
+def mark_conflicts(cube: xr.Dataset, masks: dict[str, np.ndarray]) -> xr.Dataset:
+    """The cube with the bit `conflicting` in the flags of pollutants whose mask (time, station) is true anywhere."""
+    bit = schema.FLAG_DTYPE(schema.OBSERVATION_FLAGS["conflicting"])
+    return cube.assign({f"{name}_flag": ((schema.TIME, schema.STATION), bit * mask) for name, mask in masks.items()
+                        if name in schema.POLLUTANTS and mask.any()})
 
 
 def empty_cube(hours: np.ndarray, table: pd.DataFrame) -> xr.Dataset:

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 import yaml
 
-from aqreanalysis import __version__, clock, evaluation, quality, schema
+from aqreanalysis import __version__, analysis, checks, clock, evaluation, quality, schema
 from aqreanalysis.clock import HOUR, Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
@@ -49,14 +49,15 @@ class Data:
     simulated: bool
 
 
-def train(recipe: TrainingRecipe, out: Path, report: Callable[[dict], None]) -> Path:
+def train(recipe: TrainingRecipe, out: Path, report: Callable[[dict], None],
+          warn: Callable[[list[str]], None] = lambda texts: None) -> Path:
     """Train by a recipe into the folder `out`; returns the checkpoint's folder."""
     from aqreanalysis.models.nets import AQNet, Sizes
 
     if out.exists() and any(out.iterdir()):
         raise UserError(f"The run folder {out} is not empty.", "A training gets a folder of its own.",
                         "Give another one with --out.")
-    data = load(recipe)
+    data = load(recipe, warn)
     settings = Settings(**recipe.training.model_dump())
     scaler = Scaler.fit(data.train.sel(time=_hours_of(data.train, data.days)))
     try:
@@ -129,7 +130,7 @@ def _ratios(table, model: str):
     return ours / kriging
 
 
-def load(recipe: TrainingRecipe) -> Data:
+def load(recipe: TrainingRecipe, warn: Callable[[list[str]], None] = lambda texts: None) -> Data:
     """Observations of the recipe's period, screened, without the test stations."""
     archive = open_archive(recipe.observations, recipe.stations)
     period = clock.parse_period(None, recipe.start, recipe.end)
@@ -137,7 +138,8 @@ def load(recipe: TrainingRecipe) -> Data:
     inspection = archive.inspect(period.hours[0], period.hours[-1])
     if not inspection.values:
         raise none_good(inspection, recipe.observations, f"{period.first} to {period.last}")
-    cube = reporting(quality.usable(quality.screen(archive.read(start, end))))
+    warn(checks.of_archive(archive, period.hours[0], period.hours[-1]))
+    cube = reporting(analysis.screened(archive, start, end, quality.FIRST))
     table = archive.stations[archive.stations["station_id"].isin(cube.station.values)]
     withheld = recipe.withheld
     split = split_stations(table, withheld.seed, withheld.share_single, withheld.share_city)
@@ -149,6 +151,8 @@ def load(recipe: TrainingRecipe) -> Data:
         raise UserError(f"{len(split.tune)} stations and {len(days)} days are left for tuning.",
                         f"Tuning needs withheld stations and over {TUNE_FIRST_DAY} days outside withheld weeks.",
                         "Withhold more stations (share_single, share_city) or choose a longer period.")
+    # withheld stations judge nobody, so nothing of them reaches what is fitted
+    cube = analysis.screened(archive, start, end, recipe.quality, apart=split.test + split.tune)
     return Data(cube.sel(station=list(split.train)), cube.sel(station=list(split.train + split.tune)), split,
                 days, inspection.fingerprint, archive.source,
                 archive.simulated)

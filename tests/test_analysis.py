@@ -92,7 +92,7 @@ def test_a_silent_network_has_no_values(cube, left):
 
 
 class OneStationEach:
-    """An archive that knows three stations: S0 is good, S1 negative but for two hours, S2 silent."""
+    """An archive that knows three stations: S0 is good, S1 negative but for two hours of MONTH, S2 silent."""
 
     def __init__(self):
         self.asked = None
@@ -102,8 +102,8 @@ class OneStationEach:
         table = pd.DataFrame({"station_id": ["S0", "S1", "S2"], "lat": [36.0, 37.0, 38.0], "lon": [115.0] * 3})
         hours = clock.complete_hours(start, end)
         cube = stations.empty_cube(hours, table)
-        cube["pm25"][:, 0] = 50.0
-        cube["pm25"][:, 1] = np.where(np.arange(len(hours)) < 2, 60.0, -999.0)
+        cube["pm25"][:, 0] = 50.0 + 10.0 * np.sin(np.arange(len(hours)) / 3)
+        cube["pm25"][:, 1] = np.where(np.isin(hours, MONTH.hours[:2]), 60.0, -999.0)
         return cube
 
 
@@ -114,7 +114,7 @@ class Wide(Kriging):
 def test_observations_reach_as_far_as_the_model_asks_and_are_screened():
     archive = OneStationEach()
     cube = analysis.observations_around(archive, Wide(), MONTH)
-    assert archive.asked == (MONTH.hours[0] - 5 * HOUR, MONTH.hours[-1] + 3 * HOUR)
+    assert archive.asked == (MONTH.hours[0] - (5 + 168) * HOUR, MONTH.hours[-1] + (3 + 168) * HOUR)
     assert cube.sizes["time"] == 9 * 24 + 8
     assert list(cube.station.values) == ["S0", "S1"]  # the silent one is left out
     assert np.isfinite(cube.pm25.values[:, 1]).sum() == 2

@@ -139,3 +139,46 @@ def test_no_scheduler_there(address, monkeypatch):
 
 def test_available_cores():
     assert 1 <= execution.available_cores() <= (os.cpu_count() or 1)
+
+
+def sleep_and_tell(folder):
+    import time
+    from pathlib import Path
+
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(300)
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path):
+    """kill -9 lets the parent say nothing; whoever it started must see for itself."""
+    import signal
+    import subprocess
+    import sys
+    import time
+    from pathlib import Path
+
+    code = (f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            "from aqreanalysis import execution\nfrom test_execution import sleep_and_tell\n"
+            f"if __name__ == '__main__':\n"
+            f"    list(execution.run(sleep_and_tell, [{str(tmp_path)!r}] * 2, workers=2))\n")
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    parent = subprocess.Popen([sys.executable, str(script)])
+    deadline = time.monotonic() + 90
+    while len(workers := [p for p in tmp_path.iterdir() if p.name.isdigit()]) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(workers) == 2
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    while time.monotonic() < deadline and any(_alive(int(worker.name)) for worker in workers):
+        time.sleep(0.1)
+    assert not any(_alive(int(worker.name)) for worker in workers)
+
+
+def _alive(pid):
+    from pathlib import Path
+
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -15,10 +15,10 @@ ROOT = "aqreanalysis"
 # modules that stand beside each other on a floor may not. "aqreanalysis" is the package's own __init__.
 FLOORS = [
     ("ground: words and numbers", ("aqreanalysis", "errors", "schema", "geo", "resources")),
-    ("ground: hours, lines, files", ("clock", "boundaries")),
-    ("data: one table, one cube", ("stations", "quality", "features")),
+    ("ground: hours, lines, files", ("clock", "boundaries", "reference_state")),
+    ("data: one table, one cube", ("stations", "quality/", "features")),
     ("data: archives, grids", ("readers/", "grids/")),
-    ("data: the twin", ("simulation/",)),
+    ("data: the twin, a look at archives", ("simulation/", "checks")),
     ("models", ("models/",)),
     ("work: support, training", ("uncertainty", "training")),
     ("work: analysis", ("analysis",)),
@@ -27,7 +27,8 @@ FLOORS = [
     ("product: one month", ("month",)),
     ("product: the plan", ("plan",)),
     ("product: report, a training run", ("report", "train")),
-    ("product: one module a verb", ("build", "draw", "evaluate", "simulate")),
+    ("product: one module or package a verb",
+     ("build", "describe/", "draw", "evaluate", "fetch/", "ingest/", "simulate")),
     ("product: the command line", ("cli",)),
 ]
 FLOOR = {unit: number for number, (_, units) in enumerate(FLOORS) for unit in units}

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from aqreanalysis import quality, schema
+from aqreanalysis import quality, recipe, schema
+from aqreanalysis.errors import UserError
+from aqreanalysis.recipe import ProductRecipe, TrainingRecipe
 
 MISSING, CODE, RANGE, PAIR = 1, 2, 4, 8
 
@@ -51,11 +53,11 @@ def test_a_pair_is_flagged_only_where_both_could_be_true(pm25, pm10, flags):
     assert (flag(cube, "pm25"), flag(cube, "pm10")) == ([flags[0]], [flags[1]])
 
 
-def test_flags_are_bytes_and_stand_at_their_own_hour_and_station():
+def test_flags_stand_at_their_own_hour_and_station():
     cube = schema.mock_station_cube(hours=6, stations=4, missing=0.0)
     cube.pm25.values[4, 2] = -3
     flags = quality.screen(cube).pm25_flag
-    assert flags.dtype == np.uint8 and flags.dims == ("time", "station")
+    assert flags.dtype == schema.FLAG_DTYPE and flags.dims == ("time", "station")
     expected = np.zeros((6, 4))
     expected[4, 2] = CODE
     np.testing.assert_array_equal(flags, expected)
@@ -83,6 +85,48 @@ def test_originals_are_unchanged():
 def test_count_flags():
     cube = screened(pm25=[10, -1, 60, np.nan, 3000], pm10=[20, 30, 50, 40, np.nan])
     counts = quality.count_flags(cube)
-    assert counts["pm25"] == {"missing": 1, "missing_code": 1, "out_of_range": 1, "pm25_above_pm10": 1}
-    assert counts["pm10"] == {"missing": 1, "missing_code": 0, "out_of_range": 0, "pm25_above_pm10": 1}
+    nothing = dict.fromkeys(schema.OBSERVATION_FLAGS, 0)
+    assert counts["pm25"] == nothing | {"missing": 1, "missing_code": 1, "out_of_range": 1, "pm25_above_pm10": 1}
+    assert counts["pm10"] == nothing | {"missing": 1, "pm25_above_pm10": 1}
     assert counts["o3"]["missing"] == 5
+
+
+def test_bits_that_a_reader_has_set_stay_and_hide_their_value():
+    hours = np.datetime64("2019-01-01T00", "h") + np.arange(3)
+    cube = schema.make_station_cube(hours, ["A"], [40], [116], {"pm25": np.array([[10], [-1], [60]])})
+    preset = np.array([[16], [16], [0]], np.uint8)
+    marked = quality.screen(cube.assign(pm25_flag=(("time", "station"), preset)))
+    assert flag(marked, "pm25") == [16, 16 | CODE, 0]
+    np.testing.assert_array_equal(quality.usable(marked).pm25.values[:, 0], [np.nan, np.nan, 60])
+
+
+def test_a_pair_of_which_a_reader_doubts_one_is_not_judged():
+    hours = np.datetime64("2019-01-01T00", "h") + np.arange(1)
+    cube = schema.make_station_cube(hours, ["A"], [40], [116], {"pm25": np.array([[50]]), "pm10": np.array([[40]])})
+    marked = quality.screen(cube.assign(pm10_flag=(("time", "station"), np.array([[16]], np.uint8))))
+    assert (flag(marked, "pm25"), flag(marked, "pm10")) == ([0], [16])
+
+
+# Settings, as a section of recipes.
+
+@pytest.mark.parametrize("kind", [ProductRecipe, TrainingRecipe])
+def test_thresholds_are_a_section_of_recipes(tmp_path, kind):
+    path = tmp_path / "mine.yaml"
+    days = 'observations: data\nstart: "2019-01-01"\nend: "2019-01-31"\n' if kind is TrainingRecipe else ""
+    path.write_text(f"name: x\n{days}quality:\n  spike_least: 0.9\n  exclude: [periodic]\n", encoding="utf-8")
+    loaded = recipe.load(path, kind).quality
+    assert loaded == quality.Settings(spike_least=0.9, exclude=("periodic",))
+    assert loaded.told == "spike_least 0.9, exclude ('periodic',)" and quality.DEFAULT.told == "defaults"
+    for wrong, words in (("spikes: 3", ["quality.spikes", "Known keys", "spike_least"]),
+                         ("stuck_hours: 0", ["quality.stuck_hours", "0"]),
+                         ("exclude: [spikes]", ["spikes", "temporally_inconsistent"]),
+                         ("window_days: 6", ["quality.window_days", "6"])):
+        path.write_text(f"name: x\n{days}quality:\n  {wrong}\n", encoding="utf-8")
+        with pytest.raises(UserError) as error:
+            recipe.load(path, kind)
+        assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_every_threshold_says_what_it_is():
+    assert all(field.description for field in quality.Settings.model_fields.values())
+    assert set(quality.TESTS) <= set(schema.OBSERVATION_FLAGS)

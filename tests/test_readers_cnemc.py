@@ -1,6 +1,7 @@
 """National daily files whose values name their day, type, station and hour; and every kind of bad file."""
 
 import gzip
+import re
 import shutil
 import zipfile
 
@@ -168,7 +169,8 @@ BAD = {
     "other columns": (lambda text: b"time,station,pm25\n2019,1,2\n", "has other columns (time,station,pm25"),
     "header only": (lambda text: text.split(b"\n")[0] + b"\n", "has a header and no rows"),
     "no known station": (lambda text: text.replace(b"A,", b"X,").replace(b"1002A\n", b"1002X\n"), "names no station"),
-    "no number": (lambda text: text.replace(b",100105,", b",1001o5,"), "not a number in line 32 "),
+    "no numbers": (lambda text: re.sub(rb"(,[A-Z0-9.]+),\d+,\d+,\d+", rb"\1,a,b,c", text),
+                   "holds no number; 432 cells not understood and taken as missing ('a' at 0901A in line 2)"),
     "another day": (lambda text: text.replace(b"20190201,5,", b"20190205,5,"), "'20190205' '5' in line 32"),
     "hour 24": (lambda text: text.replace(b"20190201,23,", b"20190201,24,"), "'20190201' '24' in line 140"),
     "no hour": (lambda text: text.replace(b"20190201,5,PM10", b"20190201,,PM10"), "'20190201' '' in line 33"),
@@ -194,6 +196,123 @@ def test_a_bad_file_is_named_skipped_and_counted(national, bad):
     cube = archive.read("2019-01-30T16", "2019-02-02T15")
     assert np.isfinite(cube.pm25).all("station").values.tolist() == [True] * 24 + [False] * 24 + [True] * 24
     assert cube.isel(time=slice(24, 48)).pm25.isnull().all()
+
+
+def told_of(found, words):
+    return [text for text in found.odd if words in text]
+
+
+@pytest.mark.parametrize("written", ["1001o5", " ", "inf", "12;5", "—"])
+def test_a_cell_that_is_no_number_is_missing_and_told(national, tmp_path, written):
+    folder = as_folder(national, tmp_path)
+    before = open_archive(folder).read(*DAY)
+    path = folder / f"china_sites_{DAYS[1]}.csv"
+    path.write_text(path.read_text().replace(",100105,", f",{written},"))
+    archive = open_archive(folder)
+    found = archive.inspect("2019-01-30T16", "2019-02-02T15")
+    assert (found.good, found.bad, found.values) == (3, [], 3 * 24 * 3 - 1)
+    assert told_of(found, "not understood") == [
+        f"china_sites_{DAYS[1]}.csv: 1 cell not understood and taken as missing ({written!r} at 1001A in line 32)"]
+    cube = archive.read(*DAY)
+    assert np.isnan(cube.pm25.sel(station="1001A", time="2019-01-31T21"))
+    cube.pm25.loc["2019-01-31T21", "1001A"] = 100105
+    assert cube.identical(before)
+
+
+@pytest.mark.parametrize("lines, missing, told", [(31, True, 1), (144, False, 0)])
+def test_the_last_cell_of_a_file_that_may_be_cut_off_in_it_is_missing(national, tmp_path, lines, missing, told):
+    """Line 32 is 05:00 and so cut off; line 145 is the last of the day, and some writers end no last line."""
+    folder = as_folder(national, tmp_path)
+    path = folder / f"china_sites_{DAYS[1]}.csv"
+    whole = path.read_text().splitlines()
+    path.write_text("\n".join(whole[:lines + 1])[:-1])
+    archive = open_archive(folder)
+    cube = archive.read("2019-01-31T16", "2019-02-01T15")
+    hour, kind = whole[lines].split(",")[1:3]
+    last = cube[OURS[kind]].sel(station="1002A", time=np.datetime64("2019-01-31T16") + int(hour))
+    assert np.isnan(last) == missing
+    found = archive.inspect("2019-01-31T16", "2019-02-01T15")
+    assert found.bad == [] and len(told_of(found, "may be cut off; '10020' is taken as missing")) == told
+    path.write_text("\n".join(whole[:lines + 1]) + "\n")
+    assert not told_of(open_archive(folder).inspect(*DAY), "cut off")
+
+
+def test_rows_may_stand_in_any_order(national, tmp_path):
+    folder = as_folder(national, tmp_path)
+    before = open_archive(folder).read(*DAY)
+    path = folder / f"china_sites_{DAYS[1]}.csv"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([header, *np.random.default_rng(1).permutation(lines)]) + "\n")
+    archive = open_archive(folder)
+    assert archive.read(*DAY).identical(before) and archive.inspect(*DAY).bad == []
+
+
+def test_rows_that_agree_count_once(national, tmp_path):
+    folder = as_folder(national, tmp_path)
+    before, count = open_archive(folder).read(*DAY), open_archive(folder).inspect(*DAY).values
+    path = folder / f"china_sites_{DAYS[1]}.csv"
+    path.write_text(path.read_text() + "\n".join(path.read_text().splitlines()[1:]))
+    archive = open_archive(folder)
+    assert archive.read(*DAY).identical(before)
+    found = archive.inspect(*DAY)
+    assert found.values == count and not told_of(found, "more than once")
+
+
+def test_rows_that_disagree_keep_the_first_value_and_are_flagged_and_told(national, tmp_path):
+    folder = as_folder(national, tmp_path)
+    before = open_archive(folder).read(*DAY)
+    path = folder / f"china_sites_{DAYS[1]}.csv"
+    lines = path.read_text().splitlines()
+    assert lines[31] == "20190201,5,PM2.5,100005,100105,100205"
+    lines[31] = "20190201,5,PM2.5,100005,100105,"
+    path.write_text("\n".join([*lines, "20190201,5,PM2.5,100005,7,100205", "20190201,5,PM2.5,8,,9",
+                               "20190201,23,O3,1,150123,1"]))
+    archive = open_archive(folder)
+    cube, bit = archive.read(*DAY), schema.OBSERVATION_FLAGS["conflicting"]
+    assert {str(v) for v in cube} - set(schema.POLLUTANTS) == {"pm25_flag", "o3_flag"}
+    assert cube[list(schema.POLLUTANTS)].identical(before)  # the gap of 1002A is filled from the second row
+    hour = cube.pm25_flag.sel(time="2019-01-31T21")
+    assert hour.values.tolist() == [bit, bit, bit] and cube.pm25_flag.sum() == 3 * bit
+    assert cube.o3_flag.sel(time="2019-02-01T15").values.tolist() == [bit, 0, bit] and cube.o3_flag.sum() == 2 * bit
+    found = archive.inspect(*DAY)
+    told = "given more than once, not alike; the first is kept (at 0901A, 2019-02-01"
+    assert found.bad == [] and told_of(found, "more than once") == [
+        f"china_sites_{DAYS[1]}.csv: 3 PM2.5 values {told} 05:00 (UTC+8))",
+        f"china_sites_{DAYS[1]}.csv: 2 O3 values {told} 23:00 (UTC+8))"]
+
+
+def test_absurd_values_are_told_and_kept(national, tmp_path):
+    folder = national.write(tmp_path / "a")
+    cells = {("PM2.5", 3, "1001A"): 2001, ("PM2.5", 4, "1001A"): 474781, ("CO", 0, "1002A"): -999.5}
+    text = national.text(DAYS[1], value=lambda day, kind, station, hour: cells.get((kind, hour, station), 5))
+    (folder / f"china_sites_{DAYS[1]}.csv").write_text(text)
+    archive = open_archive(folder)
+    name = f"china_sites_{DAYS[1]}.csv"
+    assert archive.inspect(*DAY).odd == [
+        f"{name}: 2 PM2.5 values above 2000, the largest 474781 at 1001A, 2019-02-01 04:00 (UTC+8)",
+        f"{name}: 1 CO value below 0, the lowest -999.5 at 1002A, 2019-02-01 00:00 (UTC+8)"]
+    assert archive.read("2019-01-31T20", "2019-01-31T20").pm25.values[0].tolist() == [5, 474781, 5]
+
+
+def test_stations_that_the_table_lacks_and_columns_that_stand_twice_are_told(national, tmp_path):
+    folder = national.write(tmp_path / "a")
+    text = national.text(DAYS[1], stations=("1002A", "elsewhere", "1002A"),
+                         value=lambda day, kind, station, hour: 5)
+    (folder / f"china_sites_{DAYS[1]}.csv").write_text(text.replace(",5\n", ",6\n"))
+    archive = open_archive(folder)
+    assert archive.inspect(*DAY).odd == [
+        f"china_sites_{DAYS[1]}.csv: 1002A stands in more than one column; the first is used",
+        "a: 1 of the files' stations left out, for the station table has no row for elsewhere"]
+    assert set(archive.read("2019-01-31T16", "2019-01-31T20").pm25.values[:, 2]) == {5}
+
+
+def test_parts_are_the_files_with_the_hours_they_promise(national, tmp_path):
+    folder = as_zips(national, tmp_path)
+    january, february = open_archive(folder).parts()
+    assert (january.name, january.first, january.last) == (
+        "china_sites_201901.zip", np.datetime64("2019-01-30T16"), np.datetime64("2019-01-31T15"))
+    assert (february.first, february.last) == (np.datetime64("2019-01-31T16"), np.datetime64("2019-02-02T15"))
+    assert february.size == (folder / "china_sites_201902.zip").stat().st_size
 
 
 def test_a_period_of_bad_files_only_is_an_error_that_names_them(bad):
@@ -364,3 +483,11 @@ def test_a_path_that_is_not_there_or_holds_something_else(tmp_path):
     assert cnemc.LAYOUT in error.value.rule
     with pytest.raises(UserError, match="no file of the national layout"):
         cnemc.open_archive(tmp_path)
+
+
+def test_a_station_table_with_chinese_heads(national, tmp_path):
+    folder = national.write(tmp_path / "raw", "20190105")
+    heads = "监测点编码,监测点名称,城市,经度,纬度\n"
+    (folder / "stations.csv").write_text(f"{heads}0901A,东四,北京,116.0,40.0\n", encoding="gbk")
+    table = open_archive(folder).stations
+    assert table.iloc[0][["station_id", "name", "city", "lon", "lat"]].tolist() == ["0901A", "东四", "北京", 116, 40]

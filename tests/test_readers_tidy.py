@@ -178,8 +178,7 @@ BAD = {
     "no time": (lambda table: table.assign(time="yesterday noon"), UNREADABLE),
     "day or month": (lambda table: table.assign(time=table["time"].dt.strftime("%d/%m/%Y %H:%M")), UNREADABLE),
     "number": (lambda table: table.assign(time=2019010106), UNREADABLE),
-    "no number": (one_cell("pm25", "high"), UNREADABLE),
-    "no number of another": (one_cell("o3", "?"), UNREADABLE),
+    "no numbers": (lambda table: table.drop(columns="o3").assign(pm25="high"), UNREADABLE),
     "no place": (one_cell("lon", "east"), UNREADABLE),
     "HTML": (lambda table: "<html>\n<p>404</p>\n", "has no column station_id, time, lon, lat, pm25"),
 }
@@ -204,6 +203,59 @@ def test_a_bad_file_is_named_skipped_and_counted(file, fault):
     with pytest.raises(UserError) as error:
         open_archive(bad)
     assert bad.name in error.value.problem and told in error.value.problem
+
+
+@pytest.mark.parametrize("written", ["high", "?", "1,5"])
+def test_a_cell_that_is_no_number_is_missing_and_told(file, written):
+    table = rows()
+    table["o3"] = table["o3"].astype(str).where(table.index != 5, written).where(table.index != 2, "")
+    archive = open_archive(save(table, file))
+    found = archive.inspect(*SPAN)
+    assert (found.good, found.values, found.bad) == (1, 12, [])
+    assert found.odd == [f"{file.name}: 1 O3 cell not understood and taken as missing "
+                         f"({written!r} at 1001, 2019-01-01T02Z)"]
+    cube = archive.read(*SPAN)
+    assert np.isnan([cube.o3.values[2, 1], cube.o3.values[1, 0]]).all()
+    cube.o3[2, 1], cube.o3[1, 0] = 1102, 1001
+    check(cube)
+
+
+def test_rows_that_agree_count_once_and_rows_may_stand_in_any_order(tmp_path):
+    table = rows()
+    save(pd.concat([table, table]).sample(frac=1, random_state=2), tmp_path / "data" / "a.parquet")
+    save(table.assign(o3=np.nan), tmp_path / "data" / "b.csv")
+    archive = open_archive(tmp_path / "data")
+    check(archive.read(*SPAN))
+    found = archive.inspect(*SPAN)
+    assert (found.values, found.odd) == (12, [])
+
+
+def test_rows_that_disagree_keep_the_first_value_and_are_flagged_and_told(file):
+    table = rows(hours=24 * 70)  # three blocks of a month
+    other = table.iloc[[0, 5, -2]].assign(pm25=[0.0, 7.0, 8.0], o3=[1000.0, np.nan, 9.0])
+    archive = open_archive(save(pd.concat([table, other]), file))
+    start, end = archive.period()
+    cube, bit = archive.read(start, end), schema.OBSERVATION_FLAGS["conflicting"]
+    assert {str(v) for v in cube} - set(schema.POLLUTANTS) == {"pm25_flag", "o3_flag"}
+    assert np.argwhere(cube.pm25_flag.values == bit).tolist() == [[2, 1], [24 * 70 - 1, 0]]
+    assert np.argwhere(cube.o3_flag.values == bit).tolist() == [[24 * 70 - 1, 0]]
+    assert cube.pm25_flag.sum() == 2 * bit and cube.pm25.values[2, 1] == 102
+    found = archive.inspect(start, end)
+    assert found.values == 2 * 24 * 70
+    assert found.odd == [
+        f"{file.name}: 2 PM2.5 values given more than once, not alike; the first is kept (at 1001, 2019-01-01T02Z)",
+        f"{file.name}: 1 O3 value given more than once, not alike; the first is kept (at 0007, 2019-03-11T23Z)"]
+    assert archive.inspect("2019-01-01T00", "2019-01-01T01").odd == []
+
+
+def test_absurd_values_are_told_by_file(file):
+    table = rows()
+    table.loc[[3, 7, 8], "pm25"] = [2001, 474781, -1]
+    archive = open_archive(save(table, file))
+    assert archive.inspect(*SPAN).odd == [
+        f"{file.name}: 2 PM2.5 values above 2000, the largest 474781 at 1001, 2019-01-01T03Z",
+        f"{file.name}: 1 PM2.5 value below 0, the lowest -1 at 0007, 2019-01-01T04Z"]
+    assert archive.inspect(SPAN[0], SPAN[0]).odd == []
 
 
 def test_a_station_at_two_places_is_an_error(file):

@@ -23,19 +23,32 @@ def test_standard_names_are_in_the_cf_table():
         pytest.skip("compliance-checker, which brings the CF standard name table, is not installed")
     table = ElementTree.parse(Path(spec.origin).parent / "data" / "cf-standard-name-table.xml").getroot()
     units = {entry.get("id"): entry.findtext("canonical_units") for entry in table.iter("entry")}
-    assert set(schema.STANDARD_NAMES) == set(schema.POLLUTANTS)
-    assert {units[name] for name in schema.STANDARD_NAMES.values()} == {"kg m-3"}
+    assert set(schema.STANDARD_NAMES) == {*schema.POLLUTANTS, *schema.WEATHER}
+    canonical = {name: units[schema.STANDARD_NAMES[name]] for name in schema.STANDARD_NAMES}
+    assert {canonical[name] for name in schema.POLLUTANTS} == {"kg m-3"}
+    assert {name: canonical[name] for name in schema.WEATHER} == {
+        "temperature": "K", "pressure": "Pa", "dew_point": "K", "rain": "m", "wind_speed": "m s-1",
+        "wind_direction": "degree"}
+
+
+def test_units_can_be_converted_to_those_of_the_cf_table():
+    cf_units = pytest.importorskip("cf_units", reason="cf-units is not installed")
+    canonical = {"temperature": "K", "pressure": "Pa", "dew_point": "K", "rain": "m", "wind_speed": "m s-1",
+                 "wind_direction": "degree"} | dict.fromkeys(schema.POLLUTANTS, "kg m-3")
+    for name, unit in schema.UNITS.items():
+        assert cf_units.Unit(unit).is_convertible(canonical[name])
 
 
 def test_every_pollutant_has_every_word():
-    for words in (schema.UNITS, schema.LONG_NAMES, schema.VALID_MAX):
-        assert set(words) == set(schema.POLLUTANTS)
+    assert set(schema.VALID_MAX) == set(schema.POLLUTANTS)
+    for words in (schema.UNITS, schema.LONG_NAMES):
+        assert set(words) == {*schema.POLLUTANTS, *schema.WEATHER}
     assert schema.UNITS["co"] == "mg m-3" and schema.UNITS["pm25"] == "ug m-3"
 
 
-def test_observation_flags_are_distinct_bits_of_a_byte():
+def test_observation_flags_are_distinct_bits_that_the_type_holds():
     bits = list(schema.OBSERVATION_FLAGS.values())
-    assert sum(bits) == np.bitwise_or.reduce(bits) <= 255
+    assert sum(bits) == np.bitwise_or.reduce(bits) <= np.iinfo(schema.FLAG_DTYPE).max
     assert all(bit and bit & (bit - 1) == 0 for bit in bits)
 
 

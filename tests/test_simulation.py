@@ -285,7 +285,8 @@ def test_codes_and_pairs_out_of_order_are_where_they_were_planted(month):
     np.testing.assert_array_equal(np.isin(pm25, network.CODES), faults == FAULTS["missing_code"])
     planted = faults == FAULTS["pm25_above_pm10"]
     assert planted.any() and (pm10[planted] < pm25[planted]).all()
-    by_another_fault = [FAULTS[name] for name in ("stuck", "spike", "missing_code")]
+    by_another_fault = [FAULTS[name] for name in (
+        "stuck", "spike", "missing_code", "noisy", "biased", "drifting", "periodic")]
     assert not (pm10 < pm25)[~planted & ~np.isin(faults, by_another_fault)].any()
 
 

@@ -35,6 +35,32 @@ def test_no_hour_and_no_station_is_dropped(given):
     assert cube.pm25.isnull().all()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_of_several_rows_the_first_number_stays_and_a_different_one_is_flagged(seed):
+    rng = np.random.default_rng(seed)
+    given = [(rng.choice(["A", "B", "C", "unknown"]), f"2019-01-01T{rng.integers(0, 8):02}",
+              rng.choice([1, 2, np.nan]), rng.choice([0.1, np.nan])) for _ in range(60)]
+    first, conflicts = {}, set()
+    for station, time, pm25, _ in given:  # one row after the other
+        if not np.isnan(pm25) and first.setdefault((time, station), pm25) != pm25:
+            conflicts.add((time, station))
+    cube = stations.cube_from_rows(rows(*given), TABLE, "2019-01-01T00", "2019-01-01T05")
+    bit = schema.OBSERVATION_FLAGS["conflicting"]
+    assert conflicts and "o3_flag" not in cube and cube.pm25_flag.dtype == schema.FLAG_DTYPE
+    for time in cube.time.values:
+        for station in "ABC":
+            key, at = (str(time.astype("datetime64[h]")), station), dict(time=time, station=station)
+            np.testing.assert_equal(cube.pm25.sel(at).item(), first.get(key, np.nan))
+            assert cube.pm25_flag.sel(at) == (bit if key in conflicts else 0)
+
+
+def test_weather_in_the_rows_comes_along():
+    given = rows(("B", "2019-01-01T01", 5, 6)).assign(wind_direction=337.5)
+    cube = stations.cube_from_rows(given, TABLE, "2019-01-01T00", "2019-01-01T01")
+    np.testing.assert_array_equal(cube.wind_direction, [[np.nan] * 3, [np.nan, 337.5, np.nan]])
+    assert cube.wind_direction.dtype == np.float32 and "rain" not in cube
+
+
 def test_the_order_of_the_rows_does_not_matter():
     many = rows(*((station, f"2019-01-01T{hour:02}", 10 * hour + number, hour)
                   for hour in range(0, 24, 3) for number, station in enumerate("ABC")))

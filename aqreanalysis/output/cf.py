@@ -17,6 +17,7 @@ from aqreanalysis.schema import LAT, LON, QUALITY, STANDARD_ERROR, STANDARD_NAME
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 EPOCH = np.datetime64("2013-01-01T00", "h")  # the year the network began
+EPOCH_UNITS = f"hours since {EPOCH.astype('datetime64[s]').item():%Y-%m-%d %H:%M:%S}"
 QUALITY_FLAG, OBSERVATIONS = "quality_flag", "number_of_observations"
 HOURS_USED, DISTANCE = "number_of_hours", "distance_to_nearest_station"
 STATION_ID, HEIGHT, CRS = "station_id", "height", "crs"
@@ -95,13 +96,16 @@ def global_attributes(about: About, grid, stamps: np.ndarray, frequency: Frequen
                     f"{_SUMMARIES[frequency.content]}. {made_of}"),
         "source": f"{mark}o{made_of[1:]}" if mark else made_of,
         "simulated": "true" if about.simulated else "false",
+        "reference_state": about.reference_state,
         "references": about.model_reference,
         "history": about.history,
-        "comment": " ".join(part for part in (_stamp_rule(frequency), about.comment) if part),
+        "comment": " ".join(part for part in (stamp_rule(frequency), about.comment) if part),
     }
+    if frequency == DAILY:
+        attributes["minimum_hours_per_day"] = np.int32(about.minimum_hours)
     if grid.kind == "points":
         attributes["featureType"] = "timeSeries"
-    return attributes | _discovery(about, frequency) | _people(about) | _extent(grid, stamps, frequency)
+    return attributes | _discovery(about, frequency) | people(about) | extent(grid, stamps, frequency)
 
 
 def _discovery(about: About, frequency: Frequency) -> dict:
@@ -131,7 +135,8 @@ def _discovery(about: About, frequency: Frequency) -> dict:
     }
 
 
-def _people(about: About) -> dict:
+def people(about) -> dict:
+    """Who made a file; `about` has observations, creator, email and url."""
     attributes = {"institution": about.creator,
                   "acknowledgement": f"Observations: {about.observations}",
                   "contributor_name": "publisher of the observations named in source",
@@ -142,7 +147,7 @@ def _people(about: About) -> dict:
     return attributes
 
 
-def _extent(grid, stamps: np.ndarray, frequency: Frequency) -> dict:
+def extent(grid, stamps: np.ndarray, frequency: Frequency) -> dict:
     """Extent in space and time; ACDD wants the coordinate values themselves, not the edges."""
     def iso(stamp):
         return f"{np.datetime64(stamp, 's')}Z"
@@ -183,7 +188,8 @@ def _resolution(grid, name: str) -> str:
     return f"{steps.mean():.6g} degree"
 
 
-def _stamp_rule(frequency: Frequency) -> str:
+def stamp_rule(frequency: Frequency) -> str:
+    """What a time stamp means, in a sentence."""
     if frequency.hours == 1:
         return ("Times are UTC and mark the END of the hour that a value is the mean of; "
                 "time_bnds holds both ends.")
@@ -203,9 +209,8 @@ def axis_attributes(grid, frequency: Frequency, distance: bool) -> dict[str, dic
     step = "hour" if frequency.hours == 1 else f"calendar day UTC+{UTC_OFFSET_HOURS}"
     axes = {
         TIME: {"standard_name": "time", "long_name": f"end of the {step}, in UTC", "axis": "T",
-               "units": f"hours since {EPOCH.astype('datetime64[s]').item():%Y-%m-%d %H:%M:%S}",
-               "calendar": "standard", "units_metadata": "leap_seconds: none", "bounds": f"{TIME}_bnds",
-               "comment": _stamp_rule(frequency)},
+               "units": EPOCH_UNITS, "calendar": "standard", "units_metadata": "leap_seconds: none",
+               "bounds": f"{TIME}_bnds", "comment": stamp_rule(frequency)},
         LAT: latitude, LON: longitude,
         HEIGHT: {"standard_name": "height", "long_name": "nominal height of the inlets above the ground",
                  "units": "m", "positive": "up", "axis": "Z",
@@ -225,8 +230,8 @@ def field_attributes(name: str, about: About, grid, frequency: Frequency, distan
     attributes = _FIELDS[name](about, frequency)
     if name == TARGET:
         where = "" if grid.kind == "points" else " area: point"
-        interval = " (interval: 1 hour)" if frequency == DAILY else ""
-        attributes["cell_methods"] = f"time: mean{interval}{where}"
+        hours = f" (interval: 1 hour comment: of at least {about.minimum_hours} hours)" if frequency == DAILY else ""
+        attributes["cell_methods"] = f"time: mean{hours}{where}"
         if ancillary := [n for n in frequency.fields if n != TARGET]:
             attributes["ancillary_variables"] = " ".join(ancillary)
     positions = {"regular": [], "curvilinear": [LAT, LON], "points": [LAT, LON, STATION_ID]}[grid.kind]

@@ -10,9 +10,12 @@ from pathlib import Path
 
 from aqreanalysis.errors import UserError
 
+GO_ON = ("Free space, or choose another folder with --out; then give the same command again: "
+         "it goes on with the first file that is missing.")
+
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, cure: str = GO_ON) -> Iterator[None]:
     """Tell as a UserError what the system and HDF5 say when ``path`` can't be written.
 
     A full disk above all. HDF5 hides the cause behind RuntimeError("NetCDF: HDF error"), so the free
@@ -23,9 +26,26 @@ def writing(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.is_dir())).free
         raise UserError(f"{path.name} could not be written in {path.parent}: {error} ({free:,} bytes are free).",
-                        "The folder has to be writable and to have room for the whole file.",
-                        "Free space, or choose another folder with --out; then give the same command again: "
-                        "it goes on with the first file that is missing.") from error
+                        "The folder has to be writable and to have room for the whole file.", cure) from error
+
+
+@contextmanager
+def held(path: Path, refusal: UserError, cure: str = GO_ON) -> Iterator[None]:
+    """Hold a lock file for this process alone; `refusal` where another one has it. A kill sets it free."""
+    import fcntl
+
+    with writing(path, cure):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise refusal from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def fsync(path: Path) -> None:

@@ -65,9 +65,15 @@ def create_field(file: netCDF4.Dataset, name: str, grid: Grid, steps: int) -> ne
     attribute turn whole numbers into floats to have NaN.
     """
     dtype, fill = ("f4", FLOAT_FILL) if name in MANTISSA_BITS else ("i1", None)
+    return create_compressed(file, name, dtype, fill, grid, steps, CACHE_BYTES)
+
+
+def create_compressed(file: netCDF4.Dataset, name: str, dtype, fill, grid: Grid, steps: int,
+                      cache_bytes: int) -> netCDF4.Variable:
+    """An empty variable (time, *grid) in chunks; `cache_bytes` of memory hold those that are being filled."""
     variable = file.createVariable(
         name, dtype, (TIME, *grid.dims), compression="zlib", complevel=1, shuffle=True, fill_value=fill,
-        chunk_cache=CACHE_BYTES,
+        chunk_cache=cache_bytes,
         chunksizes=[min(pair) for pair in zip((TIME_CHUNK, *SPACE_CHUNKS[grid.kind]), (steps, *grid.shape),
                                               strict=True)])
     variable.set_auto_maskandscale(False)

@@ -1,7 +1,7 @@
 """What every reader gives: an archive that tells its stations and period and reads any hours of it.
 
 A new layout is one file with LAYOUT, `recognises`, `refused` and `open_archive` and a class like
-`CnemcArchive`, and one line in READERS. A file that can't be read is a `BadFile`: it is named,
+`DailyArchive`, and one line in READERS. A file that can't be read is a `BadFile`: it is named,
 skipped and counted; it is an error only when no file of the period is good.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.errors import UserError
+from aqreanalysis.errors import BadFile, UserError
 
 
 @dataclass
@@ -25,12 +26,31 @@ class Inspection:
     good: int = 0
     values: int = 0   # PM2.5 values of the period in the good files, whatever their quality
     bad: list[str] = field(default_factory=list)   # one sentence for each file that was skipped
+    odd: list[str] = field(default_factory=list)   # one sentence for what is strange in files that are used
     digest: object = field(default_factory=hashlib.sha256)
 
     @property
     def fingerprint(self) -> str:
         """A hash of the contents of the good files, in order."""
         return self.digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that an archive is made of; a zip is one part. Size and time tell that it is still the same."""
+
+    name: str               # path below the archive's own, with "/"; the file's name where the archive is one file
+    first: np.datetime64    # first and last END-of-hour stamp, UTC [h], that it may hold
+    last: np.datetime64
+    size: int               # bytes
+    modified: int           # nanoseconds since 1970, as the file system has it
+
+    @classmethod
+    def of(cls, path: Path, root: Path, first, last) -> Part:
+        """The part at `path` of the archive at `root`, which is a folder or the file itself."""
+        state = path.stat()
+        name = path.relative_to(root).as_posix() if path != root else path.name
+        return cls(name, np.datetime64(first, "h"), np.datetime64(last, "h"), state.st_size, state.st_mtime_ns)
 
 
 class Archive(Protocol):
@@ -43,11 +63,24 @@ class Archive(Protocol):
     def period(self) -> tuple[np.datetime64, np.datetime64]:
         """First and last hour that the archive may hold."""
 
+    def parts(self) -> list[Part]:
+        """The files that it is made of, in order of their names."""
+
     def inspect(self, start, end) -> Inspection:
         """Look into every file that holds hours from `start` to `end`."""
 
     def read(self, start, end) -> xr.Dataset:
         """Raw station cube, (time, station), of every hour from `start` to `end`; bad files are NaN."""
+
+
+def check_text(name: str, content: bytes) -> None:
+    """BadFile where a file that should be CSV is empty, gzip or an HTML page: what downloads leave behind."""
+    if not content.strip():
+        raise BadFile(f"{name} is empty")
+    if content[:2] == b"\x1f\x8b":
+        raise BadFile(f"{name} is gzip, not CSV (gunzip it)")
+    if content.lstrip()[:1] == b"<":
+        raise BadFile(f"{name} is an HTML page, not CSV")
 
 
 def none_good(inspection: Inspection, where: str, wanted: str) -> UserError:

@@ -26,7 +26,10 @@ SMALLEST = dict.fromkeys(schema.POLLUTANTS, 1.0) | {"co": 0.1}  # what instrumen
 
 @dataclass(frozen=True)
 class Fault:
-    """A kind of fault: `chance` of one event for each station in each slot; durations log-uniform."""
+    """A kind of fault: `chance` of one event for each station in each slot; durations log-uniform.
+
+    Of an event's hours the first and every `every_hours`-th after it are bad.
+    """
 
     name: str
     slot_hours: int
@@ -34,11 +37,17 @@ class Fault:
     shortest: int
     longest: int
     network_wide: bool = False
+    every_hours: int = 1
 
 
-# A later kind hides an earlier one. A gap takes all six pollutants, a stuck sensor, a spike and a code
-# only PM2.5, and "pm25_above_pm10" lowers PM10.
-KINDS = (Fault("spike", 720, 0.35, 1, 1),
+# A later kind hides an earlier one. A gap takes all six pollutants, "pm25_above_pm10" lowers PM10, all
+# others spoil only PM2.5. "periodic" is an automatic calibration that gets into the values once a day,
+# "biased" a wrong flow, "drifting" an ageing lamp, "noisy" a loose contact.
+KINDS = (Fault("noisy", 720, 0.03, 12, 96),
+         Fault("biased", 720, 0.03, 12, 96),
+         Fault("drifting", 720, 0.03, 24, 96),
+         Fault("periodic", 720, 0.05, 120, 360, every_hours=24),
+         Fault("spike", 720, 0.35, 1, 1),
          Fault("pm25_above_pm10", 120, 0.30, 1, 6),
          Fault("missing_code", 720, 0.30, 1, 3),
          Fault("stuck", 720, 0.08, 12, 72),
@@ -147,7 +156,8 @@ def map_faults(seed: int, hours: np.ndarray, stations: int) -> FaultMap:
         event = np.repeat(np.arange(len(begin)), length)
         since = np.arange(len(event)) - np.repeat(np.cumsum(length) - length, length)
         row = begin[event] + since - hours[0]
-        event, row = event[(row >= 0) & (row < len(hours))], row[(row >= 0) & (row < len(hours))]
+        bad = (row >= 0) & (row < len(hours)) & (since % kind.every_hours == 0)
+        event, row = event[bad], row[bad]
         where = (row, station[event])  # in order of the slots: of two that overlap the later one counts
         faults.code[where] = FAULTS[kind.name]
         faults.begin[where], faults.size[where] = begin[event], size[event]
@@ -171,7 +181,7 @@ def events(seed: int, kind: Fault, first: int, last: int, stations: int):
     return begin, length, station, size
 
 
-def spoil(reported: dict[str, np.ndarray], hours: np.ndarray, faults: FaultMap) -> None:
+def spoil(seed: int, reported: dict[str, np.ndarray], hours: np.ndarray, faults: FaultMap) -> None:
     """Put the faults into what the instruments report, in place.
 
     `reported` begins at ``hours[0]``, `LONGEST_STUCK` hours before the first hour whose stuck values
@@ -183,6 +193,7 @@ def spoil(reported: dict[str, np.ndarray], hours: np.ndarray, faults: FaultMap) 
     def where(name):
         return faults.code == FAULTS[name]
 
+    distort(seed, pm25, hours, faults)
     row, station = np.nonzero(where("stuck") & (faults.begin >= hours[0]))
     pm25[row, station] = held[faults.begin[row, station] - hours[0], station]
     spike = where("spike")
@@ -194,3 +205,26 @@ def spoil(reported: dict[str, np.ndarray], hours: np.ndarray, faults: FaultMap) 
     gap = np.isin(faults.code, GAPS)
     for value in reported.values():
         value[gap] = np.nan
+
+
+def distort(seed: int, pm25: np.ndarray, hours: np.ndarray, faults: FaultMap) -> None:
+    """Faults that leave a plausible number: noise, bias, drift and daily calibrations, in place.
+
+    Noise is log-normal with a standard deviation of 0.8 to 1.2 in log; a bias is a factor of 2.5 to 5,
+    half of them downwards; a drift gains 3 to 5 % each hour up to five-fold; a calibration adds 60 to 260 ug m-3.
+    """
+    size = faults.size
+    hour, station = np.nonzero(faults.code == FAULTS["noisy"])
+    normal = {day: draw(seed, "noisy values", int(day)).standard_normal((24, pm25.shape[1]))
+              for day in np.unique(hours[hour] // 24)}
+    noise = np.array([normal[hours[h] // 24][hours[h] % 24, s] for h, s in zip(hour, station, strict=True)])
+    factor = np.ones_like(pm25)
+    factor[hour, station] = np.exp((0.8 + 0.4 * size[hour, station]) * noise)
+    biased = faults.code == FAULTS["biased"]
+    factor[biased] = (2.5 + 5 * np.abs(size[biased] - 0.5)) ** np.where(size[biased] < 0.5, -1, 1)
+    drifting = faults.code == FAULTS["drifting"]
+    since = (hours[:, None] - faults.begin)[drifting]
+    factor[drifting] = np.minimum((1.03 + 0.02 * size[drifting]) ** since, 5)
+    added = np.where(faults.code == FAULTS["periodic"], 60 + 200 * size, 0)
+    spoilt = (factor != 1) | (added > 0)
+    pm25[spoilt] = np.maximum(np.round(pm25 * factor + added), SMALLEST["pm25"])[spoilt]

@@ -1,0 +1,211 @@
+"""`describe`: counts of small files by hand, and tables that fit 80 columns."""
+
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import product_samples as samples
+import pytest
+from rich.console import Console
+
+from aqreanalysis import clock, schema
+from aqreanalysis.describe import describe, tables
+from aqreanalysis.describe.archive import Facts, Month, Values
+from aqreanalysis.errors import UserError
+from aqreanalysis.ingest import ingest
+from aqreanalysis.models import checkpoint
+from aqreanalysis.simulate import write_observations
+
+
+def shown(facts, width=80):
+    """What is printed when the output is piped."""
+    out = Console(file=io.StringIO(), width=width)
+    tables.show(facts, out)
+    text = out.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert "\x1b" not in text and "…" not in text   # no colours, and nothing is cut
+    return text
+
+
+def words(text):
+    """The text with every run of blanks as one."""
+    return re.sub(r"\s+", " ", text)
+
+
+def cell(day, kind, station, hour):
+    """Clean air that changes by the hour; the station 1002A is silent in the first 16 hours of each day."""
+    if station == "1002A" and hour < 16:
+        return ""
+    level = {"PM2.5": 30, "PM10": 60, "SO2": 10, "NO2": 40, "CO": 1, "O3": 80}[kind]
+    return level + (7 * hour) % 12
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory, national):
+    """Files of 30 January and 2 February; between them a page of HTML and no file: 48 silent hours over a seam."""
+    folder = tmp_path_factory.mktemp("archive")
+    (folder / "stations.csv").write_text(national.table() + "2000A,115.0,38.0\n2001A,115.0,38.0\n2002A,,\n")
+    for day in ("20190130", "20190202"):
+        text = national.text(day, value=cell)
+        if day == "20190202":
+            text = text.replace("20190202,3,PM2.5,", "20190202,3,PM2.5,-999,5000,1\n#", 1)
+            text = "\n".join(line for line in text.splitlines() if not line.startswith("#")) + "\n"
+        (folder / f"china_sites_{day}.csv").write_text(text)
+    (folder / "china_sites_20190131.csv").write_text("<html>404</html>")
+    return describe(str(folder))
+
+
+def test_an_archive_by_hand(archive):
+    assert (archive.stations, archive.files, archive.hours) == (5, 3, 96)
+    assert str(archive.first) == "2019-01-29T16" and str(archive.last) == "2019-02-02T15"
+    assert archive.gaps == [(np.datetime64("2019-01-30T16"), 48)]
+    # two days of 24 + 24 + 8 values; at 3:00 of the last one the third station has a value more
+    assert archive.values["pm25"].reported == 2 * 56 + 1 and archive.values["o3"].reported == 2 * 56
+    assert archive.values["pm25"].flags["missing_code"] == archive.values["pm25"].flags["out_of_range"] == 1
+    assert (archive.values["pm25"].low, archive.values["pm25"].high) == (-999, 5000)
+    assert archive.values["pm25"].good_high == 41 and archive.values["pm25"].good <= 111
+    assert archive.values["no2"].mean == pytest.approx(40 + (48 * 5.5 + 8 * 6) / 56)   # 0 ... 11; 8 of them
+    months = [(month.label, month.hours, month.reported["pm10"]) for month in archive.months]
+    assert months == [("2019-01", 49, 56), ("2019-02", 47, 56)]
+    assert archive.stations_by_share == [2, 1, 2, 0, 0, 0]   # 0, 0; 17; 48, 48 of 96 hours: a half is not over a half
+    assert any("20190131" in text and "HTML" in text for text in archive.bad) and len(archive.bad) == 1
+    assert "from 2018-09-01" in archive.reference_state
+    assert archive.warnings == ["stations 2000A and 2001A share one place (115.0000, 38.0000)",
+                                "1 station has no coordinates: 2002A"]
+
+
+def test_an_archive_in_80_columns(archive):
+    text = words(shown(archive))
+    assert "48 hours (50.0%), in 1 gap, have no PM2.5" in text and "2019-01-31 00:00 2019-02-01 23:00 48" in text
+    assert "2019-01 49 22.9 22.9 22.9" in text   # 56 of 49 hours at 5 stations
+    assert "PM2.5 ug m-3 113 76.5" in text       # of 480
+    assert "5: 2 over 25%, 1 under 25% of the hours with PM2.5; 2 never" in text
+    assert "Skipped files - china_sites_20190131.csv is an HTML page" in text
+    assert all(flag in text for flag in schema.OBSERVATION_FLAGS)
+
+
+def test_a_long_archive_with_weather_is_told_by_year_in_80_columns():
+    values = {name: Values(6_606_260, 6_400_123, 5e8, -999.5, 474_781.0, 1419.4) for name in schema.POLLUTANTS}
+    values |= {name: Values(20_420_370, 20_420_370, 2e9, -19.9, 1043.2, 1043.2) for name in schema.WEATHER}
+    reported = dict.fromkeys(values, 700_000)
+    facts = Facts(Path("/data/" + 20 * "long/"), "a network", False, "as reported", np.datetime64("2013-03-01T00", "h"),
+                  np.datetime64("2017-02-28T23", "h"), 1000, 12, 3_000_000_000, values,
+                  [Month(f"{year}-{month:02d}", 720, reported) for year in range(2013, 2018) for month in range(1, 13)],
+                  [(np.datetime64("2016-09-06T10", "h"), 15)] * 12, [0, 0, 0, 0, 0, 1000],
+                  bad=["a bad file"] * 41, warnings=["a sentence " * 20])
+    text = words(shown(facts))
+    assert "2016 8,640 97.2 97.2" in text and "2016-01 " not in text   # 12 months of 720 hours, 700 of 720 thousand
+    assert "... 41 in all" in text and "3.0 GB; 41 skipped" in text
+
+
+def test_a_station_archive_is_described_as_its_files_are(archive, tmp_path):
+    ingest([str(archive.path)], tmp_path / "archive.nc")
+    facts = describe(str(tmp_path / "archive.nc"))
+    for name in schema.POLLUTANTS:
+        assert vars(facts.values[name]) == vars(archive.values[name])
+    assert (facts.months, facts.gaps) == (archive.months, archive.gaps)
+    assert facts.stations_by_share == archive.stations_by_share
+    assert facts.bad == archive.bad and facts.odd == archive.odd
+    shown(facts)
+
+
+def test_a_simulated_archive_says_so(tmp_path):
+    list(write_observations(clock.parse_period(None, "2016-01-05", "2016-01-06"), tmp_path / "twin", 0))
+    facts = describe(str(tmp_path / "twin"))
+    assert facts.simulated and facts.hours == 48
+    assert shown(facts).lstrip("╭─╮\n│ ").startswith("SIMULATED") and "no reference state" in words(shown(facts))
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("product")
+    grid = samples.grid("regular", tmp_path_factory.mktemp("grid"))
+    samples.hourly_file(folder / "pm25_hourly_201602.nc", grid)
+    samples.daily_file(folder / "pm25_daily_2016.nc", grid)
+    (folder / "run.json").write_text(json.dumps({
+        "identity": {"checkpoint": "aqnet-1 0123", "neighbours": 20, "minimum_hours": 18, "minimum_station_hours": 1},
+        "facts": {"stations": 7, "files": 3, "files_skipped": ["x"], "warnings": ["time zone: odd"]},
+        "months": {"2016-02": {"hours_without_observations": 5}}}))
+    return folder
+
+
+def test_a_product_by_hand(product):
+    facts, expected = describe(str(product)), samples.fields(63)
+    hourly = facts.kinds["hourly"]
+    np.testing.assert_array_equal(hourly.classes, np.bincount(expected["quality_flag"].ravel(), minlength=5))
+    of = hourly.fields["pm25"]
+    assert (of.steps, of.values, of.missing) == (72, 72 * 63, 1)
+    assert of.low == pytest.approx(np.nanmin(expected["pm25"]), rel=2**-11)
+    assert of.total / (of.values - 1) == pytest.approx(np.nanmean(expected["pm25"]), rel=2**-11)
+    assert (hourly.first, hourly.last) == (facts.kinds["daily"].first, facts.kinds["daily"].last) == (
+        "2016-02-28", "2016-03-01")
+    text = words(shown(facts))
+    for told in ("9 x 7 cells, 115.05 to 115.85 E, 39.15 to 39.75 N", "Concentrations at ambient conditions.",
+                 "a day needs 18 of 24 hours", "7 stations, 3 files, 1 skipped", "5 hours without any observation",
+                 "warning time zone: odd", "0 supported 24.99 20.00", "4 sea - 19.97"):
+        assert told in text, told
+
+
+@pytest.mark.parametrize("layout", samples.LAYOUTS)
+def test_one_cube_and_a_simulated_one(tmp_path, layout):
+    grid = samples.grid(layout, tmp_path)
+    facts = describe(str(samples.daily_file(tmp_path / "pm25_daily_2016.nc", grid)))
+    assert list(facts.kinds) == ["daily"] and "SIMULATED" not in shown(facts)
+    assert "SIMULATED" in shown(describe(str(samples.truth_file(tmp_path / "simulated_truth_hourly_201602.nc", grid))))
+
+
+def test_a_cut_file_of_a_product_is_told_and_the_others_described(product, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(product, folder)
+    daily = folder / "pm25_daily_2016.nc"
+    daily.write_bytes(daily.read_bytes()[:3000])
+    facts = describe(str(folder))
+    assert list(facts.kinds) == ["hourly"] and facts.bad[0].startswith("pm25_daily_2016.nc can't be read")
+    assert "Files that can't be read" in shown(facts)
+    (folder / "pm25_hourly_201602.nc").write_bytes(b"")
+    with pytest.raises(UserError, match="No product file"):
+        describe(str(folder))
+
+
+def test_a_checkpoint_by_name_and_by_folder():
+    by_name, folder = describe(checkpoint.DEFAULT), checkpoint.SHIPPED / checkpoint.DEFAULT
+    assert by_name == describe(str(folder)) == describe(str(folder / "model.safetensors"))
+    text = words(shown(by_name))
+    assert f"checkpoint {checkpoint.DEFAULT} (aqnet-analysis), made" in text
+    assert "2019-01-01 to 2019-12-31" in text and "every 6th week left out" in text
+    row = by_name.scores["tuning_stations"][0]
+    assert f"{row['group']} {row['frequency']} {row['n']:,} {row['MAE']:.2f} {row['RMSE']:.2f}" in text
+
+
+def test_a_damaged_checkpoint_is_an_error(tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(checkpoint.SHIPPED / checkpoint.DEFAULT, folder)
+    (folder / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="damaged"):
+        describe(str(folder))
+
+
+def test_what_is_none_of_them_is_told(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        describe(str(tmp_path / "nothing"))
+    with netCDF4.Dataset(tmp_path / "other.nc", "w") as file:
+        file.title = "something else"
+    with pytest.raises(UserError, match="known layout"):
+        describe(str(tmp_path / "other.nc"))
+
+
+@pytest.mark.archive
+def test_a_month_of_the_real_network(archive_path, tmp_path):
+    """Figures of the publisher's notes for 2019, here of April: the whole of the 8th is absent."""
+    shutil.copy(archive_path / "cnemc-2019" / "china_sites_201904.zip", tmp_path)
+    table = (archive_path / "cnemc-2019" / "stations.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "stations.csv").write_text("\n".join([table[0], *table[1::10]]) + "\n", encoding="utf-8")
+    facts = describe(str(tmp_path))
+    assert facts.gaps[0] == (np.datetime64("2019-04-07T16"), 24) and facts.stations == 84
+    assert 0.85 < facts.values["pm25"].reported / (84 * facts.hours) < 0.95
+    assert facts.bad == [] and not [text for text in facts.warnings if text.startswith(("time", "units"))]
+    shown(facts)
