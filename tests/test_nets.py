@@ -12,6 +12,7 @@ from aqreanalysis.models.aqnet import to_tensors
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import neighbourhood
 from aqreanalysis.models.nets import (
+    LOG_SILL,
     LOGS,
     SMOOTHED,
     AQNet,
@@ -19,7 +20,6 @@ from aqreanalysis.models.nets import (
     NeuralKNN,
     Sizes,
     interpolate,
-    recentre,
     shrink,
 )
 
@@ -173,19 +173,23 @@ def test_untrained_network_stands_between_kriging_of_values_of_logarithms_and_of
     estimate, scale = run(AQNet(small_sizes()).eval(), near)
     room = near.variance.sqrt()[:, None]
     base = kriged(near, value)
-    geometric = (torch.exp(torch.einsum("nk,nkh->nh", near.weight, (value + 5).log()[near.index])) - 5).clamp_min(0)
+    logs = torch.einsum("nk,nkh->nh", near.weight, (value + 5).log()[near.index])
+    geometric = (torch.exp(logs + LOG_SILL / 2 * near.variance[:, None]) - 5).clamp_min(0)  # the mean of a log-normal
     expected = base + torch.tanh(4 * room) * (LOGS * (geometric - base) + SMOOTHED * (kriged(near, smooth) - base))
     expected = expected.clamp_min(0)
     torch.testing.assert_close(estimate, expected, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(scale, room * (base + 20) * 0.35 + 0.3, rtol=1e-5, atol=1e-4)
 
 
-def test_a_field_of_one_value_is_that_value_before_training():
+def test_a_field_of_one_value_is_that_value_and_the_log_normal_part_before_training():
     window, value, _, observed, clock = day()
     same = torch.full_like(value, 73.0)
     with torch.no_grad():
-        estimate, _ = AQNet(small_sizes()).eval()(window, INNER, same, same, observed, clock, neighbours())
-    torch.testing.assert_close(estimate, torch.full_like(estimate, 73.0), rtol=1e-5, atol=1e-3)
+        near = neighbours()
+        estimate, _ = AQNet(small_sizes()).eval()(window, INNER, same, same, observed, clock, near)
+    more = 78 * torch.expm1(LOG_SILL / 2 * near.variance)  # 73 + 5, times exp of half the unknown variance
+    expected = 73 + torch.tanh(4 * near.variance.sqrt()) * LOGS * more
+    torch.testing.assert_close(estimate, expected[:, None].expand_as(estimate), rtol=1e-5, atol=1e-3)
 
 
 def test_the_correction_by_hand():
@@ -302,12 +306,3 @@ def test_a_share_of_what_was_learned():
     torch.testing.assert_close(none, run(AQNet(small_sizes()).eval(), near)[0], rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(scale_0, scale_1, rtol=0, atol=0)
     assert (whole - none).abs().max() > 0.1
-
-
-def test_recentre_adds_a_constant_in_units_of_room():
-    network, near = AQNet(small_sizes()).eval(), neighbours()
-    before, _ = run(network, near)
-    recentre(network.head, 0.02)
-    after, _ = run(network, near)
-    room = near.variance.sqrt()[:, None] * (kriged(near, day()[1]) + 20)
-    torch.testing.assert_close(after[before > 0], (before + 0.02 * room)[before > 0], rtol=1e-5, atol=1e-3)

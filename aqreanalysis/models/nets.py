@@ -18,7 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 LEVEL = 20.0  # ug m-3, added to a concentration that others are divided by
-LOGS, SMOOTHED = 0.35, 0.6  # shares of the departures to kriging of logarithms and of smoothed values, untrained
+LOGS, SMOOTHED = 0.6, 0.6  # shares of the departures to kriging of logarithms and of smoothed values, untrained
+LOG_SILL = 0.2  # of the logarithms that is unknown where kriging's variance is 1: log-normal kriging's way to the mean
 LOG_SHIFT = 5.0  # ug m-3, added before a logarithm: below it, differences are the instruments' noise
 
 
@@ -137,12 +138,6 @@ class Head(nn.Module):
         return self.out(F.gelu(self.inner(self.dropout(hidden))))
 
 
-def recentre(head: Head, shift: float) -> None:
-    """Add a constant to the shift of a trained head, in units of sqrt(variance) (base + LEVEL)."""
-    with torch.no_grad():
-        head.out.bias[0] += shift
-
-
 def shrink(head: Head, share: float) -> None:
     """Keep only a share of what a head has learned beyond its untrained state; its scale stays as it is."""
     with torch.no_grad():
@@ -187,7 +182,8 @@ class AQNet(nn.Module):
         base = kriged(value, near)
         positive = near.weight.clamp_min(0.0)
         share = interpolate(observed, near.index, positive) / positive.sum(1, keepdim=True)
-        departures = [_unlog(interpolate(logs, near.index, near.weight)) - base, kriged(smooth, near) - base]
+        to_mean = 0.5 * LOG_SILL * near.variance[:, None]
+        departures = [_unlog(interpolate(logs, near.index, near.weight) + to_mean) - base, kriged(smooth, near) - base]
         inputs = [share, torch.log1p(base) - 3.5]
         for head in range(sizes.knn_heads):
             series = torch.cat([value, logs, learned[:, :, head].reshape(len(value), -1)], dim=1)
@@ -216,7 +212,7 @@ class AQNet(nn.Module):
 
 
 def kriged(value, near: Neighbours):
-    """Ordinary kriging (n, hours) of values (stations, hours) without gaps."""
+    """Ordinary kriging (n, hours) of values (stations, hours) without gaps; not negative."""
     return interpolate(value, near.index, near.weight).clamp_min(0.0)
 
 
