@@ -18,7 +18,7 @@ def open_archive(path: str | Path, station_table: str | Path | None = None) -> A
     path = Path(path).expanduser()
     if not path.exists():
         raise UserError(f"{path} does not exist.", "Observations are a folder or a file.",
-                        "Check the path given with --observations.")
+                        "Check the path.")
     known = [name for name in READERS if name != "tidy" and READERS[name].recognises(path)]
     if len(known) > 1:
         raise UserError(f"{path} holds files of more than one layout: {', '.join(known)}.",
