@@ -20,6 +20,7 @@ from aqreanalysis.models.nets import (
     NeuralKNN,
     Sizes,
     interpolate,
+    recentre,
     shrink,
 )
 
@@ -306,3 +307,12 @@ def test_a_share_of_what_was_learned():
     torch.testing.assert_close(none, run(AQNet(small_sizes()).eval(), near)[0], rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(scale_0, scale_1, rtol=0, atol=0)
     assert (whole - none).abs().max() > 0.1
+
+
+def test_recentre_adds_a_constant_in_units_of_room():
+    network, near = AQNet(small_sizes()).eval(), neighbours()
+    before, _ = run(network, near)
+    recentre(network.head, 0.02)
+    after, _ = run(network, near)
+    room = near.variance.sqrt()[:, None] * (kriged(near, day()[1]) + 20)
+    torch.testing.assert_close(after[before > 0], (before + 0.02 * room)[before > 0], rtol=1e-5, atol=1e-3)

@@ -138,6 +138,12 @@ class Head(nn.Module):
         return self.out(F.gelu(self.inner(self.dropout(hidden))))
 
 
+def recentre(head: Head, shift: float) -> None:
+    """Add a constant to the shift of a trained head, in units of sqrt(variance) (base + LEVEL)."""
+    with torch.no_grad():
+        head.out.bias[0] += shift
+
+
 def shrink(head: Head, share: float) -> None:
     """Keep only a share of what a head has learned beyond its untrained state; its scale stays as it is."""
     with torch.no_grad():
