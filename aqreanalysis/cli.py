@@ -94,17 +94,27 @@ def train(recipe: Annotated[str, typer.Argument(help="Training recipe, a name or
 def evaluate(observations: Annotated[str, typer.Option(help="Folder or file of observations.")],
              year: Year = None, start: Start = None, end: End = None, stations: Stations = None,
              checkpoint: Checkpoint = None,
-             out: Annotated[Optional[str], typer.Option(help="Write the table to this CSV file.")] = None,
+             quick: Annotated[bool, typer.Option(
+                 "--quick", help="Only stations as they were withheld: no surroundings or regions taken out.")] = False,
+             boosting: Annotated[bool, typer.Option(
+                 "--boosting", help="Also gradient boosting on kriging's residual; needs LightGBM.")] = False,
+             grid: Annotated[str, typer.Option(
+                 help="Product grid whose land cells the distance-matched design stands for.")] = "0.1deg",
+             out: Annotated[Optional[str], typer.Option(
+                 help="Folder for scores.csv, scores.nc and figures; or a .csv file for the table alone.")] = None,
              workers: Workers = CORES, scheduler: Scheduler = None) -> None:
     """Score a checkpoint and the baselines at stations that its training never saw."""
     from aqreanalysis import clock, console
     from aqreanalysis.evaluate import evaluate as run
+    from aqreanalysis.evaluate import write
 
-    table, _ = run(observations, clock.parse_period(year, start, end), checkpoint, stations, workers, scheduler,
-                   lambda label: console.say(f"scored {label}"), console.warnings)
-    console.scores(table)
-    if out:
-        table.to_csv(out, index=False, float_format="%.5g")
+    result = run(observations, clock.parse_period(year, start, end), checkpoint, stations, workers, scheduler,
+                 lambda label: console.say(f"scored {label}"), console.warnings, quick, boosting, grid)
+    console.scores(result.table)
+    for note in result.notes:
+        console.say(note)
+    for path in write(result, out) if out else []:
+        console.say(f"written: {path}")
 
 
 @app.command()

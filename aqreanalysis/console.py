@@ -149,24 +149,92 @@ def validation(facts: dict) -> None:
     say(f"step {facts['step']:>6} ({facts['seconds'] / 60:5.1f} min)  loss {facts['loss']:.3f}  {skills}")
 
 
-def scores(table: pd.DataFrame) -> None:
-    """Scores, one table for each group of stations and kind of hours; narrow enough for 80 columns."""
-    for (hours, group), part in table.groupby(["hours", "group"], sort=False):
-        hourly, daily = (part[part.frequency == name].set_index("model") for name in ("hourly", "daily"))
-        shown = Table(title=f"{group}, {'all hours' if hours == 'all' else hours}: "
-                            f"{hourly.n.iloc[0]:,} hours, {daily.n.iloc[0]:,} days", title_justify="left",
-                      box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        shown.add_column("", no_wrap=True)
-        for name in ("MAE", "RMSE", "R2", "skill\n%", "NMB\n%", "in\n90 %"):
-            shown.add_column(name, justify="right")
-        for name in ("MAE", "RMSE", "R2", "skill"):
-            shown.add_column(f"day\n{name}", justify="right")
-        for model in hourly.index:
-            of, days = hourly.loc[model], daily.loc[model]
-            shown.add_row(model, f"{of.MAE:.2f}", f"{of.RMSE:.2f}", f"{of.R2:.3f}", _percent(of.skill_percent),
-                          f"{of.NMB_percent:+.1f}", f"{of.coverage_90:.2f}" if of.coverage_90 > 0 else "-",
-                          f"{days.MAE:.2f}", f"{days.RMSE:.2f}", f"{days.R2:.3f}", _percent(days.skill_percent))
-        OUT.print(shown)
+def scores(table: pd.DataFrame, ours: str = "AQ-Net", reference: str = "kriging") -> None:
+    """Scores in tables that fit 80 columns: of each design, of parts of it, of days, of the uncertainty."""
+    for (hours, group), part in table[table.by == "all"].groupby(["hours", "group"], sort=False):
+        _errors(hours, group, part)
+        sure = part[(part.model == ours) & part.skill_low.notna()]
+        said = [f"{row.frequency} {row.skill_low:+.1f} to {row.skill_high:+.1f} %" for row in sure.itertuples()]
+        if said:
+            say(f"  {ours} over {reference}, 95 % of weeks drawn again: {', '.join(said)}\n")
+    _parts(table, ours)
+    _days(table, [name for name in ("flat mean", reference, "boosting", ours) if name in set(table.model)])
+    _uncertainty(table, [name for name in (reference, "boosting", ours) if name in set(table.model)])
+
+
+def _table(title: str, first: str, columns) -> Table:
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    shown.add_column(first, no_wrap=True)
+    for name in columns:
+        shown.add_column(name, justify="right")
+    return shown
+
+
+def _errors(hours: str, group: str, part: pd.DataFrame) -> None:
+    hourly, daily = (part[part.frequency == name].set_index("model") for name in ("hourly", "daily"))
+    shown = _table(f"{group}, {'all hours' if hours == 'all' else hours}: {hourly.n.iloc[0]:,} hours, "
+                   f"{daily.n.iloc[0] if len(daily) else 0:,} days", "",
+                   ["MAE", "RMSE", "R2", "skill\n%", "NMB\n%", "in\n90 %",
+                    *(f"day\n{name}" for name in ("MAE", "RMSE", "R2", "skill"))])
+    for model in hourly.index:
+        of = hourly.loc[model]
+        days = daily.loc[model] if len(daily) else of * float("nan")
+        shown.add_row(model, _error(of.MAE), _error(of.RMSE), _r2(of.R2), _percent(of.skill_percent),
+                      f"{of.NMB_percent:+.1f}", f"{of.coverage_90:.2f}" if of.coverage_90 > 0 else "-",
+                      _error(days.MAE), _error(days.RMSE), _r2(days.R2), _percent(days.skill_percent))
+    OUT.print(shown)
+
+
+def _parts(table: pd.DataFrame, ours: str) -> None:
+    """Skill of hours and the share in the 90 % interval, by season, level and distance."""
+    part = table[(table.model == ours) & (table.frequency == "hourly") & (table.hours == "all")
+                 & table.by.isin(["season", "observed level", "predicted level", "distance third"])]
+    groups = list(part.group.unique())
+    shown = _table(f"{ours}, hourly: skill over kriging in % | share in the 90 % interval", "",
+                   [group.replace(" ", "\n").replace("-", "-\n") for group in groups])
+    found = part.set_index(["by", "slice", "group"])
+    for by, name in part[["by", "slice"]].drop_duplicates().itertuples(index=False):
+        cells = [found.loc[(by, name, group)] if (by, name, group) in found.index else None for group in groups]
+        shown.add_row(f"{by} {name}" if by != "season" else name,
+                      *("-" if c is None else f"{_percent(c.skill_percent)} | {c.coverage_90:.2f}" for c in cells))
+    OUT.print(shown)
+
+
+def _days(table: pd.DataFrame, models: list[str]) -> None:
+    """Yardsticks of daily means."""
+    part = table[(table.by == "all") & (table.hours == "all") & (table.frequency == "daily")
+                 & table.model.isin(models)]
+    shown = _table("daily means: yardsticks of the literature; over 75 µg m⁻³", "",
+                   ["MQI", "Emery", "Boylan", "class\nright", "POD", "FAR", "CSI"])
+    for group, rows in part.groupby("group", sort=False):
+        for row in rows.itertuples():
+            shown.add_row(f"{group}, {row.model}", f"{row.MQI:.2f}", row.emery, row.boylan_russell,
+                          *(f"{value:.2f}" for value in (row.class_agreement, row.POD, row.FAR, row.CSI)))
+    OUT.print(shown)
+
+
+def _uncertainty(table: pd.DataFrame, models: list[str]) -> None:
+    """CRPS, width and coverage of hourly intervals."""
+    part = table[(table.by == "all") & (table.hours == "all") & (table.frequency == "hourly")
+                 & table.model.isin(models)]
+    shown = _table("uncertainty of hours: share in the central intervals", "",
+                   ["CRPS", "90 %\nwidth", "50 %", "80 %", "90 %", "95 %"])
+    for group, rows in part.groupby("group", sort=False):
+        for row in rows.itertuples():
+            shares = (row.coverage_50, row.coverage_80, row.coverage_90, row.coverage_95)
+            shown.add_row(f"{group}, {row.model}", f"{row.CRPS:.2f}", f"{row.width_90:.1f}",
+                          *(f"{share:.2f}" for share in shares))
+    OUT.print(shown)
+
+
+def _error(value: float) -> str:
+    """Three figures: 8.28, 13.9."""
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}"
+
+
+def _r2(value: float) -> str:
+    """Five characters: 0.905, -0.12."""
+    return f"{value:.3f}" if value >= 0 else f"{value:.2f}"
 
 
 def _percent(value: float) -> str:

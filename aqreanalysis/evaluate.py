@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from aqreanalysis import analysis, checks, clock, evaluation, execution
+from aqreanalysis import analysis, checks, clock, execution
 from aqreanalysis.clock import Period
 from aqreanalysis.errors import UserError
-from aqreanalysis.models import BASELINES, checkpoint
+from aqreanalysis.evaluation import Sums, holdout
+from aqreanalysis.evaluation.distributions import LAPLACE
+from aqreanalysis.evaluation.metrics import table as score_table
+from aqreanalysis.evaluation.statistics import fold_statistics
+from aqreanalysis.figures import scores as figures
+from aqreanalysis.grids import parse_grid
+from aqreanalysis.models import BASELINES, boosting, checkpoint
+from aqreanalysis.output.disk import writing
 from aqreanalysis.readers import open_archive
+from aqreanalysis.report import save
+from aqreanalysis.uncertainty import inside_hull
+
+OURS = "AQ-Net"
+DISTRIBUTIONS = {OURS: LAPLACE}  # what its scale is of; the baselines' errors are taken as normal
+MIN_LEFT = 20  # stations that a fold leaves to the models; those of a single city's network are all in one region
+BOOSTING_DAYS = 150  # at most so many days are learned from, spread over the period
+
+
+class Result(NamedTuple):
+    """What an evaluation gives."""
+
+    table: pd.DataFrame  # of evaluation.metrics.table
+    sums: Sums
+    notes: list[str]     # sentences about the designs
 
 
 @dataclass(frozen=True)
@@ -23,61 +47,134 @@ class MonthJob:
     stations: str | None
     checkpoint: Path
     month: Period
-    withheld: tuple[str, ...]
-    every_nth_week: int
+    apart: tuple[str, ...]
+    folds: tuple[holdout.Fold, ...]
+    boosting: boosting.Boosting | None
+
+
+@dataclass(frozen=True)
+class BoostingJob:
+    """One month of stations and days that boosting may learn from."""
+
+    observations: str
+    stations: str | None
+    month: Period
+    apart: tuple[str, ...]
+    days: np.ndarray
 
 
 def evaluate(observations: str, period: Period, checkpoint_name: str | None = None, stations: str | None = None,
-             workers: int = 1, scheduler: str | None = None, on_month=lambda label: None, warn=lambda texts: None):
+             workers: int = 1, scheduler: str | None = None, on_month: Callable = lambda label: None,
+             warn: Callable = lambda texts: None, quick: bool = False, boost: bool = False,
+             grid: str = "0.1deg") -> Result:
     """Scores at the checkpoint's test stations: a table and the sums that it is made of.
 
-    The withheld stations are those that the checkpoint's training never saw; single stations and
-    whole cities are scored apart, over all hours and over the withheld weeks alone.
+    Only stations that the checkpoint's training never saw are scored: as they were withheld (single stations, whole
+    cities); and, unless `quick`, with their surroundings taken out too, so that distances to the nearest remaining
+    station are those of the land cells of `grid`, and with all stations of a region. `boost` trains and scores
+    gradient boosting as well.
     """
     folder = checkpoint.locate(checkpoint_name)
     _, card = checkpoint.load(folder)
     archive = open_archive(observations, stations)
     known = set(archive.stations["station_id"])
-    groups = {"single stations": [s for s in card.withheld["test_single"] if s in known],
-              "whole cities": [s for s in card.withheld["test_city"] if s in known]}
-    if not any(groups.values()):
+    single, cities = ([s for s in card.withheld[name] if s in known] for name in ("test_single", "test_city"))
+    if not single + cities:
         raise UserError(f"{observations} holds none of the stations that {card.name} withheld.",
                         "Scores are of stations that the training never saw.",
                         "Evaluate on the network it was trained on, or train a checkpoint on this one.")
+    if boost:
+        boosting.lightgbm()
     warn(checks.of_archive(archive, period.hours[0], period.hours[-1]))
-    withheld = tuple(groups["single stations"] + groups["whole cities"])
-    jobs = [MonthJob(str(Path(observations).resolve()), stations, folder, month, withheld,
-                     card.training["every_nth_week_withheld"]) for month in period.months()]
-    parts, parts_withheld = [], []
-    for label, sums, of_weeks in execution.run(score_month, jobs, workers, scheduler):
-        parts.append((label, sums)), parts_withheld.append((label, of_weeks))
+    folds, notes = _folds(archive.stations, single, cities, None if quick else grid)
+    where = (str(Path(observations).resolve()), stations)
+    every_nth_week = card.training["every_nth_week_withheld"]
+    run = lambda function, jobs: execution.run(function, jobs, workers, scheduler)  # noqa: E731
+    trees = _train_boosting(where, period, card, run) if boost else None
+    jobs = [MonthJob(*where, folder, month, tuple(single + cities), tuple(folds), trees) for month in period.months()]
+    parts = []
+    for label, sums in run(score_month, jobs):
+        parts.append((label, sums))
         on_month(label)
-    tables, totals = [], {}
-    for hours, found in (("all", parts), ("withheld weeks", parts_withheld)):
-        found = [sums for _, sums in sorted(found, key=lambda pair: pair[0]) if sums is not None]
-        if found:
-            totals[hours] = evaluation.add(found)
-            tables.append(evaluation.metrics(totals[hours], {k: v for k, v in groups.items() if v}).assign(hours=hours))
-    return pd.concat(tables, ignore_index=True), totals
+    sums = Sums.total(part for _, part in sorted(parts, key=lambda pair: pair[0]))
+    if not float(sums.station.n.sum()):
+        raise UserError(f"{observations} holds no PM2.5 of withheld stations from {period.first} to {period.last}.",
+                        "Scores need observations to compare with.", "Choose another period.")
+    return Result(score_table(sums, every_nth_week), sums, notes)
 
 
-def score_month(job: MonthJob):
-    """Sums of one month: over all its days, and over those in withheld weeks (None without any)."""
+def _folds(table: pd.DataFrame, single: list[str], cities: list[str], grid: str | None):
+    """The folds of all designs, and a sentence on how well distances are matched."""
+    folds = [holdout.withheld(single, cities)]
+    if grid is None:
+        return folds, []
+    cells = parse_grid(grid)
+    lat, lon = table["lat"].to_numpy(), table["lon"].to_numpy()
+    inside = cells.land & inside_hull(lat, lon, cells.lat, cells.lon)
+    if not inside.any() or len(table) < len(single + cities) + MIN_LEFT:
+        return folds, ["too few stations, or no land cell among them: scored as they were withheld only"]
+    wanted = holdout.nearest_remaining(lat, lon, cells.lat[inside], cells.lon[inside])
+    matched = holdout.distance_matched(table, single + cities, wanted)
+    note = (f"land cells of {cells.name} inside the network lie a median {matched.median_km:.0f} km from a station; "
+            f"Wasserstein distance of the test stations' distances from theirs: {matched.w_before_km:.1f} km as "
+            f"withheld, {matched.w_km:.1f} km distance-matched")
+    more = matched.folds + holdout.regions(table, single + cities)
+    return folds + [fold for fold in more if len(table) - len(fold.removed) >= MIN_LEFT], [note]
+
+
+def score_month(job: MonthJob) -> tuple[str, Sums]:
+    """Sums of one month over all folds."""
     model, _ = checkpoint.load(job.checkpoint)
     archive = open_archive(job.observations, job.stations)
-    models = {name: make() for name, make in BASELINES.items()} | {"AQ-Net": model}
-    cube = analysis.observations_around(archive, model, job.month, apart=job.withheld)
-    days = np.array(job.month.days(), "datetime64[D]")
-    weeks = clock.withheld_weeks(days, job.every_nth_week)
-    parts = {flag: [evaluation.month_statistics(models, cube, list(job.withheld), hours)
-                    for hours in _runs(days[weeks == flag])] for flag in (True, False)}
-    every = evaluation.add(parts[True] + parts[False])
-    return f"{job.month.first:%Y-%m}", every, evaluation.add(parts[True]) if parts[True] else None
+    models = {name: make() for name, make in BASELINES.items()}
+    models |= {"boosting": job.boosting} if job.boosting else {}
+    models[OURS] = model
+    cube = analysis.observations_around(archive, model, job.month, apart=job.apart)
+    parts = [fold_statistics(models, cube, fold, job.month.hours, distributions=DISTRIBUTIONS) for fold in job.folds]
+    return f"{job.month.first:%Y-%m}", Sums.total(parts)
 
 
-def _runs(days: np.ndarray) -> list[np.ndarray]:
-    """Hours of each run of days that follow each other."""
-    if not len(days):
-        return []
-    runs = np.split(days, np.flatnonzero(np.diff(days.astype(int)) > 1) + 1)
-    return [clock.hours_of_days(run[0].item(), run[-1].item()) for run in runs]
+def _train_boosting(where: tuple, period: Period, card: checkpoint.Card, run: Callable) -> boosting.Boosting:
+    """Trees trained at the checkpoint's training stations on days outside its withheld weeks."""
+    apart = tuple(station for stations in card.withheld.values() for station in stations)
+    days = np.array(period.days(), "datetime64[D]")
+    days = days[~clock.withheld_weeks(days, card.training["every_nth_week_withheld"])]
+    days = days[::-(-len(days) // BOOSTING_DAYS) or 1]
+    jobs = [BoostingJob(*where, month, apart, of) for month in period.months()
+            if len(of := days[np.isin(days, np.array(month.days(), "datetime64[D]"))])]
+    parts = sorted(run(boosting_rows, jobs), key=lambda pair: pair[0])
+    return boosting.train(boosting.Rows.joined([rows for _, rows in parts]))
+
+
+def boosting_rows(job: BoostingJob) -> tuple[str, boosting.Rows]:
+    """What boosting learns from in one month."""
+    archive = open_archive(job.observations, job.stations)
+    cube = analysis.observations_around(archive, boosting.Boosting, job.month, apart=job.apart)
+    cube = cube.isel(station=~cube.indexes["station"].isin(job.apart))
+    return f"{job.month.first:%Y-%m}", boosting.left_out_rows(cube, job.days, seed=0)
+
+
+def write(result: Result, out: str) -> list[Path]:
+    """The table as a .csv file; or a folder with scores.csv, scores.nc (the sums) and figures."""
+    path = Path(out)
+    if path.suffix == ".csv":
+        return [_write_table(result.table, path)]
+    with writing(path / "scores.nc", "Free space, or choose another folder with --out."):
+        path.mkdir(parents=True, exist_ok=True)
+        part = path / ".scores.nc.part"
+        for mode, (name, sums) in zip("waa", vars(result.sums).items(), strict=True):
+            sums.to_netcdf(part, mode=mode, group=name, engine="netcdf4")
+        part.replace(path / "scores.nc")
+    files = [_write_table(result.table, path / "scores.csv"), path / "scores.nc"]
+    for name, figure in figures.draw(result.table, OURS).items():
+        save(figure, path / f"{name}.png")
+        files.append(path / f"{name}.png")
+    return files
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> Path:
+    with writing(path, "Free space, or choose another file with --out."):
+        part = path.with_name(f".{path.name}.part")
+        table.to_csv(part, index=False, float_format="%.6g")
+        part.replace(path)
+    return path

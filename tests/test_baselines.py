@@ -53,7 +53,7 @@ def test_flat_mean():
 def test_inverse_distance():
     """Distances 1 and 2: weights 4/5 and 1/5 at power 2, 2/3 and 1/3 at power 1."""
     cube = on_the_equator([100.0, 103.0], [[10, 20]])
-    estimate, error = at(InverseDistance(), cube, 101.0)
+    estimate, error = at(InverseDistance(power=2.0), cube, 101.0)
     assert estimate[0, 0] == pytest.approx(12.0, rel=1e-5)
     assert error[0, 0] == pytest.approx(np.sqrt(0.8 * 2**2 + 0.2 * 8**2), rel=1e-5)
     assert at(InverseDistance(power=1.0), cube, 101.0)[0][0, 0] == pytest.approx(40 / 3, rel=1e-5)
@@ -61,7 +61,7 @@ def test_inverse_distance():
 
 def test_inverse_distance_takes_the_k_nearest_that_reported():
     cube = on_the_equator([100.0, 103.0, 105.0], [[10, 20, 90], [NAN, 20, 90]])
-    estimate, _ = at(InverseDistance(k=2), cube, 101.0)
+    estimate, _ = at(InverseDistance(k=2, power=2.0), cube, 101.0)
     np.testing.assert_allclose(estimate[:, 0], [12.0, (20 / 4 + 90 / 16) / (1 / 4 + 1 / 16)], rtol=1e-5)
 
 

@@ -172,7 +172,7 @@ def test_every_model_is_scored_on_the_pairs_of_all():
 
 def test_groups_pool_their_pairs():
     """Station S0 has 24 pairs with error 1, S1 12 pairs with error 4: pooled (24 + 48) / 36."""
-    hours, cube = network(10.0, np.where(np.arange(24) < 12, 10.0, np.nan), 0.0)
+    hours, cube = network(10.0, np.where(np.arange(24) < 12, 10.0, np.nan), 0.0, 0.0)
     models = {"kriging": Told(np.array([[11.0, 14.0]]))}
     table = scores(models, cube, ["S0", "S1"], hours, {"both": ["S0", "S1"], "second": ["S1"]})
     assert table.loc[("both", "hourly", "kriging"), "MAE"] == pytest.approx(2.0)
@@ -186,17 +186,18 @@ def test_a_group_without_pairs_has_no_scores():
     assert row.n == 0 and row.drop("n").isna().all()
 
 
-def test_an_unknown_standard_error_covers_nothing():
+@pytest.mark.parametrize("error", [np.nan, 0.0])
+def test_an_unknown_standard_error_has_no_coverage(error):
     hours, cube = network(10.0, 5.0, 0.0)
-    row = scores({"kriging": Told(10.5, np.nan)}, cube, ["S0"], hours).loc[("all", "hourly", "kriging")]
-    assert row.coverage_90 == 0.0 and row.MAE == pytest.approx(0.5)
+    row = scores({"kriging": Told(10.5, error)}, cube, ["S0"], hours).loc[("all", "hourly", "kriging")]
+    assert np.isnan(row.coverage_90) and np.isnan(row.z_rms) and row.MAE == pytest.approx(0.5)
 
 
 def test_coverage_of_an_honest_error_is_ninety_per_cent():
     rng = np.random.default_rng(0)
     hours = clock.hours_of_days(dt.date(2019, 1, 1), dt.date(2019, 6, 30))
-    cube = schema.make_station_cube(hours, ["S0", "S1"], [36.0, 37.0], [115.0, 115.0],
-                                    {"pm25": 100 + 7 * rng.standard_normal((len(hours), 2))})
+    cube = schema.make_station_cube(hours, ["S0", "S1", "S2"], [36.0, 37.0, 38.0], [115.0] * 3,
+                                    {"pm25": 100 + 7 * rng.standard_normal((len(hours), 3))})
     row = scores({"kriging": Told(100.0, 7.0)}, cube, ["S0"], hours).loc[("all", "hourly", "kriging")]
     assert row.coverage_90 == pytest.approx(0.90, abs=4 * np.sqrt(0.09 / len(hours)))
     assert row.z_rms == pytest.approx(1.0, abs=0.05)

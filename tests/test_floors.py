@@ -22,7 +22,7 @@ FLOORS = [
     ("models", ("models/",)),
     ("work: support, training", ("uncertainty", "training")),
     ("work: analysis", ("analysis",)),
-    ("results: files, scores, figures", ("output/", "evaluation", "figures/")),
+    ("results: files, scores, figures", ("output/", "evaluation/", "figures/")),
     ("product: recipe, folder, workers, screen", ("recipe", "product", "execution", "console")),
     ("product: one month", ("month",)),
     ("product: the plan", ("plan",)),

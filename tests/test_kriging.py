@@ -68,7 +68,8 @@ def test_the_nearest_that_reported_are_pykriges():
     gaps = np.random.default_rng(3).random(cube.pm25.shape) < 0.4
     cube["pm25"] = cube.pm25.where(~gaps)
     wanted = targets(cube)
-    result = Kriging(k=5, range_km=RANGE_KM, nugget=NUGGET, candidates=25).predict(cube, wanted)
+    result = Kriging(k=5, range_km=RANGE_KM, nugget=NUGGET, candidates=25, octants=False).predict(
+        cube, wanted)
     for hour in range(cube.sizes["time"]):
         there = np.flatnonzero(~gaps[hour])
         for point in range(wanted.sizes["point"]):
@@ -78,6 +79,23 @@ def test_the_nearest_that_reported_are_pykriges():
             estimate, _ = pykrige(cube.lat.values[five], cube.lon.values[five],
                                   cube.pm25.values[hour, five].astype(float), [to_lat], [to_lon])
             assert result.pm25.values[hour, point] == pytest.approx(max(estimate[0], 0.0), rel=1e-5)
+
+
+@pytest.mark.parametrize("missing, taken", [([], [0, 3, 4, 5, 6, 7, 8, 9]), ([0], [1, 3, 4, 5, 6, 7, 8, 9]),
+                                            ([0, 5, 7], [1, 2, 3, 4, 6, 8, 9])])
+def test_an_octant_gives_no_more_than_its_share(missing, taken):
+    """Stations 0 to 2 lie in one octant, 3 to 9 in the seven others: eight are wanted, one of each octant. Where an
+    octant is silent the nearest of the rest fills up; here no more than seven report in the last case."""
+    angle = np.radians([20, 24, 28, 70, 110, 160, 200, 250, 290, 340])  # clockwise from north
+    far = np.array([0.3, 0.4, 0.5, 1.0, 1.1, 0.9, 1.0, 1.2, 0.8, 1.0])
+    lat, lon = 38 + far * np.cos(angle), 115 + far * np.sin(angle) / np.cos(np.radians(38))
+    pm25 = np.random.default_rng(0).gamma(4.0, 20.0, (1, 10))
+    pm25[0, missing] = np.nan
+    cube = make(lat, lon, pm25)
+    model = Kriging(k=8, range_km=RANGE_KM, nugget=NUGGET, octants=True)
+    result = model.predict(cube, schema.make_targets(cube.time, [38.0], [115.0]))
+    estimate, _ = pykrige(lat[taken], lon[taken], pm25[0, taken], [38.0], [115.0])
+    assert result.pm25.item() == pytest.approx(max(estimate[0], 0.0), rel=1e-5)
 
 
 def test_a_gap_is_a_smaller_network():

@@ -18,7 +18,7 @@ class InverseDistance:
 
     history = future = 0
 
-    def __init__(self, k: int = 20, power: float = 2.0, candidates: int = 60, name: str = "IDW"):
+    def __init__(self, k: int = 20, power: float = 1.75, candidates: int = 60, name: str = "IDW"):
         self.k, self.power, self.candidates, self.name = k, power, max(candidates, k), name
 
     def fit(self, stations: xr.Dataset) -> InverseDistance:

@@ -15,16 +15,22 @@ import xarray as xr
 from aqreanalysis import geo, schema
 from aqreanalysis.models import geostatistics
 from aqreanalysis.models.geostatistics import Correlation
+from aqreanalysis.models.neighbours import CANDIDATES, OCTANTS
 
 
 class Kriging:
-    """Ordinary kriging; `k` neighbours of those that reported, among the `candidates` nearest."""
+    """Ordinary kriging; `k` neighbours of those that reported, among the `candidates` nearest.
 
-    name = "kriging"
+    With `octants` at most k / 8, rounded up, are taken of each octant round the target, and the nearest of the
+    rest fill up (neighbours.octant_search, of the stations that reported in the hour).
+    """
+
     history = future = 0
 
-    def __init__(self, k: int = 20, range_km: float = 200.0, nugget: float = 0.06, candidates: int = 40):
-        self.k, self.candidates = k, max(candidates, k)
+    def __init__(self, k: int = 40, range_km: float = 200.0, nugget: float = 0.06, candidates: int | None = None,
+                 octants: bool = True, name: str = "kriging"):
+        candidates = candidates or (CANDIDATES if octants else 2) * k
+        self.k, self.candidates, self.octants, self.name = k, max(candidates, k), octants, name
         self.correlation = Correlation(range_km, nugget)
 
     def fit(self, stations: xr.Dataset) -> Kriging:
@@ -37,21 +43,22 @@ class Kriging:
         lat, lon = stations.lat.values, stations.lon.values
         to_lat, to_lon = targets.lat.values, targets.lon.values
         index, _ = geo.nearest(lat, lon, to_lat, to_lon, self.candidates)
+        bearing = geo.bearing(to_lat[:, None], to_lon[:, None], lat[index], lon[index])
         shape = (targets.sizes[schema.TIME], targets.sizes[schema.POINT])
         estimate, error = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
         for point in range(shape[1]):
             among, to_target = geostatistics.neighbour_correlation(
                 self.correlation, lat, lon, to_lat[[point]], to_lon[[point]], index[[point]])
             estimate[:, point], error[:, point] = self._one_point(
-                observed[:, index[point]], among[0], to_target[0])
+                observed[:, index[point]], among[0], to_target[0], bearing[point])
         return schema.make_estimate(targets, estimate, error)
 
-    def _one_point(self, values, among, to_target):
+    def _one_point(self, values, among, to_target, bearing):
         """Series at one target from its candidates' series (time, candidates), nearest first."""
-        present = np.isfinite(values)
-        use = present & (np.cumsum(present, axis=1) <= self.k)
-        patterns, which = np.unique(use, axis=0, return_inverse=True)
-        which = which.ravel()  # numpy 2.0 alone returns a column
+        present, where = np.unique(np.isfinite(values), axis=0, return_inverse=True)
+        patterns, which = np.unique(self._taken(present, bearing), axis=0, return_inverse=True)
+        which = which.ravel()[where.ravel()]  # numpy 2.0 alone returns columns
+        use = patterns[which]
         weights, variance, structure = self._solve_patterns(patterns, among, to_target)
         filled = np.where(use, values, 0.0)
         estimate = (weights[which] * filled).sum(axis=1)
@@ -64,18 +71,41 @@ class Kriging:
         return (np.where(nothing, np.nan, np.maximum(estimate, 0.0)),
                 np.where(nothing, np.nan, np.sqrt(sill * variance[which])))
 
+    def _taken(self, present: np.ndarray, bearing: np.ndarray) -> np.ndarray:
+        """Which of the candidates that are present (patterns, candidates) take part."""
+        if not self.octants:
+            return present & (np.cumsum(present, axis=1) <= self.k)
+        octant = np.floor(np.mod(bearing, 2 * np.pi) / (2 * np.pi / OCTANTS)).astype(int)
+        rank = np.zeros(present.shape, int)
+        for number in range(OCTANTS):
+            within = present & (octant == number)
+            rank = np.where(within, np.cumsum(within, axis=1) - 1, rank)
+        spare = rank >= -(-self.k // OCTANTS)
+        first = np.argsort(np.where(present, spare, 2), axis=1, kind="stable")[:, :self.k]
+        taken = np.zeros(present.shape, bool)
+        np.put_along_axis(taken, first, True, axis=1)
+        return taken & present
+
     def _solve_patterns(self, patterns, among, to_target):
         """Weights, variance and expected sample variance (both for a sill of 1) per pattern."""
         weights, variance, structure = [], [], []
-        eye = np.eye(len(to_target))
+        eye = np.eye(min(self.k, len(to_target)))
         for start in range(0, len(patterns), 1024):
-            use = patterns[start:start + 1024]
+            chosen = np.argsort(~patterns[start:start + 1024], axis=1, kind="stable")[:, :len(eye)]
+            use = np.take_along_axis(patterns[start:start + 1024], chosen, axis=1)
             pair = use[:, :, None] & use[:, None, :]
-            system = np.where(pair, among[None], eye[None])
-            w, v = geostatistics.solve(system, np.where(use, to_target[None], np.nan))
-            weights.append(np.where(use, w, 0.0)), variance.append(v)
-            structure.append(expected_sample_variance(np.where(pair, among[None], 0.0), use.sum(axis=1)))
+            matrix = among[chosen[:, :, None], chosen[:, None, :]]
+            w, v = geostatistics.solve(np.where(pair, matrix, eye), np.where(use, to_target[chosen], np.nan))
+            full = np.zeros((len(use), len(to_target)))
+            np.put_along_axis(full, chosen, np.where(use, w, 0.0), axis=1)
+            weights.append(full), variance.append(v)
+            structure.append(expected_sample_variance(np.where(pair, matrix, 0.0), use.sum(axis=1)))
         return np.concatenate(weights), np.concatenate(variance), np.concatenate(structure)
+
+
+def plain() -> Kriging:
+    """Kriging of the 20 nearest that reported, whatever side they lie on."""
+    return Kriging(k=20, octants=False, name="plain kriging")
 
 
 def expected_sample_variance(among: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -1,0 +1,133 @@
+"""Hold-out designs: which stations are taken out together, and which of them are scored.
+
+Only stations that the training never saw are scored. A station left out at random lies a few km from the next
+one; a cell of the map lies tens of km from one, and the error grows with that distance. So beside single
+stations and whole cities there are stations whose surroundings are taken out with them: so far that the
+distances to the nearest remaining station are distributed like those of the map's land cells (the aim of
+kNNDM, Linnenbrink et al. 2024, 10.5194/gmd-17-5897-2024, whose measure W is printed), and whole regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import wasserstein_distance
+
+from aqreanalysis import geo, schema
+
+SINGLE, CITIES, MATCHED, REGIONS = "single stations", "whole cities", "distance-matched", "regions"
+DESIGNS = (SINGLE, CITIES, MATCHED, REGIONS)
+MATCHED_FOLDS = 5      # each is one more estimate of all models in a month
+BLOCK_DEGREES = 3.0    # side of a region
+NOBODY_KM = 2e4        # to the next station where none is left: half round the Earth
+ROUNDS = 3             # of choosing folds and surroundings again, beside what the others of a fold take out
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Stations that no model sees, and those of them that are scored, by group."""
+
+    removed: tuple[str, ...]
+    scored: dict[str, tuple[str, ...]]
+
+
+def nearest_remaining(lat, lon, to_lat, to_lon) -> np.ndarray:
+    """Distance in km (points,) from each place to the nearest of some stations; NaN where there is none."""
+    if not len(lat):
+        return np.full(len(to_lat), np.nan)
+    return geo.nearest(lat, lon, to_lat, to_lon, 1)[1][:, 0]
+
+
+def withheld(single: Sequence[str], cities: Sequence[str]) -> Fold:
+    """Everything that was withheld is out, and nothing else."""
+    return Fold(tuple(single) + tuple(cities), {SINGLE: tuple(single), CITIES: tuple(cities)})
+
+
+def regions(table: pd.DataFrame, test: Sequence[str], block_degrees: float = BLOCK_DEGREES) -> list[Fold]:
+    """All stations of a block are out at once, and its test stations are scored; at most four folds.
+
+    Blocks of `block_degrees` in longitude and latitude, from the south-west corner of the region; those of one fold
+    are a block apart. `table` has station_id, lat, lon. Test stations are out everywhere.
+    """
+    west, _, south, _ = schema.REGION_EDGES
+    block = np.floor(np.stack([table.lon - west, table.lat - south], axis=1) / block_degrees).astype(int)
+    ids, is_test = table.station_id.to_numpy(), table.station_id.isin(test).to_numpy()
+    asked = {tuple(b) for b in block[is_test]}
+    inside = np.array([tuple(b) in asked for b in block])
+    folds = []
+    for colour in range(4):
+        of_colour = (block[:, 0] % 2 + 2 * (block[:, 1] % 2) == colour) & inside
+        scored = ids[of_colour & is_test]
+        if len(scored):
+            folds.append(Fold(tuple(ids[of_colour | is_test]), {REGIONS: tuple(scored)}))
+    return folds
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Folds of the distance-matched design, and how well it matches."""
+
+    folds: list[Fold]
+    w_before_km: float   # W of the test stations as they were withheld
+    w_km: float          # W of the design: mean difference between the quantiles, km
+    median_km: float     # of the distances that were wanted
+
+
+def distance_matched(table: pd.DataFrame, test: Sequence[str], wanted_km: np.ndarray,
+                     folds: int = MATCHED_FOLDS) -> Matched:
+    """Test stations with all stations nearer than a distance of their own taken out.
+
+    The k-th of n test stations, in the order of how far they lie from the next one already, is given the k-th of n
+    quantiles of `wanted_km`, and the nearest stations are taken out until the next one is as near to it as can be.
+    Stations of one fold are chosen so that what is taken out for one is hardly missed by another.
+    """
+    ids, is_test = table.station_id.to_numpy(), table.station_id.isin(test).to_numpy()
+    given, asked = table[~is_test], table[is_test]
+    distance = geo.pairwise_distance_km(asked.lat, asked.lon, given.lat, given.lon)
+    natural = distance.min(axis=1)
+    share = (np.argsort(np.argsort(natural, kind="stable")) + 0.5) / len(asked)
+    target = np.quantile(wanted_km, share)
+    fold, out = _choose_folds(distance, target, folds)
+    achieved = np.where(out[fold], np.inf, distance).min(axis=1)
+    found = [Fold(tuple(ids[is_test]) + tuple(given.station_id[out[number]]),
+                  {MATCHED: tuple(asked.station_id[fold == number])}) for number in np.unique(fold)]
+    return Matched(found, float(wasserstein_distance(natural, wanted_km)),
+                   float(wasserstein_distance(achieved, wanted_km)), float(np.median(wanted_km)))
+
+
+def _choose_folds(distance: np.ndarray, target: np.ndarray, folds: int) -> tuple[np.ndarray, np.ndarray]:
+    """The fold of each test station (n,), and what is taken out in each (folds, given stations).
+
+    `distance` (n, given) km; `target` (n,) km. One after the other, the widest surroundings first, goes where the
+    distances of its fold then differ least from those that are wanted; ROUNDS times.
+    """
+    own = _surroundings(distance, target)
+    fold = np.full(len(target), -1)
+    for _ in range(ROUNDS):
+        for station in np.argsort(-own.sum(axis=1), kind="stable"):
+            fold[station] = -1
+            costs = [_change(station, np.flatnonzero(fold == number), own, distance, target) for number in range(folds)]
+            fold[station] = int(np.argmin(costs))
+    out = np.stack([own[fold == number].any(axis=0) for number in range(folds)])
+    return fold, out
+
+
+def _surroundings(distance: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Which given stations to take out (n, given): all nearer than the one whose distance is nearest to the target."""
+    nearest = np.argmin(np.abs(distance - target[:, None]), axis=1)
+    return distance < distance[np.arange(len(target)), nearest][:, None]
+
+
+def _change(station: int, others: np.ndarray, own, distance, target) -> float:
+    """What the misfit in km of a fold grows by when a station is added; many near neighbours lost count a little."""
+    before = np.where(own[others].any(axis=0), NOBODY_KM, distance[others]).min(axis=1)
+    together = np.append(others, station)
+    out = own[together].any(axis=0)
+    after = np.where(out, NOBODY_KM, distance[together]).min(axis=1)
+    misfit = np.abs(after - target[together]).sum() - np.abs(before - target[others]).sum()
+    reach = distance[together] < 2 * np.maximum(target[together], 25.0)[:, None]  # stations that carry the estimate
+    lost = (reach & out & ~own[together]).sum() - (reach[:-1] & own[others].any(axis=0) & ~own[others]).sum()
+    return float(misfit + 0.2 * lost + 1e-6 * len(others))

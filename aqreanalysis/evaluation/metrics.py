@@ -1,0 +1,162 @@
+"""Scores from sums: of everything, by season, hour of the day, level and distance.
+
+skill = 1 - MAE / MAE(kriging) is the headline. R2 = 1 - sum of squared errors / sum of squares about the mean
+(Kheder et al. 2025, equation 2), r Pearson's correlation; NMB, NME, MFB, MFE in per cent (Boylan and Russell 2006,
+10.1016/j.atmosenv.2005.09.087); MQI after FAIRMODE (Janssen and Thunis 2022, 10.2760/41988); POD, FAR and CSI of a day
+over 75 ug m-3, and the share of days in the same class of HJ 633.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis import clock
+from aqreanalysis.evaluation.bootstrap import skill_interval
+from aqreanalysis.evaluation.statistics import PIT_BINS, SHARES, SLICES, Sums
+
+SHORT = ("n", "MAE", "RMSE", "R2", "NMB_percent", "NME_percent", "coverage_90", "z_rms", "skill_percent")
+SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
+DISTANCES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, np.inf)  # km, of the curve of error against distance
+THIRDS = ("near", "middle", "far")
+EVERY = "all designs"
+OUTER, INNER = ["hours", "by", "slice"], ["group", "frequency", "model"]
+KEYS = ["group", *OUTER, "frequency", "model"]
+# Of days of PM2.5, in per cent but for r: |NMB|, NME, r of Emery et al. (2017, 10.1080/10962247.2016.1265027),
+# |MFB|, MFE of Boylan and Russell (2006)
+EMERY = {"goal": (10.0, 35.0, 0.7), "criterion": (30.0, 50.0, 0.4)}
+BOYLAN = {"goal": (30.0, 50.0), "criterion": (60.0, 75.0)}
+
+
+def scores(sums: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
+    """Scores of sums of any dimensions with `model`; NaN where there is no pair."""
+    n, sure = (sums[name].where(sums[name] > 0) for name in ("n", "n_error"))
+    estimate = sums.truth + sums.error
+    varied = {"truth": sums.truth_squared - sums.truth**2 / n, "estimate": sums.estimate_squared - estimate**2 / n}
+    product = (sums.estimate_squared + sums.truth_squared - sums.error_squared) / 2 - estimate * sums.truth / n
+    varied = {name: value.where(value > 0) for name, value in varied.items()}
+    over, said = sums.hits + sums.misses, sums.hits + sums.false_alarms
+    mae, rmse = sums.error_absolute / n, np.sqrt(sums.error_squared / n)
+    truth = sums.truth.where(sums.truth != 0)
+    found = {
+        "MAE": mae, "RMSE": rmse, "R2": 1 - sums.error_squared / varied["truth"],
+        "r": product / np.sqrt(varied["truth"] * varied["estimate"]),
+        "NMB_percent": 100 * sums.error / truth, "NME_percent": 100 * sums.error_absolute / truth,
+        "MFB_percent": 100 * sums.fractional_error / n, "MFE_percent": 100 * sums.fractional_error_absolute / n,
+        "class_agreement": sums.same_class / n, "POD": sums.hits / over.where(over > 0),
+        "FAR": sums.false_alarms / said.where(said > 0),
+        "CSI": sums.hits / (over + sums.false_alarms).where(over + sums.false_alarms > 0),
+        "CRPS": sums.crps / sure, "z_rms": np.sqrt(sums.z_squared / sure), "width_90": sums.width_90 / sure,
+        **{f"coverage_{share}": sums[f"covered_{share}"] / sure for share in SHARES},
+        **{f"PIT_{number}": sums[f"pit_{number}"] / sure for number in range(PIT_BINS)},
+        "distance_km": sums.distance / n,
+        "skill_percent": 100 * (1 - mae / _of(mae, reference)),
+        "RMSE_skill_percent": 100 * (1 - rmse / _of(rmse, reference))}
+    return xr.Dataset({"n": sums.n.astype(np.int64), **found})
+
+
+def _of(values: xr.DataArray, reference: str) -> xr.DataArray:
+    return np.maximum(values.sel(model=reference, drop=True), 1e-9)  # a perfect reference divides nothing by 0
+
+
+def metrics(sums: xr.Dataset, groups: Mapping[str, list[str]], reference: str = "kriging") -> pd.DataFrame:
+    """The scores SHORT of sums (frequency, model, station), a row for each group, frequency and model.
+
+    Coverage of the central 90 %, and the root mean square of error over standard error: hourly only, since no standard
+    error of a day stands in the sums. A group without any pair has scores of NaN.
+    """
+    rows = []
+    for group, stations in groups.items():
+        total = sums.sel(station=[s for s in stations if s in sums.station.values]).sum("station")
+        rows.append(_frame(scores(total, reference)[list(SHORT)], ["frequency", "model"]).assign(group=group))
+    table = pd.concat(rows, ignore_index=True)
+    return table[["group", "frequency", "model", *SHORT]]
+
+
+def _frame(found: xr.Dataset, order: list[str]) -> pd.DataFrame:
+    return found.to_dataframe(dim_order=order).reset_index()
+
+
+def table(sums: Sums, every_nth_week: int, reference: str = "kriging") -> pd.DataFrame:
+    """Every score of every cut, a row for each of KEYS; `hours` is "all" or "withheld weeks".
+
+    skill_low and skill_high are the ends of the 95 % interval (bootstrap.py), where days are what is cut.
+    """
+    of_days = {key: sums.day.isel(day=chosen) for key, chosen in _days(sums.day, every_nth_week).items()}
+    cuts = {key: days.sum("day") for key, days in of_days.items()} | {
+        ("all", "distance third", name): part for name, part in _thirds(sums.station).items()}
+    slices = [("all", *key) for key in SLICES]
+    curve = {("all", "distance", name): part for name, part in _curve(sums.station).items()}
+    intervals = [_frame(skill_interval(days, reference), INNER).assign(**dict(zip(OUTER, key, strict=True)))
+                 for key, days in of_days.items()]
+    found = pd.concat([_rows(list(cuts), xr.concat(cuts.values(), "cut"), reference),
+                       _rows(slices, sums.slice.drop_vars("slice").rename(slice="cut"), reference),
+                       *([_rows(list(curve), xr.concat(curve.values(), "cut"), reference)] if curve else [])])
+    mqi = _mqi(sums.station).assign(hours="all", by="all", slice="all")
+    found = found[found.n > 0].merge(pd.concat(intervals), "left").merge(mqi, "left")
+    return _yardsticks(found[KEYS + [name for name in found if name not in KEYS]])
+
+
+def _rows(keys: list[tuple], sums: xr.Dataset, reference: str) -> pd.DataFrame:
+    """Scores of sums (cut, group, frequency, model), a row each; `keys` are hours, by and slice of each cut."""
+    found = _frame(scores(sums, reference), ["cut", *INNER])
+    names = pd.DataFrame(keys, columns=OUTER)
+    return found.drop(columns="cut").assign(**{name: names[name].to_numpy()[found["cut"]] for name in OUTER})
+
+
+def _days(day: xr.Dataset, every_nth_week: int) -> dict[tuple, np.ndarray]:
+    """Which days (day,) make all of them, the withheld weeks and the seasons; those that have any."""
+    days = day.day.values.astype("datetime64[D]")
+    month = days.astype("datetime64[M]").astype(int) % 12 + 1
+    chosen = {("all", "all", "all"): np.ones(len(days), bool),
+              ("withheld weeks", "all", "all"): clock.withheld_weeks(days, every_nth_week)}
+    chosen |= {("all", "season", season): np.isin(month, months) for season, months in SEASONS.items()}
+    return {key: mask for key, mask in chosen.items() if mask.any()}
+
+
+def _mqi(station: xr.Dataset) -> pd.DataFrame:
+    """FAIRMODE's indicator of days: the 90th percentile of the stations' RMSE over twice their RMS uncertainty."""
+    days = station.sel(frequency="daily", drop=True)
+    ratio = np.sqrt(days.error_squared / (4 * days.uncertainty_squared.where(days.n > 0)))
+    of_groups = ratio.to_series().dropna().groupby(["group", "model"])
+    return of_groups.quantile(0.9).rename("MQI").reset_index().assign(frequency="daily")
+
+
+def station_distances(station: xr.Dataset) -> xr.DataArray:
+    """Mean distance in km to the nearest remaining station, (group, station); NaN where none is scored."""
+    hourly = station.isel(model=0, drop=True).sel(frequency="hourly", drop=True)
+    return hourly.distance / hourly.n.where(hourly.n > 0)
+
+
+def _thirds(station: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Sums of the stations of each group in three equal parts by their distance."""
+    km = station_distances(station)
+    place = km.copy(data=np.argsort(np.argsort(km.values, axis=1, kind="stable"), axis=1))
+    third = np.floor(place * len(THIRDS) / km.notnull().sum("station"))  # stations that are not scored stand last
+    return {name: station.where(third == number, 0.0).sum("station") for number, name in enumerate(THIRDS)}
+
+
+def _curve(station: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Sums of all designs together, by the distance of each station in each."""
+    km, parts = station_distances(station), {}
+    for low, high in zip(DISTANCES[:-1], DISTANCES[1:], strict=True):
+        inside = (km >= low) & (km < high)
+        if inside.any():
+            name = f"{low:g}-{high:g} km" if np.isfinite(high) else f"over {low:g} km"
+            parts[name] = station.where(inside, 0.0).sum(["group", "station"]).expand_dims(group=[EVERY])
+    return parts
+
+
+def _yardsticks(found: pd.DataFrame) -> pd.DataFrame:
+    """`emery` and `boylan_russell` of days: goal, criterion or neither."""
+    daily = found.frequency == "daily"
+    emery = {name: (found.NMB_percent.abs() <= nmb) & (found.NME_percent <= nme) & (found.r >= r)
+             for name, (nmb, nme, r) in EMERY.items()}
+    boylan = {name: (found.MFB_percent.abs() <= mfb) & (found.MFE_percent <= mfe)
+              for name, (mfb, mfe) in BOYLAN.items()}
+    grade = lambda met: np.select([~daily, met["goal"], met["criterion"]],  # noqa: E731
+                                  ["", "goal", "criterion"], "neither")
+    return found.assign(emery=grade(emery), boylan_russell=grade(boylan))

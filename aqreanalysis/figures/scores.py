@@ -1,0 +1,111 @@
+"""Figures of scores: the table of evaluation.metrics.table in, matplotlib Figures out. Nothing is read or saved."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from aqreanalysis.figures.layout import FONT
+
+DPI = 150
+UNITS = "µg m$^{-3}$"
+INK = {"AQ-Net": "#b2182b", "kriging": "#2166ac", "boosting": "#1b7837", "plain kriging": "#67a9cf", "IDW": "#888888",
+       "nearest": "#bbbbbb", "flat mean": "#dddddd"}
+GROUP_INK = {"single stations": "#1b9e77", "whole cities": "#d95f02", "distance-matched": "#7570b3",
+             "regions": "#a6761d"}
+NOT_SURE = ("nearest", "flat mean", "plain kriging")  # drawn in no figure of uncertainty
+SEASONS = ("winter", "spring", "summer", "autumn")
+NOMINAL = (50, 80, 90, 95)
+
+
+def draw(table: pd.DataFrame, ours: str, reference: str = "kriging") -> dict[str, object]:
+    """File names without ending -> figures: error against distance, skill in parts, PIT and reliability.
+
+    `table` as evaluation.metrics.table gives it; `ours` is the model whose skill over `reference` is drawn.
+    """
+    import matplotlib as mpl
+
+    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
+    style = {"font.family": FONT, "font.size": 8, "axes.spines.top": False, "axes.spines.right": False,
+             "legend.frameon": False}
+    with mpl.rc_context(defaults | style):
+        return {"error_by_distance": _distance(table), "skill": _skill(table, ours, reference),
+                "reliability": _reliability(table)}
+
+
+def _figure(width: float, height: float, rows: int, columns: int, **options):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def _distance(table: pd.DataFrame):
+    """MAE of hours and days against the distance to the nearest remaining station."""
+    figure, axes = _figure(8.0, 3.6, 1, 2)
+    part = table[table.by == "distance"]
+    for ax, frequency in zip(axes[0], ("hourly", "daily"), strict=True):
+        for model, curve in part[part.frequency == frequency].groupby("model", sort=False):
+            curve = curve.sort_values("distance_km")
+            ax.plot(curve.distance_km, curve.MAE, marker="o", ms=3, color=INK.get(model), label=model,
+                    lw=1.8 if model == "AQ-Net" else 1.1, zorder=3 if model == "AQ-Net" else 2)
+        ax.set(xlabel="distance to the nearest remaining station (km)", ylabel=f"MAE ({UNITS})", ylim=(0, None),
+               xlim=(0, None), title=f"{frequency} values")
+        ax.grid(color="#eeeeee")
+    axes[0][1].legend(loc="lower right")
+    return figure
+
+
+def _skill(table: pd.DataFrame, ours: str, reference: str):
+    """Skill by season, with 95 % intervals, hour of the day, observed and predicted level; a line a design."""
+    figure, axes = _figure(8.0, 5.4, 2, 2, sharey=True)
+    hourly = table[(table.model == ours) & (table.frequency == "hourly") & (table.hours == "all")]
+    parts = {"season": list(SEASONS), "hour": None, "observed level": None, "predicted level": None}
+    words = {"season": "season, with 95 % intervals", "hour": "hour of the day (UTC+8)",
+             "observed level": f"observed level ({UNITS})", "predicted level": f"predicted level ({UNITS})"}
+    for ax, (by, names) in zip(axes.flat, parts.items(), strict=True):
+        of = hourly[hourly.by == by]
+        names = [name for name in (names or list(of.slice.unique())) if name in set(of.slice)]
+        for number, (group, curve) in enumerate(of.groupby("group", sort=False)):
+            curve = curve.set_index("slice").reindex(names)
+            shift = 0.08 * (number - 1.5) if by != "hour" else 0.0
+            x = np.arange(len(names)) + shift
+            ax.plot(x, curve.skill_percent, marker="o", ms=3, lw=1.0, color=GROUP_INK.get(group), label=group)
+            if by == "season":
+                ax.vlines(x, curve.skill_low, curve.skill_high, color=GROUP_INK.get(group), lw=1.0)
+        ax.axhline(0, color="black", lw=0.6)
+        every = 3 if by == "hour" else 1
+        ax.set_xticks(range(0, len(names), every), names[::every])
+        ax.set_xlabel(words[by])
+        ax.grid(axis="y", color="#eeeeee")
+    for ax in axes[:, 0]:
+        ax.set_ylabel(f"{ours}'s skill over {reference} (%)")
+    axes[0][0].legend(loc="best", fontsize=7)
+    figure.suptitle("Skill of hourly values: 1 - MAE / MAE(kriging)", fontsize=10)
+    return figure
+
+
+def _reliability(table: pd.DataFrame):
+    """PIT histograms above, how many lie in central intervals below; a column for each design."""
+    sure = table[(table.by == "all") & (table.hours == "all") & (table.frequency == "hourly")
+                 & ~table.model.isin(NOT_SURE)]
+    groups = list(sure.group.unique())
+    figure, axes = _figure(2.4 * max(len(groups), 2), 4.8, 2, max(len(groups), 1), sharey="row")
+    bins = [name for name in table if name.startswith("PIT_")]
+    edges = np.linspace(0, 1, len(bins) + 1)
+    for (above, below), group in zip(axes.T, groups, strict=True):
+        for row in sure[sure.group == group].itertuples():
+            shares = np.array([getattr(row, name) for name in bins]) * len(bins)
+            above.stairs(shares, edges, color=INK.get(row.model), label=row.model, lw=1.4)
+            held = [getattr(row, f"coverage_{share}") for share in NOMINAL]
+            below.plot(np.array(NOMINAL) / 100, held, marker="o", ms=3, color=INK.get(row.model), label=row.model)
+        above.axhline(1, color="black", lw=0.6)
+        below.plot([0.4, 1], [0.4, 1], color="black", lw=0.6)
+        above.set(title=group, xlim=(0, 1), ylim=(0, None), xlabel="PIT")
+        below.set(xlabel="nominal share", xlim=(0.45, 1), ylim=(0.3, 1))
+    axes[0][0].set_ylabel("density (1 is calibrated)")
+    axes[1][0].set_ylabel("share in the interval")
+    axes[1][0].legend(loc="lower right", fontsize=7)
+    return figure
