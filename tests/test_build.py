@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
+from filelock import FileLock
 
 from aqreanalysis import month
 from aqreanalysis.build import build
@@ -28,11 +29,16 @@ def no_archive(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("AQREANALYSIS_DATA", str(tmp_path_factory.mktemp("no-archive")))
 
 
-@pytest.fixture(scope="module")
-def product(tmp_path_factory):
-    """A finished product of the twin."""
+@pytest.fixture(scope="session")
+def product(tmp_path_factory, worker_id):
+    """A finished product of the twin, made once for all of pytest-xdist's processes; nobody changes it."""
     os.environ["AQREANALYSIS_DATA"] = str(tmp_path_factory.mktemp("no-archive"))
-    return build(replace(REQUEST, out=str(tmp_path_factory.mktemp("product") / "serial")))
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared if worker_id == "master" else shared.parent
+    with FileLock(shared / "product.lock"):
+        if not (shared / "product" / "report.html").exists():
+            build(replace(REQUEST, out=str(shared / "product")))
+    return shared / "product"
 
 
 def hashes(folder):
