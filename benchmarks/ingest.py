@@ -9,14 +9,12 @@ one station with any value. Bytes are those of the CSV files inside the zips. Me
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from pathlib import Path
 
-from year import memory
+from year import watched
 
 from aqreanalysis import schema
 from aqreanalysis.readers import open_archive
@@ -41,14 +39,9 @@ def measure(name: str, observations: Path, target: Path, period: list[str], work
     """Run one ingest and print a row."""
     command = [sys.executable, "-m", "aqreanalysis.cli", "ingest", str(observations), "--to", str(target), *period,
                "--workers", workers]
-    began, peak = time.monotonic(), 0.0
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    while running.poll() is None:
-        peak = max(peak, memory(running.pid))
-        time.sleep(0.1)
-    wall = time.monotonic() - began
+    code, wall, peak = watched(command)
     count = rows(target)
-    print(f"{name:6} exit {running.returncode}  wall {wall:6.1f} s  {size / 1e6 / wall:6.1f} MB/s  "
+    print(f"{name:6} exit {code}  wall {wall:6.1f} s  {size / 1e6 / wall:6.1f} MB/s  "
           f"{count / wall:9,.0f} rows/s  peak {peak:6.0f} MiB  file {target.stat().st_size / 1e6:6.1f} MB", flush=True)
 
 

@@ -42,19 +42,24 @@ def memory(pid: int) -> float:
     return total / 1024
 
 
-def measure(name: str, period: list[str], observations: str, workers: str, out: Path) -> None:
-    """Run one build and print a row."""
-    command = [sys.executable, "-m", "aqreanalysis.cli", "build", *period, "--grid", "0.1deg",
-               "--observations", observations, "--out", str(out), "--workers", workers]
+def watched(command: list[str]) -> tuple[int, float, float]:
+    """Exit code, wall time in s and peak memory in MiB of a command and its descendants."""
     began, peak = time.monotonic(), 0.0
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while running.poll() is None:
         peak = max(peak, memory(running.pid))
         time.sleep(0.1)
-    wall = time.monotonic() - began
+    return running.returncode, time.monotonic() - began, peak
+
+
+def measure(name: str, period: list[str], observations: str, workers: str, out: Path) -> None:
+    """Run one build and print a row."""
+    command = [sys.executable, "-m", "aqreanalysis.cli", "build", *period, "--grid", "0.1deg",
+               "--observations", observations, "--out", str(out), "--workers", workers]
+    code, wall, peak = watched(command)
     hourly = sum(f.stat().st_size for f in out.glob("*hourly*.nc")) / 1e6
     daily = sum(f.stat().st_size for f in out.glob("*daily*.nc")) / 1e6
-    print(f"{name:6} exit {running.returncode}  wall {wall:6.1f} s  peak {peak:6.0f} MiB  "
+    print(f"{name:6} exit {code}  wall {wall:6.1f} s  peak {peak:6.0f} MiB  "
           f"hourly {hourly:6.1f} MB  daily {daily:5.1f} MB", flush=True)
 
 

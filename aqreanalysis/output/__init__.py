@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import netCDF4
@@ -55,7 +54,7 @@ class _ProductFile:
                 self._netcdf = netCDF4.Dataset(self._part, "w", format="NETCDF4")
                 self._define()
         except BaseException:
-            self._discard()
+            disk.discard(self._netcdf, self._part)
             raise
         return self
 
@@ -89,7 +88,7 @@ class _ProductFile:
             if kind is None:
                 self._finish()
         finally:
-            self._discard()
+            disk.discard(self._netcdf, self._part)
 
     def _finish(self) -> None:
         if not self._written.all():
@@ -102,13 +101,6 @@ class _ProductFile:
         with disk.writing(self.path):
             os.replace(self._part, self.path)
             disk.fsync(self.path.parent)
-
-    def _discard(self) -> None:
-        if self._netcdf is not None and self._netcdf.isopen():
-            with suppress(RuntimeError):  # on a full disk closing fails too
-                self._netcdf.close()
-        with suppress(OSError):  # the error that led here is the one to tell
-            self._part.unlink(missing_ok=True)
 
     def _define(self) -> None:
         """Dimensions, coordinates, attributes and empty variables."""

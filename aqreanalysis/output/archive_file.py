@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import netCDF4
@@ -58,7 +57,7 @@ class ArchiveFile:
                 self._netcdf = netCDF4.Dataset(self._part, "w", format="NETCDF4")
                 self._define()
         except BaseException:
-            self._discard()
+            disk.discard(self._netcdf, self._part)
             raise
         return self
 
@@ -95,14 +94,7 @@ class ArchiveFile:
             disk.fsync(self.path.absolute().parent)
 
     def __exit__(self, kind, error, traceback) -> None:
-        self._discard()
-
-    def _discard(self) -> None:
-        if self._netcdf is not None and self._netcdf.isopen():
-            with suppress(RuntimeError):  # on a full disk closing fails too
-                self._netcdf.close()
-        with suppress(OSError):  # the error that led here is the one to tell
-            self._part.unlink(missing_ok=True)
+        disk.discard(self._netcdf, self._part)
 
     def _define(self) -> None:
         file = self._netcdf

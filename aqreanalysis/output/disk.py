@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aqreanalysis.errors import UserError
@@ -46,6 +46,15 @@ def held(path: Path, refusal: UserError, cure: str = GO_ON) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def discard(netcdf, part: Path) -> None:
+    """Close an unfinished netCDF4.Dataset, or None, and remove its temporary file; nothing if it has been moved."""
+    if netcdf is not None and netcdf.isopen():
+        with suppress(RuntimeError):  # on a full disk closing fails too
+            netcdf.close()
+    with suppress(OSError):  # the error that led here is the one to tell
+        part.unlink(missing_ok=True)
 
 
 def fsync(path: Path) -> None:
