@@ -14,6 +14,7 @@ import xarray as xr
 
 from aqreanalysis import geo, quality, schema, stations
 from aqreanalysis.clock import HOUR, Period
+from aqreanalysis.models.interface import prepared
 from aqreanalysis.readers.station_archive import StationArchive
 from aqreanalysis.uncertainty import Support
 
@@ -63,9 +64,10 @@ def blocks(model, cube: xr.Dataset, grid, period: Period, k: int) -> Iterator[Bl
         return
     support = Support(cube.lat.values, cube.lon.values, grid.lat, grid.lon, _land(grid), k)
     observed = np.isfinite(cube.pm25.reindex(time=hours).values)
+    estimate_at = prepared(model, cube, schema.make_targets(hours, grid.lat, grid.lon))
     for first in range(0, len(hours), BLOCK_HOURS):
         rows = slice(first, first + BLOCK_HOURS)
-        estimate = model.predict(cube, schema.make_targets(hours[rows], grid.lat, grid.lon))
+        estimate = estimate_at(hours[rows])
         count, flag = support.of_hours(observed[rows])
         yield Block(first, {
             schema.TARGET: estimate[schema.TARGET].values,

@@ -22,8 +22,8 @@ from aqreanalysis.clock import HOUR, Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
 from aqreanalysis.models import checkpoint
-from aqreanalysis.models.aqnet import CONTEXT_HOURS, MARGIN_HOURS
 from aqreanalysis.models.kriging import Kriging
+from aqreanalysis.models.station_side import CONTEXT_HOURS, MARGIN_HOURS
 from aqreanalysis.readers import open_archive
 from aqreanalysis.readers.archive import none_good
 from aqreanalysis.recipe import TrainingRecipe

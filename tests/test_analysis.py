@@ -51,7 +51,8 @@ def test_a_later_block_does_not_need_the_earlier(cube):
     model = lively_model(cube)
     second = list(analysis.blocks(model, cube, GRID, MONTH, 8))[1]
     hours = MONTH.hours[second.first:]
-    alone = lively_model(cube).predict(cube, schema.make_targets(hours, GRID.lat, GRID.lon))
+    whole = schema.make_targets(MONTH.hours, GRID.lat, GRID.lon)  # what is known of the stations is of the month
+    alone = lively_model(cube).over(cube, whole).at(hours)
     np.testing.assert_array_equal(second.arrays["pm25"], alone.pm25.values)
     np.testing.assert_array_equal(second.arrays["pm25_standard_error"], alone.pm25_standard_error.values)
 
