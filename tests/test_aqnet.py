@@ -179,9 +179,9 @@ def test_a_window_has_as_many_inputs_as_the_network():
 
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_days_one_at_a_time_or_together(missing, monkeypatch):
-    """But for how noisy each station is, which is judged over all that is asked for together, the same to the bit without gaps. A gap is filled with the station's bias, whose window of 15 days needs the
-    filled values of days farther off: these differ in what they know, by a hundredth of what an instrument tells apart
-    (1 ug m-3) at most."""
+    """But for how noisy each station is, which is judged over all that is asked for together: the same to the bit
+    without gaps. A gap is filled with the station's bias, whose window of 15 days needs the filled values of days
+    farther off: these differ in what they know, by a hundredth of what an instrument tells apart (1 ug m-3) at most."""
     cube = long_cube(missing=missing)
     cube["pm25"] = cube.pm25 + np.float32(10) * (np.arange(25, dtype=np.float32) % 3)  # stations with a bias
     model = lively_model(cube)

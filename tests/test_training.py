@@ -110,8 +110,8 @@ def test_a_visible_value_does_reach_the_inputs(cube):
 
 
 def test_windows_of_allowed_days_that_the_axis_holds():
-    """The cube begins 2019-01-01 00:00Z: the day 01-02 (from 01-01 17:00Z) has its window from 05:00Z on, row 5; that of
-    01-06 begins at 101 and ends before 149 <= 150."""
+    """The cube begins 2019-01-01 00:00Z: the day 01-02 (from 01-01 17:00Z) has its window from 05:00Z on, row 5; the
+    window of 01-06 begins at 101 and ends before 149 <= 150."""
     time = np.datetime64("2019-01-01T00", "ns") + np.arange(150) * clock.HOUR
     days = np.array(["2019-01-01", "2019-01-02", "2019-01-04", "2019-01-06", "2019-01-07"], "datetime64[D]")
     np.testing.assert_array_equal(steps._held_days(time, days), days[1:4])
