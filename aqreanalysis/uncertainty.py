@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.spatial import ConvexHull, Delaunay, QhullError
 
@@ -59,12 +61,17 @@ class Support:
         return np.where(self.land, flag, schema.SEA)
 
 
+def fading(memory_hours: float) -> np.ndarray:
+    """Correlation (24,) of errors by lag where only an e-folding time is known: exp(-lag / memory_hours)."""
+    return np.exp(-np.arange(HOURS_PER_DAY) / memory_hours)
+
+
 def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: int,
-          memory_hours: float) -> dict[str, np.ndarray]:
+          correlation: Sequence[float]) -> dict[str, np.ndarray]:
     """Means of whole days from hours (24 * days, points).
 
-    The error of a mean of n hours whose errors are correlated as exp(-lag / memory_hours):
-    var = sum_ij s_i s_j r_ij / n^2. The flag is the class of most hours, the more severe of equals,
+    The error of a mean of n hours whose errors are correlated as `correlation` (24,) says by lag:
+    var = sum_ij s_i s_j r_|i-j| / n^2. The flag is the class of most hours, the more severe of equals,
     and, on land, `no_observations` where fewer than `minimum_hours` have a value; the mean is NaN there.
     """
     days = len(pm25) // HOURS_PER_DAY
@@ -73,7 +80,7 @@ def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: 
     count = valid.sum(axis=1)
     enough = count >= minimum_hours
     lag = np.abs(np.subtract.outer(np.arange(HOURS_PER_DAY), np.arange(HOURS_PER_DAY)))
-    correlation = np.exp(-lag / memory_hours).astype(np.float32)
+    correlation = np.asarray(correlation, np.float32)[lag]
     spread = np.where(valid, error, 0.0)
     variance = np.einsum("dip,ij,djp->dp", spread, correlation, spread, optimize=True)
     safe = np.maximum(count, 1)

@@ -15,6 +15,7 @@ from aqreanalysis import schema
 from aqreanalysis.clock import HOURS_PER_DAY, local_days
 from aqreanalysis.features import Scaler, cyclic_time
 from aqreanalysis.models import filling
+from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood
 
@@ -83,6 +84,7 @@ class AQNetAnalysis:
     scaler: Scaler
     correlation: Correlation = field(default_factory=Correlation)
     k: int = 20
+    calibration: Calibration | None = None
     name: str = "aqnet"
     history: int = CONTEXT_HOURS
     future: int = CONTEXT_HOURS
@@ -92,7 +94,7 @@ class AQNetAnalysis:
         return self
 
     def predict(self, stations: xr.Dataset, targets: xr.Dataset) -> xr.Dataset:
-        """PM2.5 and its standard error, (time, point) in ug m-3, at the targets' hours.
+        """PM2.5 and its standard error, (time, point) in ug m-3, at the targets' hours; bounds if calibrated.
 
         `stations` should reach `history` hours before the first target hour and `future` after the
         last, counted from the first and to the last hour of their calendar days UTC+8, whose window the
@@ -110,23 +112,27 @@ class AQNetAnalysis:
         hood = neighbourhood(lat, lon, targets.lat.values, targets.lon.values, self.k, self.correlation)
         parts = list(split(hood))
         shape = (targets.sizes[schema.TIME], targets.sizes[schema.POINT])
-        estimate, error = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        found = np.empty((2 if self.calibration is None else 4, *shape), np.float32)
         days = local_days(targets.time.values)
         with torch.inference_mode():
             for day in np.unique(days):
                 rows = np.flatnonzero(days == day)
-                self._one_day(side, targets.time.values[rows], rows, parts, estimate, error)
-        return schema.make_estimate(targets, estimate, error)
+                self._one_day(side, targets.time.values[rows], rows, parts, found)
+        return schema.make_estimate(targets, *found)
 
-    def _one_day(self, side: StationSide, hours: np.ndarray, rows: np.ndarray, parts, estimate, error) -> None:
-        """Fill rows of estimate and standard error (time, point): hours of one calendar day UTC+8."""
+    def _one_day(self, side: StationSide, hours: np.ndarray, rows: np.ndarray, parts, found) -> None:
+        """Fill rows of estimate, standard error and bounds (2 or 4, time, point): hours of one calendar day UTC+8."""
         inputs, value, smooth, observed, clock, wanted = day_tensors(side, hours)
         pooled, learned = self.network.encoder(inputs, wanted)
         for points, near, features in parts:
             pm25, scale = self.network.at_targets(pooled, learned, value, smooth, observed, clock, near, features)
-            estimate[rows, points], error[rows, points] = pm25.numpy().T, scale.numpy().T * LAPLACE_TO_STANDARD
+            estimate, error = pm25.numpy().T, scale.numpy().T * LAPLACE_TO_STANDARD
+            found[0, rows, points], found[1, rows, points] = estimate, error
+            if self.calibration is not None:
+                found[1:, rows, points] = self.calibration.hourly.apply(
+                    estimate, error, near.distance[:, 0].numpy(), local_days(hours)[:, None])
         dead = rows[~np.isfinite(side.value[np.searchsorted(side.time, hours)]).any(axis=1)]
-        estimate[dead] = error[dead] = np.nan
+        found[:, dead] = np.nan
 
 
 def split(hood: Neighbourhood):
