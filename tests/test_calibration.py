@@ -278,7 +278,7 @@ def test_the_network_with_a_calibration_gives_bounds():
                                  clock.local_days(hours)[:, None])
     for name, array in zip(("pm25_standard_error", "pm25_lower", "pm25_upper"), expected, strict=True):
         np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-5)
-    silent = cube.assign(pm25=cube.pm25.where(~cube.time.isin(clock.hours_of_days(MIDDLE, MIDDLE))))
+    silent = cube.assign(pm25=cube.pm25.where(~cube.time.isin(hours)))
     gone = dataclasses.replace(model, calibration=made).predict(silent, targets_over(hours))
     assert np.isnan(gone.pm25).any()
     for name in found.data_vars:
