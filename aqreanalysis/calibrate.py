@@ -17,6 +17,7 @@ import xarray as xr
 
 from aqreanalysis import clock, schema, uncertainty
 from aqreanalysis.clock import HOUR, HOURS_PER_DAY
+from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import holdout
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.grids import parse_grid
@@ -48,6 +49,11 @@ class Rows:
     station: np.ndarray
     design: np.ndarray
 
+    @property
+    def whole(self) -> np.ndarray:
+        """Which rows (n,) have the hours that make a valid day."""
+        return (np.isfinite(self.estimate) & np.isfinite(self.truth)).sum(axis=1) >= MINIMUM_HOURS
+
     def __getitem__(self, which) -> Rows:
         return Rows(*(getattr(self, field.name)[which] for field in fields(self)))
 
@@ -75,8 +81,10 @@ def calibrate(model, cube: xr.Dataset, split: Split, days: np.ndarray,
         parts.append(rows_of(model, cube, fold, days))
         tell(f"calibration: estimates of fold {number} of {len(folds)}")
     rows = Rows.joined(parts)
-    if not (np.isfinite(rows.estimate) & np.isfinite(rows.truth)).any():
-        raise ValueError("no tuning station has both an estimate and an observation on the days of calibration")
+    if not rows.whole.any():
+        raise UserError(f"The {len(split.tune)} tuning stations have no whole day among {len(days)} days.",
+                        f"A calibration needs days of at least {MINIMUM_HOURS} hours with an observation.",
+                        "Choose a longer period, or withhold other stations (withheld: seed).")
     towns = table.assign(town=city_numbers(table)).set_index("station_id").town
     facts = {"stations": len(np.unique(rows.station)), "days": len(days), "first": str(days[0]), "last": str(days[-1]),
              "station_hours": int(np.isfinite(rows.truth).sum()),
@@ -164,8 +172,8 @@ def days_of(rows: Rows, error: np.ndarray, correlation: np.ndarray) -> tuple[np.
 def cross_validated(rows: Rows, group: np.ndarray) -> dict:
     """Coverage by frequency and slice, where factors were fitted without the row's own group.
 
-    `group` (n,) numbers what belongs together: a town, a week. With fewer than two groups nothing can be said, and the
-    answer is empty.
+    `group` (n,) numbers what belongs together: a town, a week. The answer is empty where nothing can be said: of fewer
+    than two groups with whole days.
     """
     groups, number = np.unique(group, return_inverse=True)
     if len(groups) < 2:
@@ -174,14 +182,17 @@ def cross_validated(rows: Rows, group: np.ndarray) -> dict:
     part = order[number] % min(PARTS, len(groups))  # large groups go to different parts
     found = {"hourly": [], "daily": []}
     for one in np.unique(part):
-        made, left = fit(rows[part != one]), rows[part == one]
+        others, left = rows[part != one], rows[part == one]
+        if not (others.whole.any() and left.whole.any()):
+            continue
+        made = fit(others)
         error, lower, upper = applied(made.hourly, left)
         estimate, _, truth, distance, day = _hours(left)
         found["hourly"].append((estimate, error.ravel(), lower.ravel(), upper.ravel(), truth, distance, day))
         mean, raw, truth, distance, day = days_of(left, error, made.correlation)
         found["daily"].append((mean, *made.daily.apply(mean, raw, distance, day), truth, distance, day))
     return {name: coverage(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-            for name, parts in found.items()}
+            for name, parts in found.items() if parts}
 
 
 def coverage(estimate, error, lower, upper, truth, distance, day) -> dict:
