@@ -1,6 +1,6 @@
 """How the error grows with the distance to the nearest station: what the classes of quality_flag are defined by.
 
-    python benchmarks/error_growth.py RECIPE [--checkpoint NAME|FOLDER] [--every-days 12] [--radius KM ...]
+    python benchmarks/error_growth.py RECIPE [--checkpoint NAME|FOLDER] [--every-days 5] [--radius KM ...]
 
 Tuning stations of the recipe, never trained on, are left out a few at a time, all others are given; then again with
 everything within a radius of them taken out. A station's error at a radius is compared with the same station's error
@@ -26,10 +26,11 @@ from aqreanalysis.models import checkpoint
 from aqreanalysis.models.neighbours import neighbourhood
 from aqreanalysis.uncertainty import inside_hull
 
-RADII = (0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100, 130)
-FOLDS = 8          # of the stations at a radius
+RADII = (0, 5, 10, 15, 20, 30, 40, 60, 80, 110)
+FOLDS = 5          # of the stations at a radius
+MONTHS = (1, 3, 5, 7, 9, 11)
 BESIDE_KM = 10.0
-EDGES = {"distance": (0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 75, 90, 110, 140, 200),
+EDGES = {"distance": (0, 5, 10, 15, 20, 25, 30, 40, 50, 65, 85, 105, 140, 200),
          "variance": (0, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.5, 0.7)}
 RATIOS = (1.5, 2.0)
 
@@ -105,12 +106,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", help="training recipe, a name or a YAML file")
     parser.add_argument("--checkpoint")
-    parser.add_argument("--every-days", type=int, default=12)
+    parser.add_argument("--every-days", type=int, default=5)
     parser.add_argument("--radius", type=float, nargs="+", default=RADII)
     given = parser.parse_args()
     model, _ = checkpoint.load(checkpoint.locate(given.checkpoint))
     data = train.load(recipes.load(given.recipe, recipes.TrainingRecipe))
     days = data.days[train.TUNE_FIRST_DAY::given.every_days]
+    days = days[np.isin(days.astype("datetime64[M]").astype(int) % 12 + 1, MONTHS)]
     parts = []
     for radius in sorted({0.0, *given.radius}):
         parts += [errors(model, data.tune, fold, days) for fold in folds_at(data.tune, data.split.tune, radius)]
