@@ -30,7 +30,9 @@ GRID = "0.1deg"      # whose land cells the distances are those of
 MINIMUM_HOURS = 20   # that make a valid day
 PARTS = 5            # of the towns, or weeks, that the factors are fitted without in turn
 SEASONS = {"Dec-Feb": (12, 1, 2), "Mar-May": (3, 4, 5), "Jun-Aug": (6, 7, 8), "Sep-Nov": (9, 10, 11)}
+THIRDS = ("near", "middle", "far")  # of the distances
 LEVELS = {"0-35": (0.0, 35.0), "35-75": (35.0, 75.0), "75-150": (75.0, 150.0), "over 150": (150.0, np.inf)}
+SLICES = ("all", *SEASONS, *THIRDS, *LEVELS)
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def coverage(estimate, error, lower, upper, truth, distance, day) -> dict:
     month = day.astype("datetime64[M]").astype(int) % 12 + 1
     thirds = np.digitize(distance, np.quantile(distance[known], (1 / 3, 2 / 3)))
     slices = {"all": known} | {name: known & np.isin(month, months) for name, months in SEASONS.items()}
-    slices |= {name: known & (thirds == number) for number, name in enumerate(("near", "middle", "far"))}
+    slices |= {name: known & (thirds == number) for number, name in enumerate(THIRDS)}
     slices |= {name: known & (low < estimate) & (estimate <= high) for name, (low, high) in LEVELS.items()}
     found = {}
     for name, which in slices.items():

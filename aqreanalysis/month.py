@@ -96,12 +96,8 @@ def _days(job: Job, first: int, arrays: dict[str, np.ndarray], distance: np.ndar
     correlation = calibration.correlation if calibration else uncertainty.fading(memory_hours)
     days = uncertainty.daily(arrays["pm25"], arrays["pm25_standard_error"], arrays["quality_flag"], job.minimum_hours,
                              correlation)
-    if calibration is None:
-        return days
     dates = local_days(job.month.hours[first:first + len(arrays["pm25"]):HOURS_PER_DAY])
-    names = ("pm25_standard_error", "pm25_lower", "pm25_upper")
-    return days | dict(zip(names, calibration.daily.apply(days["pm25"], days["pm25_standard_error"], distance,
-                                                          dates[:, None]), strict=True))
+    return uncertainty.calibrated(days, calibration.daily, distance, dates) if calibration else days
 
 
 def _tell(job: Job, hours: int) -> None:

@@ -20,7 +20,7 @@ from aqreanalysis.readers import open_archive
 from aqreanalysis.readers.archive import Inspection, none_good
 
 DEFAULT_RECIPE = "northern-china"
-BYTES_PER_CELL_HOUR = 4.5  # of a finished product, with room to spare; a truth beside it included
+BYTES_PER_CELL_HOUR = 7.0  # of a finished product, with room to spare; a truth beside it included
 REFERENCE = ("Kheder, A., Foreback, B., Wang, L., Liu, Z.-S., Boy, M. (2025): Deep Spatio-Temporal Neural Network "
              "for Air Quality Reanalysis. SCIA 2025, arXiv:2502.11941.")
 

@@ -9,6 +9,7 @@ from scipy.spatial import ConvexHull, Delaunay, QhullError
 
 from aqreanalysis import geo, schema
 from aqreanalysis.clock import HOURS_PER_DAY
+from aqreanalysis.models.calibration import Bounds
 
 NEAR_KM, FAR_KM = 25.0, 75.0
 CLASSES = (
@@ -94,3 +95,12 @@ def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: 
         "quality_flag": np.where(enough | (severe_last == schema.SEA), severe_last,
                                  schema.NO_OBSERVATIONS).astype(np.int8),
     }
+
+
+def calibrated(days: dict[str, np.ndarray], bounds: Bounds, distance: np.ndarray, dates: np.ndarray) -> dict:
+    """Days (as of `daily`) with the standard error and the bounds that a calibration makes of their raw error.
+
+    `distance` (points,) km to the nearest station; `dates` (days,) datetime64[D].
+    """
+    made = bounds.apply(days[schema.TARGET], days[schema.STANDARD_ERROR], distance, dates[:, None])
+    return days | dict(zip((schema.STANDARD_ERROR, schema.LOWER, schema.UPPER), made, strict=True))

@@ -147,8 +147,8 @@ def test_rounding_keeps_bounds_on_their_sides(pm25, down, up):
     values = {name: np.float32([value]) for name, value in values.items()}
     lower, middle, upper = (encoding.rounded(name, values[name]) for name in ("pm25_lower", "pm25", "pm25_upper"))
     assert lower <= middle <= upper
-    assert lower <= values["pm25_lower"] <= lower * (1 + 2.0**-7) + 1e-30
-    assert values["pm25_upper"] <= upper <= values["pm25_upper"] * (1 + 2.0**-7) + 1e-30
+    assert lower <= values["pm25_lower"] <= lower * (1 + 2.0**-8) + 1e-30
+    assert values["pm25_upper"] <= upper <= values["pm25_upper"] * (1 + 2.0**-8) + 1e-30
     for name, array in (("pm25_lower", lower), ("pm25_upper", upper)):
         np.testing.assert_array_equal(encoding.rounded(name, array), array)
 
@@ -168,4 +168,4 @@ def test_rounding_one_way(way, expected):
 def test_the_rounding_is_told():
     points = type("Grid", (), {"kind": "points"})()
     attributes = cf.field_attributes("pm25_upper", samples.about(), points, cf.HOURLY, False)
-    assert "Rounded up to 7 explicit bits of mantissa, a relative error of at most 0.78 %." in attributes["comment"]
+    assert "Rounded up to 8 explicit bits of mantissa, a relative error of at most 0.39 %." in attributes["comment"]

@@ -66,8 +66,8 @@ def test_what_was_written_comes_back(tmp_path, layout, steps):
     with xr.open_dataset(samples.hourly_file(tmp_path / "h.nc", grid, steps)) as file:
         for name, values in hourly.items():
             found = file[name].values.reshape(values.shape)
-            bound = {"pm25": 2.0**-11, "pm25_standard_error": 2.0**-8, "pm25_lower": 2.0**-7,
-                     "pm25_upper": 2.0**-7}.get(name, 0)
+            bound = {"pm25": 2.0**-11, "pm25_standard_error": 2.0**-8, "pm25_lower": 2.0**-8,
+                     "pm25_upper": 2.0**-8}.get(name, 0)
             np.testing.assert_allclose(found, values, rtol=bound, atol=0, equal_nan=True)
             assert found.dtype == values.dtype
         assert file["pm25"].dims == ("time", *grid.dims)

@@ -37,8 +37,9 @@ STATION_ID, HEIGHT, CRS = "station_id", "height", "crs"
 
 # Bits of mantissa that are kept. A relative error of 2^-11 (0.05 %) is far below what an instrument
 # resolves, and of 2^-8 (0.4 %) far below what is known of an error; the rest would be incompressible.
-MANTISSA_BITS = {TARGET: 10, STANDARD_ERROR: 7, LOWER: 7, UPPER: 7}
-OUTWARDS = {LOWER: "down", UPPER: "up"}  # not to the nearest: so a bound stays one, and on its side of the estimate
+# Bounds go outwards, less than 2^-8, and not to the nearest: so each stays one, on its side of the estimate.
+MANTISSA_BITS = {TARGET: 10, STANDARD_ERROR: 7, LOWER: 8, UPPER: 8}
+OUTWARDS = {LOWER: "down", UPPER: "up"}
 
 
 @dataclass(frozen=True)
