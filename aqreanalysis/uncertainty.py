@@ -11,13 +11,18 @@ from aqreanalysis import geo, schema
 from aqreanalysis.clock import HOURS_PER_DAY
 from aqreanalysis.models.calibration import Bounds
 
-NEAR_KM, FAR_KM = 25.0, 75.0
+# Where the mean absolute error of an hour has grown to so many times that beside a station (benchmarks/error_growth.py;
+# the table is in docs/method.md): 1.95 for hours and 2.1 for days at the far limit.
+NEAR_KM, FAR_KM = 40.0, 100.0
+NEAR_GROWTH, FAR_GROWTH = 1.5, 2.0
 CLASSES = (
     f"supported: land, a station within {NEAR_KM:g} km reported in the hour; "
     f"weak_support: the nearest that reported is {NEAR_KM:g} to {FAR_KM:g} km away; "
     f"extrapolated: it is farther, or it is farther than {NEAR_KM:g} km and the place lies outside the "
     "convex hull of the network; no_observations: none of the neighbouring stations reported in the "
-    "hour, the value comes from hours before and after; sea: the centre is not on land, whatever the support"
+    "hour, the value comes from hours before and after; sea: the centre is not on land, whatever the support. "
+    f"The limits are where the mean absolute error is {NEAR_GROWTH:g} times and about {FAR_GROWTH:g} times that beside a "
+    "station, measured at stations left out with their surroundings; outside the hull it was not measured"
 )
 DAILY_CLASSES = ("In a day: the class of most hours, the more severe of equals; on land no_observations where "
                  "too few hours have a value.")

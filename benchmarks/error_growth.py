@@ -1,14 +1,14 @@
 """How the error grows with the distance to the nearest station: what the classes of quality_flag are defined by.
 
-    python benchmarks/error_growth.py RECIPE [--checkpoint NAME|FOLDER] [--every-days 5] [--radius KM ...]
+    python benchmarks/error_growth.py RECIPE [--checkpoint NAME|FOLDER] [--every-days 5] [--radius KM ...] [--out FILE]
 
 Tuning stations of the recipe, never trained on, are left out a few at a time, all others are given; then again with
 everything within a radius of them taken out. A station's error at a radius is compared with the same station's error
 where nothing else was taken out and a station lies within BESIDE_KM ("beside"), over the same days: growth is the
 ratio of mean absolute errors over those stations. NMAE is the mean absolute error over the mean level. Prints both by
-the distance that was reached, by kriging's variance, and inside and outside the convex hull of what is left; and the
-distances at which a curve through the growth, non-decreasing and weighted by station-hours (isotonic regression),
-passes 1.5 and 2.
+the distance that was reached and by kriging's variance; and the distances at which a curve through the growth,
+non-decreasing and weighted by station-hours (isotonic regression), passes 1.5 and 2, with the 5th and 95th percentile
+over DRAWS draws of the stations. No tuning station lies outside the hull of the others, so that nothing is said of it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from aqreanalysis import recipe as recipes
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.neighbours import neighbourhood
-from aqreanalysis.uncertainty import inside_hull
 
-RADII = (0, 5, 10, 15, 20, 30, 40, 60, 80, 110)
+RADII = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 110)
 FOLDS = 5          # of the stations at a radius
 MONTHS = (1, 3, 5, 7, 9, 11)
 BESIDE_KM = 10.0
 EDGES = {"distance": (0, 5, 10, 15, 20, 25, 30, 40, 50, 65, 85, 105, 140, 200),
          "variance": (0, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.5, 0.7)}
 RATIOS = (1.5, 2.0)
+DRAWS = 300
 
 
 def far_apart(lat, lon, folds: int) -> np.ndarray:
@@ -73,7 +73,7 @@ def errors(model, cube, fold: Fold, days) -> pd.DataFrame:
     places = (left.lat.values, left.lon.values, asked.lat.values, asked.lon.values)
     hood = neighbourhood(*places, model.k, model.correlation)
     where = pd.DataFrame({"station": asked.station.values, "design": next(iter(fold.scored)),
-                          "distance": hood.distance[:, 0], "variance": hood.variance, "inside": inside_hull(*places)})
+                          "distance": hood.distance[:, 0], "variance": hood.variance})
     return where.merge(table.groupby("station", as_index=False).sum(), on="station")
 
 
@@ -91,15 +91,29 @@ def growth_table(found: pd.DataFrame, beside: pd.DataFrame, by: pd.Series) -> pd
     return pd.DataFrame(columns)
 
 
-def passes(table: pd.DataFrame, ratio: float) -> float:
-    """The km at which the non-decreasing curve through the growth passes a ratio; linear between the bins."""
-    curve = isotonic_regression(table.growth.to_numpy(), weights=table.hours.to_numpy(float)).x
+def passes(table: pd.DataFrame, ratio: float, column: str) -> float:
+    """The km at which the non-decreasing curve through a growth passes a ratio; linear between bins, inf beyond all."""
+    curve = isotonic_regression(table[column].to_numpy(), weights=table.hours.to_numpy(float)).x
     after = int(np.searchsorted(curve, ratio))
-    if after in (0, len(curve)):
-        return np.nan
+    if after == len(curve):
+        return np.inf
     low, high = curve[after - 1], curve[after]
     km = table.km.to_numpy()
     return float(km[after - 1] + (ratio - low) / (high - low) * (km[after] - km[after - 1]))
+
+
+def limits(found: pd.DataFrame, alone: pd.DataFrame) -> None:
+    """Print where the growth passes each ratio, and how sure that is: stations are drawn again with replacement."""
+    rng, names = np.random.default_rng(0), alone.index.to_numpy()
+    by_station = dict(list(found.groupby("station")))
+    draws = [pd.concat([by_station[name] for name in rng.choice(names, len(names))]) for _ in range(DRAWS)]
+    cut = lambda rows: pd.cut(rows.distance, EDGES["distance"]).rename("bin")  # noqa: E731
+    tables = [growth_table(rows, alone, cut(rows)) for rows in (found, *draws)]
+    for ratio in RATIOS:
+        for column in ("growth", "daily growth"):
+            first, *others = (passes(table, ratio, column) for table in tables)
+            low, high = np.quantile(others, (0.05, 0.95), method="nearest")
+            print(f"{column} {ratio:g} at {first:.0f} km ({low:.0f} to {high:.0f})")
 
 
 def main() -> None:
@@ -108,6 +122,7 @@ def main() -> None:
     parser.add_argument("--checkpoint")
     parser.add_argument("--every-days", type=int, default=5)
     parser.add_argument("--radius", type=float, nargs="+", default=RADII)
+    parser.add_argument("--out", help="CSV file for the sums of each station and radius")
     given = parser.parse_args()
     model, _ = checkpoint.load(checkpoint.locate(given.checkpoint))
     data = train.load(recipes.load(given.recipe, recipes.TrainingRecipe))
@@ -118,6 +133,8 @@ def main() -> None:
         parts += [errors(model, data.tune, fold, days) for fold in folds_at(data.tune, data.split.tune, radius)]
         print(f"{radius:g} km done", flush=True)
     found = pd.concat(parts, ignore_index=True)
+    if given.out:
+        found.to_csv(given.out, index=False)
     alone = found[(found.design == "0 km") & (found.distance <= BESIDE_KM)].set_index("station")
     found = found[found.station.isin(alone.index)]
     print(f"\n{len(alone)} stations, {len(days)} days; beside: a median {alone.distance.median():.1f} km, "
@@ -125,12 +142,7 @@ def main() -> None:
     for name, edges in EDGES.items():
         table = growth_table(found, alone, pd.cut(found[name], edges).rename(f"by {name}"))
         print(table.round(3).to_string(index=False), "\n")
-        if name == "distance":
-            for ratio in RATIOS:
-                print(f"growth {ratio:g} at {passes(table, ratio):.0f} km, daily "
-                      f"{passes(table.assign(growth=table['daily growth']), ratio):.0f} km")
-    hull = np.where(found.inside, "inside", "outside") + pd.cut(found.distance, (0, 25, 75, 200)).astype(str)
-    print(growth_table(found, alone, hull.rename("hull")).round(3).to_string(index=False))
+    limits(found, alone)
 
 
 if __name__ == "__main__":
