@@ -21,8 +21,8 @@ CLASSES = (
     f"extrapolated: it is farther, or it is farther than {NEAR_KM:g} km and the place lies outside the "
     "convex hull of the network; no_observations: none of the neighbouring stations reported in the "
     "hour, the value comes from hours before and after; sea: the centre is not on land, whatever the support. "
-    f"The limits are where the mean absolute error is {NEAR_GROWTH:g} times and about {FAR_GROWTH:g} times that beside a "
-    "station, measured at stations left out with their surroundings; outside the hull it was not measured"
+    f"The limits are where the mean absolute error is {NEAR_GROWTH:g} times and about {FAR_GROWTH:g} times that beside "
+    "a station, measured at stations left out with their surroundings; outside the hull it was not measured"
 )
 DAILY_CLASSES = ("In a day: the class of most hours, the more severe of equals; on land no_observations where "
                  "too few hours have a value.")
