@@ -10,8 +10,9 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models_fixtures import lively_network, small_sizes
+from typer.testing import CliRunner
 
-from aqreanalysis import clock, quality, train
+from aqreanalysis import cli, clock, quality, train
 from aqreanalysis.clock import Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
@@ -161,8 +162,11 @@ def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
 
     taken = np.isin([f"S{i:02}" for i in range(30)], data.split.test)
     rows(lambda hours, pm25: np.where(taken[None], 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
-    again = checkpoint.read_card(train.recalibrate(made, before, tmp_path / "again"))
-    assert again.calibration == found.calibration
+    (tmp_path / "small.yaml").write_text(train.yaml.safe_dump(made.model_dump(mode="json")))
+    command = ["train", str(tmp_path / "small.yaml"), "--calibrate", str(before), "--out", str(tmp_path / "again")]
+    told = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert told.exit_code == 0 and "again/small" in "".join(told.output.split())
+    assert checkpoint.read_card(tmp_path / "again" / "small").calibration == found.calibration
     with pytest.raises(UserError, match="not empty"):
         train.recalibrate(made, before, tmp_path / "again")
     other = recipe(archive, withheld={"seed": 1, "share_single": 0.1, "share_city": 0.1, "every_nth_week": 2})
