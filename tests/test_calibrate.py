@@ -111,7 +111,7 @@ def test_days_are_means_of_the_hours_with_a_truth():
     assert np.isnan(mean[2]) and np.isnan(of_truth[2])  # 19 hours are no day
 
 
-def simulated(days=4000, lasting=0.6, seed=0):
+def simulated(days=2500, lasting=0.6, seed=0):
     """Station-days whose error is in part the same all day: z = sqrt(lasting) u + sqrt(1 - lasting) e, normal."""
     rng = np.random.default_rng(seed)
     estimate = np.repeat(rng.uniform(40.0, 200.0, (days, 1)), 24, axis=1)
@@ -171,8 +171,8 @@ def test_cross_validation_judges_groups_by_factors_of_the_others(monkeypatch):
 
 
 def test_cross_validated_coverage_is_nominal():
-    rows = simulated(3000, seed=1)
-    found = calibrate.cross_validated(rows, np.arange(3000) % 30)
+    rows = simulated(1500, seed=1)
+    found = calibrate.cross_validated(rows, np.arange(1500) % 30)
     for frequency in ("hourly", "daily"):
         assert found[frequency]["all"]["inside"] == pytest.approx(0.9, abs=0.02)
         assert found[frequency]["all"]["z_rms"] == pytest.approx(1.0, abs=0.05)
