@@ -32,7 +32,7 @@ PARTS = 5            # of the towns, or weeks, that the factors are fitted witho
 SEASONS = {"Dec-Feb": (12, 1, 2), "Mar-May": (3, 4, 5), "Jun-Aug": (6, 7, 8), "Sep-Nov": (9, 10, 11)}
 THIRDS = ("near", "middle", "far")  # of the distances
 LEVELS = {"0-35": (0.0, 35.0), "35-75": (35.0, 75.0), "75-150": (75.0, 150.0), "over 150": (150.0, np.inf)}
-SLICES = ("all", *SEASONS, *THIRDS, *LEVELS)
+SLICES = ("all", *SEASONS, *THIRDS, *LEVELS, holdout.SINGLE, holdout.CITIES, holdout.MATCHED)
 
 
 @dataclass(frozen=True)
@@ -190,15 +190,16 @@ def cross_validated(rows: Rows, group: np.ndarray) -> dict:
         made = fit(others)
         error, lower, upper = applied(made.hourly, left)
         estimate, _, truth, distance, day = _hours(left)
-        found["hourly"].append((estimate, error.ravel(), lower.ravel(), upper.ravel(), truth, distance, day))
+        found["hourly"].append((estimate, error.ravel(), lower.ravel(), upper.ravel(), truth, distance, day,
+                                np.repeat(left.design, HOURS_PER_DAY)))
         mean, raw, truth, distance, day = days_of(left, error, made.correlation)
-        found["daily"].append((mean, *made.daily.apply(mean, raw, distance, day), truth, distance, day))
+        found["daily"].append((mean, *made.daily.apply(mean, raw, distance, day), truth, distance, day, left.design))
     return {name: coverage(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
             for name, parts in found.items() if parts}
 
 
-def coverage(estimate, error, lower, upper, truth, distance, day) -> dict:
-    """What bounds and standard errors (n,) are worth, by slice.
+def coverage(estimate, error, lower, upper, truth, distance, day, design) -> dict:
+    """What bounds and standard errors (n,) are worth, by slice and by design (n,).
 
     For each slice with a pair: `n`; `inside`, `below` and `above`, shares of the truth; `z_rms`, the root mean square
     of (truth - estimate) / error; `width` of the interval, ug m-3. Thirds of distance are of the rows with a pair.
@@ -209,6 +210,7 @@ def coverage(estimate, error, lower, upper, truth, distance, day) -> dict:
     slices = {"all": known} | {name: known & np.isin(month, months) for name, months in SEASONS.items()}
     slices |= {name: known & (thirds == number) for number, name in enumerate(THIRDS)}
     slices |= {name: known & (low < estimate) & (estimate <= high) for name, (low, high) in LEVELS.items()}
+    slices |= {name: known & (design == name) for name in np.unique(design)}
     found = {}
     for name, which in slices.items():
         if which.any():

@@ -143,13 +143,13 @@ def test_coverage_by_hand():
     estimate = np.array([20.0, 50.0, 100.0, 200.0, 10.0])
     truth = np.array([5.0, 80.0, 101.0, 210.0, np.nan])
     found = calibrate.coverage(estimate, np.full(5, 10.0), estimate - 10, estimate + 10, truth,
-                               np.array([1.0, 20.0, 50.0, 100.0, 5.0]), day)
+                               np.array([1.0, 20.0, 50.0, 100.0, 5.0]), day, np.array(list("aabbb"), object))
     assert found["all"] == {"n": 4, "inside": 0.5, "below": 0.25, "above": 0.25, "width": 20.0,
                             "z_rms": pytest.approx(np.sqrt((1.5**2 + 3**2 + 0.1**2 + 1) / 4), abs=1e-4)}
     assert {name: (of["n"], of["inside"]) for name, of in found.items() if name != "all"} == {
         "Dec-Feb": (1, 0.0), "Mar-May": (1, 0.0), "Jun-Aug": (1, 1.0), "Sep-Nov": (1, 1.0),
         "near": (1, 0.0), "middle": (1, 0.0), "far": (2, 1.0),
-        "0-35": (1, 0.0), "35-75": (1, 0.0), "75-150": (1, 1.0), "over 150": (1, 1.0)}
+        "0-35": (1, 0.0), "35-75": (1, 0.0), "75-150": (1, 1.0), "over 150": (1, 1.0), "a": (2, 0.0), "b": (2, 1.0)}
 
 
 def test_cross_validation_judges_groups_by_factors_of_the_others(monkeypatch):
