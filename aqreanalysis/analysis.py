@@ -60,7 +60,9 @@ def blocks(model, cube: xr.Dataset, grid, period: Period, k: int) -> Iterator[Bl
     """The estimates of a period, a week of hours at a time, with their support."""
     hours = period.hours
     if cube.sizes[schema.STATION] < 2:  # a month in which the network is silent has no values
-        yield from _silent(grid, len(hours))
+        names = (schema.TARGET, schema.STANDARD_ERROR)
+        names += (schema.LOWER, schema.UPPER) if getattr(model, "calibration", None) else ()
+        yield from _silent(grid, len(hours), names)
         return
     support = Support(cube.lat.values, cube.lon.values, grid.lat, grid.lon, _land(grid), k)
     observed = np.isfinite(cube.pm25.reindex(time=hours).values)
@@ -69,9 +71,7 @@ def blocks(model, cube: xr.Dataset, grid, period: Period, k: int) -> Iterator[Bl
         rows = slice(first, first + BLOCK_HOURS)
         estimate = estimate_at(hours[rows])
         count, flag = support.of_hours(observed[rows])
-        yield Block(first, {
-            schema.TARGET: estimate[schema.TARGET].values,
-            schema.STANDARD_ERROR: estimate[schema.STANDARD_ERROR].values,
+        yield Block(first, {name: array.values for name, array in estimate.data_vars.items()} | {
             "quality_flag": np.where(np.isfinite(estimate[schema.TARGET].values), flag,
                                      _nothing(grid)).astype(np.int8),
             "number_of_observations": count,
@@ -88,11 +88,11 @@ def _nothing(grid) -> np.ndarray:
     return np.where(_land(grid), schema.NO_OBSERVATIONS, schema.SEA)
 
 
-def _silent(grid, hours: int) -> Iterator[Block]:
+def _silent(grid, hours: int, names: Sequence[str]) -> Iterator[Block]:
     for first in range(0, hours, BLOCK_HOURS):
         shape = (min(BLOCK_HOURS, hours - first), grid.size)
         nothing = np.full(shape, np.nan, np.float32)
-        yield Block(first, {schema.TARGET: nothing, schema.STANDARD_ERROR: nothing,
+        yield Block(first, {name: nothing for name in names} | {
                             "quality_flag": np.broadcast_to(_nothing(grid), shape).astype(np.int8),
                             "number_of_observations": np.zeros(shape, np.int8)})
 

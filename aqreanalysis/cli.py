@@ -79,14 +79,22 @@ def ingest(sources: Annotated[list[str], typer.Argument(help="Folders or files o
 
 @app.command()
 def train(recipe: Annotated[str, typer.Argument(help="Training recipe, a name or a YAML file.")],
-          out: Annotated[Optional[str], typer.Option(help="Run folder; default runs/NAME.")] = None) -> None:
-    """Train an AQ-Net checkpoint by a recipe."""
+          out: Annotated[Optional[str], typer.Option(help="Run folder; default runs/NAME.")] = None,
+          calibrate: Annotated[Optional[str], typer.Option(
+              help="Name or folder of a checkpoint of this recipe: do not train, calibrate its errors anew. Default "
+                   "folder: runs/NAME-calibrated.")] = None) -> None:
+    """Train an AQ-Net checkpoint by a recipe, or calibrate one again."""
     from aqreanalysis import console
     from aqreanalysis import recipe as recipes
+    from aqreanalysis.train import recalibrate
     from aqreanalysis.train import train as run
 
     chosen = recipes.load(recipe, recipes.TrainingRecipe)
-    folder = run(chosen, Path(out or f"runs/{chosen.name}"), console.validation, console.warnings)
+    if calibrate:
+        place = Path(out or f"runs/{chosen.name}-calibrated")
+        folder = recalibrate(chosen, calibrate, place, console.say, console.warnings)
+    else:
+        folder = run(chosen, Path(out or f"runs/{chosen.name}"), console.validation, console.warnings)
     console.say(f"checkpoint: {folder}")
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from aqreanalysis import analysis, output, product, schema, uncertainty
-from aqreanalysis.clock import Period
+from aqreanalysis.clock import HOURS_PER_DAY, Period, local_days
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid
 from aqreanalysis.models import checkpoint
+from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.output import cf, encoding
 from aqreanalysis.output.cf import About
 from aqreanalysis.quality import DEFAULT, Settings
@@ -67,8 +68,7 @@ def analyse_month(job: Job) -> tuple[str, dict]:
         for block in analysis.blocks(model, cube, job.grid, job.month, job.neighbours):
             arrays = _rounded(block.arrays)
             file.write(block.first, arrays)
-            days.append(uncertainty.daily(arrays["pm25"], arrays["pm25_standard_error"], arrays["quality_flag"],
-                                          job.minimum_hours, card.error_memory_hours))
+            days.append(_days(job, block.first, arrays, distance, model.calibration, card.error_memory_hours))
             if truth:
                 truth.compare(block, arrays)
             _tell(job, block.first + len(arrays["pm25"]))
@@ -87,8 +87,17 @@ def analyse_month(job: Job) -> tuple[str, dict]:
 
 def _rounded(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """As they will stand in the file, so that days are the means of what users read there."""
-    return arrays | {name: encoding.round_mantissa(arrays[name], bits)
-                     for name, bits in cf.MANTISSA_BITS.items()}
+    return arrays | {name: encoding.rounded(name, arrays[name]) for name in cf.MANTISSA_BITS if name in arrays}
+
+
+def _days(job: Job, first: int, arrays: dict[str, np.ndarray], distance: np.ndarray, calibration: Calibration | None,
+          memory_hours: float) -> dict[str, np.ndarray]:
+    """Means of the days of a block that begins with the month's hour `first`, with what is known of their errors."""
+    correlation = calibration.correlation if calibration else uncertainty.fading(memory_hours)
+    days = uncertainty.daily(arrays["pm25"], arrays["pm25_standard_error"], arrays["quality_flag"], job.minimum_hours,
+                             correlation)
+    dates = local_days(job.month.hours[first:first + len(arrays["pm25"]):HOURS_PER_DAY])
+    return uncertainty.calibrated(days, calibration.daily, distance, dates) if calibration else days
 
 
 def _tell(job: Job, hours: int) -> None:
@@ -116,9 +125,12 @@ class _Truth:
         truth = encoding.round_mantissa(truth.astype(np.float32), cf.MANTISSA_BITS["pm25"])
         self.blocks.append((block.first, truth))
         error = np.abs(arrays["pm25"] - truth)
+        half = 1.6449 * arrays["pm25_standard_error"]  # without a calibration, as if errors were normal
+        inside = ((truth >= arrays.get("pm25_lower", arrays["pm25"] - half))
+                  & (truth <= arrays.get("pm25_upper", arrays["pm25"] + half)))
         for number in range(len(schema.QUALITY)):
             of_class = (arrays["quality_flag"] == number) & np.isfinite(error)
-            covered = of_class & (error <= 1.6449 * arrays["pm25_standard_error"])
+            covered = of_class & inside
             self.sums[number] += of_class.sum(), error[of_class].sum(dtype=np.float64), covered.sum()
 
     def write(self) -> None:

@@ -20,7 +20,7 @@ from aqreanalysis.readers import open_archive
 from aqreanalysis.readers.archive import Inspection, none_good
 
 DEFAULT_RECIPE = "northern-china"
-BYTES_PER_CELL_HOUR = 4.5  # of a finished product, with room to spare; a truth beside it included
+BYTES_PER_CELL_HOUR = 7.0  # of a finished product, with room to spare; a truth beside it included
 REFERENCE = ("Kheder, A., Foreback, B., Wang, L., Liu, Z.-S., Boy, M. (2025): Deep Spatio-Temporal Neural Network "
              "for Air Quality Reanalysis. SCIA 2025, arXiv:2502.11941.")
 
@@ -78,7 +78,7 @@ def prepare(request: Request) -> Plan:
     far_share = check_inside(grid, archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy())
     identity = {"product": recipe.name, "period": period.label, "grid": f"{grid.name} {grid.fingerprint}",
                 "observations": inspection.fingerprint, "simulated": archive.simulated,
-                "checkpoint": f"{card.name} {card.weights_sha256[:16]}", "neighbours": model.k,
+                "checkpoint": card.identity, "neighbours": model.k,
                 "minimum_hours": recipe.minimum_hours, "minimum_station_hours": recipe.minimum_station_hours,
                 "quality": recipe.quality.told,
                 "aqreanalysis": __version__}
@@ -187,10 +187,28 @@ def describe(recipe, period: Period, grid: Grid, archive, card: checkpoint.Card,
         software_version=__version__,
         history=f"aqreanalysis {__version__} build: {recipe.name}, {period.label}, {grid.name}",
         quality=f"{uncertainty.CLASSES}.", daily_quality=uncertainty.DAILY_CLASSES,
-        standard_error=("Standard deviation that the network expects of its error at a place without a station; "
-                        "its own first estimate, not calibrated. In a daily mean, errors of hours are taken as "
-                        f"correlated with an e-folding time of {card.error_memory_hours:.0f} h."),
+        standard_error=_standard_error(card), bounds=_bounds(card) if card.calibration else "",
         neighbours=k, minimum_hours=recipe.minimum_hours)
+
+
+def _standard_error(card: checkpoint.Card) -> str:
+    if card.calibration:
+        return ("Root mean square of the error to be expected at a place without a station: what the network expects, "
+                "times factors by level, distance to the nearest station and season that make it so at stations left "
+                "out. For a daily mean, errors of hours are combined with their measured correlation, and calibrated "
+                "in the same way.")
+    return ("Standard deviation that the network expects of its error at a place without a station; its own first "
+            "estimate, not calibrated. In a daily mean, errors of hours are taken as correlated with an e-folding "
+            f"time of {card.error_memory_hours:.0f} h.")
+
+
+def _bounds(card: checkpoint.Card) -> str:
+    facts = card.calibration.get("facts", {})
+    made = f", {facts['stations']} stations from {facts['first']} to {facts['last']}" if facts else ""
+    return ("Conformal bounds: 90 % of what stations observe lies between pm25_lower and pm25_upper. Factors by level, "
+            "distance to the nearest station and season of the error that the network expects, fitted at stations left "
+            f"out{made}. They are of what a station at the place would observe, its own error included, and hold over "
+            "many hours and places, not for each place by itself.")
 
 
 def _versions() -> dict[str, str]:

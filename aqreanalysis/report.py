@@ -125,7 +125,7 @@ def write_report(plan: Plan, record: dict, pictures: list[Path]) -> None:
         banner='<p class="simulated">SIMULATED: made from the built-in twin, not from observations.</p>'
         if plan.folder.simulated else "",
         facts=table, months=rows, images=images, quality=html.escape(plan.about.quality),
-        error=html.escape(plan.about.standard_error), truth=_truth_table(record),
+        error=html.escape(f"{plan.about.standard_error} {plan.about.bounds}"), truth=_truth_table(record),
         skipped=f"<h2>Files that were skipped</h2><ul>{skipped}</ul>" if skipped else "")
     part = plan.folder.report.with_name(".report.html.part")
     part.write_text(page, encoding="utf-8")

@@ -12,6 +12,7 @@ import xarray as xr
 TIME, STATION, POINT, LAT, LON = "time", "station", "point", "lat", "lon"
 POLLUTANTS = ("pm25", "pm10", "so2", "no2", "co", "o3")
 TARGET, STANDARD_ERROR = "pm25", "pm25_standard_error"
+LOWER, UPPER = "pm25_lower", "pm25_upper"  # 5 % of the truth lies below the one, 5 % above the other
 # Weather that some archives report beside the pollutants; the direction is where the wind comes from.
 WEATHER = ("temperature", "pressure", "dew_point", "rain", "wind_speed", "wind_direction")
 UNITS = {name: "ug m-3" for name in POLLUTANTS} | {
@@ -92,12 +93,12 @@ def make_targets(time, lat, lon) -> xr.Dataset:
                               LON: (POINT, np.asarray(lon, float))})
 
 
-def make_estimate(targets: xr.Dataset, pm25: np.ndarray, standard_error: np.ndarray) -> xr.Dataset:
-    """An estimate of the shape of `targets`: both arrays (time, point) in ug m-3."""
-    dims = (TIME, POINT)
-    return xr.Dataset({TARGET: (dims, np.asarray(pm25, np.float32)),
-                       STANDARD_ERROR: (dims, np.asarray(standard_error, np.float32))},
-                      coords=targets.coords)
+def make_estimate(targets: xr.Dataset, pm25: np.ndarray, standard_error: np.ndarray, lower: np.ndarray | None = None,
+                  upper: np.ndarray | None = None) -> xr.Dataset:
+    """An estimate of the shape of `targets`: arrays (time, point) in ug m-3; the bounds are in it where given."""
+    arrays = {TARGET: pm25, STANDARD_ERROR: standard_error, LOWER: lower, UPPER: upper}
+    return xr.Dataset({name: ((TIME, POINT), np.asarray(array, np.float32)) for name, array in arrays.items()
+                       if array is not None}, coords=targets.coords)
 
 
 def make_station_cube(time, station_id, lat, lon, values: dict[str, np.ndarray],

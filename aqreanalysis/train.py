@@ -10,7 +10,7 @@ import copy
 import csv
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import xarray as xr
 import yaml
 
 from aqreanalysis import __version__, analysis, checks, clock, evaluation, quality, schema
+from aqreanalysis.calibrate import calibrate
 from aqreanalysis.clock import HOUR, Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
@@ -86,8 +87,29 @@ def train(recipe: TrainingRecipe, out: Path, report: Callable[[dict], None],
 
     state = run(trainer, validate, log.add)
     network, finishing, sums, table = finish(trainer, state, data)
+    calibration = calibrate(trainer.model_of(network), data.tune, data.split, data.days[TUNE_FIRST_DAY:])
     card = describe(recipe, data, trainer, sums, table, time.monotonic() - began, finishing)
-    return checkpoint.save(out / recipe.name, network, card)
+    return checkpoint.save(out / recipe.name, network, replace(card, calibration=calibration.asdict()))
+
+
+def recalibrate(recipe: TrainingRecipe, name: str | Path, out: Path, tell: Callable[[str], None] = lambda text: None,
+                warn: Callable[[list[str]], None] = lambda texts: None) -> Path:
+    """A checkpoint (name or folder) calibrated anew at the tuning stations of its recipe; the network stays as it is.
+
+    Writes a checkpoint of the same name into the folder `out` and returns its folder.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"The folder {out} is not empty.", "A calibration gets a folder of its own.",
+                        "Give another one with --out.")
+    model, card = checkpoint.load(checkpoint.locate(name))
+    data = load(recipe, warn)
+    for group, stations in card.withheld.items():
+        if set(stations) != set(getattr(data.split, group)):
+            raise UserError(f"The recipe {recipe.name} withholds other stations than {card.name} did ({group}).",
+                            "A checkpoint is calibrated at stations that its training never saw, and that are not kept "
+                            "for its test.", "Give the recipe and the observations that it was trained with.")
+    calibration = calibrate(model, data.tune, data.split, data.days[TUNE_FIRST_DAY:], tell)
+    return checkpoint.save(out / card.name, model.network, replace(card, calibration=calibration.asdict()))
 
 
 def finish(trainer: Trainer, state: dict, data: Data):

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.spatial import ConvexHull, Delaunay, QhullError
 
 from aqreanalysis import geo, schema
 from aqreanalysis.clock import HOURS_PER_DAY
+from aqreanalysis.models.calibration import Bounds
 
-NEAR_KM, FAR_KM = 25.0, 75.0
+# Where the mean absolute error of an hour has grown to so many times that beside a station (benchmarks/error_growth.py;
+# the table is in docs/method.md): 1.9 for hours and 2.1 for days at the far limit.
+NEAR_KM, FAR_KM = 40.0, 100.0
+NEAR_GROWTH, FAR_GROWTH = 1.5, 2.0
 CLASSES = (
     f"supported: land, a station within {NEAR_KM:g} km reported in the hour; "
     f"weak_support: the nearest that reported is {NEAR_KM:g} to {FAR_KM:g} km away; "
     f"extrapolated: it is farther, or it is farther than {NEAR_KM:g} km and the place lies outside the "
     "convex hull of the network; no_observations: none of the neighbouring stations reported in the "
-    "hour, the value comes from hours before and after; sea: the centre is not on land, whatever the support"
+    "hour, the value comes from hours before and after; sea: the centre is not on land, whatever the support. "
+    f"The limits are where the mean absolute error is {NEAR_GROWTH:g} times and about {FAR_GROWTH:g} times that beside "
+    "a station, measured at stations left out with their surroundings; outside the hull it was not measured"
 )
 DAILY_CLASSES = ("In a day: the class of most hours, the more severe of equals; on land no_observations where "
                  "too few hours have a value.")
@@ -59,12 +67,17 @@ class Support:
         return np.where(self.land, flag, schema.SEA)
 
 
+def fading(memory_hours: float) -> np.ndarray:
+    """Correlation (24,) of errors by lag where only an e-folding time is known: exp(-lag / memory_hours)."""
+    return np.exp(-np.arange(HOURS_PER_DAY) / memory_hours)
+
+
 def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: int,
-          memory_hours: float) -> dict[str, np.ndarray]:
+          correlation: Sequence[float]) -> dict[str, np.ndarray]:
     """Means of whole days from hours (24 * days, points).
 
-    The error of a mean of n hours whose errors are correlated as exp(-lag / memory_hours):
-    var = sum_ij s_i s_j r_ij / n^2. The flag is the class of most hours, the more severe of equals,
+    The error of a mean of n hours whose errors are correlated as `correlation` (24,) says by lag:
+    var = sum_ij s_i s_j r_|i-j| / n^2. The flag is the class of most hours, the more severe of equals,
     and, on land, `no_observations` where fewer than `minimum_hours` have a value; the mean is NaN there.
     """
     days = len(pm25) // HOURS_PER_DAY
@@ -73,7 +86,7 @@ def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: 
     count = valid.sum(axis=1)
     enough = count >= minimum_hours
     lag = np.abs(np.subtract.outer(np.arange(HOURS_PER_DAY), np.arange(HOURS_PER_DAY)))
-    correlation = np.exp(-lag / memory_hours).astype(np.float32)
+    correlation = np.asarray(correlation, np.float32)[lag]
     spread = np.where(valid, error, 0.0)
     variance = np.einsum("dip,ij,djp->dp", spread, correlation, spread, optimize=True)
     safe = np.maximum(count, 1)
@@ -87,3 +100,12 @@ def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: 
         "quality_flag": np.where(enough | (severe_last == schema.SEA), severe_last,
                                  schema.NO_OBSERVATIONS).astype(np.int8),
     }
+
+
+def calibrated(days: dict[str, np.ndarray], bounds: Bounds, distance: np.ndarray, dates: np.ndarray) -> dict:
+    """Days (as of `daily`) with the standard error and the bounds that a calibration makes of their raw error.
+
+    `distance` (points,) km to the nearest station; `dates` (days,) datetime64[D].
+    """
+    made = bounds.apply(days[schema.TARGET], days[schema.STANDARD_ERROR], distance, dates[:, None])
+    return days | dict(zip((schema.STANDARD_ERROR, schema.LOWER, schema.UPPER), made, strict=True))

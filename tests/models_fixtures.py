@@ -51,6 +51,18 @@ def lively_model(cube, seed: int = 0, k: int = 8):
     return AQNetAnalysis(lively_network(seed), Scaler.fit(cube), k=k)
 
 
+def lively_calibration(seed: int = 0):
+    """A calibration whose every factor moves with level, distance and season."""
+    from aqreanalysis.models.calibration import DISTANCE_KNOTS, LEVEL_KNOTS, SEASON_KNOTS, Bounds, Calibration
+
+    rng = np.random.default_rng(seed)
+    knots = len(LEVEL_KNOTS) + len(DISTANCE_KNOTS) + len(SEASON_KNOTS)
+    hourly, daily = (Bounds(LEVEL_KNOTS, DISTANCE_KNOTS, SEASON_KNOTS, *rng.normal(0.3, 0.3, (3, knots)))
+                     for _ in range(2))
+    return Calibration(hourly, daily, np.linspace(1.0, 0.3, 24), {"stations": 5, "first": "2019-01-01",
+                                                                  "last": "2019-12-31"})
+
+
 def targets_over(time, points: int = 30, seed: int = 1):
     """Targets at random places among the stations of the mock cubes."""
     rng = np.random.default_rng(seed)

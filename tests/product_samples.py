@@ -24,7 +24,7 @@ def about(simulated: bool = False) -> cf.About:
         model_reference="Reference of the model.", reference_state="Concentrations at ambient conditions.",
         created="2017-01-02", software_version="1.2.3", history="2017-01-02: aqreanalysis build",
         quality="How classes are defined.", daily_quality="How they are of a day.",
-        standard_error="What the error holds.", neighbours=20, minimum_hours=18)
+        standard_error="What the error holds.", neighbours=20, minimum_hours=18, bounds="What the bounds hold.")
 
 
 def grid(layout: str, folder: Path) -> Grid:
@@ -49,6 +49,7 @@ def fields(points: int, hours: int = len(HOURS)) -> dict[str, np.ndarray]:
     pm25 = (20 + hour + 100 * np.sin(point + hour / 7.0) ** 2).astype(np.float32)
     pm25[5, 1] = np.nan
     return {"pm25": pm25, "pm25_standard_error": (0.1 * pm25 + 1).astype(np.float32),
+            "pm25_lower": (0.8 * pm25).astype(np.float32), "pm25_upper": (1.3 * pm25).astype(np.float32),
             "quality_flag": ((hour + point) % len(QUALITY)).astype(np.int8),
             "number_of_observations": (hour % 21).astype(np.int8)}
 
@@ -57,7 +58,7 @@ def daily_fields(hourly: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Daily arrays (days, points) by a plain reshape: 24 stamps make a calendar day UTC+8."""
     by_day = {name: values.reshape(-1, 24, values.shape[1]) for name, values in hourly.items()}
     return {"pm25": np.nanmean(by_day["pm25"], axis=1, dtype=np.float64).astype(np.float32),
-            "pm25_standard_error": np.nanmean(by_day["pm25_standard_error"], axis=1),
+            **{name: np.nanmean(by_day[name], axis=1) for name in ("pm25_standard_error", "pm25_lower", "pm25_upper")},
             "number_of_hours": np.isfinite(by_day["pm25"]).sum(axis=1).astype(np.int8),
             "quality_flag": by_day["quality_flag"].max(axis=1)}
 

@@ -2,11 +2,20 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
-from models_fixtures import MIDDLE, days, lively_network, long_cube, small_sizes, targets_over
+from models_fixtures import (
+    MIDDLE,
+    days,
+    lively_calibration,
+    lively_network,
+    long_cube,
+    small_sizes,
+    targets_over,
+)
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
@@ -114,11 +123,14 @@ def test_weights_of_another_network(folder):
     ({"scaler": None}, "scaler"),
     ({"scaler": {"mean": {}}}, "std"),
     ({"correlation": {"sill": 1.0}}, "sill"),
+    ({"calibration": {"hourly": {}}}, "hourly|daily|level"),
+    ({"calibration": lively_calibration().asdict() | {"correlation": [1.0]}}, "correlation"),
+    ({"calibration": lively_calibration().asdict() | {"colour": "blue"}}, "colour"),
 ])
 def test_a_description_that_is_none(folder, changed, told):
     rewrite(folder, **changed)
     error = error_of(folder)
-    assert DESCRIPTION in error.problem and told in error.problem
+    assert DESCRIPTION in error.problem and re.search(told, error.problem)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\x00\x01", '"format"'])
@@ -130,6 +142,18 @@ def test_a_description_that_is_no_json_object(folder, text):
 def test_a_description_that_is_not_text(folder):
     (folder / DESCRIPTION).write_bytes(b"\xff\xfe\x00{")
     assert DESCRIPTION in error_of(folder).problem
+
+
+def test_a_calibration_comes_back_and_is_part_of_what_a_product_is_made_from(folder, cube):
+    plain = checkpoint.load(folder)
+    made = lively_calibration()
+    card = card_of(Scaler.fit(cube), calibration=made.asdict())
+    model, card = checkpoint.load(checkpoint.save(folder, lively_network(), card))
+    assert plain[0].calibration is None and model.calibration == made
+    assert plain[1].identity == f"a-test {card.weights_sha256[:16]}" and card.identity.startswith(plain[1].identity)
+    told = dataclasses.replace(card, calibration=card.calibration | {"facts": {"stations": 9}})
+    other = dataclasses.replace(card, calibration=lively_calibration(1).asdict())
+    assert told.identity == card.identity and len({plain[1].identity, card.identity, other.identity}) == 3
 
 
 def test_another_kind(folder):

@@ -1,5 +1,6 @@
 """`describe`: counts of small files by hand, and tables that fit 80 columns."""
 
+import dataclasses
 import io
 import json
 import re
@@ -10,6 +11,7 @@ import netCDF4
 import numpy as np
 import product_samples as samples
 import pytest
+from models_fixtures import lively_calibration
 from rich.console import Console
 
 from aqreanalysis import clock, schema
@@ -179,6 +181,21 @@ def test_a_checkpoint_by_name_and_by_folder():
     assert "2019-01-01 to 2019-12-31" in text and "every 6th week left out" in text
     row = by_name.scores["tuning_stations"][0]
     assert f"{row['group']} {row['frequency']} {row['n']:,} {row['MAE']:.2f} {row['RMSE']:.2f}" in text
+
+
+def test_a_calibrated_checkpoint(tmp_path):
+    """How sure its errors are, by hours and days; a slice without days has dashes."""
+    model, card = checkpoint.load(checkpoint.locate(None))
+    of = {"n": 1200, "inside": 0.8971, "below": 0.05, "above": 0.05, "z_rms": 1.02, "width": 44.51}
+    facts = {"stations": 138, "days": 76, "first": "2019-01-07", "last": "2019-12-29",
+             "at_other_towns": {"hourly": {"all": of, "far": of | {"inside": 0.9}}, "daily": {"all": of | {"n": 50}}}}
+    calibration = lively_calibration().asdict() | {"facts": facts}
+    text = words(shown(describe(str(checkpoint.save(tmp_path / "c", model.network,
+                                                    dataclasses.replace(card, calibration=calibration))))))
+    assert "138 tuning stations, 76 days from 2019-01-07 to 2019-12-29" in text and "0.97 after an hour" in text
+    assert "all 1,200 89.7 1.02 44.5 50 89.7 1.02 44.5" in text and "far 1,200 90.0 1.02 44.5 - - - -" in text
+    plain = dataclasses.replace(card, calibration={})
+    assert "not calibrated" in words(shown(describe(str(checkpoint.save(tmp_path / "p", model.network, plain)))))
 
 
 def test_a_damaged_checkpoint_is_an_error(tmp_path):

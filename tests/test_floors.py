@@ -25,7 +25,7 @@ FLOORS = [
     ("results: files, scores, figures", ("output/", "evaluation/", "figures/")),
     ("product: recipe, folder, workers, screen", ("recipe", "product", "execution", "console")),
     ("product: one month", ("month",)),
-    ("product: the plan", ("plan",)),
+    ("product: the plan, calibration of a network", ("plan", "calibrate")),
     ("product: report, a training run", ("report", "train")),
     ("product: one module or package a verb",
      ("build", "describe/", "draw", "evaluate", "fetch/", "ingest/", "simulate")),

@@ -66,7 +66,8 @@ def test_what_was_written_comes_back(tmp_path, layout, steps):
     with xr.open_dataset(samples.hourly_file(tmp_path / "h.nc", grid, steps)) as file:
         for name, values in hourly.items():
             found = file[name].values.reshape(values.shape)
-            bound = {"pm25": 2.0**-11, "pm25_standard_error": 2.0**-8}.get(name, 0)
+            bound = {"pm25": 2.0**-11, "pm25_standard_error": 2.0**-8, "pm25_lower": 2.0**-8,
+                     "pm25_upper": 2.0**-8}.get(name, 0)
             np.testing.assert_allclose(found, values, rtol=bound, atol=0, equal_nan=True)
             assert found.dtype == values.dtype
         assert file["pm25"].dims == ("time", *grid.dims)
@@ -91,7 +92,7 @@ def test_missing_values_are_the_fill_value_and_whole_numbers_have_none(tmp_path,
         assert file["pm25"][:].mask.sum() == 1
         assert file["pm25"]._FillValue == np.float32(9.969209968386869e36)
         with_fill = {name for name, variable in file.variables.items() if "_FillValue" in variable.ncattrs()}
-        assert with_fill == {"pm25", "pm25_standard_error"}
+        assert with_fill == {"pm25", "pm25_standard_error", "pm25_lower", "pm25_upper"}
 
 
 def test_bounds_have_no_attributes(tmp_path, grid):

@@ -100,6 +100,15 @@ def test_an_estimate_has_the_shape_of_its_targets():
         schema.make_estimate(targets, np.zeros((2, 5)), np.zeros((2, 5)))
 
 
+def test_an_estimate_has_bounds_where_they_are_given():
+    targets = schema.make_targets(HOURS, [30, 31], [110, 111])
+    assert set(schema.make_estimate(targets, np.ones((5, 2)), np.ones((5, 2))).data_vars) == {
+        "pm25", "pm25_standard_error"}
+    with_bounds = schema.make_estimate(targets, *(np.full((5, 2), value) for value in (7.0, 1.0, 5.0, 9.0)))
+    assert (with_bounds.pm25_lower == 5).all() and (with_bounds.pm25_upper == 9).all()
+    assert with_bounds.pm25_lower.dtype == with_bounds.pm25_upper.dtype == np.float32
+
+
 def test_the_mock_is_deterministic_and_its_pollutants_agree():
     cube, again, other = (schema.mock_station_cube(seed=seed) for seed in (3, 3, 4))
     assert cube.identical(again) and not cube.pm25.equals(other.pm25)

@@ -9,18 +9,21 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models_fixtures import small_sizes
+from models_fixtures import lively_network, small_sizes
+from typer.testing import CliRunner
 
-from aqreanalysis import clock, quality, train
+from aqreanalysis import cli, clock, quality, train
 from aqreanalysis.clock import Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
 from aqreanalysis.models import checkpoint
+from aqreanalysis.models.checkpoint import Card
 from aqreanalysis.recipe import TrainingRecipe
 from aqreanalysis.training import Settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+WITHHELD = ("test_single", "test_city", "tune_single", "tune_city")
 TINY = Settings(steps=2, samples_per_step=3, targets_per_sample=4, learning_rate=1e-2, k=4, views=2, renew_every=20,
                 hidden_places=1, hidden_radius_km=(30.0, 60.0), validate_every=1)
 
@@ -135,7 +138,41 @@ def test_a_run_is_a_folder_with_a_checkpoint(archive, tmp_path):
     table = pd.read_csv(tmp_path / "run" / "validation.csv")
     assert set(table.model) == {"kriging", "AQ-Net"} and set(table.group) == {"single stations", "whole cities"}
     assert (table.n > 0).all() and np.isfinite(table.MAE).all()
+    assert model.calibration is not None and set(card.calibration) == {"hourly", "daily", "correlation", "facts"}
+    facts = card.calibration["facts"]
+    assert facts["stations"] == len(split.tune) and facts["at_other_towns"]["hourly"]["all"]["n"] > 0
     assert TrainingRecipe.model_validate(train.yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()))
+
+
+def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
+    """The network keeps its weights; test stations have no part in the factors."""
+    made = recipe(archive)
+    data = train.load(made)
+    network, sizes = lively_network(), small_sizes().asdict()
+    card = Card(name="small", kind="aqnet-analysis", created="2026-01-31", network=sizes,
+                scaler=dataclasses.asdict(scaler_of(data)), correlation={}, k=4, variables=["pm25"], window={},
+                training={}, withheld={name: list(getattr(data.split, name)) for name in WITHHELD},
+                error_memory_hours=5.0, versions={})
+    before = checkpoint.save(tmp_path / "before", network, card)
+    folder = train.recalibrate(made, before, tmp_path / "after")
+    found = checkpoint.read_card(folder)
+    assert folder == tmp_path / "after" / "small" and found.calibration and not checkpoint.read_card(before).calibration
+    assert dataclasses.replace(found, calibration={}) == checkpoint.read_card(before)
+    assert (folder / checkpoint.WEIGHTS).read_bytes() == (before / checkpoint.WEIGHTS).read_bytes()
+
+    taken = np.isin([f"S{i:02}" for i in range(30)], data.split.test)
+    rows(lambda hours, pm25: np.where(taken[None], 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
+    (tmp_path / "small.yaml").write_text(train.yaml.safe_dump(made.model_dump(mode="json")))
+    command = ["train", str(tmp_path / "small.yaml"), "--calibrate", str(before), "--out", str(tmp_path / "again")]
+    told = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert told.exit_code == 0 and "again/small" in "".join(told.output.split())
+    assert checkpoint.read_card(tmp_path / "again" / "small").calibration == found.calibration
+    with pytest.raises(UserError, match="not empty"):
+        train.recalibrate(made, before, tmp_path / "again")
+    other = recipe(archive, withheld={"seed": 1, "share_single": 0.1, "share_city": 0.1, "every_nth_week": 2})
+    with pytest.raises(UserError, match="withholds other stations") as caught:
+        train.recalibrate(other, before, tmp_path / "other")
+    assert caught.value.rule and caught.value.cure and not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("changed, told", [

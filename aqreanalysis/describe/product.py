@@ -15,7 +15,7 @@ from aqreanalysis.output import cf
 from aqreanalysis.output.encoding import layers
 from aqreanalysis.product import RECORD
 from aqreanalysis.readers.station_archive import FORMAT_ATTRIBUTE
-from aqreanalysis.schema import QUALITY, STANDARD_ERROR, TARGET, TIME
+from aqreanalysis.schema import LOWER, QUALITY, STANDARD_ERROR, TARGET, TIME, UPPER
 
 SUFFIXES = (".nc", ".nc4")
 FILES = "*pm25_*ly_*.nc"   # hourly and daily; the truth of a twin is no product
@@ -43,7 +43,7 @@ class Kind:
     first: str = ""              # days in UTC+8
     last: str = ""
     variables: dict[str, str] = field(default_factory=dict)    # name -> long name and unit
-    fields: dict[str, Field] = field(default_factory=dict)     # of pm25 and its standard error
+    fields: dict[str, Field] = field(default_factory=dict)     # of pm25, its standard error and bounds
     classes: np.ndarray = field(default_factory=lambda: np.zeros(len(QUALITY), np.int64))
 
 
@@ -108,7 +108,7 @@ def _add(facts: Facts, path: Path) -> None:
         days = [str(day) for day in local_days(np.array(stamps))]
         name = "truth" if "truth" in attributes["id"] else "daily" if cf.HOURS_USED in file.variables else "hourly"
         classes = np.zeros(len(QUALITY), np.int64)
-        fields = {key: _field(file[key]) for key in (TARGET, STANDARD_ERROR) if key in file.variables}
+        fields = {key: _field(file[key]) for key in (TARGET, STANDARD_ERROR, LOWER, UPPER) if key in file.variables}
         if cf.QUALITY_FLAG in file.variables:
             for values in layers(file[cf.QUALITY_FLAG]):
                 classes += np.bincount(values.ravel(), minlength=len(QUALITY))

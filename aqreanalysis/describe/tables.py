@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aqreanalysis import console, schema
+from aqreanalysis.calibrate import SLICES
 from aqreanalysis.clock import HOUR, UTC_OFFSET_HOURS
 from aqreanalysis.describe import archive, product
 from aqreanalysis.models.checkpoint import Card
@@ -188,11 +189,36 @@ def _checkpoint(card: Card):
         ("effort", f"{training['steps']:,} steps, {training['seconds'] / 60:.0f} minutes"),
         ("never seen", f"to test {len(withheld['test_single'])} single stations and {len(withheld['test_city'])} in "
                        f"whole cities; to tune {len(withheld['tune_single'])} and {len(withheld['tune_city'])}"),
-        ("error", f"correlated in time with an e-folding time of {card.error_memory_hours:g} h"),
+        ("error", _error(card)),
         ("versions", ", ".join(f"{name} {text}" for name, text in card.versions.items())),
         ("weights", f"whole (sha256 {card.weights_sha256[:16]}...)")])
+    if coverage := card.calibration.get("facts", {}).get("at_other_towns"):
+        yield _coverage(coverage)
     for name, rows in card.scores.items():
         yield _scores(f"Scores at the {name.replace('_', ' ')}, by which training chose: not a test", rows)
+
+
+def _error(card: Card) -> str:
+    if not card.calibration:
+        return f"not calibrated; correlated in time with an e-folding time of {card.error_memory_hours:g} h"
+    facts, by_lag = card.calibration.get("facts", {}), card.calibration["correlation"]
+    made = (f" at {facts['stations']} tuning stations, {facts['days']} days from {facts['first']} to {facts['last']}"
+            if facts else "")
+    return (f"calibrated{made}; correlation in time {by_lag[1]:.2f} after an hour, {by_lag[6]:.2f} after six, "
+            f"{by_lag[23]:.2f} after 23")
+
+
+def _coverage(found: dict) -> Table:
+    """`inside` should be 90 %, `z rms` 1; of factors that were fitted without the stations' own towns."""
+    table = _table("Observations inside the bounds at tuning stations, by factors fitted in other towns",
+                   ("", "hours", "inside\n%", "z rms", "width", "days", "inside\n%", "z rms", "width"))
+    for name in SLICES:
+        parts = [found.get(frequency, {}).get(name) for frequency in ("hourly", "daily")]
+        if any(parts):
+            table.add_row(name, *(text for of in parts for text in (
+                (f"{of['n']:,}", f"{100 * of['inside']:.1f}", f"{of['z_rms']:.2f}", f"{of['width']:.1f}") if of
+                else ("-",) * 4)))
+    return table
 
 
 def _scores(title: str, rows: list[dict]) -> Table:

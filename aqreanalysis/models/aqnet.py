@@ -15,6 +15,7 @@ from aqreanalysis import schema
 from aqreanalysis.clock import HOUR, HOURS_PER_DAY, local_days
 from aqreanalysis.features import Scaler
 from aqreanalysis.models import filling, station_side
+from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood
 from aqreanalysis.models.station_side import CONTEXT_HOURS, MARGIN_HOURS, StationSide, day_tensors
@@ -36,6 +37,7 @@ class AQNetAnalysis:
     scaler: Scaler
     correlation: Correlation = field(default_factory=Correlation)
     k: int = 20
+    calibration: Calibration | None = None
     name: str = "aqnet"
     history: int = CONTEXT_HOURS
     future: int = CONTEXT_HOURS
@@ -45,7 +47,7 @@ class AQNetAnalysis:
         return self
 
     def predict(self, stations: xr.Dataset, targets: xr.Dataset) -> xr.Dataset:
-        """PM2.5 and its standard error, (time, point) in ug m-3, at the targets' hours.
+        """PM2.5 and its standard error, (time, point) in ug m-3, at the targets' hours; bounds if calibrated.
 
         `stations` should reach `history` hours before the first target hour and `future` after the
         last, counted from the first and to the last hour of their calendar days UTC+8, whose window the
@@ -114,20 +116,20 @@ class Prepared:
         import torch
 
         shape = (len(hours), self.targets.sizes[schema.POINT])
-        estimate, error = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        found = np.empty((2 if self.model.calibration is None else 4, *shape), np.float32)
         days = local_days(hours)
         with torch.inference_mode():
             parts = list(self._parts())
             for day in np.unique(days):
-                self._one_day(day, hours, np.flatnonzero(days == day), parts, estimate, error)
+                self._one_day(day, hours, np.flatnonzero(days == day), parts, found)
         asked = schema.make_targets(hours, self.targets.lat.values, self.targets.lon.values)
-        return schema.make_estimate(asked, estimate, error)
+        return schema.make_estimate(asked, *found)
 
-    def _one_day(self, day, hours, rows: np.ndarray, parts, estimate, error) -> None:
-        """Fill rows of estimate and standard error (time, point): hours of one calendar day UTC+8."""
+    def _one_day(self, day, hours, rows: np.ndarray, parts, found) -> None:
+        """Fill rows of estimate, standard error and bounds (2 or 4, time, point): hours of one calendar day UTC+8."""
         from aqreanalysis.models import stacking
 
-        network, side = self.model.network, self.side
+        network, calibration, side = self.model.network, self.model.calibration, self.side
         first = side.row_of_day(day)
         offset = ((hours[rows] - side.time[first]) / HOUR).astype(np.int64)
         inputs, value, smooth, observed, clock, wanted = day_tensors(side, day, offset)
@@ -136,9 +138,12 @@ class Prepared:
         for points, sites, near, features in parts:
             base = stacking.stacked(network.stack, sites, value, smooth, moved)
             pm25, scale = network.at_targets(pooled, learned, base, value, observed, clock, near, features)
-            estimate[rows, points], error[rows, points] = pm25.numpy().T, scale.numpy().T * LAPLACE_TO_STANDARD
+            estimate, error = pm25.numpy().T, scale.numpy().T * LAPLACE_TO_STANDARD
+            found[0, rows, points], found[1, rows, points] = estimate, error
+            if calibration is not None:
+                found[1:, rows, points] = calibration.hourly.apply(estimate, error, near.distance[:, 0].numpy(), day)
         dead = rows[~np.isfinite(side.value[first + offset]).any(axis=1)]
-        estimate[dead] = error[dead] = np.nan
+        found[:, dead] = np.nan
 
     def _parts(self):
         """Targets a few thousand at a time, so that what the head computes fits into the cache.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
+from aqreanalysis.models import calibration
 from aqreanalysis.models.geostatistics import Correlation
 
 FORMAT, FORMAT_VERSION = "aqreanalysis-checkpoint", 1
@@ -44,6 +45,16 @@ class Card:
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
     scores: dict = field(default_factory=dict)  # on the tuning stations
+    calibration: dict = field(default_factory=dict)  # calibration.Calibration; empty where there is none
+
+    @property
+    def identity(self) -> str:
+        """Name and hashes of all that an estimate depends on."""
+        text = f"{self.name} {self.weights_sha256[:16]}"
+        if not self.calibration:
+            return text
+        factors = {name: value for name, value in self.calibration.items() if name != "facts"}
+        return f"{text} calibrated {hashlib.sha256(json.dumps(factors, sort_keys=True).encode()).hexdigest()[:16]}"
 
 
 def names() -> list[str]:
@@ -75,8 +86,8 @@ def read_card(folder: Path) -> Card:
         if content.get("format_version") != FORMAT_VERSION:
             raise ValueError(f"its format version is {content.get('format_version')!r}")
         card = Card(**content)
-        Scaler(**card.scaler), Correlation(**card.correlation)
-    except (ValueError, TypeError, AttributeError, OSError) as error:
+        Scaler(**card.scaler), Correlation(**card.correlation), calibration.of_card(card.calibration)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise UserError(f"{folder / DESCRIPTION} does not describe a checkpoint ({error}).",
                         f"Its format is {FORMAT}, version {FORMAT_VERSION}.",
                         "Copy or train the checkpoint again.") from error
@@ -106,7 +117,8 @@ def load(folder: Path, k: int | None = None):
         raise UserError(f"{folder / WEIGHTS} is damaged ({str(error).splitlines()[0]}).",
                         "The weights must be those that checkpoint.json was written with.",
                         "Copy or train the checkpoint again.") from error
-    model = AQNetAnalysis(network.eval(), Scaler(**card.scaler), Correlation(**card.correlation), k or card.k)
+    model = AQNetAnalysis(network.eval(), Scaler(**card.scaler), Correlation(**card.correlation), k or card.k,
+                          calibration.of_card(card.calibration))
     return model, card
 
 

@@ -42,6 +42,7 @@ class _ProductFile:
     def __init__(self, path, grid: Grid, stamps: np.ndarray, about: About, frequency: cf.Frequency,
                  distance: np.ndarray | None):
         self.path, self.grid, self.stamps, self.frequency = Path(path), grid, np.asarray(stamps), frequency
+        self.fields = cf.fields_of(frequency, about)
         self._about, self._distance = about, distance
         self._part = self.path.with_name(f".{self.path.name}{MARK}{os.getpid()}")
         self._written = np.zeros(len(self.stamps), bool)
@@ -64,7 +65,7 @@ class _ProductFile:
         Parameters
         ----------
         first_index : position of the block's first step on the file's time axis.
-        block : arrays (steps, points), one for each variable of the frequency; NaN is missing.
+        block : arrays (steps, points), one for each of `fields`; NaN is missing.
             Blocks that begin at multiples of 168 are written fastest and smallest.
 
         Raises
@@ -72,12 +73,12 @@ class _ProductFile:
         ValueError : for a block that does not fit the file.
         UserError : where the disk is full.
         """
-        steps = check_block(block, self.frequency.fields, self.grid.size)
+        steps = check_block(block, self.fields, self.grid.size)
         rows = slice(first_index, first_index + steps)
         if not 0 <= first_index <= rows.stop <= len(self.stamps):
             raise ValueError(f"steps {rows.start} to {rows.stop} are not all among the {len(self.stamps)}")
         with disk.writing(self.path):
-            for name in self.frequency.fields:
+            for name in self.fields:
                 self._netcdf[name][rows] = encode(name, block[name]).reshape(steps, *self.grid.shape)
             if rows.stop % TIME_CHUNK == 0:  # whole chunks go to the disk, so that a full one is noticed now
                 self._netcdf.sync()
@@ -110,7 +111,7 @@ class _ProductFile:
         for name, size in zip(grid.dims, grid.shape, strict=True):
             file.createDimension(name, size)
         write_coordinates(file, grid, self.stamps, self.frequency, self._distance)
-        for name in self.frequency.fields:
+        for name in self.fields:
             attributes = cf.field_attributes(name, about, grid, self.frequency, self._distance is not None)
             create_field(file, name, grid, len(self.stamps)).setncatts(attributes)
 
@@ -151,7 +152,7 @@ def write_daily(path, grid: Grid, days, parts: Iterable[Mapping[str, np.ndarray]
     path : final name; nothing is there until the file is whole.
     days : (days,) calendar days UTC+8, as datetime64[D] or dates.
     parts : in the order of the days, arrays (days_in_part, points) of pm25, pm25_standard_error,
-        quality_flag and number_of_hours.
+        quality_flag and number_of_hours; the bounds too where `about` says what they hold.
     distance : (points,) km to the nearest station, if it is wanted here too.
     """
     with _ProductFile(path, grid, end_of_days(days), about, cf.DAILY, distance) as file:

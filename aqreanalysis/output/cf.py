@@ -8,12 +8,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from aqreanalysis.clock import HOUR, UTC_OFFSET_HOURS
 from aqreanalysis.geo import EARTH_RADIUS_KM
-from aqreanalysis.schema import LAT, LON, QUALITY, STANDARD_ERROR, STANDARD_NAMES, TARGET, TIME, UNITS
+from aqreanalysis.output.extent import extent
+from aqreanalysis.schema import (
+    LAT,
+    LON,
+    LOWER,
+    QUALITY,
+    STANDARD_ERROR,
+    STANDARD_NAMES,
+    TARGET,
+    TIME,
+    UNITS,
+    UPPER,
+)
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 EPOCH = np.datetime64("2013-01-01T00", "h")  # the year the network began
@@ -24,10 +37,9 @@ STATION_ID, HEIGHT, CRS = "station_id", "height", "crs"
 
 # Bits of mantissa that are kept. A relative error of 2^-11 (0.05 %) is far below what an instrument
 # resolves, and of 2^-8 (0.4 %) far below what is known of an error; the rest would be incompressible.
-MANTISSA_BITS = {TARGET: 10, STANDARD_ERROR: 7}
-
-# Nominal; HJ 664-2013 wants the inlets of automatic stations 3 to 20 m above the ground.
-INLET_HEIGHT_M = 10.0
+# Bounds go outwards, less than 2^-8, and not to the nearest: so each stays one, on its side of the estimate.
+MANTISSA_BITS = {TARGET: 10, STANDARD_ERROR: 7, LOWER: 8, UPPER: 8}
+OUTWARDS = {LOWER: "down", UPPER: "up"}
 
 
 @dataclass(frozen=True)
@@ -41,8 +53,8 @@ class Frequency:
     content: str = "analysis"
 
 
-HOURLY = Frequency("hourly", 1, "PT1H", (TARGET, STANDARD_ERROR, QUALITY_FLAG, OBSERVATIONS))
-DAILY = Frequency("daily", 24, "P1D", (TARGET, STANDARD_ERROR, QUALITY_FLAG, HOURS_USED))
+HOURLY = Frequency("hourly", 1, "PT1H", (TARGET, STANDARD_ERROR, LOWER, UPPER, QUALITY_FLAG, OBSERVATIONS))
+DAILY = Frequency("daily", 24, "P1D", (TARGET, STANDARD_ERROR, LOWER, UPPER, QUALITY_FLAG, HOURS_USED))
 TRUTH = Frequency("hourly", 1, "PT1H", (TARGET,), "truth")  # of the twin
 
 
@@ -69,12 +81,18 @@ class About:
     standard_error: str  # what the standard error holds, and how it was calibrated
     neighbours: int  # stations that an estimate is made from
     minimum_hours: int  # hours that a valid day needs
+    bounds: str = ""  # what the bounds hold; nothing where there are none, for want of a calibration
     comment: str = ""
     creator: str = "aqreanalysis developers"
     email: str = "aqreanalysis@example.org"
     url: str = "https://example.org/aqreanalysis"
     license: str = ("Creative Commons Attribution 4.0 International (CC BY 4.0); the observations keep the "
                     "terms of their publisher.")
+
+
+def fields_of(frequency: Frequency, about: About) -> tuple[str, ...]:
+    """The variables (time, *grid) of a file: bounds only where there is a calibration."""
+    return tuple(name for name in frequency.fields if about.bounds or name not in OUTWARDS)
 
 
 _SUMMARIES = {
@@ -147,47 +165,6 @@ def people(about) -> dict:
     return attributes
 
 
-def extent(grid, stamps: np.ndarray, frequency: Frequency) -> dict:
-    """Extent in space and time; ACDD wants the coordinate values themselves, not the edges."""
-    def iso(stamp):
-        return f"{np.datetime64(stamp, 's')}Z"
-    hours = len(stamps) * frequency.hours
-    attributes = {
-        "time_coverage_start": iso(stamps[0]), "time_coverage_end": iso(stamps[-1]),
-        "time_coverage_duration": f"P{hours // 24}D" if hours % 24 == 0 else f"PT{hours}H",
-        "time_coverage_resolution": frequency.resolution,
-        "geospatial_bounds": _outline(grid), "geospatial_bounds_crs": "EPSG:4326",
-        "geospatial_bounds_vertical_crs": "height above the ground",
-        "geospatial_vertical_min": INLET_HEIGHT_M, "geospatial_vertical_max": INLET_HEIGHT_M,
-        "geospatial_vertical_units": "m", "geospatial_vertical_positive": "up",
-        "geospatial_vertical_resolution": "one level",
-    }
-    for name, values, units in ((LAT, grid.lat, "degrees_north"), (LON, grid.lon, "degrees_east")):
-        attributes |= {f"geospatial_{name}_min": float(values.min()),
-                       f"geospatial_{name}_max": float(values.max()),
-                       f"geospatial_{name}_units": units,
-                       f"geospatial_{name}_resolution": _resolution(grid, name)}
-    return attributes
-
-
-def _outline(grid) -> str:
-    """WKT of the rectangle of all positions, in the axis order of EPSG:4326 (latitude first)."""
-    import shapely
-
-    corners = shapely.MultiPoint([(float(grid.lat.min()), float(grid.lon.min())),
-                                  (float(grid.lat.max()), float(grid.lon.max()))])
-    return shapely.to_wkt(corners.envelope, rounding_precision=6)
-
-
-def _resolution(grid, name: str) -> str:
-    if grid.kind != "regular":
-        return "not uniform"
-    steps = np.diff(grid.axis_lat if name == LAT else grid.axis_lon)
-    if steps.size == 0 or np.ptp(steps) > 1e-6:
-        return "not uniform"
-    return f"{steps.mean():.6g} degree"
-
-
 def stamp_rule(frequency: Frequency) -> str:
     """What a time stamp means, in a sentence."""
     if frequency.hours == 1:
@@ -232,7 +209,7 @@ def field_attributes(name: str, about: About, grid, frequency: Frequency, distan
         where = "" if grid.kind == "points" else " area: point"
         hours = f" (interval: 1 hour comment: of at least {about.minimum_hours} hours)" if frequency == DAILY else ""
         attributes["cell_methods"] = f"time: mean{hours}{where}"
-        if ancillary := [n for n in frequency.fields if n != TARGET]:
+        if ancillary := [n for n in fields_of(frequency, about) if n != TARGET]:
             attributes["ancillary_variables"] = " ".join(ancillary)
     positions = {"regular": [], "curvilinear": [LAT, LON], "points": [LAT, LON, STATION_ID]}[grid.kind]
     coordinates = [*positions, HEIGHT, *([DISTANCE] if distance else [])]
@@ -240,9 +217,9 @@ def field_attributes(name: str, about: About, grid, frequency: Frequency, distan
 
 
 def _rounding(name: str) -> str:
-    bits = MANTISSA_BITS[name]
-    return (f"Rounded to {bits} explicit bits of mantissa, a relative error of at most "
-            f"{100 * 2.0 ** -(bits + 1):.2g} %.")
+    bits, way = MANTISSA_BITS[name], OUTWARDS.get(name)
+    return (f"Rounded {way + ' ' if way else ''}to {bits} explicit bits of mantissa, a relative error of at most "
+            f"{100 * 2.0 ** -(bits + (way is None)):.2g} %.")
 
 
 def _pm25(about: About, frequency: Frequency) -> dict:
@@ -263,6 +240,16 @@ def _standard_error(about: About, frequency: Frequency) -> dict:
             "long_name": f"standard error of the {frequency.name} mean mass concentration of PM2.5",
             "coverage_content_type": "qualityInformation",
             "comment": f"{about.standard_error} {_rounding(STANDARD_ERROR)}"}
+
+
+def _bound(about: About, frequency: Frequency, name: str) -> dict:
+    """The standard name is PM2.5's own: CF has no modifier for a quantile, and ACDD wants a name."""
+    side, where = ("lower", "below") if name == LOWER else ("upper", "above")
+    return {"standard_name": STANDARD_NAMES[TARGET], "units": UNITS[TARGET],
+            "long_name": (f"{side} bound of the {frequency.name} mean mass concentration of PM2.5: 5 % of what "
+                          f"stations observe lies {where}"),
+            "coverage_content_type": "qualityInformation",
+            "comment": f"{about.bounds} {_rounding(name)}"}
 
 
 def _quality_flag(about: About, frequency: Frequency) -> dict:
@@ -287,6 +274,7 @@ def _hours_used(about: About, frequency: Frequency) -> dict:
 
 
 _FIELDS = {TARGET: _pm25, STANDARD_ERROR: _standard_error, QUALITY_FLAG: _quality_flag,
+           LOWER: partial(_bound, name=LOWER), UPPER: partial(_bound, name=UPPER),
            OBSERVATIONS: _observations, HOURS_USED: _hours_used}
 
 

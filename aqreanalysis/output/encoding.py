@@ -9,8 +9,9 @@ import numpy as np
 
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
-from aqreanalysis.output.cf import DISTANCE, MANTISSA_BITS, QUALITY_FLAG
+from aqreanalysis.output.cf import DISTANCE, MANTISSA_BITS, OUTWARDS, QUALITY_FLAG
 from aqreanalysis.output.crs import crs_attributes
+from aqreanalysis.output.extent import INLET_HEIGHT_M
 from aqreanalysis.schema import LAT, LON, QUALITY, TARGET, TIME
 
 # A week of hours by some 5 degrees: one map and one point's series are both read in little time.
@@ -21,13 +22,14 @@ FLOAT_FILL = np.float32(netCDF4.default_fillvals["f4"])
 BYTE_FILL = np.int8(netCDF4.default_fillvals["i1"])
 
 
-def round_mantissa(array: np.ndarray, bits: int) -> np.ndarray:
-    """The nearest float32 numbers that have ``bits`` explicit bits of mantissa; ties to even.
+def round_mantissa(array: np.ndarray, bits: int, way: str = "nearest") -> np.ndarray:
+    """Float32 numbers that have ``bits`` explicit bits of mantissa: the nearest ones, ties to even.
 
     Parameters
     ----------
     array : float32, any shape; NaN, infinities and signs are kept.
     bits : 1 to 23; the relative error of a normal number is at most 2^-(bits + 1).
+    way : or "down" or "up", in magnitude; the relative error is then below 2^-bits.
     """
     if not 1 <= bits <= 23:
         raise ValueError(f"bits is 1 to 23, the explicit mantissa of float32, and not {bits}")
@@ -37,10 +39,17 @@ def round_mantissa(array: np.ndarray, bits: int) -> np.ndarray:
         return array.copy()
     one = np.uint32(1)
     pattern = array.view(np.uint32)
+    rest = (one << drop) - one
     # Adding just under half of the last kept bit, or half where that bit is odd, carries as rounding does.
-    carried = pattern + ((one << (drop - one)) - one) + ((pattern >> drop) & one)
-    rounded = (carried & ~((one << drop) - one)).view(np.float32)
+    nearest = {"nearest": lambda: ((one << (drop - one)) - one) + ((pattern >> drop) & one)}
+    carry = (nearest | {"down": lambda: np.uint32(0), "up": lambda: rest})[way]()
+    rounded = ((pattern + carry) & ~rest).view(np.float32)
     return np.where(np.isfinite(array), rounded, array)
+
+
+def rounded(name: str, values: np.ndarray) -> np.ndarray:
+    """Values of a float variable as they will be read again; rounding them once more changes nothing."""
+    return round_mantissa(values, MANTISSA_BITS[name], OUTWARDS.get(name, "nearest"))
 
 
 def check_block(block: Mapping[str, np.ndarray], fields: tuple[str, ...], points: int) -> int:
@@ -84,7 +93,7 @@ def encode(name: str, values: np.ndarray) -> np.ndarray:
     """Values of a data variable as they lie in the file: rounded, missing ones as the fill value."""
     if name not in MANTISSA_BITS:
         return np.asarray(values, np.int8)
-    values = round_mantissa(values, MANTISSA_BITS[name])
+    values = rounded(name, values)
     return np.where(np.isnan(values), FLOAT_FILL, values)
 
 
@@ -93,7 +102,7 @@ def write_coordinates(file: netCDF4.Dataset, grid: Grid, stamps: np.ndarray, fre
     """Time, positions, their bounds, height, distance to the nearest station, grid mapping."""
     ends = cf.hours_since_epoch(stamps)
     values, bounds = _positions(grid)
-    values |= {TIME: ((TIME,), ends), cf.HEIGHT: ((), np.float64(cf.INLET_HEIGHT_M))}
+    values |= {TIME: ((TIME,), ends), cf.HEIGHT: ((), np.float64(INLET_HEIGHT_M))}
     bounds[TIME] = np.stack([ends - frequency.hours, ends], axis=1)
     if distance is not None:
         values[DISTANCE] = (grid.dims, np.asarray(distance, np.float32).reshape(grid.shape))
