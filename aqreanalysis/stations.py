@@ -118,7 +118,7 @@ def split_stations(table: pd.DataFrame, seed: int, share_single: float = 0.08, s
     west, east, south, north = schema.REGION_EDGES
     inside = (table.lon.between(west + margin_deg, east - margin_deg)
               & table.lat.between(south + margin_deg, north - margin_deg)).to_numpy()
-    city = _city_numbers(table)
+    city = city_numbers(table)
     rng = np.random.default_rng(seed)
     part = np.full(len(table), "train", dtype=object)
     cities = [c for c in rng.permutation(np.unique(city)) if inside[city == c].all()]
@@ -134,7 +134,7 @@ def split_stations(table: pd.DataFrame, seed: int, share_single: float = 0.08, s
     return Split(**{name: tuple(ids[part == name]) for name in names})
 
 
-def _city_numbers(table: pd.DataFrame) -> np.ndarray:
+def city_numbers(table: pd.DataFrame) -> np.ndarray:
     """A number for each station's city; without city names, clusters of stations within 30 km."""
     from scipy.sparse.csgraph import connected_components
 
