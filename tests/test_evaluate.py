@@ -92,7 +92,8 @@ def test_the_screen_is_80_columns_wide(result, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
     said = "\n".join(lines)
-    for word in ("single stations, all hours", "daily intervals", "narrower", "distance-matched", "boosting", "CRPS", "MQI", "observed level 35-75"):
+    for word in ("single stations, all hours", "daily intervals", "narrower", "distance-matched", "boosting", "CRPS",
+                 "MQI", "observed level 35-75"):
         assert word in said
 
 

@@ -9,8 +9,8 @@ from aqreanalysis.figures.layout import FONT
 
 DPI = 150
 UNITS = "µg m$^{-3}$"
-INK = {"AQ-Net": "#b2182b", "kriging": "#2166ac", "boosting": "#1b7837", "plain kriging": "#67a9cf", "IDW": "#888888",
-       "nearest": "#bbbbbb", "flat mean": "#dddddd"}
+INK = {"AQ-Net": "#b2182b", "kriging": "#2166ac", "boosting": "#1b7837", "plain kriging": "#67a9cf", "IDW": "#666666",
+       "nearest": "#999999", "flat mean": "#cccccc"}
 GROUP_INK = {"single stations": "#1b9e77", "whole cities": "#d95f02", "distance-matched": "#7570b3",
              "regions": "#a6761d"}
 NOT_SURE = ("nearest", "flat mean", "plain kriging")  # drawn in no figure of uncertainty
@@ -60,7 +60,7 @@ def _distance(table: pd.DataFrame):
         ax.set(xlabel="distance to the nearest remaining station (km)", ylabel=f"MAE ({UNITS})", ylim=(0, None),
                xlim=(0, None), title=f"{frequency} values")
         ax.grid(color="#eeeeee")
-    axes[0][1].legend(loc="lower right")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=8)
     return figure
 
 
@@ -69,7 +69,7 @@ def _skill(table: pd.DataFrame, ours: str, reference: str):
     figure, axes = _parts(table, ours, "skill_percent", ("season", "hour", "observed level", "predicted level"),
                           ("skill_low", "skill_high"))
     for ax in axes.flat:
-        ax.axhline(0, color="black", lw=0.6, zorder=1)
+        ax.axhline(0, color="black", lw=0.8, zorder=1.9)
     for ax in axes[:, 0]:
         ax.set_ylabel(f"{ours}'s skill over {reference} (%)")
     axes[0][0].set_title("bars: 95 %, weeks and cities drawn again", loc="left", fontsize=7)
@@ -82,7 +82,7 @@ def _coverage(table: pd.DataFrame, ours: str):
     figure, axes = _parts(table, ours, "coverage_90", ("season", "hour", "distance third", "predicted level"))
     for ax in axes.flat:
         ax.axhspan(*AIMED_AT, color="#eeeeee", zorder=0)
-        ax.axhline(0.9, color="black", lw=0.6, zorder=1)
+        ax.axhline(0.9, color="black", lw=0.8, zorder=1.9)
         low, high = ax.get_ylim()
         ax.set_ylim(min(low, 0.78), max(high, 1.0))
     for ax in axes[:, 0]:
@@ -109,6 +109,7 @@ def _parts(table: pd.DataFrame, ours: str, score: str, parts: tuple[str, ...], e
                 ax.vlines(x, curve[ends[0]], curve[ends[1]], color=ink, lw=1.0)
         every = 3 if by == "hour" else 1
         ax.set_xticks(range(0, len(names), every), names[::every])
+        ax.set_xlim(-0.5, max(len(names), 1) - 0.5)
         ax.set_xlabel(PARTS[by])
         ax.grid(axis="y", color="#dddddd", lw=0.5)
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(groups), fontsize=8)
@@ -126,14 +127,18 @@ def _reliability(table: pd.DataFrame):
     for (above, below), group in zip(axes.T, groups, strict=True):
         for row in sure[sure.group == group].itertuples():
             shares = np.array([getattr(row, name) for name in bins]) * len(bins)
-            above.stairs(shares, edges, color=INK.get(row.model), label=row.model, lw=1.4)
+            above.stairs(shares, edges, color=INK.get(row.model), label=row.model, lw=1.4, baseline=None)
             held = [getattr(row, f"coverage_{share}") for share in NOMINAL]
             below.plot(np.array(NOMINAL) / 100, held, marker="o", ms=3, color=INK.get(row.model), label=row.model)
         above.axhline(1, color="black", lw=0.6)
         below.plot([0.4, 1], [0.4, 1], color="black", lw=0.6)
-        above.set(title=group, xlim=(0, 1), ylim=(0, None), xlabel="PIT")
+        above.set(title=group, xlim=(0, 1), xlabel="PIT")
         below.set(xlabel="nominal share", xlim=(0.45, 1), ylim=(0.3, 1))
+        above.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        below.set_xticks([0.5, 0.7, 0.9], ["0.5", "0.7", "0.9"])
+    axes[0][0].set_ylim(0, 1.05 * max(sure[bins].to_numpy().max(initial=0.1) * len(bins), 1.0))
     axes[0][0].set_ylabel("density (1 is calibrated)")
     axes[1][0].set_ylabel("share in the interval")
-    axes[1][0].legend(loc="lower right", fontsize=7)
+    figure.legend(*axes[1][0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
+    figure.suptitle("Hourly values: probability integral transform, and what central intervals hold", fontsize=10)
     return figure
