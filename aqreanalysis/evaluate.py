@@ -145,10 +145,11 @@ def score_month(job: MonthJob) -> tuple[str, Sums]:
     return f"{job.month.first:%Y-%m}", Sums.total(parts)
 
 
-def _errors_of_days(hourly: dict[str, np.ndarray], minimum_hours: int, memory_hours: float) -> dict[str, np.ndarray]:
-    """The standard error of days as a product has it, for every model alike."""
+def _errors_of_days(model: str, hourly: dict[str, np.ndarray], days: np.ndarray, distance: np.ndarray,
+                    memory_hours: float) -> dict[str, np.ndarray]:
+    """The standard error of days as a product has it, for every model alike; days with any hour have one."""
     nobody = np.zeros(hourly[schema.TARGET].shape, np.int8)  # quality classes have no part in it
-    return uncertainty.daily(hourly[schema.TARGET], hourly[schema.STANDARD_ERROR], nobody, minimum_hours, memory_hours)
+    return uncertainty.daily(hourly[schema.TARGET], hourly[schema.STANDARD_ERROR], nobody, 1, memory_hours)
 
 
 def _train_boosting(where: tuple, period: Period, card: checkpoint.Card, run: Callable) -> boosting.Boosting:

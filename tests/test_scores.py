@@ -257,12 +257,11 @@ def test_coverage_is_cut_like_the_errors():
 
 
 def test_daily_bounds_come_from_a_function():
-    """It is handed the hours that have a truth; a day that has too few hours is not scored."""
-    hours = days(2)
-    handed = {}
+    """It is handed the hours that have a truth; a day that has too few of them is not scored."""
+    hours, handed = days(2), {}
 
-    def errors_of_days(hourly, minimum_hours):
-        handed.update(hourly, minimum_hours=minimum_hours)
+    def errors_of_days(model, hourly, **where):
+        handed.update(hourly, model=model, **where)
         return {"pm25_lower": np.array([[15.0], [15.0]]), "pm25_upper": np.array([[18.0], [18.0]])}
 
     truth = np.where(np.arange(48) < 27, 20.0, np.nan)
@@ -270,14 +269,15 @@ def test_daily_bounds_come_from_a_function():
     row = rows_of(sums).loc[("some", "all", "all", "daily", "kriging")]
     assert [row.n, row.coverage_90, row.above_90, row.width_90] == [1, 0, 1, 3]
     assert row.interval_score == pytest.approx(3 + 20 * 2) and np.isnan(row.CRPS)
-    assert handed["minimum_hours"] == 20 and set(handed) == {"pm25", "pm25_standard_error", "pm25_lower", "pm25_upper",
-                                                             "minimum_hours"}
+    assert set(handed) == {"pm25", "pm25_standard_error", "pm25_lower", "pm25_upper", "model", "days", "distance"}
+    assert handed["model"] == "kriging" and handed["distance"] == pytest.approx([111.195], rel=1e-4)
+    np.testing.assert_array_equal(handed["days"], np.array(["2019-01-01", "2019-01-02"], "datetime64[D]"))
     assert (np.isfinite(handed["pm25_upper"][:, 0]) == (np.arange(48) < 27)).all()
 
 
 def test_daily_standard_errors_are_taken_as_normal():
     sums = scored({"kriging": Told(22.0, 3.0)}, days(1), 20.0, 0.0, distributions={"kriging": LAPLACE},
-                  errors_of_days=lambda hourly, minimum_hours: {"pm25_standard_error": np.array([[2.0]])})
+                  errors_of_days=lambda model, hourly, **where: {"pm25_standard_error": np.array([[2.0]])})
     row = rows_of(sums).loc[("some", "all", "all", "daily", "kriging")]
     assert row.width_90 == pytest.approx(2 * 2 * stats.norm.ppf(0.95)) and row.coverage_90 == 1 and row.z_rms == 1
 

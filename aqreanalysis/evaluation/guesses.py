@@ -58,19 +58,18 @@ def guess_of_hours(model, seen: xr.Dataset, targets: xr.Dataset, distribution: D
     return guess_of(found[schema.TARGET].values, found[schema.STANDARD_ERROR].values, distribution, *bounds)
 
 
-def guess_of_days(hourly: Guess, mean: np.ndarray, minimum_hours: int, errors_of_days: Callable | None) -> Guess:
+def guess_of_days(hourly: Guess, mean: np.ndarray, errors_of_days: Callable | None) -> Guess:
     """The guess of days (days, station) whose estimate is `mean`.
 
-    `errors_of_days` takes arrays (24 * days, station) under the names of schema (`pm25`, `pm25_standard_error` and,
-    where the model gave them, `pm25_lower`, `pm25_upper`) and the hours that a day needs. What it gives of
-    `pm25_standard_error`, `pm25_lower`, `pm25_upper` (days, station) is used. The error of a mean of a day's correlated
-    errors is taken as normal.
+    `errors_of_days` takes arrays (24 * days, station) under the names of schema: `pm25`, `pm25_standard_error` and,
+    where the model gave them, `pm25_lower`, `pm25_upper`. What it gives of `pm25_standard_error`, `pm25_lower` and
+    `pm25_upper` (days, station) is used. The error of a mean of a day's correlated errors is taken as normal.
     """
     found = {}
     if errors_of_days is not None:
         arrays = {schema.TARGET: hourly.pm25, schema.STANDARD_ERROR: hourly.error}
         bounds = {schema.LOWER: hourly.lower, schema.UPPER: hourly.upper} if hourly.own_bounds else {}
-        found = errors_of_days(arrays | bounds, minimum_hours)
+        found = errors_of_days(arrays | bounds)
     error = found.get(schema.STANDARD_ERROR, np.full(mean.shape, np.nan))
     return guess_of(mean, np.where(np.isfinite(mean), error, np.nan), NORMAL, found.get(schema.LOWER),
                     found.get(schema.UPPER))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -91,7 +92,9 @@ def fold_statistics(models: Mapping[str, object], cube: xr.Dataset, fold: Fold, 
     """Sums of whole days at the scored stations of a fold, which no model sees, nor what else is taken out.
 
     `hours` are those of calendar days UTC+8; `distributions` by model, where an hour's standard error is not of a
-    normal one; `errors_of_days` as guesses.guess_of_days takes it, without it no error of a day is known.
+    normal one. `errors_of_days(model's name, arrays, days, distance)` says what is known of the errors of days: `days`
+    datetime64[D] (days,), `distance` to the nearest station that is seen, km (station,), the rest as in
+    guesses.guess_of_days. Without it no error of a day is known.
     """
     known = set(cube.station.values)
     scored = list(dict.fromkeys(s for stations in fold.scored.values() for s in stations if s in known))
@@ -110,7 +113,8 @@ def fold_statistics(models: Mapping[str, object], cube: xr.Dataset, fold: Fold, 
     members = np.stack([np.isin(scored, stations) for stations in fold.scored.values()], axis=1).astype(float)
     for name, hourly in guesses.items():
         hourly = hourly.where(together)
-        daily = guess_of_days(hourly, mean_of_days(hourly.pm25, minimum_hours), minimum_hours, errors_of_days)
+        asking = errors_of_days and partial(errors_of_days, name, days=days, distance=distance)
+        daily = guess_of_days(hourly, mean_of_days(hourly.pm25, minimum_hours), asking)
         pairs = [(truth, hourly, (distributions or {}).get(name, NORMAL), HOURS_PER_DAY),
                  (daily_truth, daily, NORMAL, 1)]
         found = [_cut(t, guess, _statistics(t, guess, distance, of), members, length, block_of_day)
