@@ -27,8 +27,8 @@ THIRDS = ("near", "middle", "far")
 EVERY = "all designs"
 OUTER, INNER = ["hours", "by", "slice"], ["group", "frequency", "model"]
 KEYS = ["group", *OUTER, "frequency", "model"]
-# Of days of PM2.5, in per cent but for r. |NMB|, NME, r of Emery et al. (2017, 10.1080/10962247.2016.1265027): as
-# others quote them, its own table was not at hand. |MFB|, MFE of Boylan and Russell (2006): as its abstract has them.
+# Of days of PM2.5, in per cent but for r. |NMB|, NME, r of Emery et al. (2017, 10.1080/10962247.2016.1265027): not
+# confirmed, its table could not be opened. |MFB|, MFE of Boylan and Russell (2006): confirmed by its abstract.
 EMERY = {"goal": (10.0, 35.0, 0.7), "criterion": (30.0, 50.0, 0.4)}
 BOYLAN = {"goal": (30.0, 50.0), "criterion": (60.0, 75.0)}
 

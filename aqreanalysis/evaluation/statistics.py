@@ -32,16 +32,16 @@ DRAWN = ("error_absolute", "error_squared")  # what is drawn again (bootstrap.py
 # Factors on a standard error, 2.5 % apart, with which the share of errors in an interval and its width are known
 FACTORS = 0.1 * 1.025 ** np.arange(240)
 LEVELS = {"0-35": (-np.inf, 35.0), "35-75": (35.0, 75.0), "75-150": (75.0, 150.0), "over 150": (150.0, np.inf)}
-# China's classes of a day's PM2.5, ug m-3 (HJ 633-2012; checked in table 1 of 10.1371/journal.pone.0063486, which
+# China's classes of a day's PM2.5, ug m-3 (HJ 633-2012; confirmed by table 1 of 10.1371/journal.pone.0063486, which
 # quotes the standard); 75 is also the daily limit, grade II (GB 3095-2012)
 CLASSES = (35.0, 75.0, 115.0, 150.0, 250.0)
 EXCEEDED = 75.0
 SLICES = tuple([("hour", f"{hour:02d}") for hour in range(HOURS_PER_DAY)]
                + [(by, name) for by in ("observed level", "predicted level") for name in LEVELS])
 # Measurement uncertainty of PM2.5 days, FAIRMODE: U(O) = U_RV sqrt((1 - alpha^2) O^2 + alpha^2 RV^2), expanded with a
-# coverage factor of 2. The equation and U_RV = 0.36, RV = 25, alpha = 0.5 were checked in pyaerocom's implementation of
-# the guidance in force (Janssen and Thunis 2022, 10.2760/41988, whose own table we could not open). Its version 2.1 of
-# 2017 had alpha = 0.3 and a yearly Np, Nnp of 30 and 0.25; these two serve yearly means only, and we score days.
+# coverage factor of 2 (Janssen and Thunis 2022, 10.2760/41988). Equation and numbers are confirmed by pyaerocom, which
+# implements it (0.36, 25, 0.5, days); the guidance's own table could not be opened. Its version 2.1 of 2017 had
+# alpha = 0.3 (the R package dartle). Np and Nnp (30 and 0.25 then) are of yearly means, which are not scored.
 FAIRMODE_UNCERTAINTY, FAIRMODE_LEVEL, FAIRMODE_ALPHA = 0.36, 25.0, 0.5
 
 
