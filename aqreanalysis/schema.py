@@ -12,7 +12,7 @@ import xarray as xr
 TIME, STATION, POINT, LAT, LON = "time", "station", "point", "lat", "lon"
 POLLUTANTS = ("pm25", "pm10", "so2", "no2", "co", "o3")
 TARGET, STANDARD_ERROR = "pm25", "pm25_standard_error"
-LOWER, UPPER = "pm25_lower", "pm25_upper"
+LOWER, UPPER = "pm25_lower", "pm25_upper"  # 5 % of the truth lies below the one, 5 % above the other
 # Weather that some archives report beside the pollutants; the direction is where the wind comes from.
 WEATHER = ("temperature", "pressure", "dew_point", "rain", "wind_speed", "wind_direction")
 UNITS = {name: "ug m-3" for name in POLLUTANTS} | {
