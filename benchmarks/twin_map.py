@@ -43,7 +43,8 @@ MONTHS = (1, 4, 7, 10)
 CITY_KM = 10.0   # a cell this near to the centre of a city is one of the city
 EVERY = 3        # rows and columns of the grid at which kriging is estimated
 OURS, KRIGING = "AQ-Net", "kriging"
-EVERYWHERE, FEW, INSIDE = "every cell", "one in nine", "inside the network"
+EVERYWHERE, FEW = "every cell", "one in nine"
+SEEN, INSIDE = "hours with observations", "inside the network"
 SUMS = ("n", "distance", "truth", "error", "absolute", "squared", "bounded", "covered", "width")
 OBSERVED, AIR = "observed", "air"  # what withheld stations are compared with
 
@@ -71,11 +72,10 @@ def part_sums(guess: Guess, truth: np.ndarray, km: np.ndarray, chosen: np.ndarra
 
 
 def by_distance(km: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """Masks (points,) of the classes of distance that have any."""
+    """Masks (points,) of the classes of distance."""
     edges = zip(DISTANCES[:-1], DISTANCES[1:], strict=True)
-    masks = {f"{low:g}-{high:g} km" if np.isfinite(high) else f"over {low:g} km": (km >= low) & (km < high)
-             for low, high in edges}
-    return {("distance", name): mask for name, mask in masks.items() if mask.any()}
+    return {("distance", f"{low:g}-{high:g} km" if np.isfinite(high) else f"over {low:g} km"): (km >= low) & (km < high)
+            for low, high in edges}
 
 
 def estimated(model, cube: xr.Dataset, hours: np.ndarray, lat: np.ndarray, lon: np.ndarray) -> Guess:
@@ -85,15 +85,22 @@ def estimated(model, cube: xr.Dataset, hours: np.ndarray, lat: np.ndarray, lon: 
 
 
 def map_parts(job: Job, cube: xr.Dataset, lat: np.ndarray, lon: np.ndarray, km: np.ndarray) -> dict:
-    """What the land cells are cut in: (cut, part) -> mask (cells,) or (hours, cells)."""
+    """What the land cells are cut in: (cut, part) -> mask (hours, cells).
+
+    Hours without any observation near a cell, in which kriging has nothing to say and no station can be withheld, are
+    in the first part and in a class of their own only.
+    """
     cities = city_table()
     city = holdout.nearest_remaining(cities.lat.to_numpy(), cities.lon.to_numpy(), lat, lon) <= CITY_KM
     support = uncertainty.Support(cube.lat.values, cube.lon.values, lat, lon, np.ones(len(lat), bool), 20)
     _, flag = support.of_hours(np.isfinite(cube.pm25.sel(time=job.period.hours).values))
-    return {("land", "all"): np.ones(len(lat), bool), ("land", INSIDE): support.inside,
-            ("land", f"city: {CITY_KM:g} km round a centre"): city, ("land", "countryside"): ~city,
-            **{("quality class", name): flag == number for number, name in enumerate(schema.QUALITY)
-               if (flag == number).any()}, **by_distance(km)}
+    told = flag != schema.NO_OBSERVATIONS
+    parts = {("land", SEEN): told, ("land", INSIDE): told & support.inside,
+             ("land", f"city: {CITY_KM:g} km round a centre"): told & city, ("land", "countryside"): told & ~city,
+             **{("quality class", name): flag == number for number, name in enumerate(schema.QUALITY)
+                if number != schema.SEA},
+             **{part: told & mask for part, mask in by_distance(km).items()}}
+    return {("land", "every hour"): np.ones(flag.shape, bool)} | parts
 
 
 def score_map(job: Job) -> dict[tuple, np.ndarray]:
@@ -109,11 +116,12 @@ def score_map(job: Job) -> dict[tuple, np.ndarray]:
     truth = archive.twin.truth(hours, lat, lon)
     ours = estimated(model, cube, hours, lat, lon)
     kriged = estimated(Kriging(), cube, hours, lat[few], lon[few])
+    both = np.isfinite(kriged.pm25)
     found = {}
     for part, mask in map_parts(job, cube, lat, lon, km).items():
         found[OURS, EVERYWHERE, *part] = part_sums(ours, truth, km, mask)
         for name, guess in ((OURS, ours.at(few)), (KRIGING, kriged)):
-            found[name, FEW, *part] = part_sums(guess, truth[:, few], km[few], mask[..., few])
+            found[name, FEW, *part] = part_sums(guess, truth[:, few], km[few], mask[:, few] & both)
     return found
 
 
@@ -169,8 +177,8 @@ def map_table(scores: pd.DataFrame) -> pd.DataFrame:
     ours, few, kriged = (scores.xs(key, level=("model", "cells")) for key in
                          ((OURS, EVERYWHERE), (OURS, FEW), (KRIGING, FEW)))
     return pd.DataFrame({
-        "share of cell-hours, %": 100 * ours.n / ours.n[("land", "all")], "km": ours.distance_km, "MAE": ours.MAE,
-        "RMSE": ours.RMSE, "NMB, %": ours.NMB_percent, "in 90 %": ours.coverage_90, "width": ours.width_90,
+        "share of cell-hours, %": 100 * ours.n / ours.n[("land", "every hour")], "km": ours.distance_km,
+        "MAE": ours.MAE, "RMSE": ours.RMSE, "NMB, %": ours.NMB_percent, "in 90 %": ours.coverage_90, "width": ours.width_90,
         "kriging MAE": kriged.MAE, "kriging RMSE": kriged.RMSE, "kriging in 90 %": kriged.coverage_90,
         "skill, %": 100 * (1 - few.MAE / kriged.MAE)}).reindex(ours.index)
 
