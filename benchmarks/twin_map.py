@@ -178,9 +178,9 @@ def map_table(scores: pd.DataFrame) -> pd.DataFrame:
                          ((OURS, EVERYWHERE), (OURS, FEW), (KRIGING, FEW)))
     return pd.DataFrame({
         "share of cell-hours, %": 100 * ours.n / ours.n[("land", "every hour")], "km": ours.distance_km,
-        "MAE": ours.MAE, "RMSE": ours.RMSE, "NMB, %": ours.NMB_percent, "in 90 %": ours.coverage_90, "width": ours.width_90,
-        "kriging MAE": kriged.MAE, "kriging RMSE": kriged.RMSE, "kriging in 90 %": kriged.coverage_90,
-        "skill, %": 100 * (1 - few.MAE / kriged.MAE)}).reindex(ours.index)
+        "MAE": ours.MAE, "RMSE": ours.RMSE, "NMB, %": ours.NMB_percent, "in 90 %": ours.coverage_90,
+        "width": ours.width_90, "kriging MAE": kriged.MAE, "kriging RMSE": kriged.RMSE,
+        "kriging in 90 %": kriged.coverage_90, "skill, %": 100 * (1 - few.MAE / kriged.MAE)}).reindex(ours.index)
 
 
 def design_table(designs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
