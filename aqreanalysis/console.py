@@ -153,13 +153,19 @@ def scores(table: pd.DataFrame, ours: str = "AQ-Net", reference: str = "kriging"
     """Scores in tables that fit 80 columns: of each design, of parts of it, of days, of the uncertainty."""
     for (hours, group), part in table[table.by == "all"].groupby(["hours", "group"], sort=False):
         _errors(hours, group, part)
-        sure = part[(part.model == ours) & part.skill_low.notna()]
-        said = [f"{row.frequency} {row.skill_low:+.1f} to {row.skill_high:+.1f} %" for row in sure.itertuples()]
-        if said:
-            say(f"  {ours} over {reference}, 95 % of weeks drawn again: {', '.join(said)}\n")
+        _sure(part[(part.model == ours) & part.skill_low.notna()], ours, reference)
     _parts(table, ours)
     _days(table, [name for name in ("flat mean", reference, "boosting", ours) if name in set(table.model)])
-    _uncertainty(table, [name for name in (reference, "boosting", ours) if name in set(table.model)])
+    _uncertainty(table, [name for name in (reference, "boosting", ours) if name in set(table.model)], ours)
+
+
+def _sure(part: pd.DataFrame, ours: str, reference: str) -> None:
+    """The 95 % intervals of skill and RMSE."""
+    for row in part.itertuples():
+        say(f"  {ours} over {reference}, {row.frequency}: skill {row.skill_percent:+.1f} % ({row.skill_low:+.1f} to "
+            f"{row.skill_high:+.1f}), RMSE x {row.RMSE_ratio:.3f} ({row.RMSE_ratio_low:.3f}-{row.RMSE_ratio_high:.3f})")
+    if len(part):
+        say("  in brackets 95 %: weeks and cities drawn again\n")
 
 
 def _table(title: str, first: str, columns) -> Table:
@@ -213,18 +219,25 @@ def _days(table: pd.DataFrame, models: list[str]) -> None:
     OUT.print(shown)
 
 
-def _uncertainty(table: pd.DataFrame, models: list[str]) -> None:
-    """CRPS, width and coverage of hourly intervals."""
-    part = table[(table.by == "all") & (table.hours == "all") & (table.frequency == "hourly")
-                 & table.model.isin(models)]
-    shown = _table("uncertainty of hours: share in the central intervals", "",
-                   ["CRPS", "90 %\nwidth", "50 %", "80 %", "90 %", "95 %"])
-    for group, rows in part.groupby("group", sort=False):
-        for row in rows.itertuples():
-            shares = (row.coverage_50, row.coverage_80, row.coverage_90, row.coverage_95)
-            shown.add_row(f"{group}, {row.model}", f"{row.CRPS:.2f}", f"{row.width_90:.1f}",
-                          *(f"{share:.2f}" for share in shares))
-    OUT.print(shown)
+def _uncertainty(table: pd.DataFrame, models: list[str], ours: str) -> None:
+    """CRPS, coverage, width and score of intervals; of others, by how much ours are narrower at the same coverage."""
+    part = table[(table.by == "all") & (table.hours == "all") & table.model.isin(models) & table.width_90.notna()]
+    for frequency, of in part.groupby("frequency", sort=False):
+        shown = _table(f"{frequency} intervals; ours: {ours} at the same coverage", "",
+                       ["CRPS", "in\n50 %", "in\n90 %", "below", "above", "90 %\nwidth", "90 %\nscore",
+                        "ours\nnarrower"])
+        for group, rows in of.groupby("group", sort=False):
+            shown.add_row(group)
+            for row in rows.itertuples():
+                shares = (row.coverage_50, row.coverage_90, row.below_90, row.above_90)
+                shown.add_row(f"  {row.model}", _known(row.CRPS, ".2f"), *(_known(share, ".2f") for share in shares),
+                              f"{row.width_90:.1f}", f"{row.interval_score:.0f}",
+                              "" if row.model == ours else _known(row.narrower_percent, "+.1f") + " %")
+        OUT.print(shown)
+
+
+def _known(value: float, form: str) -> str:
+    return format(value, form) if value == value else "-"
 
 
 def _error(value: float) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from aqreanalysis import analysis, checks, clock, execution
+from aqreanalysis import analysis, checks, clock, execution, schema, uncertainty
 from aqreanalysis.clock import Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import Sums, holdout
@@ -23,6 +24,7 @@ from aqreanalysis.models import BASELINES, boosting, checkpoint
 from aqreanalysis.output.disk import writing
 from aqreanalysis.readers import open_archive
 from aqreanalysis.report import save
+from aqreanalysis.stations import city_numbers
 from aqreanalysis.uncertainty import inside_hull
 
 OURS = "AQ-Net"
@@ -96,11 +98,18 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     for label, sums in run(score_month, jobs):
         parts.append((label, sums))
         on_month(label)
-    sums = Sums.total(part for _, part in sorted(parts, key=lambda pair: pair[0]))
+    sums = _with_cities(Sums.total(part for _, part in sorted(parts, key=lambda pair: pair[0])), archive.stations)
     if not float(sums.station.n.sum()):
         raise UserError(f"{observations} holds no PM2.5 of withheld stations from {period.first} to {period.last}.",
                         "Scores need observations to compare with.", "Choose another period.")
-    return Result(score_table(sums, every_nth_week), sums, notes)
+    return Result(score_table(sums, every_nth_week, ours=OURS), sums, notes)
+
+
+def _with_cities(sums: Sums, table: pd.DataFrame) -> Sums:
+    """The sums with the city of each station, which the bootstrap draws."""
+    cities = dict(zip(table["station_id"], city_numbers(table), strict=True))
+    city = [cities[station] for station in sums.block.station.values]
+    return replace(sums, block=sums.block.assign_coords(city=("station", city)))
 
 
 def _folds(table: pd.DataFrame, single: list[str], cities: list[str], grid: str | None):
@@ -124,14 +133,23 @@ def _folds(table: pd.DataFrame, single: list[str], cities: list[str], grid: str 
 
 def score_month(job: MonthJob) -> tuple[str, Sums]:
     """Sums of one month over all folds."""
-    model, _ = checkpoint.load(job.checkpoint)
+    model, card = checkpoint.load(job.checkpoint)
     archive = open_archive(job.observations, job.stations)
     models = {name: make() for name, make in BASELINES.items()}
     models |= {"boosting": job.boosting} if job.boosting else {}
     models[OURS] = model
     cube = analysis.observations_around(archive, model, job.month, apart=job.apart)
-    parts = [fold_statistics(models, cube, fold, job.month.hours, distributions=DISTRIBUTIONS) for fold in job.folds]
+    errors_of_days = partial(_errors_of_days, memory_hours=card.error_memory_hours)
+    parts = [fold_statistics(models, cube, fold, job.month.hours, distributions=DISTRIBUTIONS,
+                             errors_of_days=errors_of_days) for fold in job.folds]
     return f"{job.month.first:%Y-%m}", Sums.total(parts)
+
+
+def _errors_of_days(model: str, hourly: dict[str, np.ndarray], days: np.ndarray, distance: np.ndarray,
+                    memory_hours: float) -> dict[str, np.ndarray]:
+    """The standard error of days as a product has it, for every model alike; days with any hour have one."""
+    nobody = np.zeros(hourly[schema.TARGET].shape, np.int8)  # quality classes have no part in it
+    return uncertainty.daily(hourly[schema.TARGET], hourly[schema.STANDARD_ERROR], nobody, 1, memory_hours)
 
 
 def _train_boosting(where: tuple, period: Period, card: checkpoint.Card, run: Callable) -> boosting.Boosting:
@@ -162,7 +180,7 @@ def write(result: Result, out: str) -> list[Path]:
     with writing(path / "scores.nc", "Free space, or choose another folder with --out."):
         path.mkdir(parents=True, exist_ok=True)
         part = path / ".scores.nc.part"
-        for mode, (name, sums) in zip("waa", vars(result.sums).items(), strict=True):
+        for mode, (name, sums) in zip("waaaa", vars(result.sums).items(), strict=True):
             sums.to_netcdf(part, mode=mode, group=name, engine="netcdf4")
         part.replace(path / "scores.nc")
     files = [_write_table(result.table, path / "scores.csv"), path / "scores.nc"]

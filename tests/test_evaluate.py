@@ -71,8 +71,8 @@ def test_a_folder_of_scores(result, tmp_path):
     files = write(result, str(tmp_path / "scores"))
     assert sorted(path.name for path in files) == sorted(path.name for path in (tmp_path / "scores").iterdir())
     assert {path.name for path in files} == {"scores.csv", "scores.nc", "error_by_distance.png", "skill.png",
-                                             "reliability.png"}
-    for name in ("station", "slice", "day"):
+                                             "coverage.png", "reliability.png"}
+    for name in ("station", "slice", "day", "block", "scaled"):
         with xr.open_dataset(tmp_path / "scores" / "scores.nc", group=name) as sums:
             xr.testing.assert_equal(sums.load(), getattr(result.sums, name))
     table = pd.read_csv(tmp_path / "scores" / "scores.csv", dtype={"slice": str})
@@ -92,7 +92,8 @@ def test_the_screen_is_80_columns_wide(result, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
     said = "\n".join(lines)
-    for word in ("single stations, all hours", "distance-matched", "boosting", "CRPS", "MQI", "observed level 35-75"):
+    for word in ("single stations, all hours", "daily intervals", "narrower", "distance-matched", "boosting", "CRPS",
+                 "MQI", "observed level 35-75"):
         assert word in said
 
 

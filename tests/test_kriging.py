@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pykrige.ok import OrdinaryKriging
 
 from aqreanalysis import geo, schema
-from aqreanalysis.models.kriging import Kriging, expected_sample_variance
+from aqreanalysis.models.kriging import Kriging, different_rows, expected_sample_variance
 
 RANGE_KM, NUGGET = 150.0, 0.1
 KM_PER_DEGREE = geo.EARTH_RADIUS_KM * np.pi / 180.0
@@ -191,3 +191,12 @@ def test_two_stations_alone_at_one_place_give_their_mean():
 def test_expected_sample_variance_by_hand():
     among = np.array([[[1.0, 0.5, 0.2], [0.5, 1.0, 0.3], [0.2, 0.3, 1.0]], [[1.0, 0.5, 0], [0.5, 1.0, 0], [0, 0, 0]]])
     np.testing.assert_allclose(expected_sample_variance(among, np.array([3, 2])), [1 - 1.0 / 3, 0.5])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (200, 3), (300, 121)])
+def test_different_rows(shape):
+    """Each row is found under its number, and no row stands twice."""
+    mask = np.asfortranarray(np.random.default_rng(0).random(shape) < 0.98)
+    rows, number = different_rows(mask)
+    np.testing.assert_array_equal(rows[number], mask)
+    assert len(rows) == len({tuple(row) for row in mask})

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
 from aqreanalysis import clock, schema
 from aqreanalysis.evaluation import Sums, add
-from aqreanalysis.evaluation.bootstrap import skill_interval
+from aqreanalysis.evaluation.bootstrap import intervals
 from aqreanalysis.evaluation.distributions import LAPLACE, NORMAL
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.evaluation.metrics import scores, table
-from aqreanalysis.evaluation.statistics import PIT_BINS, SUMS, fold_statistics
+from aqreanalysis.evaluation.statistics import FACTORS, PIT_BINS, SUMS, fold_statistics
 from aqreanalysis.figures import scores as figures
 
 SCIPY = {"normal": (NORMAL, stats.norm()), "laplace": (LAPLACE, stats.laplace(scale=np.sqrt(0.5)))}
@@ -49,13 +49,17 @@ class Told:
 
     history = future = 0
 
-    def __init__(self, estimate, error=1.0):
-        self.estimate, self.error = estimate, error
+    def __init__(self, estimate, error=1.0, bounds=None):
+        self.estimate, self.error, self.bounds = estimate, error, bounds
 
     def predict(self, stations, targets):
         self.seen = stations
         shape = (targets.sizes["time"], targets.sizes["point"])
-        return schema.make_estimate(targets, np.broadcast_to(self.estimate, shape), np.broadcast_to(self.error, shape))
+        found = schema.make_estimate(targets, np.broadcast_to(self.estimate, shape), np.broadcast_to(self.error, shape))
+        if self.bounds is None:
+            return found
+        ends = zip((schema.LOWER, schema.UPPER), self.bounds, strict=True)
+        return found.assign({name: (("time", "point"), np.broadcast_to(end, shape)) for name, end in ends})
 
 
 def days(number, first=dt.date(2019, 1, 1)):
@@ -70,9 +74,9 @@ def cube(hours, *series):
                                     {"pm25": values})
 
 
-def scored(models, hours, *series, test=("S0",), distributions=None):
+def scored(models, hours, *series, test=("S0",), **options):
     fold = Fold(test, {"some": test})
-    return fold_statistics(models, cube(hours, *series), fold, hours, distributions=distributions)
+    return fold_statistics(models, cube(hours, *series), fold, hours, **options)
 
 
 def rows_of(sums, every_nth_week=10**6):
@@ -152,7 +156,7 @@ def test_months_add_up():
     whole = scored(models, hours, truth, 0.0)
     parts = [scored(models, hours[start:start + 48], truth[start:start + 48], 0.0) for start in (0, 48)]
     total = Sums.total(parts)
-    for name in ("station", "slice", "day"):
+    for name in ("station", "slice", "day", "block", "scaled"):
         xr.testing.assert_allclose(getattr(total, name), getattr(whole, name))
     pd.testing.assert_frame_equal(table(total, 3), table(whole, 3))
 
@@ -214,33 +218,183 @@ def test_pit_tells_a_low_estimate():
     assert row[f"PIT_{PIT_BINS - 1}"] == 1.0 and row.PIT_0 == 0.0
 
 
-# --- intervals
+# --- the 90 % interval
 
 
-def of_weeks(kriging, ours):
-    """A week's sum of absolute errors on each Thursday, the first day of a week that is counted from 1970-01-01."""
-    day = np.datetime64("2019-01-03", "ns") + np.arange(len(kriging)) * np.timedelta64(7, "D")
-    return xr.Dataset({"error_absolute": (("model", "day"), np.array([kriging, ours], float))},
-                      coords={"model": ["kriging", "ours"], "day": day})
+def test_bounds_of_a_model_by_hand():
+    """Truth 10, 40, 70, 20 by turns in an interval of 15 to 60: one is below by 5, one above by 10."""
+    truth = np.tile([10.0, 40.0, 70.0, 20.0], 6)
+    found = rows_of(scored({"kriging": Told(40.0, 1.0, (15.0, 60.0))}, days(1), truth, 0.0))
+    row = found.loc[("some", "all", "all", "hourly", "kriging")]
+    assert [row.coverage_90, row.below_90, row.above_90, row.width_90] == [0.5, 0.25, 0.25, 45.0]
+    assert row.interval_score == pytest.approx(45 + 20 * (5 + 10) / 4)  # 2 / 0.1 for each ug m-3 of a miss
+    assert row.coverage_50 == 0.25  # of the standard error, which the bounds do not change
 
 
-def test_the_same_skill_each_week_is_sure():
-    errors = np.random.default_rng(0).gamma(2, 10, 52)
-    found = skill_interval(of_weeks(errors, 0.9 * errors)).sel(model="ours")
-    assert float(found.skill_low) == pytest.approx(10) and float(found.skill_high) == pytest.approx(10)
+def test_bounds_that_are_not_everywhere_are_scored_where_they_are():
+    lower = np.where(np.arange(24) < 6, np.nan, 0.0)[:, None]
+    row = rows_of(scored({"kriging": Told(10.0, 1.0, (lower, 20.0))}, days(1), np.where(np.arange(24) < 9, 99.0, 10.0),
+                         0.0)).loc[("some", "all", "all", "hourly", "kriging")]
+    assert row.n == 24 and row.coverage_90 == pytest.approx(15 / 18) and row.width_90 == 20
 
 
-def test_the_interval_is_that_of_a_mean():
-    """With kriging's error the same each week the skill is a mean: its 95 % are 1.96 standard errors."""
-    gain = np.random.default_rng(1).normal(5, 10, 100)
-    found = skill_interval(of_weeks(np.full(100, 100.0), 100 - gain)).sel(model="ours")
-    half = 1.96 * gain.std() / 10
-    assert float(found.skill_low) == pytest.approx(gain.mean() - half, abs=0.15 * half)
-    assert float(found.skill_high) == pytest.approx(gain.mean() + half, abs=0.15 * half)
+def test_without_bounds_the_interval_ends_at_zero():
+    """A normal error of 20 round 10: 1.645 * 20 above, and no more than 10 below."""
+    row = rows_of(scored({"kriging": Told(10.0, 20.0)}, days(1), 5.0, 0.0)).loc[
+        ("some", "all", "all", "hourly", "kriging")]
+    assert row.width_90 == pytest.approx(10 + 20 * stats.norm.ppf(0.95)) and row.coverage_90 == 1
 
 
-def test_three_weeks_have_no_interval():
-    assert np.isnan(skill_interval(of_weeks([1, 2, 3], [1, 1, 1])).skill_low).all()
+def test_coverage_is_cut_like_the_errors():
+    """The interval holds the truth in the hours before noon, when the estimate is 20, not after it, when it is 80."""
+    estimate = np.where(np.arange(24) < 12, 20.0, 80.0)[:, None]
+    model = Told(estimate, 1.0, (estimate - 5, estimate + 5))
+    found = rows_of(scored({"kriging": model}, days(1), np.where(np.arange(24) < 12, 21.0, 100.0), 0.0))
+    held = found.coverage_90.loc["some"].xs(("hourly", "kriging"), level=("frequency", "model"))
+    assert held["hour", "11"] == 1 and held["hour", "12"] == 0
+    assert held["predicted level", "0-35"] == 1 and held["predicted level", "75-150"] == 0
+    assert held["season", "winter"] == 0.5 and held["distance third", "near"] == 0.5
+
+
+def test_daily_bounds_come_from_a_function():
+    """It is handed the hours that have a truth; a day that has too few of them is not scored."""
+    hours, handed = days(2), {}
+
+    def errors_of_days(model, hourly, **where):
+        handed.update(hourly, model=model, **where)
+        return {"pm25_lower": np.array([[15.0], [15.0]]), "pm25_upper": np.array([[18.0], [18.0]])}
+
+    truth = np.where(np.arange(48) < 27, 20.0, np.nan)
+    sums = scored({"kriging": Told(22.0, 3.0, (1.0, 50.0))}, hours, truth, 0.0, errors_of_days=errors_of_days)
+    row = rows_of(sums).loc[("some", "all", "all", "daily", "kriging")]
+    assert [row.n, row.coverage_90, row.above_90, row.width_90] == [1, 0, 1, 3]
+    assert row.interval_score == pytest.approx(3 + 20 * 2) and np.isnan(row.CRPS)
+    assert set(handed) == {"pm25", "pm25_standard_error", "pm25_lower", "pm25_upper", "model", "days", "distance"}
+    assert handed["model"] == "kriging" and handed["distance"] == pytest.approx([111.195], rel=1e-4)
+    np.testing.assert_array_equal(handed["days"], np.array(["2019-01-01", "2019-01-02"], "datetime64[D]"))
+    assert (np.isfinite(handed["pm25_upper"][:, 0]) == (np.arange(48) < 27)).all()
+
+
+def test_daily_standard_errors_are_taken_as_normal():
+    sums = scored({"kriging": Told(22.0, 3.0)}, days(1), 20.0, 0.0, distributions={"kriging": LAPLACE},
+                  errors_of_days=lambda model, hourly, **where: {"pm25_standard_error": np.array([[2.0]])})
+    row = rows_of(sums).loc[("some", "all", "all", "daily", "kriging")]
+    assert row.width_90 == pytest.approx(2 * 2 * stats.norm.ppf(0.95)) and row.coverage_90 == 1 and row.z_rms == 1
+
+
+@pytest.fixture(scope="module")
+def two_errors():
+    """Two models of the same normal errors of 20 and 40 by turns: one knows which, one says 10 for all."""
+    hours = days(400)
+    spread = np.where(np.arange(len(hours)) % 2, 20.0, 40.0)
+    truth = 500 + spread * np.random.default_rng(2).standard_normal(len(hours))
+    return scored({"kriging": Told(500.0, 10.0), "AQ-Net": Told(500.0, spread[:, None])}, hours, truth, 0.0)
+
+
+def test_the_width_at_the_same_coverage(two_errors):
+    """An interval of one width holds 90 % of both where its half h has P(|e| < h; 20) + P(|e| < h; 40) = 1.8."""
+    half = optimize.brentq(lambda h: sum(2 * stats.norm.cdf(h / s) - 1 for s in (20, 40)) - 1.8, 20, 90)
+    found = rows_of(two_errors).loc["some"].loc[("all", "all", "hourly")]
+    assert found.coverage_90["AQ-Net"] == pytest.approx(0.9, abs=0.01)
+    assert found.scaled_width["kriging"] == pytest.approx(2 * half, rel=0.03)
+    known = 2 * 30 * stats.norm.ppf(0.95)
+    assert found.narrower_percent["kriging"] == pytest.approx(100 * (1 - known / (2 * half)), abs=2)
+    assert found.scaled_width["AQ-Net"] == pytest.approx(known, rel=5e-3)  # its own, at its own coverage
+    assert found.narrower_percent["AQ-Net"] == pytest.approx(0, abs=0.5)
+
+
+def test_scaled_intervals_by_hand(two_errors):
+    """Kriging's error is 10 everywhere: 500 - 10 f to 500 + 10 f. Nearer to 0 the lower end is cut there."""
+    kriging = two_errors.scaled.sel(model="kriging", frequency="hourly", group="some")
+    np.testing.assert_allclose(kriging.width / kriging.n, 20 * FACTORS)
+    near = scored({"kriging": Told(10.0, 20.0)}, days(1), 15.0, 0.0).scaled
+    near = near.isel(model=0, group=0).sel(frequency="hourly")
+    np.testing.assert_allclose(near.width / 24, 20 * FACTORS + np.minimum(20 * FACTORS, 10))
+    np.testing.assert_array_equal(near.covered, np.where(FACTORS >= 0.25, 24, 0))
+
+
+def test_a_model_that_does_not_know_its_error_has_no_scaled_width():
+    sums = scored({"kriging": Told(500.0, 0.0), "AQ-Net": Told(500.0, 20.0)}, days(2), 510.0, 0.0)
+    found = rows_of(sums).loc["some"].loc[("all", "all", "hourly")]
+    assert np.isnan(found.scaled_width["kriging"]) and np.isnan(found.narrower_percent["kriging"])
+    assert np.isfinite(found.scaled_width["AQ-Net"])
+
+
+# --- how sure a skill is
+
+
+def blocks(kriging, ours):
+    """Sums of errors (week, station) of a network whose stations stand in cities of their own.
+
+    A week's block is named by its Thursday, the first day of a week that is counted from 1970-01-01.
+    """
+    errors = np.array([kriging, ours], float)[None, None]
+    day = np.datetime64("2019-01-03", "ns") + np.arange(errors.shape[3]) * np.timedelta64(7, "D")
+    dims = ("group", "frequency", "model", "block", "station")
+    return xr.Dataset({"error_absolute": (dims, errors), "error_squared": (dims, errors**2)},
+                      coords={"group": ["some"], "frequency": ["hourly"], "model": ["kriging", "ours"], "block": day,
+                              "station": [f"S{i}" for i in range(errors.shape[4])]})
+
+
+def drawn(*errors, city=None):
+    cut = blocks(*errors)
+    found = intervals(cut if city is None else cut.assign_coords(city=("station", city)))
+    return found.sel(model="ours").isel(group=0, frequency=0)
+
+
+def test_the_same_skill_everywhere_is_sure():
+    errors = np.random.default_rng(0).gamma(2, 10, (52, 8))
+    found = drawn(errors, 0.9 * errors)
+    for name in ("skill_low", "skill_high", "skill_low_weeks", "skill_high_weeks"):
+        assert float(found[name]) == pytest.approx(10)
+    assert float(found.RMSE_ratio_low) == pytest.approx(0.9) and float(found.RMSE_ratio_high) == pytest.approx(0.9)
+
+
+def half_widths(found):
+    return [float(found[f"skill_high{of}"] - found[f"skill_low{of}"]) / 2 for of in ("", "_weeks")]
+
+
+def test_gains_of_weeks_and_of_cities_add_up():
+    """With kriging's error the same everywhere the skill is a mean of week and city effects: its variance is that of
+    the weeks' mean and that of the cities' mean together (crossed factors without interaction)."""
+    rng = np.random.default_rng(1)
+    weeks, cities = rng.normal(5, 10, 60), rng.normal(0, 8, 40)
+    found = drawn(np.full((60, 40), 100.0), 100 - weeks[:, None] - cities[None])
+    expected = [1.96 * np.sqrt(weeks.var() / 60 + cities.var() / 40), 1.96 * weeks.std() / np.sqrt(60)]
+    assert half_widths(found) == pytest.approx(expected, rel=0.08)
+    assert float(found.skill_low + found.skill_high) / 2 == pytest.approx(weeks.mean() + cities.mean(), abs=0.3)
+
+
+def test_stations_of_one_city_are_drawn_together():
+    """Four stations with one effect in each of 10 cities say no more than one: the interval is that of 10."""
+    effect = np.random.default_rng(3).normal(0, 10, 10)
+    city = np.repeat(np.arange(10), 4)
+    found = drawn(np.full((20, 40), 100.0), np.broadcast_to(100 - effect[city], (20, 40)), city=city)
+    assert half_widths(found)[0] == pytest.approx(1.96 * effect.std() / np.sqrt(10), rel=0.12)
+    assert half_widths(found)[1] == pytest.approx(0, abs=1e-9)
+
+
+def test_parts_of_a_week_in_two_months_are_one_week():
+    """Cut at months or not, the draws are of whole weeks."""
+    errors = np.random.default_rng(5).gamma(2, 10, (2, 8, 6))
+    whole = blocks(*errors)
+    parts = xr.concat([0.3 * whole, (0.7 * whole).assign_coords(block=whole.block + np.timedelta64(3, "D"))], "block")
+    for name in ("error_absolute", "error_squared"):
+        parts[name] = parts[name].transpose(*whole[name].dims)
+    xr.testing.assert_allclose(intervals(parts), intervals(whole))
+
+
+@pytest.mark.parametrize("shape, of_cities, of_weeks", [((3, 8), False, False), ((8, 3), False, True),
+                                                        ((4, 4), True, True)])
+def test_few_weeks_or_cities_have_no_interval(shape, of_cities, of_weeks):
+    found = drawn(np.ones(shape), np.full(shape, 0.5))
+    assert [bool(np.isfinite(found.skill_low)), bool(np.isfinite(found.skill_low_weeks))] == [of_cities, of_weeks]
+
+
+def test_weeks_and_cities_without_pairs_are_not_drawn():
+    errors = np.random.default_rng(6).gamma(2, 10, (2, 10, 6))
+    wider = np.pad(errors, ((0, 0), (0, 5), (0, 3)))
+    xr.testing.assert_allclose(drawn(*wider), drawn(*errors))
 
 
 def test_sums_without_pairs_have_no_scores():
@@ -261,7 +415,7 @@ def test_figures_show_every_model_and_group():
              Fold(("S0", "S1", "S2"), {"regions": ("S0", "S1")})]
     sums = Sums.total(fold_statistics(models, at, fold, hours) for fold in folds)
     drawn = figures.draw(table(sums, 6), "AQ-Net")
-    assert set(drawn) == {"error_by_distance", "skill", "reliability"}
+    assert set(drawn) == {"error_by_distance", "skill", "coverage", "reliability"}
     labels = {name: {text for ax in figure.axes for text in ax.get_legend_handles_labels()[1]}
               for name, figure in drawn.items()}
     assert labels["error_by_distance"] == labels["reliability"] == {"kriging", "AQ-Net"}

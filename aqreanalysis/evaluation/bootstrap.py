@@ -1,7 +1,10 @@
-"""How sure a skill is: weeks drawn again with replacement, the same for both models (a paired block bootstrap).
+"""How sure a skill is: weeks and cities drawn again with replacement, the same for both models (paired).
 
-Errors of hours that follow each other are alike, so whole weeks are drawn (Kunsch 1989,
-10.1214/aos/1176347265). The stations stay as they are: the interval is of other weeks, not of other stations.
+Errors of hours that follow each other are alike, so whole weeks are drawn (Kunsch 1989, 10.1214/aos/1176347265); errors
+of stations in one city are alike too, and another network would have other cities, so whole cities are drawn, each
+independently of the weeks. A week and city counts as often as the product of how often both were drawn. This
+product of weights is, for two crossed factors, mildly conservative: intervals come out too wide rather than too
+narrow (Owen and Eckles 2012, 10.1214/12-AOAS547).
 """
 
 from __future__ import annotations
@@ -9,27 +12,74 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.evaluation.statistics import week_number
+
 DRAWS, SEED = 2000, 0
-MIN_WEEKS = 4  # with fewer there is no interval
+MIN_WEEKS = MIN_CITIES = 4  # with fewer there is no interval
 SHARE = (2.5, 97.5)  # per cent
+ENDS = ("low", "high")
 
 
-def skill_interval(day: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
-    """The central 95 % of the skill in per cent: `skill_low`, `skill_high`.
+def intervals(block: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
+    """The central 95 % of the skill in per cent and of the RMSE over the reference's, (group, frequency, model).
 
-    `day` has sums of absolute errors, `error_absolute` (..., model, day); NaN where there are fewer than MIN_WEEKS
-    weeks.
+    `block` as in statistics.Sums: `error_absolute` and `error_squared` (group, frequency, model, block, station), and
+    the station's `city` as a coordinate, else each station is a city.
+
+    Returns `skill_low`, `skill_high`, `RMSE_ratio_low`, `RMSE_ratio_high`: weeks and cities drawn, and
+    `skill_low_weeks`, `skill_high_weeks`: the stations as they are, which says what another year would give at these
+    stations. NaN where there are fewer than MIN_WEEKS weeks or MIN_CITIES cities.
     """
-    weeks = (day.day.values.astype("datetime64[D]").astype(int) // 7) if day.sizes["day"] else np.zeros(0, int)
-    names, place = np.unique(weeks, return_inverse=True)
-    errors = day.error_absolute.transpose(..., "day")
-    of_weeks = errors.values @ np.eye(len(names))[place.ravel()].reshape(len(weeks), len(names))
-    share = np.full(len(names), 1 / max(len(names), 1))
-    drawn = np.random.default_rng(SEED).multinomial(len(names), share, size=DRAWS) if len(names) else np.zeros((1, 0))
-    totals = errors.isel(day=0, drop=True).expand_dims(draw=len(drawn), axis=-1).copy(data=of_weeks @ drawn.T) \
-        if len(weeks) else xr.full_like(errors.rename(day="draw"), np.nan)
+    weeks = week_number(block.block.values)
+    city = block.city.values if "city" in block.coords else block.station.values
+    ours = list(block.model.values).index(reference)
+    cells = np.stack([block[name].transpose("group", "frequency", "model", "block", "station").values
+                      for name in ("error_absolute", "error_squared")])  # (2, group, frequency, model, block, station)
+    found = np.full((6, *cells.shape[1:4]), np.nan)
+    for group in range(cells.shape[1]):
+        for frequency in range(cells.shape[2]):
+            sums = _by_week_and_city(cells[:, group, frequency], weeks, city)
+            found[:, group, frequency] = _ends(*sums, ours)
+    names = [f"{score}_{end}{of}" for score, of in (("skill", ""), ("RMSE_ratio", ""), ("skill", "_weeks"))
+             for end in ENDS]
+    dims = ("group", "frequency", "model")
+    return xr.Dataset({name: (dims, values) for name, values in zip(names, found, strict=True)},
+                      coords={dim: block[dim] for dim in dims})
+
+
+def _by_week_and_city(cells: np.ndarray, weeks: np.ndarray, city: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of absolute and squared errors (model, week, city) of (2, model, block, station); empty ones left out."""
+    for axis, names in ((2, weeks), (3, city)):
+        _, place = np.unique(names, return_inverse=True)
+        share = np.eye(place.max() + 1 if place.size else 0)[place]
+        cells = np.moveaxis(np.moveaxis(cells, axis, -1) @ share, -1, axis)
+        cells = np.compress(cells.any(axis=tuple({0, 1, 2, 3} - {axis})), cells, axis=axis)
+    return cells[0], cells[1]
+
+
+def _ends(absolute: np.ndarray, squared: np.ndarray, reference: int) -> np.ndarray:
+    """Ends (6, model) of the intervals, from sums (model, week, city)."""
+    models, weeks, cities = absolute.shape
+    ends = np.full((6, models), np.nan)
+    if weeks < MIN_WEEKS:
+        return ends
+    rng = np.random.default_rng(SEED)
+    of_weeks = rng.multinomial(weeks, np.full(weeks, 1 / weeks), DRAWS).astype(float)
+    as_they_are = np.ones((DRAWS, cities))
+    ends[4:] = _quantiles(100 * (1 - _ratio(absolute, of_weeks, as_they_are, reference)))
+    if cities >= MIN_CITIES:
+        of_cities = rng.multinomial(cities, np.full(cities, 1 / cities), DRAWS).astype(float)
+        ends[:2] = _quantiles(100 * (1 - _ratio(absolute, of_weeks, of_cities, reference)))
+        ends[2:4] = _quantiles(np.sqrt(_ratio(squared, of_weeks, of_cities, reference)))
+    return ends
+
+
+def _ratio(sums: np.ndarray, of_weeks: np.ndarray, of_cities: np.ndarray, reference: int) -> np.ndarray:
+    """Drawn sums (model, draw) over the reference's."""
+    drawn = np.stack([((of_weeks @ one) * of_cities).sum(axis=1) for one in sums])
     with np.errstate(invalid="ignore", divide="ignore"):
-        skill = 100 * (1 - totals / totals.sel(model=reference, drop=True))
-    skill = skill.where(len(names) >= MIN_WEEKS)
-    low, high = (skill.quantile(p / 100, "draw", skipna=False).drop_vars("quantile") for p in SHARE)
-    return xr.Dataset({"skill_low": low, "skill_high": high})
+        return drawn / drawn[reference]
+
+
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    return np.percentile(values, SHARE, axis=1)

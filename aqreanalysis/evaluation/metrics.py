@@ -1,9 +1,11 @@
 """Scores from sums: of everything, by season, hour of the day, level and distance.
 
-skill = 1 - MAE / MAE(kriging) is the headline. R2 = 1 - sum of squared errors / sum of squares about the mean
-(Kheder et al. 2025, equation 2), r Pearson's correlation; NMB, NME, MFB, MFE in per cent (Boylan and Russell 2006,
-10.1016/j.atmosenv.2005.09.087); MQI after FAIRMODE (Janssen and Thunis 2022, 10.2760/41988); POD, FAR and CSI of a day
-over 75 ug m-3, and the share of days in the same class of HJ 633.
+skill = 1 - MAE / MAE(kriging) is the headline, RMSE_ratio = RMSE / RMSE(kriging) stands beside it. R2 = 1 - sum of
+squared errors / sum of squares about the mean (Kheder et al. 2025, equation 2), r Pearson's correlation; NMB, NME,
+MFB, MFE in per cent (Boylan and Russell 2006, 10.1016/j.atmosenv.2005.09.087); MQI after FAIRMODE (Janssen and
+Thunis 2022, 10.2760/41988); POD, FAR and CSI of a day over 75 ug m-3, and the share of days in the same class of
+HJ 633. Of the 90 % interval: coverage, the shares below and above it, its mean width and score (Gneiting and
+Raftery 2007, 10.1198/016214506000001437, equation 43).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis import clock
-from aqreanalysis.evaluation.bootstrap import skill_interval
+from aqreanalysis.evaluation.bootstrap import intervals
 from aqreanalysis.evaluation.statistics import PIT_BINS, SHARES, SLICES, Sums
 
 SHORT = ("n", "MAE", "RMSE", "R2", "NMB_percent", "NME_percent", "coverage_90", "z_rms", "skill_percent")
@@ -25,15 +27,15 @@ THIRDS = ("near", "middle", "far")
 EVERY = "all designs"
 OUTER, INNER = ["hours", "by", "slice"], ["group", "frequency", "model"]
 KEYS = ["group", *OUTER, "frequency", "model"]
-# Of days of PM2.5, in per cent but for r: |NMB|, NME, r of Emery et al. (2017, 10.1080/10962247.2016.1265027),
-# |MFB|, MFE of Boylan and Russell (2006)
+# Of days of PM2.5, in per cent but for r. |NMB|, NME, r of Emery et al. (2017, 10.1080/10962247.2016.1265027): not
+# confirmed, its table could not be opened. |MFB|, MFE of Boylan and Russell (2006): confirmed by its abstract.
 EMERY = {"goal": (10.0, 35.0, 0.7), "criterion": (30.0, 50.0, 0.4)}
 BOYLAN = {"goal": (30.0, 50.0), "criterion": (60.0, 75.0)}
 
 
 def scores(sums: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
     """Scores of sums of any dimensions with `model`; NaN where there is no pair."""
-    n, sure = (sums[name].where(sums[name] > 0) for name in ("n", "n_error"))
+    n, sure, bounded = (sums[name].where(sums[name] > 0) for name in ("n", "n_error", "n_interval"))
     estimate = sums.truth + sums.error
     varied = {"truth": sums.truth_squared - sums.truth**2 / n, "estimate": sums.estimate_squared - estimate**2 / n}
     product = (sums.estimate_squared + sums.truth_squared - sums.error_squared) / 2 - estimate * sums.truth / n
@@ -49,12 +51,13 @@ def scores(sums: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
         "class_agreement": sums.same_class / n, "POD": sums.hits / over.where(over > 0),
         "FAR": sums.false_alarms / said.where(said > 0),
         "CSI": sums.hits / (over + sums.false_alarms).where(over + sums.false_alarms > 0),
-        "CRPS": sums.crps / sure, "z_rms": np.sqrt(sums.z_squared / sure), "width_90": sums.width_90 / sure,
-        **{f"coverage_{share}": sums[f"covered_{share}"] / sure for share in SHARES},
+        "CRPS": sums.crps / sure, "z_rms": np.sqrt(sums.z_squared / sure),
+        **{f"coverage_{share}": sums[f"covered_{share}"] / (bounded if share == 90 else sure) for share in SHARES},
+        **{name: sums[name] / bounded for name in ("below_90", "above_90", "width_90", "interval_score")},
         **{f"PIT_{number}": sums[f"pit_{number}"] / sure for number in range(PIT_BINS)},
         "distance_km": sums.distance / n,
         "skill_percent": 100 * (1 - mae / _of(mae, reference)),
-        "RMSE_skill_percent": 100 * (1 - rmse / _of(rmse, reference))}
+        "RMSE_ratio": rmse / _of(rmse, reference)}
     return xr.Dataset({"n": sums.n.astype(np.int64), **found})
 
 
@@ -80,23 +83,27 @@ def _frame(found: xr.Dataset, order: list[str]) -> pd.DataFrame:
     return found.to_dataframe(dim_order=order).reset_index()
 
 
-def table(sums: Sums, every_nth_week: int, reference: str = "kriging") -> pd.DataFrame:
+def table(sums: Sums, every_nth_week: int, reference: str = "kriging", ours: str = "AQ-Net") -> pd.DataFrame:
     """Every score of every cut, a row for each of KEYS; `hours` is "all" or "withheld weeks".
 
-    skill_low and skill_high are the ends of the 95 % interval (bootstrap.py), where days are what is cut.
+    Beside the scores, where days are what is cut: the ends of 95 % intervals (bootstrap.intervals). Of all pairs of a
+    design: `scaled_width`, the mean width of the interval that the model's standard error gives when it is scaled to
+    hold as many as the intervals of `ours` do; and `narrower_percent`, by which those of `ours` are narrower.
     """
-    of_days = {key: sums.day.isel(day=chosen) for key, chosen in _days(sums.day, every_nth_week).items()}
+    of_days = {key: sums.day.isel(day=chosen) for key, chosen in _days(sums.day.day, every_nth_week).items()}
+    blocks = {key: sums.block.isel(block=chosen) for key, chosen in _days(sums.block.block, every_nth_week).items()}
     cuts = {key: days.sum("day") for key, days in of_days.items()} | {
         ("all", "distance third", name): part for name, part in _thirds(sums.station).items()}
     slices = [("all", *key) for key in SLICES]
     curve = {("all", "distance", name): part for name, part in _curve(sums.station).items()}
-    intervals = [_frame(skill_interval(days, reference), INNER).assign(**dict(zip(OUTER, key, strict=True)))
-                 for key, days in of_days.items()]
+    sure = [_frame(intervals(part, reference), INNER).assign(**dict(zip(OUTER, key, strict=True)))
+            for key, part in blocks.items()]
     found = pd.concat([_rows(list(cuts), xr.concat(cuts.values(), "cut"), reference),
                        _rows(slices, sums.slice.drop_vars("slice").rename(slice="cut"), reference),
                        *([_rows(list(curve), xr.concat(curve.values(), "cut"), reference)] if curve else [])])
-    mqi = _mqi(sums.station).assign(hours="all", by="all", slice="all")
-    found = found[found.n > 0].merge(pd.concat(intervals), "left").merge(mqi, "left")
+    whole = _mqi(sums.station).merge(_frame(_same_coverage(sums, ours), INNER), "outer", INNER)
+    whole = whole.assign(hours="all", by="all", slice="all")
+    found = found[found.n > 0].merge(pd.concat(sure), "left").merge(whole, "left")
     return _yardsticks(found[KEYS + [name for name in found if name not in KEYS]])
 
 
@@ -107,9 +114,9 @@ def _rows(keys: list[tuple], sums: xr.Dataset, reference: str) -> pd.DataFrame:
     return found.drop(columns="cut").assign(**{name: names[name].to_numpy()[found["cut"]] for name in OUTER})
 
 
-def _days(day: xr.Dataset, every_nth_week: int) -> dict[tuple, np.ndarray]:
-    """Which days (day,) make all of them, the withheld weeks and the seasons; those that have any."""
-    days = day.day.values.astype("datetime64[D]")
+def _days(day: xr.DataArray, every_nth_week: int) -> dict[tuple, np.ndarray]:
+    """Which days or blocks (day,) make all of them, the withheld weeks and the seasons; those that have any."""
+    days = day.values.astype("datetime64[D]")
     month = days.astype("datetime64[M]").astype(int) % 12 + 1
     chosen = {("all", "all", "all"): np.ones(len(days), bool),
               ("withheld weeks", "all", "all"): clock.withheld_weeks(days, every_nth_week)}
@@ -123,6 +130,28 @@ def _mqi(station: xr.Dataset) -> pd.DataFrame:
     ratio = np.sqrt(days.error_squared / (4 * days.uncertainty_squared.where(days.n > 0)))
     of_groups = ratio.to_series().dropna().groupby(["group", "model"])
     return of_groups.quantile(0.9).rename("MQI").reset_index().assign(frequency="daily")
+
+
+def _same_coverage(sums: Sums, ours: str) -> xr.Dataset:
+    """`scaled_width` and `narrower_percent` (group, frequency, model); NaN without a model `ours` or its intervals."""
+    blank = xr.full_like(sums.scaled.n.isel(factor=0, drop=True), np.nan)
+    if ours not in blank.model.values:
+        return xr.Dataset({"scaled_width": blank, "narrower_percent": blank})
+    own = sums.station.sel(model=ours, drop=True).sum("station")
+    held, width = own.covered_90 / own.n_interval, own.width_90 / own.n_interval
+    scaled = sums.scaled / sums.scaled.n.where(sums.scaled.n > 0)
+    found = xr.apply_ufunc(_interpolated, held, scaled.covered, scaled.width, vectorize=True,
+                           input_core_dims=[[], ["factor"], ["factor"]]).transpose(*blank.dims)
+    return xr.Dataset({"scaled_width": found, "narrower_percent": 100 * (1 - width / found)})
+
+
+def _interpolated(wanted: float, shares: np.ndarray, widths: np.ndarray) -> float:
+    """The width at which a share `wanted` is held; NaN where none of the factors reaches it."""
+    enough = np.flatnonzero(shares >= wanted)
+    if not enough.size or enough[0] == 0:
+        return np.nan
+    ends = slice(enough[0] - 1, enough[0] + 1)
+    return float(np.interp(wanted, shares[ends], widths[ends]))
 
 
 def station_distances(station: xr.Dataset) -> xr.DataArray:

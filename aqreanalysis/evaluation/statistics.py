@@ -1,4 +1,4 @@
-"""Sums of what models missed at withheld stations, by station, by day, by hour of the day and by level.
+"""Sums of what models missed at withheld stations: by station, day, hour of the day, level, week and factor.
 
 A statistic is a number for each pair of observation and estimate; only its sums are kept, and sums of
 months add up to those of a year.
@@ -6,8 +6,9 @@ months add up to those of a year.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -15,36 +16,50 @@ import xarray as xr
 from aqreanalysis import clock, schema
 from aqreanalysis.clock import HOURS_PER_DAY
 from aqreanalysis.evaluation.distributions import NORMAL, Distribution
+from aqreanalysis.evaluation.guesses import Guess, guess_of_days, guess_of_hours
 from aqreanalysis.evaluation.holdout import Fold, nearest_remaining
 
 SHARES = (50, 80, 90, 95)  # per cent, of the central intervals
+PENALTY = 2 / (1 - 0.9)    # of a miss by 1 ug m-3 in the interval score: 2 / alpha
 PIT_BINS = 10
 SUMS = ("n", "truth", "truth_squared", "estimate_squared", "error", "error_absolute", "error_squared",
         "fractional_error", "fractional_error_absolute", "uncertainty_squared", "distance",
         "same_class", "hits", "misses", "false_alarms",
-        "n_error", "z_squared", "crps", "width_90", *(f"covered_{share}" for share in SHARES),
+        "n_error", "z_squared", "crps", "covered_50", "covered_80", "covered_95",
+        "n_interval", "covered_90", "below_90", "above_90", "width_90", "interval_score",
         *(f"pit_{number}" for number in range(PIT_BINS)))
+DRAWN = ("error_absolute", "error_squared")  # what is drawn again (bootstrap.py)
+# Factors on a standard error, 2.5 % apart, with which the share of errors in an interval and its width are known
+FACTORS = 0.1 * 1.025 ** np.arange(240)
 LEVELS = {"0-35": (-np.inf, 35.0), "35-75": (35.0, 75.0), "75-150": (75.0, 150.0), "over 150": (150.0, np.inf)}
-# China's classes of a day's PM2.5, ug m-3 (HJ 633-2012); 75 is also the daily limit, grade II (GB 3095-2012)
+# China's classes of a day's PM2.5, ug m-3 (HJ 633-2012; confirmed by table 1 of 10.1371/journal.pone.0063486, which
+# quotes the standard); 75 is also the daily limit, grade II (GB 3095-2012)
 CLASSES = (35.0, 75.0, 115.0, 150.0, 250.0)
 EXCEEDED = 75.0
 SLICES = tuple([("hour", f"{hour:02d}") for hour in range(HOURS_PER_DAY)]
                + [(by, name) for by in ("observed level", "predicted level") for name in LEVELS])
-# Measurement uncertainty of PM2.5 days, FAIRMODE (Janssen and Thunis 2022, 10.2760/41988):
-# U(O) = U_RV sqrt((1 - alpha^2) O^2 + alpha^2 RV^2), expanded with a coverage factor of 2
+# Measurement uncertainty of PM2.5 days, FAIRMODE: U(O) = U_RV sqrt((1 - alpha^2) O^2 + alpha^2 RV^2), expanded with a
+# coverage factor of 2 (Janssen and Thunis 2022, 10.2760/41988). Equation and numbers are confirmed by pyaerocom, which
+# implements it (0.36, 25, 0.5, days); the guidance's own table could not be opened. Its version 2.1 of 2017 had
+# alpha = 0.3 (the R package dartle). Np and Nnp (30 and 0.25 then) are of yearly means, which are not scored.
 FAIRMODE_UNCERTAINTY, FAIRMODE_LEVEL, FAIRMODE_ALPHA = 0.36, 25.0, 0.5
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums of the same pairs, cut in three ways; each has the statistics as variables.
+    """Sums of the same pairs, cut in several ways.
 
-    Dimensions (group, frequency, model) and `station`; `slice`, which is hours of the day and levels; `day`.
+    All have the dimensions (group, frequency, model). `station`, `slice` (hours of the day and levels) and `day` have
+    the statistics SUMS along the dimension of their name. `block` has DRAWN by (block, station): a block is the part of
+    a week that lies in one month, named by its first day; its coordinate `city` (station,) may be added. `scaled` has
+    `n`, `covered` and `width` by `factor`: of intervals of factor * standard error round the estimate, cut at 0.
     """
 
     station: xr.Dataset
     slice: xr.Dataset
     day: xr.Dataset
+    block: xr.Dataset
+    scaled: xr.Dataset
 
     @classmethod
     def total(cls, parts: Iterable[Sums]) -> Sums:
@@ -72,10 +87,14 @@ def month_statistics(models: Mapping[str, object], cube: xr.Dataset, withheld: l
 
 
 def fold_statistics(models: Mapping[str, object], cube: xr.Dataset, fold: Fold, hours: np.ndarray,
-                    minimum_hours: int = 20, distributions: Mapping[str, Distribution] | None = None) -> Sums:
+                    minimum_hours: int = 20, distributions: Mapping[str, Distribution] | None = None,
+                    errors_of_days: Callable | None = None) -> Sums:
     """Sums of whole days at the scored stations of a fold, which no model sees, nor what else is taken out.
 
-    `hours` are those of calendar days UTC+8; `distributions` by model, where a standard error is not of a normal one.
+    `hours` are those of calendar days UTC+8; `distributions` by model, where an hour's standard error is not of a
+    normal one. `errors_of_days(model's name, arrays, days, distance)` says what is known of the errors of days: `days`
+    datetime64[D] (days,), `distance` to the nearest station that is seen, km (station,), the rest as in
+    guesses.guess_of_days. Without it no error of a day is known.
     """
     known = set(cube.station.values)
     scored = list(dict.fromkeys(s for stations in fold.scored.values() for s in stations if s in known))
@@ -83,81 +102,122 @@ def fold_statistics(models: Mapping[str, object], cube: xr.Dataset, fold: Fold, 
     targets = schema.make_targets(hours, asked.lat.values, asked.lon.values)
     distance = nearest_remaining(seen.lat.values, seen.lon.values, asked.lat.values, asked.lon.values)
     truth = asked.pm25.reindex(time=hours).values
-    estimates = {}
-    for name, model in models.items():
-        estimates[name] = _estimate(model, seen, targets, hours)
-    together = np.isfinite(truth) & np.all([np.isfinite(e) for e, _ in estimates.values()], axis=0)
+    guesses = {name: guess_of_hours(model, seen, targets, (distributions or {}).get(name, NORMAL))
+               for name, model in models.items()}
+    together = np.isfinite(truth) & np.all([np.isfinite(guess.pm25) for guess in guesses.values()], axis=0)
     truth = np.where(together, truth, np.nan)
-    daily_truth = _daily(truth, minimum_hours)
+    daily_truth = mean_of_days(truth, minimum_hours)
     cuts = {name: [] for name in Sums.__dataclass_fields__}
+    days = np.unique(clock.local_days(hours))
+    blocks, block_of_day = _blocks(days)
     members = np.stack([np.isin(scored, stations) for stations in fold.scored.values()], axis=1).astype(float)
-    for name, (estimate, error) in estimates.items():
-        of = (distributions or {}).get(name, NORMAL)
-        daily = _daily(np.where(together, estimate, np.nan), minimum_hours)
-        pairs = [(truth, estimate, error, HOURS_PER_DAY), (daily_truth, daily, np.full_like(daily, np.nan), 1)]
-        found = [_cut(t, e, _statistics(t, e, s, distance, of), members, length) for t, e, s, length in pairs]
+    for name, hourly in guesses.items():
+        hourly = hourly.where(together)
+        asking = errors_of_days and partial(errors_of_days, name, days=days, distance=distance)
+        daily = guess_of_days(hourly, mean_of_days(hourly.pm25, minimum_hours), asking)
+        pairs = [(truth, hourly, (distributions or {}).get(name, NORMAL), HOURS_PER_DAY),
+                 (daily_truth, daily, NORMAL, 1)]
+        found = [_cut(t, guess, _statistics(t, guess, distance, of), members, length, block_of_day)
+                 for t, guess, of, length in pairs]
         for cut in cuts:  # (statistic, group, frequency, cut)
             cuts[cut].append(np.stack([one[cut] for one in found], axis=2))
-    names = {"station": scored, "day": np.unique(clock.local_days(hours)).astype("datetime64[ns]")}
-    return Sums(**{cut: _dataset(np.stack(arrays, axis=3), cut, list(fold.scored), list(models), names)
+    names = {"station": (scored,), "slice": ([f"{by}: {name}" for by, name in SLICES],),
+             "day": (days.astype("datetime64[ns]"),), "block": (blocks.astype("datetime64[ns]"), scored),
+             "scaled": (FACTORS,)}
+    return Sums(**{cut: _dataset(np.stack(arrays, axis=3), cut, list(fold.scored), list(models), names[cut])
                    for cut, arrays in cuts.items()})
 
 
-def _dataset(sums: np.ndarray, cut: str, groups: list[str], models: list[str], names: dict) -> xr.Dataset:
-    """Sums (statistic, group, frequency, model, cut) as a Dataset."""
-    coords = {"group": groups, "frequency": ["hourly", "daily"], "model": models}
-    coords[cut] = [f"{by}: {name}" for by, name in SLICES] if cut == "slice" else names[cut]
-    dims = ("group", "frequency", "model", cut)
-    return xr.Dataset({name: (dims, sums[place]) for place, name in enumerate(SUMS)}, coords=coords)
-
-
-def _estimate(model, seen: xr.Dataset, targets: xr.Dataset, hours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """PM2.5 and its standard error (time, point), from no more hours than the model asks for."""
-    if seen.sizes[schema.STATION] < 2:  # a month in which the network is silent has no values
-        nothing = np.full((len(hours), targets.sizes[schema.POINT]), np.nan, np.float32)
-        return nothing, nothing
-    window = slice(hours[0] - model.history * clock.HOUR, hours[-1] + model.future * clock.HOUR)
-    result = model.predict(seen.sel(time=window), targets)
-    return result[schema.TARGET].values, result[schema.STANDARD_ERROR].values
-
-
-def _daily(hourly: np.ndarray, minimum_hours: int) -> np.ndarray:
-    """Means of days with enough hours, from (24 * days, stations)."""
+def mean_of_days(hourly: np.ndarray, minimum_hours: int) -> np.ndarray:
+    """Means (days, stations) of days with enough hours, from (24 * days, stations); NaN for the others."""
     days = hourly.reshape(len(hourly) // HOURS_PER_DAY, HOURS_PER_DAY, hourly.shape[1])
     count = np.isfinite(days).sum(axis=1)
     mean = np.nansum(days, axis=1) / np.maximum(count, 1)
     return np.where(count >= minimum_hours, mean, np.nan)
 
 
-def _statistics(truth, estimate, error, distance, distribution: Distribution) -> np.ndarray:
+def week_number(days: np.ndarray) -> np.ndarray:
+    """Weeks since 1970-01-01 of days (datetime64), as clock.withheld_weeks counts them."""
+    return days.astype("datetime64[D]").astype(int) // 7
+
+
+def _blocks(days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Names of the blocks of some days, and the number of each day's block (days,)."""
+    week = (7 * week_number(days)).astype("datetime64[D]")
+    month = days.astype("datetime64[M]").astype("datetime64[D]")
+    return np.unique(np.maximum(week, month), return_inverse=True)
+
+
+DIMENSIONS = {"block": ("block", "station"), "scaled": ("factor",)}
+VARIABLES = {"block": DRAWN, "scaled": ("n", "covered", "width")}
+
+
+def _dataset(sums: np.ndarray, cut: str, groups: list[str], models: list[str], names: tuple) -> xr.Dataset:
+    """Sums (statistic, group, frequency, model, *cut) as a Dataset."""
+    own = DIMENSIONS.get(cut, (cut,))
+    coords = {"group": groups, "frequency": ["hourly", "daily"], "model": models} | dict(zip(own, names, strict=True))
+    dims = ("group", "frequency", "model", *own)
+    return xr.Dataset({name: (dims, sums[place]) for place, name in enumerate(VARIABLES.get(cut, SUMS))},
+                      coords=coords)
+
+
+def _statistics(truth, guess: Guess, distance, distribution: Distribution) -> np.ndarray:
     """The statistics (SUMS, time, station) of arrays (time, station), in float64; 0 where there is no pair."""
     known = np.isfinite(truth)
-    truth, estimate = (np.where(known, a, 0.0).astype(np.float64) for a in (truth, estimate))
+    truth, estimate = (np.where(known, a, 0.0).astype(np.float64) for a in (truth, guess.pm25))
     miss = estimate - truth
     uncertainty = FAIRMODE_UNCERTAINTY**2 * ((1 - FAIRMODE_ALPHA**2) * truth**2 + (FAIRMODE_ALPHA * FAIRMODE_LEVEL)**2)
     fraction = miss / np.maximum((truth + estimate) / 2, 1e-6)
     classes = [np.digitize(a, CLASSES, right=True) for a in (truth, estimate)]
     over, said = truth > EXCEEDED, estimate > EXCEEDED
-    sure = known & (error > 0)  # an error of 0 is one that is not known
-    error = np.where(sure, error, 1.0).astype(np.float64)
+    sure = known & (guess.error > 0)  # an error of 0 is one that is not known
+    error = np.where(sure, guess.error, 1.0).astype(np.float64)
     z = np.where(sure, -miss / error, 0.0)
     place = np.where(sure, np.minimum((distribution.cdf(z) * PIT_BINS).astype(int), PIT_BINS - 1), -1)
     rows = (known, truth, truth**2, estimate**2, miss, np.abs(miss), miss**2, fraction, np.abs(fraction),
             known * uncertainty, known * distance, known & (classes[0] == classes[1]), known & over & said,
             known & over & ~said, known & ~over & said, sure, z**2, sure * distribution.crps(z) * error,
-            sure * 2 * distribution.half_width(0.9) * error,
-            *(sure & (np.abs(z) <= distribution.half_width(share / 100)) for share in SHARES),
+            *(sure & (np.abs(z) <= distribution.half_width(share)) for share in (0.5, 0.8, 0.95)),
+            *_interval(truth, guess, known),
             *(place == number for number in range(PIT_BINS)))
     return np.stack([np.asarray(row, np.float64) for row in rows])
 
 
-def _cut(truth, estimate, statistics: np.ndarray, members: np.ndarray, per_day: int) -> dict[str, np.ndarray]:
-    """Statistics (SUMS, time, station) summed into (SUMS, group, cut) for each cut; `members` (station, group)."""
+def _interval(truth: np.ndarray, guess: Guess, known: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The statistics of SUMS from `n_interval` to `interval_score` (Gneiting and Raftery 2007, equation 43)."""
+    known = known & np.isfinite(guess.lower) & np.isfinite(guess.upper)
+    lower, upper = (np.where(known, a, 0.0).astype(np.float64) for a in (guess.lower, guess.upper))
+    below, above = known * np.maximum(lower - truth, 0), known * np.maximum(truth - upper, 0)
+    width = upper - lower
+    return (known, known & (below == 0) & (above == 0), below > 0, above > 0, width,
+            width + PENALTY * (below + above))
+
+
+def _cut(truth, guess: Guess, statistics: np.ndarray, members: np.ndarray, per_day: int,
+         block_of_day: np.ndarray) -> dict[str, np.ndarray]:
+    """Statistics (SUMS, time, station) summed into (variable, group, *cut) for each cut; `members` (station, group)."""
     days = statistics.reshape(len(SUMS), statistics.shape[1] // per_day, per_day, statistics.shape[2])
+    of_days = days.sum(axis=2)
     of_hours = days.sum(axis=1) @ members if per_day == HOURS_PER_DAY else np.zeros(
         (len(SUMS), HOURS_PER_DAY, members.shape[1]))
     of_levels = [np.einsum("stn,tn->sn", statistics, (low < level) & (level <= high)) @ members
-                 for level in (truth, estimate) for low, high in LEVELS.values()]
+                 for level in (truth, guess.pm25) for low, high in LEVELS.values()]
     slices = np.concatenate([of_hours, np.stack(of_levels, axis=1)], axis=1)
+    drawn = of_days[[SUMS.index(name) for name in DRAWN]]
+    of_blocks = np.stack([drawn[:, block_of_day == number].sum(axis=1) for number in range(block_of_day.max() + 1)], 1)
     return {"station": statistics.sum(axis=1)[:, None] * members.T, "slice": slices.swapaxes(1, 2),
-            "day": (days.sum(axis=2) @ members).swapaxes(1, 2)}
+            "day": (of_days @ members).swapaxes(1, 2), "block": of_blocks[:, None] * members.T[None, :, None, :],
+            "scaled": np.stack([_scaled(truth[:, mine], guess.at(mine)) for mine in members.T > 0], axis=1)}
+
+
+def _scaled(truth: np.ndarray, guess: Guess) -> np.ndarray:
+    """`n`, `covered` and `width` (3, factor) of intervals of each of FACTORS times the standard error, cut at 0."""
+    sure = np.isfinite(truth) & (guess.error > 0)
+    truth, estimate, error = (a[sure].astype(np.float64) for a in (truth, guess.pm25, guess.error))
+    up_to = lambda ratio, weights: np.cumsum(np.bincount(  # noqa: E731
+        np.searchsorted(FACTORS, ratio), weights, len(FACTORS) + 1))[:-1]
+    reaches_zero = estimate / error  # from this factor on the lower end is 0
+    half_above = FACTORS * error.sum()
+    half_below = FACTORS * (error.sum() - up_to(reaches_zero, error)) + up_to(reaches_zero, estimate)
+    return np.stack([np.full(len(FACTORS), len(truth)), up_to(np.abs(truth - estimate) / error, None),
+                     half_above + half_below])

@@ -55,9 +55,9 @@ class Kriging:
 
     def _one_point(self, values, among, to_target, bearing):
         """Series at one target from its candidates' series (time, candidates), nearest first."""
-        present, where = np.unique(np.isfinite(values), axis=0, return_inverse=True)
-        patterns, which = np.unique(self._taken(present, bearing), axis=0, return_inverse=True)
-        which = which.ravel()[where.ravel()]  # numpy 2.0 alone returns columns
+        present, where = different_rows(np.isfinite(values))
+        patterns, which = different_rows(self._taken(present, bearing))
+        which = which[where]
         use = patterns[which]
         weights, variance, structure = self._solve_patterns(patterns, among, to_target)
         filled = np.where(use, values, 0.0)
@@ -101,6 +101,17 @@ class Kriging:
             weights.append(full), variance.append(v)
             structure.append(expected_sample_variance(np.where(pair, matrix, 0.0), use.sum(axis=1)))
         return np.concatenate(weights), np.concatenate(variance), np.concatenate(structure)
+
+
+def different_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of a mask (n, m), and for each row the number of its like (n,).
+
+    As np.unique along axis 0, in some other order; rows packed into bytes are compared ten times as fast.
+    """
+    packed = np.ascontiguousarray(np.packbits(mask, axis=1))
+    rows = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, first, which = np.unique(rows, return_index=True, return_inverse=True)
+    return mask[first], which.ravel()
 
 
 def plain() -> Kriging:

@@ -1,0 +1,75 @@
+"""What a model says of hours and days: an estimate, its standard error, and the ends of a 90 % interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis import clock, schema
+from aqreanalysis.evaluation.distributions import NORMAL, Distribution
+
+SHARE = 0.9  # of the interval: its ends are the 5 % and 95 % bounds
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Arrays (time, station), ug m-3; NaN where nothing is known."""
+
+    pm25: np.ndarray
+    error: np.ndarray  # standard error; one of 0 is not known
+    lower: np.ndarray  # 5 % bound
+    upper: np.ndarray  # 95 % bound
+    own_bounds: bool   # whether the model gave the bounds, or they follow from its standard error
+
+    def where(self, mask: np.ndarray) -> Guess:
+        """The guess where `mask` (time, station) is true, NaN elsewhere."""
+        return Guess(*(np.where(mask, a, np.nan) for a in self._arrays), self.own_bounds)
+
+    def at(self, stations: np.ndarray) -> Guess:
+        """The guess at some stations, given as a mask (station,)."""
+        return Guess(*(a[:, stations] for a in self._arrays), self.own_bounds)
+
+    @property
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        return self.pm25, self.error, self.lower, self.upper
+
+
+def guess_of(pm25: np.ndarray, error: np.ndarray, distribution: Distribution, lower: np.ndarray | None = None,
+             upper: np.ndarray | None = None) -> Guess:
+    """A guess with the model's bounds; without any, the central interval of its distribution, cut at 0."""
+    if lower is not None and upper is not None:
+        return Guess(pm25, error, lower, upper, own_bounds=True)
+    half = distribution.half_width(SHARE) * np.where(error > 0, error, np.nan).astype(np.float64)
+    return Guess(pm25, error, np.maximum(pm25 - half, 0.0), pm25 + half, own_bounds=False)
+
+
+def guess_of_hours(model, seen: xr.Dataset, targets: xr.Dataset, distribution: Distribution) -> Guess:
+    """A model's guess at consecutive hours of targets, from no more hours than it asks for."""
+    hours = targets.time.values
+    if seen.sizes[schema.STATION] < 2:  # a month in which the network is silent has no values
+        nothing = np.full((len(hours), targets.sizes[schema.POINT]), np.nan, np.float32)
+        return Guess(nothing, nothing, nothing, nothing, own_bounds=False)
+    window = slice(hours[0] - model.history * clock.HOUR, hours[-1] + model.future * clock.HOUR)
+    found = model.predict(seen.sel(time=window), targets)
+    bounds = [found[name].values if name in found else None for name in (schema.LOWER, schema.UPPER)]
+    return guess_of(found[schema.TARGET].values, found[schema.STANDARD_ERROR].values, distribution, *bounds)
+
+
+def guess_of_days(hourly: Guess, mean: np.ndarray, errors_of_days: Callable | None) -> Guess:
+    """The guess of days (days, station) whose estimate is `mean`.
+
+    `errors_of_days` takes arrays (24 * days, station) under the names of schema: `pm25`, `pm25_standard_error` and,
+    where the model gave them, `pm25_lower`, `pm25_upper`. What it gives of `pm25_standard_error`, `pm25_lower` and
+    `pm25_upper` (days, station) is used. The error of a mean of a day's correlated errors is taken as normal.
+    """
+    found = {}
+    if errors_of_days is not None:
+        arrays = {schema.TARGET: hourly.pm25, schema.STANDARD_ERROR: hourly.error}
+        bounds = {schema.LOWER: hourly.lower, schema.UPPER: hourly.upper} if hourly.own_bounds else {}
+        found = errors_of_days(arrays | bounds)
+    error = found.get(schema.STANDARD_ERROR, np.full(mean.shape, np.nan))
+    return guess_of(mean, np.where(np.isfinite(mean), error, np.nan), NORMAL, found.get(schema.LOWER),
+                    found.get(schema.UPPER))

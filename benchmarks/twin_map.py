@@ -1,0 +1,259 @@
+"""The true error of a map: AQ-Net and kriging on the twin, whose air is known in every cell.
+
+    python benchmarks/twin_map.py --out FOLDER [--checkpoint NAME] [--year 2016] [--days 7] [--draws 3] [--workers 2]
+
+Some days of January, April, July and October at 0.1 degree, from the twin's whole network, against the air of every
+land cell and hour; kriging, which is slow, at one land cell in nine, beside AQ-Net there. Then what withheld stations
+would have said: each draw withholds single stations and whole cities, and the same stations with their surroundings
+(evaluation.holdout), scored by what they observed, as in reality, and by the air itself at their places.
+Writes map.csv, designs.csv and error_by_distance.png; prints the tables as Markdown.
+
+The network of the shipped checkpoint was trained on real observations: nothing of the twin was seen. The twin is
+smoother than real air, so its errors are smaller; what carries over is how they compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis import analysis, execution, schema, uncertainty
+from aqreanalysis.clock import Period
+from aqreanalysis.evaluation import holdout
+from aqreanalysis.evaluation.distributions import LAPLACE, NORMAL
+from aqreanalysis.evaluation.guesses import Guess, guess_of_hours
+from aqreanalysis.evaluation.metrics import DISTANCES
+from aqreanalysis.grids import Grid, parse_grid
+from aqreanalysis.models import checkpoint
+from aqreanalysis.models.kriging import Kriging
+from aqreanalysis.report import save
+from aqreanalysis.simulation import TwinArchive
+from aqreanalysis.simulation.land import city_table
+from aqreanalysis.stations import Split, split_stations
+
+MONTHS = (1, 4, 7, 10)
+CITY_KM = 10.0   # a cell this near to the centre of a city is one of the city
+EVERY = 3        # rows and columns of the grid at which kriging is estimated
+OURS, KRIGING = "AQ-Net", "kriging"
+EVERYWHERE, FEW = "every cell", "one in nine"
+SEEN, INSIDE = "hours with observations", "inside the network"
+SUMS = ("n", "distance", "truth", "error", "absolute", "squared", "bounded", "covered", "width")
+OBSERVED, AIR = "observed", "air"  # what withheld stations are compared with
+
+
+@dataclass(frozen=True)
+class Job:
+    """Some days of the twin; with a `draw` of withheld stations, else the map."""
+
+    seed: int
+    checkpoint: Path
+    period: Period
+    grid: Grid
+    draw: int | None = None
+
+
+def part_sums(guess: Guess, truth: np.ndarray, km: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """SUMS over the `chosen` pairs; arrays (time, point) but for `km` (point,); `chosen` (point,) or (time, point)."""
+    chosen = chosen & np.isfinite(truth) & np.isfinite(guess.pm25)
+    km = np.broadcast_to(km, truth.shape)[chosen]
+    truth, estimate, lower, upper = (a[chosen].astype(np.float64) for a in
+                                     (truth, guess.pm25, guess.lower, guess.upper))
+    miss, bounded = estimate - truth, np.isfinite(lower) & np.isfinite(upper)
+    return np.array([len(truth), km.sum(), truth.sum(), miss.sum(), np.abs(miss).sum(), (miss**2).sum(),
+                     bounded.sum(), ((lower <= truth) & (truth <= upper)).sum(), (upper - lower)[bounded].sum()])
+
+
+def by_distance(km: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """Masks (points,) of the classes of distance."""
+    edges = zip(DISTANCES[:-1], DISTANCES[1:], strict=True)
+    return {("distance", f"{low:g}-{high:g} km" if np.isfinite(high) else f"over {low:g} km"): (km >= low) & (km < high)
+            for low, high in edges}
+
+
+def estimated(model, cube: xr.Dataset, hours: np.ndarray, lat: np.ndarray, lon: np.ndarray) -> Guess:
+    """A model's guess at places in the hours of whole days."""
+    return guess_of_hours(model, cube, schema.make_targets(hours, lat, lon),
+                          NORMAL if isinstance(model, Kriging) else LAPLACE)
+
+
+def map_parts(job: Job, cube: xr.Dataset, lat: np.ndarray, lon: np.ndarray, km: np.ndarray) -> dict:
+    """What the land cells are cut in: (cut, part) -> mask (hours, cells).
+
+    Hours without any observation near a cell, in which kriging has nothing to say and no station can be withheld, are
+    in the first part and in a class of their own only.
+    """
+    cities = city_table()
+    city = holdout.nearest_remaining(cities.lat.to_numpy(), cities.lon.to_numpy(), lat, lon) <= CITY_KM
+    support = uncertainty.Support(cube.lat.values, cube.lon.values, lat, lon, np.ones(len(lat), bool), 20)
+    _, flag = support.of_hours(np.isfinite(cube.pm25.sel(time=job.period.hours).values))
+    told = flag != schema.NO_OBSERVATIONS
+    parts = {("land", SEEN): told, ("land", INSIDE): told & support.inside,
+             ("land", f"city: {CITY_KM:g} km round a centre"): told & city, ("land", "countryside"): told & ~city,
+             **{("quality class", name): flag == number for number, name in enumerate(schema.QUALITY)
+                if number != schema.SEA},
+             **{part: told & mask for part, mask in by_distance(km).items()}}
+    return {("land", "every hour"): np.ones(flag.shape, bool)} | parts
+
+
+def score_map(job: Job) -> dict[tuple, np.ndarray]:
+    """SUMS by (model, places, cut, part) of one stretch."""
+    archive = TwinArchive(job.seed)
+    model, _ = checkpoint.load(job.checkpoint)
+    cube = analysis.observations_around(archive, model, job.period)
+    cells, hours = np.flatnonzero(job.grid.land), job.period.hours
+    lat, lon = job.grid.lat[cells], job.grid.lon[cells]
+    row, column = np.divmod(cells, job.grid.shape[1])
+    few = (row % EVERY == 1) & (column % EVERY == 1)
+    km = holdout.nearest_remaining(cube.lat.values, cube.lon.values, lat, lon)
+    truth = archive.twin.truth(hours, lat, lon)
+    ours = estimated(model, cube, hours, lat, lon)
+    kriged = estimated(Kriging(), cube, hours, lat[few], lon[few])
+    both = np.isfinite(kriged.pm25)
+    found = {}
+    for part, mask in map_parts(job, cube, lat, lon, km).items():
+        found[OURS, EVERYWHERE, *part] = part_sums(ours, truth, km, mask)
+        for name, guess in ((OURS, ours.at(few)), (KRIGING, kriged)):
+            found[name, FEW, *part] = part_sums(guess, truth[:, few], km[few], mask[:, few] & both)
+    return found
+
+
+def score_draw(job: Job) -> dict[tuple, np.ndarray]:
+    """SUMS by (model, truth, cut, part) of one stretch and one draw of withheld stations; a part is a design."""
+    archive = TwinArchive(job.seed)
+    model, _ = checkpoint.load(job.checkpoint)
+    split = split_stations(archive.stations, job.draw)
+    cube = analysis.observations_around(archive, model, job.period, apart=split.test)
+    known, hours = set(cube.station.values), job.period.hours
+    found = defaultdict(lambda: np.zeros(len(SUMS)))
+    for fold in folds(archive.stations, split, job.grid):
+        seen = cube.drop_sel(station=[s for s in fold.removed if s in known])
+        for design, stations in fold.scored.items():
+            asked = cube.sel(station=[s for s in stations if s in known])
+            lat, lon = asked.lat.values, asked.lon.values
+            km = holdout.nearest_remaining(seen.lat.values, seen.lon.values, lat, lon)
+            observed = asked.pm25.sel(time=hours).values
+            air = np.where(np.isfinite(observed), archive.twin.truth(hours, lat, lon), np.nan)
+            parts = {("design", design): np.ones(len(lat), bool), **by_distance(km)}
+            for name, of in ((OURS, model), (KRIGING, Kriging())):
+                guess = estimated(of, seen, hours, lat, lon)
+                for kind, truth in ((OBSERVED, observed), (AIR, air)):
+                    for part, mask in parts.items():
+                        found[name, kind, *part] += part_sums(guess, truth, km, mask)
+    return dict(found)
+
+
+def folds(table: pd.DataFrame, split: Split, grid: Grid) -> list[holdout.Fold]:
+    """The designs of `aqreanalysis evaluate`, but for regions."""
+    lat, lon = table.lat.to_numpy(), table.lon.to_numpy()
+    inside = grid.land & uncertainty.inside_hull(lat, lon, grid.lat, grid.lon)
+    wanted = holdout.nearest_remaining(lat, lon, grid.lat[inside], grid.lon[inside])
+    return [holdout.withheld(split.test_single, split.test_city),
+            *holdout.distance_matched(table, split.test, wanted).folds]
+
+
+def added(parts: Iterable[dict[tuple, np.ndarray]], names: list[str]) -> pd.DataFrame:
+    """Scores of the sums of all parts, a row for each key, in the order in which they come."""
+    total = defaultdict(lambda: np.zeros(len(SUMS)))
+    for part in parts:
+        for key, sums in part.items():
+            total[key] += sums
+    rows = pd.DataFrame(list(total.values()), columns=SUMS, index=pd.MultiIndex.from_tuples(total, names=names))
+    rows = rows[rows.n > 0]
+    return pd.DataFrame({"n": rows.n.astype(int), "distance_km": rows.distance / rows.n, "MAE": rows.absolute / rows.n,
+                         "RMSE": np.sqrt(rows.squared / rows.n), "NMB_percent": 100 * rows.error / rows.truth,
+                         "coverage_90": rows.covered / rows.bounded, "width_90": rows.width / rows.bounded})
+
+
+def map_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row for each part of the map: AQ-Net in every cell, kriging and skill at the same few."""
+    ours, few, kriged = (scores.xs(key, level=("model", "cells")) for key in
+                         ((OURS, EVERYWHERE), (OURS, FEW), (KRIGING, FEW)))
+    return pd.DataFrame({
+        "share of cell-hours, %": 100 * ours.n / ours.n[("land", "every hour")], "km": ours.distance_km,
+        "MAE": ours.MAE, "RMSE": ours.RMSE, "NMB, %": ours.NMB_percent, "in 90 %": ours.coverage_90,
+        "width": ours.width_90, "kriging MAE": kriged.MAE, "kriging RMSE": kriged.RMSE,
+        "kriging in 90 %": kriged.coverage_90, "skill, %": 100 * (1 - few.MAE / kriged.MAE)}).reindex(ours.index)
+
+
+def design_table(designs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """What each design says of a map's error, over the true error inside the network."""
+    rows = designs.xs("design", level="cut")
+    observed, air = (rows.xs(kind, level="truth") for kind in (OBSERVED, AIR))
+    true = {OURS: scores.MAE[(OURS, EVERYWHERE, "land", INSIDE)], KRIGING: scores.MAE[(KRIGING, FEW, "land", INSIDE)]}
+    order = pd.MultiIndex.from_product([(holdout.SINGLE, holdout.CITIES, holdout.MATCHED), true],
+                                       names=["design", "model"])
+    at = [(model, design) for design, model in order]
+    table = pd.DataFrame({"km": observed.distance_km[at].to_numpy(), "in 90 %": observed.coverage_90[at].to_numpy(),
+                          "true MAE of the map": [true[model] for model, _ in at],
+                          "MAE, as observed": observed.MAE[at].to_numpy(), "of the air": air.MAE[at].to_numpy()}, order)
+    for kind in ("MAE, as observed", "of the air"):
+        table[f"{kind}, over the true"] = table[kind] / table["true MAE of the map"]
+    return table
+
+
+def figure_of(scores: pd.DataFrame, designs: pd.DataFrame):
+    """MAE against distance: the map's true error as lines, what withheld stations say as dots."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 4.4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.subplots()
+    for model, cells, ink in ((OURS, EVERYWHERE, "#b2182b"), (KRIGING, FEW, "#2166ac")):
+        curve = scores.xs((model, cells, "distance"), level=("model", "cells", "cut"))
+        ax.plot(curve.distance_km, curve.MAE, color=ink, label=f"{model}: the map's true error")
+        for kind, marker, words in ((AIR, "o", "the air at withheld stations"), (OBSERVED, "x", "what they observe")):
+            dots = designs.xs((model, kind, "distance"), level=("model", "truth", "cut"))
+            ax.plot(dots.distance_km, dots.MAE, marker, color=ink, ms=4, mfc="white", label=f"{model}: {words}")
+    ax.set(xlabel="distance to the nearest given station (km)", ylabel="MAE (µg m$^{-3}$)", xlim=(0, None),
+           ylim=(0, None), title="The twin: error of hourly PM2.5 on the map, and as withheld stations tell it")
+    ax.grid(color="#eeeeee")
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return figure
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table as Markdown, numbers with at most three figures that matter."""
+    table = table.reset_index()
+    say = lambda value: value if isinstance(value, str) else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"  # noqa: E731
+    lines = [[str(name) for name in table], ["---"] * table.shape[1],
+             *([say(value) for value in row] for row in table.itertuples(index=False))]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--year", type=int, default=2016)
+    parser.add_argument("--days", type=int, default=7, help="of each of the four months, from the tenth on")
+    parser.add_argument("--draws", type=int, default=3, help="of withheld stations")
+    parser.add_argument("--seed", type=int, default=0, help="of the twin")
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    folder, grid = checkpoint.locate(given.checkpoint), parse_grid("0.1deg")
+    periods = [Period(first := dt.date(given.year, month, 10), first + dt.timedelta(days=given.days - 1))
+               for month in MONTHS]
+    maps = [Job(given.seed, folder, period, grid) for period in periods]
+    draws = [Job(given.seed, folder, period, grid, draw) for draw in range(given.draws) for period in periods]
+    scores = added(execution.run(score_map, maps, given.workers), ["model", "cells", "cut", "part"])
+    designs = added(execution.run(score_draw, draws, given.workers), ["model", "truth", "cut", "part"])
+    given.out.mkdir(parents=True, exist_ok=True)
+    scores.to_csv(given.out / "map.csv", float_format="%.6g")
+    designs.to_csv(given.out / "designs.csv", float_format="%.6g")
+    save(figure_of(scores.sort_values("distance_km"), designs.sort_values("distance_km")),
+         given.out / "error_by_distance.png")
+    print(markdown(map_table(scores)), markdown(design_table(designs, scores)), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""What the benchmarks of the map compute, by hand."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aqreanalysis.evaluation.guesses import Guess
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+def loaded(name):
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def twin_map():
+    return loaded("twin_map")
+
+
+def test_sums_of_a_part(twin_map):
+    """Two hours at three cells; the third cell is not asked for, the second has no truth in the first hour."""
+    truth = np.array([[10.0, np.nan, 1.0], [20.0, 40.0, 1.0]])
+    guess = Guess(*(np.array(a, float) for a in ([[12, 5, 9], [17, 40, 9]], [[1, 1, 1], [1, 1, 1]],
+                                                 [[11, 0, 0], [10, 30, 0]], [[13, 9, 9], [25, np.nan, 9]])), True)
+    sums = twin_map.part_sums(guess, truth, np.array([5.0, 8.0, 99.0]), np.array([True, True, False]))
+    assert dict(zip(twin_map.SUMS, sums, strict=True)) == {
+        "n": 3, "distance": 18, "truth": 70, "error": -1, "absolute": 5, "squared": 13, "bounded": 2, "covered": 1,
+        "width": 17}
+
+
+def test_scores_of_parts_that_are_added(twin_map):
+    """Errors 1 and -3 of truths 10 and 30, 2 and 4 km away, in two stretches."""
+    one = {("m", "all"): np.array([1, 2, 10, 1, 1, 1, 1, 1, 8.0])}
+    two = {("m", "all"): np.array([1, 4, 30, -3, 3, 9, 1, 0, 4.0]), ("m", "none"): np.zeros(9)}
+    (row,) = twin_map.added([one, two], ["model", "part"]).itertuples()
+    assert row.Index == ("m", "all") and (row.n, row.distance_km, row.MAE) == (2, 3, 2)
+    assert row.RMSE == pytest.approx(np.sqrt(5)) and row.NMB_percent == pytest.approx(-5)
+    assert (row.coverage_90, row.width_90) == (0.5, 6)
+
+
+def test_classes_of_distance_are_half_open(twin_map):
+    masks = twin_map.by_distance(np.array([0.0, 1.9, 2.0, 500.0]))
+    assert {part: list(np.flatnonzero(mask)) for (_, part), mask in masks.items() if mask.any()} == {
+        "0-2 km": [0, 1], "2-5 km": [2], "over 90 km": [3]}
+
+
+def test_the_haziest_days_are_local_days_of_the_product():
+    """Hours count up; 17:00Z begins the next day in UTC+8. The last day is not in the product."""
+    hours = pd.date_range("2018-12-31T17", periods=72, freq="h")
+    days = np.array(["2019-01-01", "2019-01-02"], "datetime64[D]")
+    table = loaded("haze_days").haziest(pd.Series(np.arange(72.0), hours), days, 1)
+    assert list(table.index) == [pd.Timestamp("2019-01-02")]
+    assert table["mean"].item() == np.arange(24, 48).mean() and table.hour.item() == pd.Timestamp("2019-01-02T16")
