@@ -22,9 +22,10 @@ BLOCK_HOURS = 168
 
 @dataclass(frozen=True)
 class Block:
-    """Estimates of some hours of a month; arrays (hours, points)."""
+    """Estimates of some hours of a month at some points of a grid; arrays (hours, points)."""
 
     first: int            # number of the block's first hour in the month
+    points: slice         # of the grid
     arrays: dict[str, np.ndarray]
 
 
@@ -55,23 +56,23 @@ def screened(archive, start, end, settings: quality.Settings = quality.DEFAULT,
     return quality.usable(marked.sel(time=slice(start, end)))
 
 
-def blocks(model, cube: xr.Dataset, grid, period: Period, k: int) -> Iterator[Block]:
-    """The estimates of a period, a week of hours at a time, with their support."""
-    hours = period.hours
+def blocks(model, cube: xr.Dataset, grid, period: Period, k: int, points: slice = slice(None)) -> Iterator[Block]:
+    """The estimates of a period at some points of a grid, a week of hours at a time, with their support."""
+    hours, land, lat, lon = period.hours, _land(grid)[points], grid.lat[points], grid.lon[points]
     if cube.sizes[schema.STATION] < 2:  # a month in which the network is silent has no values
-        yield from _silent(grid, len(hours))
+        yield from _silent(land, len(hours), points)
         return
-    support = Support(cube.lat.values, cube.lon.values, grid.lat, grid.lon, _land(grid), k)
+    support = Support(cube.lat.values, cube.lon.values, lat, lon, land, k)
     observed = np.isfinite(cube.pm25.reindex(time=hours).values)
     for first in range(0, len(hours), BLOCK_HOURS):
         rows = slice(first, first + BLOCK_HOURS)
-        estimate = model.predict(cube, schema.make_targets(hours[rows], grid.lat, grid.lon))
+        estimate = model.predict(cube, schema.make_targets(hours[rows], lat, lon))
         count, flag = support.of_hours(observed[rows])
-        yield Block(first, {
+        yield Block(first, points, {
             schema.TARGET: estimate[schema.TARGET].values,
             schema.STANDARD_ERROR: estimate[schema.STANDARD_ERROR].values,
             "quality_flag": np.where(np.isfinite(estimate[schema.TARGET].values), flag,
-                                     _nothing(grid)).astype(np.int8),
+                                     _nothing(land)).astype(np.int8),
             "number_of_observations": count,
         })
 
@@ -81,18 +82,18 @@ def _land(grid) -> np.ndarray:
     return grid.land | (grid.kind == "points")
 
 
-def _nothing(grid) -> np.ndarray:
+def _nothing(land: np.ndarray) -> np.ndarray:
     """Quality classes (points,) of an hour without an estimate: sea stays sea."""
-    return np.where(_land(grid), schema.NO_OBSERVATIONS, schema.SEA)
+    return np.where(land, schema.NO_OBSERVATIONS, schema.SEA)
 
 
-def _silent(grid, hours: int) -> Iterator[Block]:
+def _silent(land: np.ndarray, hours: int, points: slice) -> Iterator[Block]:
     for first in range(0, hours, BLOCK_HOURS):
-        shape = (min(BLOCK_HOURS, hours - first), grid.size)
+        shape = (min(BLOCK_HOURS, hours - first), land.size)
         nothing = np.full(shape, np.nan, np.float32)
-        yield Block(first, {schema.TARGET: nothing, schema.STANDARD_ERROR: nothing,
-                            "quality_flag": np.broadcast_to(_nothing(grid), shape).astype(np.int8),
-                            "number_of_observations": np.zeros(shape, np.int8)})
+        yield Block(first, points, {schema.TARGET: nothing, schema.STANDARD_ERROR: nothing,
+                                    "quality_flag": np.broadcast_to(_nothing(land), shape).astype(np.int8),
+                                    "number_of_observations": np.zeros(shape, np.int8)})
 
 
 def nearest_distance(cube: xr.Dataset, grid) -> np.ndarray:

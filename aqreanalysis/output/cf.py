@@ -77,6 +77,11 @@ class About:
                     "terms of their publisher.")
 
 
+def fields_of(frequency: Frequency, about: About) -> tuple[str, ...]:
+    """The variables (time, *grid) of a file."""
+    return frequency.fields
+
+
 _SUMMARIES = {
     "analysis": "with standard errors and quality flags, from hourly observations of a network of stations",
     "truth": "which the simulated observations were sampled from and the analysis can be compared with",

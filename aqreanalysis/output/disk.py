@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -91,3 +92,22 @@ def fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_text(path: Path, text: str, cure: str = GO_ON) -> None:
+    """Write a small text file, UTF-8; it is whole on the disk, or what it was."""
+    part = path.with_name(f".{path.name}.part")
+    with writing(path, cure):
+        try:
+            part.write_text(text, encoding="utf-8")
+            fsync(part)
+            os.replace(part, path)
+            fsync(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
