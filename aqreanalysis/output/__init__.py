@@ -19,13 +19,14 @@ from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf, disk, zarr_store
 from aqreanalysis.output.cf import About
 from aqreanalysis.output.encoding import TIME_CHUNK, tiles
-from aqreanalysis.output.means import read_mean, read_most_frequent
+from aqreanalysis.output.means import open_file, pieces, read_mean, read_most_frequent
 from aqreanalysis.output.netcdf_file import NetCDFFile, check_file
 from aqreanalysis.output.steps import MARK, Steps
 from aqreanalysis.schema import TARGET
 
-__all__ = ["About", "HourlyFile", "Part", "TruthFile", "check_file", "end_of_days", "fingerprint", "opened",
-           "read_mean", "read_most_frequent", "remove_leftovers", "tiles", "write_daily"]
+__all__ = ["About", "FORMATS", "HourlyFile", "Part", "TruthFile", "check_file", "end_of_days", "fingerprint",
+           "open_file", "opened", "pieces", "read_mean", "read_most_frequent", "remove_leftovers", "tiles",
+           "write_daily"]
 
 FORMATS = {"netcdf": ".nc", "zarr": zarr_store.SUFFIX}  # and how their names end
 

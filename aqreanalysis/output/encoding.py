@@ -156,7 +156,9 @@ def write_coordinates(file: netCDF4.Dataset, grid: Grid, stamps: np.ndarray, fre
                                        chunksizes=array.shape if TIME in dims else None)
         variable.setncatts(attributes)
         variable[...] = array
-    file.createVariable(cf.CRS, "i4").setncatts(crs_attributes())
+    mapping = file.createVariable(cf.CRS, "i4")
+    mapping.setncatts(crs_attributes())
+    mapping[...] = 0
 
 
 def _positions(grid: Grid) -> tuple[dict, dict]:

@@ -83,8 +83,7 @@ def _values(paths, variable: str, period: Period | None) -> Iterator[tuple[xr.Da
 def _opened(path, variable: str) -> Iterator[xr.Dataset]:
     """A product file that has ``variable`` over time, through xarray."""
     try:
-        engine = "zarr" if os.fspath(path).endswith(SUFFIX) else "netcdf4"
-        file = xr.open_dataset(path, engine=engine, chunks=None)
+        file = open_file(path)
     except (OSError, ValueError) as error:
         raise BadFile(f"{path} can't be read: {error}.", "A product file is a whole NetCDF-4 file or Zarr store.",
                       "Give the path of a file that was made by aqreanalysis build.") from error
@@ -99,16 +98,27 @@ def _opened(path, variable: str) -> Iterator[xr.Dataset]:
 def _selected(field: xr.DataArray, period: Period | None) -> Iterator[tuple[slice, np.ndarray]]:
     """Rows and values (steps, rows, ...) of the days of ``period``, of as many points as are held at once."""
     days = local_days(field[TIME].values)
+    for steps, rows in pieces(field.variable):
+        wanted = slice(None)
+        if period is not None:
+            wanted = (days[steps] >= np.datetime64(period.first)) & (days[steps] <= np.datetime64(period.last))
+            if not wanted.any():
+                continue
+        yield rows, field[steps, rows].values[wanted]
+
+
+def pieces(field: xr.Variable) -> Iterator[tuple[slice, slice]]:
+    """Slices of steps and of rows of a variable (time, row, ...) that was opened: whole chunks, a tile at once."""
     chunk = field.encoding.get("chunksizes") or field.encoding["chunks"]
     row = int(np.prod(field.shape[2:]))
     height = chunk[1] * max(TILE_POINTS // (chunk[1] * row), 1)
-    for first in range(0, len(days), TIME_CHUNK):
-        part = days[first:first + TIME_CHUNK]
-        wanted = slice(None)
-        if period is not None:
-            wanted = (part >= np.datetime64(period.first)) & (part <= np.datetime64(period.last))
-            if not wanted.any():
-                continue
+    for first in range(0, field.shape[0], TIME_CHUNK):
         for start in range(0, field.shape[1], height):
-            rows = slice(start, min(start + height, field.shape[1]))
-            yield rows, field[first:first + TIME_CHUNK, rows].values[wanted]
+            yield (slice(first, min(first + TIME_CHUNK, field.shape[0])),
+                   slice(start, min(start + height, field.shape[1])))
+
+
+def open_file(path, **options) -> xr.Dataset:
+    """A product file or store through xarray, read as it is asked for; OSError or ValueError where it is none."""
+    engine = "zarr" if os.fspath(path).endswith(SUFFIX) else "netcdf4"
+    return xr.open_dataset(path, engine=engine, chunks=None, **options)

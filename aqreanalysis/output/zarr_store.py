@@ -12,6 +12,7 @@ month, has a dimension `month`; so it is no coordinate of the variables. Attribu
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,7 +86,9 @@ def finish(path: Path) -> None:
     with disk.writing(path):
         for left in part.rglob(UNFINISHED):  # of processes that were killed
             left.unlink(missing_ok=True)
-        zarr.consolidate_metadata(zarr.storage.LocalStore(part))
+        with warnings.catch_warnings():  # that version 3 of the format does not know them yet; xarray does
+            warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
+            zarr.consolidate_metadata(zarr.storage.LocalStore(part))
         disk.fsync(part / "zarr.json")
         part.rename(path)
         disk.fsync(path.parent)
@@ -106,20 +109,22 @@ class ZarrSteps(Steps):
     def __init__(self, path, grid: Grid, first: int, count: int, fields: tuple[str, ...], month: int = 0,
                  distance: np.ndarray | None = None):
         super().__init__(path, grid, count, fields)
-        self._first, self._month, self._distance = first, month, distance
+        self._rows, self._month, self._distance = slice(first, first + count), month, distance
 
     def _begin(self) -> None:
         self._group = _opened(hidden(self.path))
+        for file in list(files(self.path, self._rows, self._month)):  # zarr would read them to fill them up
+            file.unlink()
         if self._distance is not None:
             self._group[DISTANCE][self._month] = np.asarray(self._distance, np.float32).reshape(self.grid.shape)
 
     def _put(self, name: str, rows: slice, places: slice, values: np.ndarray) -> None:
-        self._group[name][self._first + rows.start:self._first + rows.stop, places] = rounded(name, values)
+        first = self._rows.start
+        self._group[name][first + rows.start:first + rows.stop, places] = rounded(name, values)
 
     def _finish(self) -> None:
-        rows = slice(self._first, self._first + len(self._written))
         with disk.writing(self.path):
-            for file in files(self.path, rows, self._month):
+            for file in files(self.path, self._rows, self._month):
                 disk.fsync(file)
 
     def _discard(self) -> None:
