@@ -200,9 +200,8 @@ def opened(folder: ProductFolder, identity: dict, facts: dict) -> Iterator[Recor
     check_identity(folder.path, identity)
     with disk.held(folder.path / LOCK, busy):
         check_identity(folder.path, identity)  # another build may have begun and ended here meanwhile
-        existing = read(folder.path)
-        record = Record(folder, existing or {"identity": identity, "months": {}, "days": {}, "files": {}})
-        record.content["facts"] = facts
+        before = read(folder.path) or {"months": {}, "days": {}, "files": {}}
+        record = Record(folder, before | {"identity": identity, "facts": facts})
         record.save()
         yield record
 

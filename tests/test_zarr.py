@@ -51,7 +51,7 @@ def compare(netcdf, store, but=()):
         for name in set(one.variables) - set(but):
             assert one[name].dims == other[name].dims, name
             if one[name].dtype.kind in "OTU":
-                assert one[name].values.astype(str).tolist() == other[name].values.astype(str).tolist()
+                assert one[name].values.astype(object).tolist() == other[name].values.astype(object).tolist()
             else:
                 assert one[name].dtype == other[name].dtype, name
                 np.testing.assert_array_equal(one[name].values, other[name].values)
