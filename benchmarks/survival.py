@@ -195,7 +195,7 @@ def run(command: list[str], **more) -> subprocess.CompletedProcess:
 
 def go_on(bench: Bench, how: str, form: str, out: Path) -> list[str]:
     """Give the same command again; what is wrong then."""
-    kept = finished_months(out)
+    kept = finished_months(out) if out.exists() else {}
     done = run(bench.command(how, form, out))
     again = [f"{path.name} was made again" for path, when in kept.items() if path.stat().st_mtime_ns != when]
     failed = [f"going on ended with {done.returncode}: {done.stderr[-300:]}"] if done.returncode else []
@@ -220,6 +220,19 @@ def references(bench: Bench) -> None:
         shutil.rmtree(out)
 
 
+def running(bench: Bench, how: str, form: str, rng: random.Random, **more) -> tuple[subprocess.Popen, Path]:
+    """A build at a random moment of its life; one that has ended before that moment is not counted."""
+    while True:
+        out, began = bench.fresh(), time.monotonic()
+        building = subprocess.Popen(bench.command(how, form, out), **QUIET, **more)
+        try:
+            building.wait(rng.uniform(0.2, bench.seconds[how]))
+        except subprocess.TimeoutExpired:
+            return building, out
+        bench.seconds[how] = time.monotonic() - began  # the machine has become quicker
+        shutil.rmtree(out)
+
+
 def kills(bench: Bench, times: int, rng: random.Random) -> None:
     """kill -9 of the build, of a worker, of the scheduler, at random moments."""
     victims = [("serial", "build"), ("workers", "build"), ("workers", "worker"), ("dask", "build"),
@@ -227,20 +240,12 @@ def kills(bench: Bench, times: int, rng: random.Random) -> None:
     for number in range(times):
         how, victim = victims[number % len(victims)]
         form = FORMATS[number // len(victims) % 2]
-        out, moment = bench.fresh(), rng.uniform(0.2, bench.seconds[how])
-        building = subprocess.Popen(bench.command(how, form, out), **QUIET)
-        try:
-            building.wait(moment)
-        except subprocess.TimeoutExpired:
-            if victim == "build":
-                kill(building.pid)
-            elif victim == "scheduler":
-                kill(bench.cluster.scheduler.pid)
-            else:
-                at_work = bench.cluster.workers() if how == "dask" else [
-                    child for child in children(building.pid) if b"spawn_main" in words(child)]
-                for worker in rng.sample(at_work, min(1, len(at_work))):
-                    kill(worker)
+        building, out = running(bench, how, form, rng)
+        at_work = bench.cluster.workers() if how == "dask" else [
+            child for child in children(building.pid) if b"spawn_main" in words(child)]
+        for pid in {"build": [building.pid], "scheduler": [bench.cluster.scheduler.pid],
+                    "worker": rng.sample(at_work, min(1, len(at_work)))}[victim]:
+            kill(pid)
         _, told = building.communicate(timeout=PATIENCE)
         wanted = {"build": (-9, 0), "worker": (0,), "scheduler": (0, 2)}[victim]
         wrong = [] if building.returncode in wanted else [f"exit {building.returncode}: {told[-300:]}"]
@@ -254,12 +259,9 @@ def signals(bench: Bench, times: int, rng: random.Random) -> None:
     for number in range(times):
         how, form = HOWS[number % 3], FORMATS[number // 3 % 2]
         for what in (signal.SIGINT, signal.SIGTERM):
-            out = bench.fresh()
-            building = subprocess.Popen(bench.command(how, form, out), start_new_session=True, **QUIET)
-            try:
-                building.wait(rng.uniform(0.6, 0.9) * bench.seconds[how])
-            except subprocess.TimeoutExpired:
-                (os.killpg if what == signal.SIGINT else os.kill)(building.pid, what)
+            building, out = running(bench, how, form, rng, start_new_session=True)
+            wait_for(lambda: building.poll() is not None or (out / "run.json").exists())  # noqa: B023
+            (os.killpg if what == signal.SIGINT else os.kill)(building.pid, what)
             _, told = building.communicate(timeout=PATIENCE)
             wrong = [] if building.returncode in (0, 130) else [f"exit {building.returncode}: {told[-300:]}"]
             wrong += partial(out, bench.reference(form)) if out.exists() else []
