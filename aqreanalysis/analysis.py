@@ -23,9 +23,10 @@ BLOCK_HOURS = 168
 
 @dataclass(frozen=True)
 class Block:
-    """Estimates of some hours of a month; arrays (hours, points)."""
+    """Estimates of some hours of a month at some points of a grid; arrays (hours, points)."""
 
     first: int            # number of the block's first hour in the month
+    points: slice         # of the grid
     arrays: dict[str, np.ndarray]
 
 
@@ -38,42 +39,59 @@ def observations_around(archive, model, period: Period, minimum_station_hours: i
     """
     hours = period.hours
     cube = screened(archive, hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR, settings,
-                    apart)
+                    apart, _other_hours(model, hours))
     return stations.reporting(cube, minimum_station_hours)
 
 
-def screened(archive, start, end, settings: quality.Settings = quality.DEFAULT,
-             apart: Sequence[str] = ()) -> xr.Dataset:
+def _other_hours(model, hours: np.ndarray) -> tuple[np.datetime64, np.datetime64] | None:
+    """The first and last hour of which a model reads other pollutants than PM2.5, if it says so."""
+    reach = getattr(model, "others", None)
+    return None if reach is None else (hours[0] - reach * HOUR, hours[-1] + reach * HOUR)
+
+
+def screened(archive, start, end, settings: quality.Settings = quality.DEFAULT, apart: Sequence[str] = (),
+             others: tuple[np.datetime64, np.datetime64] | None = None) -> xr.Dataset:
     """The usable values of an archive from `start` to `end`, both included; flagged ones are NaN.
 
     Quality control looks quality.REACH_HOURS further on either side, so that an hour has the same flags whichever
-    month it is read for.
+    month it is read for. With `others`, pollutants other than PM2.5 are NaN outside these two hours: most of the work
+    is theirs, and a model that reads them for a few hours round a target needs no flags of whole weeks.
     """
+    names = [name for name in schema.POLLUTANTS if name != schema.TARGET]
     if not apart and isinstance(archive, StationArchive) and archive.screened_with(settings):
-        return quality.usable(archive.read_screened(start, end))  # the flags are in the file
-    margin = quality.REACH_HOURS * HOUR
-    marked = quality.screen(archive.read(start - margin, end + margin), settings, apart)
-    return quality.usable(marked.sel(time=slice(start, end)))
+        cube = quality.usable(archive.read_screened(start, end))  # the flags are in the file
+    else:
+        margin = quality.REACH_HOURS * HOUR
+        raw = archive.read(start - margin, end + margin)
+        rows = slice(None)
+        if others:
+            rows = slice(*np.searchsorted(raw.time.values, [others[0] - margin, others[1] + margin + HOUR]))
+        marked = quality.screen(raw, settings, apart, rows)
+        cube = quality.usable(marked.sel(time=slice(start, end)))
+    if others:
+        seen = (cube.time >= others[0]) & (cube.time <= others[1])
+        cube = cube.assign({name: cube[name].where(seen) for name in names})
+    return cube
 
 
-def blocks(model, cube: xr.Dataset, grid, period: Period, k: int) -> Iterator[Block]:
-    """The estimates of a period, a week of hours at a time, with their support."""
-    hours = period.hours
+def blocks(model, cube: xr.Dataset, grid, period: Period, k: int, points: slice = slice(None)) -> Iterator[Block]:
+    """The estimates of a period at some points of a grid, a week of hours at a time, with their support."""
+    hours, land, lat, lon = period.hours, _land(grid)[points], grid.lat[points], grid.lon[points]
     if cube.sizes[schema.STATION] < 2:  # a month in which the network is silent has no values
         names = (schema.TARGET, schema.STANDARD_ERROR)
         names += (schema.LOWER, schema.UPPER) if getattr(model, "calibration", None) else ()
-        yield from _silent(grid, len(hours), names)
+        yield from _silent(land, len(hours), points, names)
         return
-    support = Support(cube.lat.values, cube.lon.values, grid.lat, grid.lon, _land(grid), k)
+    support = Support(cube.lat.values, cube.lon.values, lat, lon, land, k)
     observed = np.isfinite(cube.pm25.reindex(time=hours).values)
-    estimate_at = prepared(model, cube, schema.make_targets(hours, grid.lat, grid.lon))
+    estimate_at = prepared(model, cube, schema.make_targets(hours, lat, lon))
     for first in range(0, len(hours), BLOCK_HOURS):
         rows = slice(first, first + BLOCK_HOURS)
         estimate = estimate_at(hours[rows])
         count, flag = support.of_hours(observed[rows])
-        yield Block(first, {name: array.values for name, array in estimate.data_vars.items()} | {
+        yield Block(first, points, {name: array.values for name, array in estimate.data_vars.items()} | {
             "quality_flag": np.where(np.isfinite(estimate[schema.TARGET].values), flag,
-                                     _nothing(grid)).astype(np.int8),
+                                     _nothing(land)).astype(np.int8),
             "number_of_observations": count,
         })
 
@@ -83,18 +101,18 @@ def _land(grid) -> np.ndarray:
     return grid.land | (grid.kind == "points")
 
 
-def _nothing(grid) -> np.ndarray:
+def _nothing(land: np.ndarray) -> np.ndarray:
     """Quality classes (points,) of an hour without an estimate: sea stays sea."""
-    return np.where(_land(grid), schema.NO_OBSERVATIONS, schema.SEA)
+    return np.where(land, schema.NO_OBSERVATIONS, schema.SEA)
 
 
-def _silent(grid, hours: int, names: Sequence[str]) -> Iterator[Block]:
+def _silent(land: np.ndarray, hours: int, points: slice, names: Sequence[str]) -> Iterator[Block]:
     for first in range(0, hours, BLOCK_HOURS):
-        shape = (min(BLOCK_HOURS, hours - first), grid.size)
+        shape = (min(BLOCK_HOURS, hours - first), land.size)
         nothing = np.full(shape, np.nan, np.float32)
-        yield Block(first, {name: nothing for name in names} | {
-                            "quality_flag": np.broadcast_to(_nothing(grid), shape).astype(np.int8),
-                            "number_of_observations": np.zeros(shape, np.int8)})
+        yield Block(first, points, {name: nothing for name in names} | {
+            "quality_flag": np.broadcast_to(_nothing(land), shape).astype(np.int8),
+            "number_of_observations": np.zeros(shape, np.int8)})
 
 
 def nearest_distance(cube: xr.Dataset, grid) -> np.ndarray:

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from aqreanalysis import execution, output, product, report
+from aqreanalysis.clock import Period
 from aqreanalysis.month import analyse_month
+from aqreanalysis.output import cf, days, zarr_store
 from aqreanalysis.plan import Plan, Request, prepare
 
 
-def build(request: Request, watch: Callable = lambda plan: _Unwatched()) -> Path:
+class Unwatched:
+    """Whoever watches a build: told what is done and what happens. This one does not care."""
+
+    def __init__(self, plan: Plan, left: list[Period]):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def done(self, label: str) -> None:
+        """A month ("2019-01") is done."""
+
+    def tell(self, text: str) -> None:
+        """A worker was lost, or the like."""
+
+
+def build(request: Request, watch: Callable = Unwatched) -> Path:
     """Make a product, or go on with one; returns its folder.
 
     Everything that can be wrong with the input is found before the first hour is computed.
@@ -20,37 +42,52 @@ def build(request: Request, watch: Callable = lambda plan: _Unwatched()) -> Path
     began = time.monotonic()
     with product.opened(plan.folder, plan.identity, plan.facts) as record:
         output.remove_leftovers(plan.folder.path)
-        with watch(plan):
-            months = [month for month in plan.period.months()
-                      if not (record.has(month) and plan.folder.month_done(month))]
-            jobs = [plan.job(month) for month in months]
-            for label, facts in execution.run(analyse_month, jobs, request.workers, request.scheduler):
-                record.note_month(label, facts)
-        write_daily_files(plan)
+        left = record.left()
+        create_stores(plan, left)
+        with watch(plan, left) as watcher:
+            running = execution.run(analyse_month, left, request.workers, request.scheduler, plan.job, watcher.tell)
+            with contextlib.closing(running) as results:  # an error here ends the workers too
+                for label, facts in results:
+                    record.note_month(label, facts)
+                    watcher.done(label)
+        finish_stores(plan, record)
+        write_daily_files(plan, record)
+        record.remove_damaged_maps()
         maps = report.draw_maps(plan)
+        for path in maps:
+            record.note_file(path)
         record.content["seconds"] = round(time.monotonic() - began, 1)
         record.save()
         report.write_report(plan, record.content, maps)
     return plan.folder.path
 
 
-def write_daily_files(plan: Plan) -> None:
-    """One file a year from the months' days, which are removed once it is there."""
-    months = plan.period.months()
-    for year in sorted({month.first.year for month in months}):
-        of_year = [month for month in months if month.first.year == year]
-        path = plan.folder.daily(year)
-        if not path.exists():
-            days = [day for month in of_year for day in month.days()]
-            parts = (product.load_days(plan.folder.days_of(month)) for month in of_year)
-            output.write_daily(path, plan.grid, days, parts, plan.about)
-        for month in of_year:
+def create_stores(plan: Plan, left: list[Period]) -> None:
+    """Have the stores that months are written into, if there are any; hidden while something is missing in them."""
+    for path, frequency in zip(plan.folder.stores, (cf.HOURLY, cf.TRUTH), strict=False):
+        if left and path.exists():
+            zarr_store.reopen(path)
+        layers = len(plan.period.months()) if frequency == cf.HOURLY else 0
+        zarr_store.create(path, plan.grid, plan.period.hours, plan.about, frequency, layers)
+
+
+def finish_stores(plan: Plan, record: product.Record) -> None:
+    """Give the stores their names; every month is there."""
+    for path in plan.folder.stores:
+        if not record.store_done(path):
+            zarr_store.finish(path)
+            record.note_file(path)
+            record.save()
+
+
+def write_daily_files(plan: Plan, record: product.Record) -> None:
+    """All days from the months' days, which are removed once they are in their file."""
+    fields = cf.fields_of(cf.DAILY, plan.about)
+    for of in plan.folder.daily():
+        if not record.days_done(of):
+            parts = (days.load(plan.folder.days_of(month), fields) for month in of.months)
+            dates = [day for month in of.months for day in month.days()]
+            output.write_daily(of.path, plan.grid, dates, parts, plan.about)
+            record.note_days(of)
+        for month in of.months:
             plan.folder.days_of(month).unlink(missing_ok=True)
-
-
-class _Unwatched:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None

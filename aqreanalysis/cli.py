@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -40,6 +41,8 @@ def build(year: Year = None, start: Start = None, end: End = None,
           minimum_hours: Annotated[Optional[int], typer.Option(
               help="Hours of 24 that make a valid day; default the recipe's, 20.")] = None,
           out: Annotated[Optional[str], typer.Option(help="Folder of the product.")] = None,
+          format: Annotated[str, typer.Option(
+              help="netcdf: a file a month and year. zarr: one Zarr v3 store of hours, one of days.")] = "netcdf",
           workers: Workers = CORES, scheduler: Scheduler = None) -> None:
     """Make hourly and daily cubes, maps and a report. Run it again to go on with an interrupted build."""
     from aqreanalysis import console
@@ -47,8 +50,8 @@ def build(year: Year = None, start: Start = None, end: End = None,
     from aqreanalysis.plan import Request
 
     request = Request(year, start, end, grid, observations, stations, recipe, checkpoint, neighbours, out,
-                      workers, scheduler, minimum_hours)
-    folder = run(request, console.watch)
+                      workers, scheduler, minimum_hours, format)
+    folder = run(request, console.Watch)
     console.product(folder)
 
 
@@ -128,11 +131,21 @@ def evaluate(observations: Annotated[str, typer.Option(help="Folder or file of o
 @app.command()
 def describe(path: Annotated[str, typer.Argument(
                  help="Folder or file of observations, station archive, product folder or cube, or checkpoint.")],
-             stations: Stations = None) -> None:
+             stations: Stations = None,
+             verify: Annotated[bool, typer.Option(
+                 "--verify", help="Compare every file of a product with the hash that its build noted.")] = False,
+             ) -> None:
     """Tell what is in an archive, a product or a checkpoint: period, completeness, gaps, flags, oddities."""
+    from aqreanalysis import console
     from aqreanalysis.describe import describe as run
     from aqreanalysis.describe import tables
+    from aqreanalysis.describe import verify as check
 
+    if verify:
+        with tables.progress() as progress:
+            count = check(path, progress)
+        console.say(f"{path}: {count} files are what was written")
+        return
     with tables.progress() as progress:
         facts = run(path, stations, progress)
     tables.show(facts)
@@ -204,7 +217,8 @@ def _main(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 
 def main() -> None:
-    """Entry point: 0 done, 1 a fault of ours, 2 bad input, 130 interrupted."""
+    """Entry point: 0 done, 1 a fault of ours, 2 bad input, 130 interrupted, by Ctrl-C or by SIGTERM."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
     except UserError as error:
@@ -216,6 +230,11 @@ def main() -> None:
         if end.code == 130:
             typer.echo("Interrupted. Run the same command again to go on.", err=True)
         raise
+
+
+def _interrupt(*_) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the end has begun
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

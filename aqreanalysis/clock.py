@@ -83,6 +83,12 @@ class Period:
         return parts
 
 
+def period_of(label: str) -> Period:
+    """The period of a `Period.label`."""
+    first, _, last = label.partition("-") if "-" in label else (f"{label}0101", "", f"{label}1231")
+    return Period(*(dt.datetime.strptime(day, "%Y%m%d").date() for day in (first, last)))
+
+
 def parse_day(text: str) -> dt.date:
     """A day as YYYY-MM-DD."""
     try:

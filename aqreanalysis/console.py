@@ -49,9 +49,50 @@ def some(kind: str, texts: list[str]) -> None:
         say(f"  {kind}: ... {len(texts)} in all; `aqreanalysis describe` tells them")
 
 
-@contextlib.contextmanager
-def watch(plan) -> Iterator[None]:
-    """What a build will do, then a bar of its hours with the time left."""
+class Watch:
+    """What a build will do, then a bar of its hours with the time left; a context manager.
+
+    It is told which months are done; of the others it asks the files in which they leave word of how far they are.
+    """
+
+    def __init__(self, plan, left: list):
+        self._plan, self._left = plan, {f"{month.first:%Y-%m}": month for month in left}
+        columns = (TextColumn("hours"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+                   TextColumn("left:"), TimeRemainingColumn())
+        self._bar = _HoursDone(self._hours, len(plan.period.hours), columns)
+
+    def __enter__(self):
+        introduce(self._plan)
+        kept = len(self._plan.period.months()) - len(self._left)
+        if kept:
+            say(f"going on: {kept} of {kept + len(self._left)} months are done")
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.stop()
+
+    def done(self, label: str) -> None:
+        """A month is done."""
+        del self._left[label]
+
+    def tell(self, text: str) -> None:
+        """A line above the bar."""
+        self._bar.console.print(f"  {text}", markup=False, soft_wrap=True)
+
+    def _hours(self) -> int:
+        left = list(self._left.values())
+        return len(self._plan.period.hours) - sum(len(month.hours) - self._of_month(month) for month in left)
+
+    def _of_month(self, month) -> int:
+        try:
+            return int(self._plan.folder.progress(month).read_text())
+        except (OSError, ValueError):
+            return 0
+
+
+def introduce(plan) -> None:
+    """What a build will do, and what is strange about it."""
     if plan.folder.simulated:
         OUT.print(Panel("SIMULATED: no observations of this period were found, so the built-in twin is used. "
                         "The product is not real air. Give real ones with --observations.", style="bold red"))
@@ -65,45 +106,30 @@ def watch(plan) -> Iterator[None]:
         say(f"  {plan.far_share:.0%} of it lies far from any station; see quality_flag")
     say(f"model: {plan.about.model}")
     say(f"folder: {plan.folder.path}")
-    columns = (TextColumn("hours"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-               TextColumn("left:"), TimeRemainingColumn())
-    with _HoursDone(plan, *columns, console=OUT):
-        yield
 
 
 class _HoursDone(Progress):
-    """A bar that counts finished months and asks the others' files how far they are."""
+    """A bar that asks how many hours are done each time that it is drawn."""
 
-    def __init__(self, plan, *columns, **options):
-        self._plan, self._ready = plan, False
-        super().__init__(*columns, **options)
-        self._bar = self.add_task("hours", total=len(plan.period.hours), completed=self._hours())
-        self._ready = True
-
-    def _hours(self) -> int:
-        return sum(self._of_month(month) for month in self._plan.period.months())
-
-    def _of_month(self, month) -> int:
-        if self._plan.folder.month_done(month):
-            return len(month.hours)
-        try:
-            return int(self._plan.folder.progress(month).read_text())
-        except (OSError, ValueError):
-            return 0
+    def __init__(self, hours: Callable[[], int], total: int, columns):
+        self._hours = None
+        super().__init__(*columns, console=OUT)
+        self._task = self.add_task("hours", total=total, completed=hours())
+        self._hours = hours
 
     def get_renderables(self):
-        if self._ready:
-            self.update(self._bar, completed=self._hours())
+        if self._hours:
+            self.update(self._task, completed=self._hours())
         yield from super().get_renderables()
 
 
 def product(folder: Path) -> None:
     """The files of a finished product."""
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    files = sorted(folder.glob("*.nc"))
-    size = sum(file.stat().st_size for file in files)
-    say(f"done in {record['seconds']:.0f} s: {len(files)} NetCDF files, {size / 1e6:.0f} MB, "
-        f"{len(list((folder / 'maps').glob('*.png')))} maps, {folder / 'report.html'}")
+    files = [path for ending in (".nc", ".zarr") for path in sorted(folder.glob(f"*{ending}"))]
+    size = sum(part.stat().st_size for path in files for part in (path.rglob("*") if path.is_dir() else [path]))
+    say(f"done in {record['seconds']:.0f} s: {len(files)} {'Zarr stores' if files[-1].is_dir() else 'NetCDF files'}, "
+        f"{size / 1e6:.0f} MB, {len(list((folder / 'maps').glob('*.png')))} maps, {folder / 'report.html'}")
 
 
 def files(wanted: list) -> Iterable:

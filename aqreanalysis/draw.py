@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import xarray as xr
-
-from aqreanalysis import clock, report
+from aqreanalysis import clock, output, report
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import parse_grid
+from aqreanalysis.output.zarr_store import SUFFIX
 
 
 def draw_days(product: Path, start: str, end: str, out: str | None) -> Path:
     """Draw the mean of some days from a product's daily file; returns the PNG's path."""
     period = clock.parse_period(None, start, end)
     path = _daily_file(product, period)
-    with xr.open_dataset(path) as file:
+    with output.open_file(path) as file:
         grid = parse_grid(path)
         figure = report.day_map(path, grid, file, period, file.attrs.get("source", ""))
         simulated = file.attrs.get("simulated") == "true"
@@ -26,11 +25,13 @@ def draw_days(product: Path, start: str, end: str, out: str | None) -> Path:
 
 
 def _daily_file(product: Path, period: clock.Period) -> Path:
-    if product.is_file():
+    if product.is_file() or product.suffix == SUFFIX:
         return product
     found = sorted(product.glob(f"*pm25_daily_{period.first.year}.nc")) if product.is_dir() else []
-    if not found or period.first.year != period.last.year:
-        raise UserError(f"{product} holds no daily file of {period.label}.",
-                        "Maps are drawn from the daily file of one year of a finished product.",
-                        "Make one with `aqreanalysis build`.")
-    return found[0]
+    if found and period.first.year == period.last.year:
+        return found[0]
+    if stores := sorted(product.glob(f"*pm25_daily_*{SUFFIX}")):
+        return stores[0]
+    raise UserError(f"{product} holds no daily file of {period.label}.",
+                    "Maps are drawn from the daily file of one year, or the daily store, of a finished product.",
+                    "Make one with `aqreanalysis build`.")

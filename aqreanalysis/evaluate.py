@@ -21,6 +21,7 @@ from aqreanalysis.evaluation.statistics import fold_statistics
 from aqreanalysis.figures import scores as figures
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.models import BASELINES, boosting, checkpoint
+from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.output.disk import writing
 from aqreanalysis.readers import open_archive
 from aqreanalysis.report import save
@@ -139,17 +140,21 @@ def score_month(job: MonthJob) -> tuple[str, Sums]:
     models |= {"boosting": job.boosting} if job.boosting else {}
     models[OURS] = model
     cube = analysis.observations_around(archive, model, job.month, apart=job.apart)
-    errors_of_days = partial(_errors_of_days, memory_hours=card.error_memory_hours)
+    errors_of_days = partial(_errors_of_days, calibration=model.calibration, memory_hours=card.error_memory_hours)
     parts = [fold_statistics(models, cube, fold, job.month.hours, distributions=DISTRIBUTIONS,
                              errors_of_days=errors_of_days) for fold in job.folds]
     return f"{job.month.first:%Y-%m}", Sums.total(parts)
 
 
 def _errors_of_days(model: str, hourly: dict[str, np.ndarray], days: np.ndarray, distance: np.ndarray,
-                    memory_hours: float) -> dict[str, np.ndarray]:
-    """The standard error of days as a product has it, for every model alike; days with any hour have one."""
+                    calibration: Calibration | None, memory_hours: float) -> dict[str, np.ndarray]:
+    """What a product knows of the errors of days; days with any hour have one. Only ours is calibrated."""
     nobody = np.zeros(hourly[schema.TARGET].shape, np.int8)  # quality classes have no part in it
-    return uncertainty.daily(hourly[schema.TARGET], hourly[schema.STANDARD_ERROR], nobody, 1, memory_hours)
+    correlation = calibration.correlation if calibration else uncertainty.fading(memory_hours)
+    found = uncertainty.daily(hourly[schema.TARGET], hourly[schema.STANDARD_ERROR], nobody, 1, correlation)
+    if model != OURS or calibration is None:
+        return found
+    return uncertainty.calibrated(found, calibration.daily, distance, days)
 
 
 def _train_boosting(where: tuple, period: Period, card: checkpoint.Card, run: Callable) -> boosting.Boosting:

@@ -1,7 +1,8 @@
 """Run one function on many jobs: in this process, in local processes, or on a Dask cluster.
 
 Every job computes with one thread, wherever it runs: sums in another order give other last bits, and
-a product is to have the same bytes however many workers made it.
+a product is to have the same bytes however many workers made it. A worker that is lost costs the jobs that it
+had begun, which others take over.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 
 from aqreanalysis.errors import UserError
 
@@ -20,6 +23,11 @@ from aqreanalysis.errors import UserError
 # freed instead of being kept by glibc (with four workers the peak fell from 3.6 to 3.3 GiB).
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
                       "MALLOC_MMAP_THRESHOLD_": str(2 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
+LOSSES = 3  # of workers without a job done between them; then there is a reason that lasts
+
+Tell = Callable[[str], None]
+_one_job = threading.Lock()  # of this process: neither HDF5 nor torch's number of threads can be shared by two
+_shared = None               # of this worker process: what all jobs have in common
 
 
 def available_cores() -> int:
@@ -27,56 +35,103 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(function: Callable, jobs: Iterable, workers: int = 1, scheduler: str | None = None) -> Iterator:
+def run(function: Callable, jobs: Iterable, workers: int = 1, scheduler: str | None = None, shared=None,
+        tell: Tell = lambda text: None) -> Iterator:
     """Results of `function(job)` as they are done, in any order. The first error ends the run.
 
-    `workers` local processes (1: this one), or `scheduler`, the address of a running Dask cluster
-    whose workers have this package and see the same files.
+    Parameters
+    ----------
+    workers : local processes; 1 is this one.
+    scheduler : instead, the address of a running Dask cluster whose workers have this package and see the same files.
+    shared : what all jobs have in common, sent to each worker once; then it is `function(shared, job)`.
+    tell : is told in a sentence of each worker that is lost.
+
+    Raises
+    ------
+    UserError : for a scheduler that does not answer or goes away, and for workers that are lost again and again.
     """
     jobs = list(jobs)
     if scheduler:
-        yield from _on_dask(function, jobs, scheduler)
+        yield from _on_dask(function, jobs, scheduler, shared, tell)
     elif workers <= 1 or len(jobs) <= 1:
-        yield from (single_threaded(function, job) for job in jobs)
+        yield from (single_threaded(_with(function, shared), job) for job in jobs)
     else:
-        yield from _in_processes(function, jobs, min(workers, len(jobs)))
+        yield from _in_processes(function, jobs, min(workers, len(jobs)), shared, tell)
 
 
-def single_threaded(function: Callable, job):
-    """`function(job)` with one thread of torch."""
+def single_threaded(function: Callable, *arguments):
+    """`function(*arguments)` with one thread of torch, and alone in this process."""
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return function(job)
-    finally:
-        torch.set_num_threads(before)
+    with _one_job:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return function(*arguments)
+        finally:
+            torch.set_num_threads(before)
 
 
-def _in_processes(function: Callable, jobs: list, workers: int) -> Iterator:
+def _with(function: Callable, shared) -> Callable:
+    return function if shared is None else partial(function, shared)
+
+
+def _in_processes(function: Callable, jobs: list, workers: int, shared, tell: Tell) -> Iterator:
     """Spawned processes: a fork of a process with torch's and HDF5's threads may hang."""
     before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
     os.environ.update(WORKER_ENVIRONMENT)
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker)
+    left, losses = dict(enumerate(jobs)), 0
     try:
-        futures = [pool.submit(single_threaded, function, job) for job in jobs]
+        while left:
+            for number, result in _one_pool(function, left, min(workers, len(left)), shared):
+                del left[number]
+                losses = 0
+                yield result
+            if left:
+                losses, workers = losses + 1, max(workers - 1, 1)
+                if losses == LOSSES:
+                    raise UserError(f"Worker processes were killed {LOSSES} times with no job done between.",
+                                    "Most often the system's memory did not last.",
+                                    "Give fewer --workers or a coarser grid; the same command goes on.")
+                tell(f"a worker process was killed, perhaps for want of memory; {len(left)} jobs are left and go on "
+                     f"with {workers}")
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _one_pool(function: Callable, jobs: dict, workers: int, shared) -> Iterator:
+    """(number, result) of each job that is done before a worker is lost; all are, if none is."""
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker,
+                               initargs=(shared,))
+    try:
+        futures = {pool.submit(_in_worker, function, job): number for number, job in jobs.items()}
         for future in as_completed(futures):
-            yield future.result()
+            if not isinstance(future.exception(), BrokenProcessPool):
+                yield futures[future], future.result()
     except BaseException:
         _end(pool)
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _prepare_worker() -> None:
-    """Ctrl-C reaches the whole group: the parent alone decides what follows. And a worker ends with its parent,
-    also with one that was killed and could not say so."""
+def _in_worker(function: Callable, job):
+    return single_threaded(_with(function, _shared), job)
+
+
+def _prepare_worker(shared) -> None:
+    """Ctrl-C reaches the whole group: the parent alone decides what follows, and says it by SIGTERM. And a worker
+    ends with its parent, also with one that was killed and could not say so."""
+    global _shared
+    _shared = shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _leave(*_) -> None:
+    raise SystemExit(1)  # through the `with` blocks, which remove what is half written
 
 
 def _end_with_parent() -> None:
@@ -85,14 +140,16 @@ def _end_with_parent() -> None:
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
-    """Ask the workers to stop; what they were writing is removed as they end (output.HourlyFile)."""
+    """Ask the workers to stop; what they were writing is removed as they end (output.steps.Steps)."""
     for process in list((getattr(pool, "_processes", None) or {}).values()):
         process.terminate()
 
 
-def _on_dask(function: Callable, jobs: list, address: str) -> Iterator:
+def _on_dask(function: Callable, jobs: list, address: str, shared, tell: Tell) -> Iterator:
     from dask.distributed import Client
     from dask.distributed import as_completed as dask_as_completed
+    from distributed.client import FutureCancelledError
+    from distributed.scheduler import KilledWorker
 
     try:
         client = Client(address, timeout="10s", set_as_default=False)
@@ -101,6 +158,33 @@ def _on_dask(function: Callable, jobs: list, address: str) -> Iterator:
                         "--scheduler is the address of a running scheduler, tcp://HOST:PORT.",
                         "Start one with `dask scheduler`, or use --workers N.") from error
     with client:
-        futures = [client.submit(single_threaded, function, job, pure=False) for job in jobs]
-        for future in dask_as_completed(futures, loop=client.loop):
-            yield future.result()
+        client.subscribe_topic("all", partial(_on_event, tell))
+        # A task and not scattered data, which is gone for good with the workers that held it: a task is done again.
+        common = client.submit(_itself, shared, pure=False)
+        futures = [client.submit(_in_task, function, common, job, pure=False) for job in jobs]
+        try:
+            for future in dask_as_completed(futures, loop=client.loop):
+                yield future.result()
+        except KilledWorker as error:
+            raise UserError(f"Workers of {address} died at one job again and again ({error}).",
+                            "Most often their memory did not last; the logs of the workers tell.",
+                            "Give workers more memory or a coarser grid; the same command goes on.") from error
+        except FutureCancelledError as error:
+            raise UserError(f"The Dask scheduler at {address} has gone away ({error}).",
+                            "It has to run until all jobs are done.",
+                            "Start it and its workers again; the same command goes on.") from error
+
+
+def _itself(shared):
+    return shared
+
+
+def _in_task(function: Callable, shared, job):
+    return single_threaded(_with(function, shared), job)
+
+
+def _on_event(tell: Tell, event) -> None:
+    """Tell of a worker that is gone; its jobs go on elsewhere by themselves."""
+    _, content = event
+    if isinstance(content, dict) and content.get("action") == "remove-worker" and content.get("processing-tasks"):
+        tell(f"worker {content.get('worker') or content.get('address')} is gone; what it had begun goes on elsewhere")

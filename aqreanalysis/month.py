@@ -1,24 +1,27 @@
-"""One month of a product, from observations to its hourly file and its days: the unit of work.
+"""One month of a product, from observations to its hours and its days: the unit of work.
 
-A `Job` holds all that a process needs, here or on another machine that sees the same files.
+A `Job` and a month are all that a process needs, here or on another machine that sees the same files.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from aqreanalysis import analysis, output, product, schema, uncertainty
+from aqreanalysis import __version__, analysis, output, product, schema, uncertainty
 from aqreanalysis.clock import HOURS_PER_DAY, Period, local_days
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.calibration import Calibration
-from aqreanalysis.output import cf, encoding
+from aqreanalysis.output import cf, disk, encoding
 from aqreanalysis.output.cf import About
+from aqreanalysis.output.days import MonthDays
 from aqreanalysis.quality import DEFAULT, Settings
 from aqreanalysis.readers import open_archive
 from aqreanalysis.simulation import TwinArchive
@@ -41,12 +44,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Job:
-    """One month to analyse."""
+    """What all months of a product have in common; sent to each worker once."""
 
     source: Source
-    checkpoint: Path
+    checkpoint: str          # its name if it ships with the package, else its folder
+    weights_sha256: str
     grid: Grid
-    month: Period
     folder: product.ProductFolder
     about: About
     neighbours: int
@@ -55,34 +58,55 @@ class Job:
     quality: Settings = DEFAULT
 
 
-def analyse_month(job: Job) -> tuple[str, dict]:
-    """Write a month's hourly file and keep its days; returns the month's label and facts for run.json."""
+def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
+    """Write a month's analysis and keep its days; returns the month's label and facts for run.json."""
     began = time.monotonic()
+    model, card = _loaded(job.checkpoint, job.neighbours, job.weights_sha256, job.about.software_version)
     archive = job.source.open()
-    model, card = checkpoint.load(job.checkpoint, job.neighbours)
-    cube = analysis.observations_around(archive, model, job.month, job.minimum_station_hours, job.quality)
+    cube = analysis.observations_around(archive, model, month, job.minimum_station_hours, job.quality)
     distance = analysis.nearest_distance(cube, job.grid)
-    truth = _Truth(job, archive) if isinstance(archive, TwinArchive) else None
-    days = []
-    with output.HourlyFile(job.folder.hourly(job.month), job.grid, job.month.hours, job.about, distance) as file:
-        for block in analysis.blocks(model, cube, job.grid, job.month, job.neighbours):
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(output.opened(job.folder.hourly(month), job.grid, job.about, cf.HOURLY, distance))
+        days = stack.enter_context(MonthDays(job.folder.days_of(month), cf.fields_of(cf.DAILY, job.about),
+                                             month.n_days, job.grid.size))
+        truth = stack.enter_context(_Truth(job, month, archive)) if isinstance(archive, TwinArchive) else None
+        for block in _blocks(job, month, model, cube):
             arrays = _rounded(block.arrays)
-            file.write(block.first, arrays)
-            days.append(_days(job, block.first, arrays, distance, model.calibration, card.error_memory_hours))
+            file.write(block.first, arrays, block.points)
+            means = _days(job, month.hours[block.first:block.first + len(arrays["pm25"])], arrays,
+                          distance[block.points], model.calibration, card.error_memory_hours)
+            days.write(block.first // HOURS_PER_DAY, block.points, means)
             if truth:
                 truth.compare(block, arrays)
-            _tell(job, block.first + len(arrays["pm25"]))
-        whole = {name: np.concatenate([part[name] for part in days]) for name in days[0]}
-        product.save_days(job.folder.days_of(job.month), whole)
-        if truth:
-            truth.write()
-    job.folder.progress(job.month).unlink(missing_ok=True)
-    facts = {"file": job.folder.hourly(job.month).name, "hours": len(job.month.hours),
-             "sha256": product.sha256_of(job.folder.hourly(job.month)),
+    job.folder.progress(month).unlink(missing_ok=True)
+    facts = {"files": product.fingerprints(job.folder.parts(month)), "hours": len(month.hours),
              "stations": int(cube.sizes[schema.STATION]), "seconds": round(time.monotonic() - began, 1),
-             "hours_without_observations": int((~np.isfinite(cube.pm25.sel(time=job.month.hours).values)
+             "hours_without_observations": int((~np.isfinite(cube.pm25.sel(time=month.hours).values)
                                                 .any(axis=1)).sum())}
-    return f"{job.month.first:%Y-%m}", facts | (truth.facts() if truth else {})
+    return f"{month.first:%Y-%m}", facts | (truth.facts() if truth else {})
+
+
+def _blocks(job: Job, month: Period, model, cube) -> Iterator[analysis.Block]:
+    """Every block of a month, tile by tile of the grid; leaves word of how far it is."""
+    done = 0
+    for points in output.tiles(job.grid):
+        for block in analysis.blocks(model, cube, job.grid, month, job.neighbours, points):
+            yield block
+            done += block.arrays["pm25"].size
+            _tell(job, month, done // job.grid.size)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(name: str, neighbours: int, weights_sha256: str, version: str):
+    """The model and its card, kept for the next month of this process; UserError where they are not the product's."""
+    model, card = checkpoint.load(checkpoint.locate(name), neighbours)
+    for what, have, want in (("aqreanalysis", __version__, version),
+                             (f"a checkpoint {name} with the hash", card.weights_sha256, weights_sha256)):
+        if have != want:
+            raise UserError(f"A worker has {what} {have}; the product is made with {want}.",
+                            "All workers of a product have the same package and the same checkpoint.",
+                            "Install the same version everywhere, or give --checkpoint as a folder that all see.")
+    return model, card
 
 
 def _rounded(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -90,40 +114,44 @@ def _rounded(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return arrays | {name: encoding.rounded(name, arrays[name]) for name in cf.MANTISSA_BITS if name in arrays}
 
 
-def _days(job: Job, first: int, arrays: dict[str, np.ndarray], distance: np.ndarray, calibration: Calibration | None,
-          memory_hours: float) -> dict[str, np.ndarray]:
-    """Means of the days of a block that begins with the month's hour `first`, with what is known of their errors."""
+def _days(job: Job, hours: np.ndarray, arrays: dict[str, np.ndarray], distance: np.ndarray,
+          calibration: Calibration | None, memory_hours: float) -> dict[str, np.ndarray]:
+    """Means of the days of a block of whole days of `hours`, with what is known of their errors."""
     correlation = calibration.correlation if calibration else uncertainty.fading(memory_hours)
     days = uncertainty.daily(arrays["pm25"], arrays["pm25_standard_error"], arrays["quality_flag"], job.minimum_hours,
                              correlation)
-    dates = local_days(job.month.hours[first:first + len(arrays["pm25"]):HOURS_PER_DAY])
+    dates = local_days(hours[::HOURS_PER_DAY])
     return uncertainty.calibrated(days, calibration.daily, distance, dates) if calibration else days
 
 
-def _tell(job: Job, hours: int) -> None:
+def _tell(job: Job, month: Period, hours: int) -> None:
     """Leave word of how far this month is, for whoever watches the folder."""
-    try:
-        job.folder.progress(job.month).write_text(str(hours))
-    except OSError as error:
-        raise UserError(f"{job.folder.path} can't be written ({error.strerror}).", "A product needs space.",
-                        "Free some and run the same command: it goes on.") from error
+    with disk.writing(job.folder.progress(month)):
+        job.folder.progress(month).write_text(str(hours))
 
 
 class _Truth:
-    """The twin's truth beside the analysis: its file, and the error by quality class."""
+    """The twin's truth beside the analysis, a context manager: its file, and the error by quality class."""
 
-    def __init__(self, job: Job, archive):
-        self.job, self.twin = job, archive.twin
-        self.hours = job.month.hours
-        self.sums = np.zeros((len(schema.QUALITY), 3))
-        self.blocks: list[tuple[int, np.ndarray]] = []
+    def __init__(self, job: Job, month: Period, archive):
+        self._job, self._twin, self._hours = job, archive.twin, month.hours
+        self._sums = np.zeros((len(schema.QUALITY), 3))
+        self._file = output.opened(job.folder.truth(month), job.grid, job.about, cf.TRUTH)
+
+    def __enter__(self):
+        self._file.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._file.__exit__(*error)
 
     def compare(self, block: analysis.Block, arrays: dict[str, np.ndarray]) -> None:
-        """Compute the truth of a block and add up the errors of its estimate."""
-        hours = self.hours[block.first:block.first + len(arrays["pm25"])]
-        truth = self.twin.truth(hours, self.job.grid.lat, self.job.grid.lon)
-        truth = encoding.round_mantissa(truth.astype(np.float32), cf.MANTISSA_BITS["pm25"])
-        self.blocks.append((block.first, truth))
+        """Write the truth of a block and add up the errors of its estimate."""
+        hours = self._hours[block.first:block.first + len(arrays["pm25"])]
+        grid = self._job.grid
+        truth = self._twin.truth(hours, grid.lat[block.points], grid.lon[block.points])
+        truth = encoding.rounded("pm25", truth.astype(np.float32))
+        self._file.write(block.first, {"pm25": truth}, block.points)
         error = np.abs(arrays["pm25"] - truth)
         half = 1.6449 * arrays["pm25_standard_error"]  # without a calibration, as if errors were normal
         inside = ((truth >= arrays.get("pm25_lower", arrays["pm25"] - half))
@@ -131,17 +159,10 @@ class _Truth:
         for number in range(len(schema.QUALITY)):
             of_class = (arrays["quality_flag"] == number) & np.isfinite(error)
             covered = of_class & inside
-            self.sums[number] += of_class.sum(), error[of_class].sum(dtype=np.float64), covered.sum()
-
-    def write(self) -> None:
-        """Write the month's truth."""
-        with output.TruthFile(self.job.folder.truth(self.job.month), self.job.grid, self.hours,
-                              self.job.about) as file:
-            for first, truth in self.blocks:
-                file.write(first, {"pm25": truth})
+            self._sums[number] += of_class.sum(), error[of_class].sum(dtype=np.float64), covered.sum()
 
     def facts(self) -> dict:
         """Mean absolute error and coverage of the 90 % interval in every cell, by quality class."""
         return {"true_error": {name: {"cell_hours": int(n), "sum_absolute_error": float(total),
                                       "covered_90": int(covered)}
-                               for name, (n, total, covered) in zip(schema.QUALITY, self.sums, strict=True)}}
+                               for name, (n, total, covered) in zip(schema.QUALITY, self._sums, strict=True)}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from aqreanalysis import __version__, checks, clock, reference_state, resources, uncertainty
@@ -13,6 +13,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid, check_inside, parse_grid
 from aqreanalysis.models import checkpoint
 from aqreanalysis.month import Job, Source
+from aqreanalysis.output import FORMATS
 from aqreanalysis.output.cf import About
 from aqreanalysis.product import ProductFolder, check_identity
 from aqreanalysis.quality import REACH_HOURS
@@ -42,6 +43,7 @@ class Request:
     workers: int = 1
     scheduler: str | None = None
     minimum_hours: int | None = None
+    format: str = "netcdf"
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,15 @@ class Plan:
     facts: dict              # what is worth knowing besides
     inspection: Inspection
     far_share: float         # of the grid, farther from any station than grids.check_inside allows to trust
-    template: Job
+    job: Job                 # what its months have in common
     warnings: list[str]      # what is strange in the observations
-
-    def job(self, month: Period) -> Job:
-        """The job of one month of the period."""
-        return replace(self.template, month=month)
 
 
 def prepare(request: Request) -> Plan:
     """Check everything; raises UserError and leaves nothing behind."""
+    if request.format not in FORMATS:
+        raise UserError(f"--format {request.format} is unknown.", f"Formats are {' and '.join(FORMATS)}.",
+                        "Leave it out for NetCDF.")
     recipe = _recipe(request)
     period = clock.parse_period(request.year, request.start, request.end)
     grid = parse_grid(recipe.grid)
@@ -81,20 +82,22 @@ def prepare(request: Request) -> Plan:
                 "checkpoint": card.identity, "neighbours": model.k,
                 "minimum_hours": recipe.minimum_hours, "minimum_station_hours": recipe.minimum_station_hours,
                 "quality": recipe.quality.told,
-                "aqreanalysis": __version__}
-    folder = ProductFolder(_out(request, recipe, period, grid, archive.simulated), archive.simulated,
-                           with_truth=source.path is None)
+                "format": request.format, "aqreanalysis": __version__}
+    folder = ProductFolder(_out(request, recipe, period, grid, archive.simulated), archive.simulated, period,
+                           source.path is None, request.format)
     check_identity(folder.path, identity)
     _check_space(folder.path, grid.size * len(period.hours))
     about = describe(recipe, period, grid, archive, card, model.k)
-    template = Job(source, checkpoint_folder, grid, period, folder, about, model.k, recipe.minimum_hours,
-                   recipe.minimum_station_hours, recipe.quality)
+    shipped = checkpoint_folder.parent == checkpoint.SHIPPED  # and so may lie elsewhere where a worker runs
+    name = checkpoint_folder.name if shipped else str(checkpoint_folder.resolve())
+    job = Job(source, name, card.weights_sha256, grid, folder, about, model.k, recipe.minimum_hours,
+              recipe.minimum_station_hours, recipe.quality)
     facts = {"recipe": recipe.model_dump(), "observations": source.path or f"twin, seed {source.twin_seed}",
              "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.bad,
              "warnings": warnings, "oddities": inspection.odd,
              "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
              "versions": _versions()}
-    return Plan(period, grid, folder, about, identity, facts, inspection, far_share, template, warnings)
+    return Plan(period, grid, folder, about, identity, facts, inspection, far_share, job, warnings)
 
 
 def _recipe(request: Request) -> recipes.ProductRecipe:
@@ -161,14 +164,14 @@ def inspect(archive, source: Source, period: Period, model) -> Inspection:
 
 def _out(request: Request, recipe, period: Period, grid: Grid, simulated: bool) -> Path:
     if request.out:
-        return Path(request.out).expanduser()
-    return Path("products") / f"{recipe.name}_{period.label}_{grid.name}{'_simulated' if simulated else ''}"
+        return Path(request.out).expanduser().absolute()  # workers may stand in another folder
+    return Path("products").absolute() / f"{recipe.name}_{period.label}_{grid.name}{'_simulated' if simulated else ''}"
 
 
 def _check_space(path: Path, cell_hours: int) -> None:
     existing = next(p for p in (path, *path.absolute().parents) if p.exists())
     need, free = cell_hours * BYTES_PER_CELL_HOUR, shutil.disk_usage(existing).free
-    have = sum(file.stat().st_size for file in path.glob("*.nc")) if path.is_dir() else 0
+    have = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else 0
     if need - have > free:
         raise UserError(f"{existing} has {free / 1e9:.2f} GB free; the product takes up to {need / 1e9:.2f} GB.",
                         "A product is not started that can't be finished.",

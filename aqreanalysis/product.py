@@ -1,26 +1,37 @@
 """A product folder: which files, what they were made from (run.json), what is done already.
 
-A file that exists is complete: every file is written under another name and moved. A folder belongs
-to one recipe; going on with another one is an error that names the first key that differs.
+A file or store that has its name is complete: each is written under another name and moved. What is done
+is noted with its hash; what is gone or has other bytes than was noted is made again. A folder belongs to one
+recipe; going on with another one is an error that names the first key that differs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from aqreanalysis.clock import Period
+from aqreanalysis import clock, output
+from aqreanalysis.clock import HOUR, Period
 from aqreanalysis.errors import UserError
+from aqreanalysis.output import Part, disk, zarr_store
 
 RECORD, LOCK = "run.json", ".lock"
+
+
+@dataclass(frozen=True)
+class Days:
+    """All days of one daily file or store."""
+
+    label: str             # "2016", or the product's period
+    path: Path
+    months: tuple[Period, ...]
+
+    @property
+    def part(self) -> Part:
+        return Part(self.path, output.end_of_days([day for month in self.months for day in month.days()]))
 
 
 @dataclass(frozen=True)
@@ -29,24 +40,56 @@ class ProductFolder:
 
     path: Path
     simulated: bool
+    period: Period
     with_truth: bool = False  # made from the twin, whose truth is kept beside it
+    format: str = "netcdf"    # or "zarr": one store for the whole period
 
     @property
     def prefix(self) -> str:
         return "simulated_" if self.simulated else ""
 
-    def hourly(self, month: Period) -> Path:
-        return self.path / f"{self.prefix}pm25_hourly_{month.first:%Y%m}.nc"
+    @property
+    def stores(self) -> list[Path]:
+        """The stores of hours that months share; none in NetCDF."""
+        if self.format == "netcdf":
+            return []
+        names = ("pm25_hourly", *(["truth_hourly"] if self.with_truth else []))
+        return [self._named(name, self.period.label) for name in names]
 
-    def truth(self, month: Period) -> Path:
-        return self.path / f"{self.prefix}truth_hourly_{month.first:%Y%m}.nc"
+    def hourly(self, month: Period) -> Part:
+        """A month's analysis."""
+        return self._part("pm25_hourly", month)
 
-    def daily(self, year: int) -> Path:
-        return self.path / f"{self.prefix}pm25_daily_{year}.nc"
+    def truth(self, month: Period) -> Part:
+        """A month's truth, of the twin."""
+        return self._part("truth_hourly", month)
+
+    def parts(self, month: Period) -> list[Part]:
+        """All that is written of a month."""
+        return [self.hourly(month), *([self.truth(month)] if self.with_truth else [])]
+
+    def _part(self, name: str, month: Period) -> Part:
+        if self.format == "netcdf":
+            return Part(self._named(name, f"{month.first:%Y%m}"), month.hours)
+        first = int((month.hours[0] - self.period.hours[0]) / HOUR)
+        number = 12 * (month.first.year - self.period.first.year) + month.first.month - self.period.first.month
+        return Part(self._named(name, self.period.label), month.hours, first, number)
+
+    def daily(self) -> list[Days]:
+        """The files of days: one a year, or one store."""
+        months = self.period.months()
+        if self.format != "netcdf":
+            return [Days(self.period.label, self._named("pm25_daily", self.period.label), tuple(months))]
+        return [Days(str(year), self._named("pm25_daily", str(year)),
+                     tuple(month for month in months if month.first.year == year))
+                for year in sorted({month.first.year for month in months})]
+
+    def _named(self, name: str, label: str) -> Path:
+        return self.path / f"{self.prefix}{name}_{label}{output.FORMATS[self.format]}"
 
     def days_of(self, month: Period) -> Path:
-        """Daily means of a month until the year's file is written."""
-        return self.path / f".{self.prefix}pm25_daily_{month.first:%Y%m}.npz"
+        """Daily means of a month until the file of all days is written."""
+        return self.path / f".{self.prefix}pm25_daily_{month.first:%Y%m}.npy"
 
     def progress(self, month: Period) -> Path:
         return self.path / f".{month.first:%Y%m}.progress"
@@ -58,57 +101,109 @@ class ProductFolder:
     def report(self) -> Path:
         return self.path / "report.html"
 
-    def month_done(self, month: Period) -> bool:
-        """Whether nothing is left to compute for a month."""
-        days = self.days_of(month).exists() or self.daily(month.first.year).exists()
-        return self.hourly(month).exists() and days and (not self.with_truth or self.truth(month).exists())
-
 
 class Record:
-    """run.json: the identity of the product and what is done."""
+    """run.json: the identity of the product, and what is done with its sizes and hashes."""
 
-    def __init__(self, path: Path, content: dict):
-        self.path, self.content = path, content
+    def __init__(self, folder: ProductFolder, content: dict):
+        self.folder, self.content = folder, content
 
-    def has(self, month: Period) -> bool:
-        """Whether a month's facts are noted; a kill may fall between a file and its note."""
-        return f"{month.first:%Y-%m}" in self.content["months"]
+    def left(self) -> list[Period]:
+        """Months of which something is to be computed: not noted, gone, or not what was noted.
+
+        A kill may fall between a file and its note; then the month is made again, with the same bytes.
+        """
+        kept = {month for days in self.folder.daily() if self.days_done(days) for month in days.months}
+        return [month for month in self.folder.period.months()
+                if not (month in kept or self.folder.days_of(month).exists())
+                or not self._as_noted(self.content["months"].get(_label(month)), self.folder.parts(month))]
+
+    def days_done(self, days: Days) -> bool:
+        """Whether a file of days is there as it was written."""
+        return self._as_noted(self.content["days"].get(days.label), [days.part])
+
+    def store_done(self, path: Path) -> bool:
+        """Whether a store has its name and, besides its steps, what was written."""
+        return path.exists() and self._same(self.content["files"].get(path.name), path)
+
+    def _as_noted(self, unit: dict | None, parts: list[Part]) -> bool:
+        return unit is not None and all(
+            self._same(unit["files"].get(part.path.name), part.path, part) for part in parts)
+
+    @staticmethod
+    def _same(noted: dict | None, path: Path, part: Part | None = None) -> bool:
+        try:
+            return noted is not None and output.fingerprint(path, part) == noted
+        except OSError:
+            return False
+
+    def units(self) -> Iterator[tuple[str, Path, Part | None, dict]]:
+        """All that is noted: a name to tell, the file or store, which part of it, and its fingerprint."""
+        in_stores = self.folder.format != "netcdf"
+        for month in self.folder.period.months():
+            noted = self.content["months"].get(_label(month), {"files": {}})["files"]
+            for part in (self.folder.hourly(month), self.folder.truth(month)):
+                name = part.path.name
+                if name in noted:
+                    yield name + (f", {_label(month)}" if in_stores else ""), part.path, part, noted[name]
+        for days in self.folder.daily():
+            if days.label in self.content["days"]:
+                noted = self.content["days"][days.label]["files"][days.path.name]
+                yield days.path.name, days.path, days.part, noted
+        for name, noted in self.content["files"].items():
+            more = ", metadata and coordinates" if name.endswith(zarr_store.SUFFIX) else ""
+            yield name + more, self.folder.path / name, None, noted
 
     def note_month(self, label: str, facts: dict) -> None:
         """Add a finished month and save."""
         self.content["months"][label] = facts
         self.save()
 
+    def note_days(self, days: Days) -> None:
+        """Add a finished file of days and save."""
+        self.content["days"][days.label] = {"files": fingerprints([days.part])}
+        if days.path.suffix == zarr_store.SUFFIX:
+            self.content["files"][days.path.name] = output.fingerprint(days.path)
+        self.save()
+
+    def note_file(self, path: Path) -> None:
+        """Add a map, or what a finished store has besides its steps; to be saved."""
+        self.content["files"][str(path.relative_to(self.folder.path))] = output.fingerprint(path)
+
+    def remove_damaged_maps(self) -> None:
+        """Have maps drawn again that are not what was written."""
+        for name, noted in self.content["files"].items():
+            path = self.folder.path / name
+            if path.is_file() and not self._same(noted, path):
+                path.unlink()
+
     def save(self) -> None:
-        part = self.path.with_name(f".{self.path.name}.part")
-        part.write_text(json.dumps(self.content, indent=1, ensure_ascii=False, sort_keys=True) + "\n",
-                        encoding="utf-8")
-        os.replace(part, self.path)
+        """Write run.json."""
+        text = json.dumps(self.content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        disk.replace_text(self.folder.path / RECORD, text)
+
+
+def fingerprints(parts: list[Part]) -> dict[str, dict]:
+    """Sizes and hashes of parts by the names of their files."""
+    return {part.path.name: output.fingerprint(part.path, part) for part in parts}
+
+
+def _label(month: Period) -> str:
+    return f"{month.first:%Y-%m}"
 
 
 @contextlib.contextmanager
 def opened(folder: ProductFolder, identity: dict, facts: dict) -> Iterator[Record]:
     """The record of a product folder, held by this process alone until the block ends."""
+    busy = UserError(f"Another build is writing into {folder.path}.", "One build at a time writes into a folder.",
+                     "Wait for it, or give another folder with --out.")
     check_identity(folder.path, identity)
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        lock = (folder.path / LOCK).open("w")
-    except OSError as error:
-        raise UserError(f"The folder {folder.path} can't be written ({error.strerror}).",
-                        "A product needs a folder of its own.", "Give another one with --out.") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"Another build is writing into {folder.path}.",
-                            "One build at a time writes into a folder.",
-                            "Wait for it, or give another folder with --out.") from error
-        existing = _read(folder.path)
-        record = Record(folder.path / RECORD, existing or {"identity": identity, "months": {}})
-        record.content["facts"] = facts
+    with disk.held(folder.path / LOCK, busy):
+        check_identity(folder.path, identity)  # another build may have begun and ended here meanwhile
+        before = read(folder.path) or {"months": {}, "days": {}, "files": {}}
+        record = Record(folder, before | {"identity": identity, "facts": facts})
         record.save()
         yield record
-        (folder.path / LOCK).unlink(missing_ok=True)
 
 
 def check_identity(path: Path, identity: dict) -> None:
@@ -117,10 +212,10 @@ def check_identity(path: Path, identity: dict) -> None:
         return
     if not path.is_dir():
         raise UserError(f"{path} is a file.", "A product is a folder.", "Give another name with --out.")
-    content = _read(path)
+    content = read(path)
     if content is None:
-        if any(path.glob("*.nc")):
-            raise UserError(f"{path} holds NetCDF files but no {RECORD}.",
+        if any(any(path.glob(f"*{ending}")) for ending in output.FORMATS.values()):
+            raise UserError(f"{path} holds NetCDF files or Zarr stores but no {RECORD}.",
                             "A product is written into a new folder, or into its own to go on with it.",
                             "Give another folder with --out.")
         return
@@ -132,43 +227,26 @@ def check_identity(path: Path, identity: dict) -> None:
                             "Give another folder with --out, or ask for the same product to go on with it.")
 
 
-def _read(path: Path) -> dict | None:
+def read(path: Path) -> dict | None:
     """The content of run.json; None where there is none."""
     file = path / RECORD
     if not file.exists():
         return None
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        content["identity"], content["months"]
+        content["identity"], content["months"], content["days"], content["files"]
         return content
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} can't be read ({error}).", "It tells what the folder's files were made from.",
                         "Give another folder with --out, or delete this one.") from error
 
 
-def save_days(path: Path, days: dict[str, np.ndarray]) -> None:
-    """Keep a month's daily means, whole or not at all."""
-    part = path.with_name(f"{path.name}.part{os.getpid()}")
-    try:
-        with part.open("wb") as stream:
-            np.savez(stream, **days)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path.parent} can't take {path.name} ({error.strerror}).",
-                        "A month needs space for its files.",
-                        "Free some and run the same command: it goes on.") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def load_days(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as content:
-        return dict(content)
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def record_of(path: Path) -> Record | None:
+    """The record of a product folder, to be read only; None where there is none."""
+    content = read(path)
+    if content is None:
+        return None
+    identity = content["identity"]
+    folder = ProductFolder(path, identity["simulated"], clock.period_of(identity["period"]),
+                           format=identity["format"])
+    return Record(folder, content)

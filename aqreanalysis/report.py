@@ -15,6 +15,7 @@ from aqreanalysis.clock import Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.figures import maps
 from aqreanalysis.grids import Grid
+from aqreanalysis.output import disk
 from aqreanalysis.plan import Plan
 
 ANNUAL_LIMITS = {"WHO 2021 annual": 5.0, "GB 3095 grade II annual": 35.0}
@@ -22,7 +23,7 @@ ANNUAL_LIMITS = {"WHO 2021 annual": 5.0, "GB 3095 grade II annual": 35.0}
 
 def draw_maps(plan: Plan) -> list[Path]:
     """The mean of the period, its error, and each month; maps that exist are kept."""
-    daily = [plan.folder.daily(year) for year in range(plan.period.first.year, plan.period.last.year + 1)]
+    daily = [days.path for days in plan.folder.daily()]
     months = plan.period.months()
     limits = ANNUAL_LIMITS if len(plan.period.label) == 4 else None  # they are of whole years
     drawn = [_once(plan.folder.map(f"mean_{plan.period.label}"), lambda: _mean(plan, daily, plan.period, limits)),
@@ -112,7 +113,8 @@ def day_map(path: Path, grid: Grid, file: xr.Dataset, period: Period, note: str)
 def write_report(plan: Plan, record: dict, pictures: list[Path]) -> None:
     """report.html: what it is, what it was made from, the maps, and what to watch."""
     rows = "".join(f"<tr><th>{html.escape(label)}</th><td>{facts['stations']}</td><td>{facts['hours']}</td>"
-                   f"<td>{facts['hours_without_observations']}</td><td>{html.escape(facts['file'])}</td></tr>"
+                   f"<td>{facts['hours_without_observations']}</td><td>{html.escape(', '.join(facts['files']))}</td>"
+                   "</tr>"
                    for label, facts in sorted(record["months"].items()))
     facts = {**{key: str(value) for key, value in record["identity"].items()},
              "stations": record["facts"]["stations"], "files of observations": record["facts"]["files"],
@@ -127,9 +129,7 @@ def write_report(plan: Plan, record: dict, pictures: list[Path]) -> None:
         facts=table, months=rows, images=images, quality=html.escape(plan.about.quality),
         error=html.escape(f"{plan.about.standard_error} {plan.about.bounds}"), truth=_truth_table(record),
         skipped=f"<h2>Files that were skipped</h2><ul>{skipped}</ul>" if skipped else "")
-    part = plan.folder.report.with_name(".report.html.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(plan.folder.report)
+    disk.replace_text(plan.folder.report, page)
 
 
 def true_errors(record: dict) -> dict[str, dict[str, float]]:

@@ -15,6 +15,7 @@ from aqreanalysis.models.calibration import Bounds
 # the table is in docs/method.md): 1.9 for hours and 2.1 for days at the far limit.
 NEAR_KM, FAR_KM = 40.0, 100.0
 NEAR_GROWTH, FAR_GROWTH = 1.5, 2.0
+CACHED_POINTS = 512  # whose hours of a week are worked on at once, in the processor's cache
 CLASSES = (
     f"supported: land, a station within {NEAR_KM:g} km reported in the hour; "
     f"weak_support: the nearest that reported is {NEAR_KM:g} to {FAR_KM:g} km away; "
@@ -45,26 +46,34 @@ class Support:
 
     def __init__(self, lat, lon, to_lat, to_lon, land: np.ndarray, k: int):
         self.index, distance = geo.nearest(lat, lon, to_lat, to_lon, k)
-        self.distance = distance.astype(np.float32)
-        self.land, self.inside = land, inside_hull(lat, lon, to_lat, to_lon)
+        self.land = land
+        inside = inside_hull(lat, lon, to_lat, to_lon)[:, None]
+        far = (distance > FAR_KM) | ((distance > NEAR_KM) & ~inside)
+        self.classes = np.where(distance <= NEAR_KM, schema.SUPPORTED, schema.WEAK_SUPPORT).astype(np.int8)
+        self.classes[far] = schema.EXTRAPOLATED  # (point, neighbour): the class if it is the nearest that reported
 
     def of_hours(self, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """From observed (time, station) bool: number_of_observations and quality_flag, int8 (time, point)."""
+        by_station = np.ascontiguousarray(observed.T).view(np.int8)  # so that a neighbour's hours lie side by side
         shape = (len(observed), len(self.index))
         count, flag = np.empty(shape, np.int8), np.empty(shape, np.int8)
-        rows = np.arange(len(self.index))
-        for hour, reported in enumerate(observed):
-            near = reported[self.index]
-            count[hour] = near.sum(axis=1)
-            flag[hour] = self._classes(self.distance[rows, near.argmax(axis=1)], count[hour])
+        for first in range(0, len(self.index), CACHED_POINTS):
+            points = slice(first, first + CACHED_POINTS)
+            number, kind = self._of_points(by_station, self.index[points], self.classes[points])
+            count[:, points], flag[:, points] = number.T, kind.T
+        flag[:, ~self.land] = schema.SEA
         return count, flag
 
-    def _classes(self, distance: np.ndarray, count: np.ndarray) -> np.ndarray:
-        flag = np.where(distance <= NEAR_KM, schema.SUPPORTED, schema.WEAK_SUPPORT)
-        far = (distance > FAR_KM) | ((distance > NEAR_KM) & ~self.inside)
-        flag = np.where(far, schema.EXTRAPOLATED, flag)
-        flag = np.where(count == 0, schema.NO_OBSERVATIONS, flag)
-        return np.where(self.land, flag, schema.SEA)
+    @staticmethod
+    def _of_points(by_station: np.ndarray, index: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Counts and classes on land, int8 (point, time), of some points."""
+        count = np.zeros((len(index), by_station.shape[1]), np.int8)
+        flag = np.full_like(count, schema.NO_OBSERVATIONS)
+        for number in reversed(range(index.shape[1])):  # the nearest has the last word
+            reported = np.take(by_station, index[:, number], axis=0)
+            count += reported
+            flag += reported * (classes[:, number, None] - flag)
+        return count, flag
 
 
 def fading(memory_hours: float) -> np.ndarray:

@@ -30,16 +30,13 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def memory(pid: int) -> float:
-    """Proportional set size of a process and its descendants, in MiB."""
-    total = 0
-    for member in tree(pid):
-        try:
-            lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total / 1024
+def memory_of(pid: int) -> float:
+    """Proportional set size of one process in MiB; 0 for one that has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def watched(command: list[str]) -> tuple[int, float, float]:
@@ -47,7 +44,7 @@ def watched(command: list[str]) -> tuple[int, float, float]:
     began, peak = time.monotonic(), 0.0
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while running.poll() is None:
-        peak = max(peak, memory(running.pid))
+        peak = max(peak, sum(memory_of(member) for member in tree(running.pid)))
         time.sleep(0.1)
     return running.returncode, time.monotonic() - began, peak
 

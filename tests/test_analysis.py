@@ -130,3 +130,32 @@ def test_distance_to_the_nearest_station():
     np.testing.assert_allclose(distance, np.array([0.0, 1.0, 0.5]) * 6371.0088 * np.pi / 180, rtol=1e-6, atol=1e-3)
     nobody = analysis.nearest_distance(cube.isel(station=[]), GRID)
     assert nobody.shape == (16,) and np.isnan(nobody).all() and distance.dtype == nobody.dtype == np.float32
+
+
+class Asked:
+    """An archive that tells what was read, and hands out a mock cube."""
+
+    def __init__(self, cube):
+        self.cube = cube
+
+    def read(self, start, end):
+        return self.cube.sel(time=slice(start, end))
+
+
+def test_other_pollutants_are_screened_and_seen_only_where_a_model_reads_them():
+    """The same PM2.5, and in the hours that the model reads the same values of all, as with everything screened."""
+    cube = schema.mock_station_cube(hours=24 * 60, stations=30, missing=0.02)
+    cube.no2.values[24 * 30 + 5, 4] = 900.0
+    cube.no2.values[24 * 12, 4] = cube.pm25.values[24 * 25, 7] = 900.0
+    hours = cube.time.values
+    model = type("Model", (), {"history": 24 * 15, "future": 24 * 15})()
+    period = clock.Period(*(day.astype("datetime64[D]").item() for day in (hours[24 * 29], hours[24 * 31])))
+    whole = analysis.observations_around(Asked(cube), model, period)
+    model.others = 12
+    seen = analysis.observations_around(Asked(cube), model, period)
+    assert np.isnan(seen.no2.sel(time=hours[24 * 30 + 5])[4]) and np.isnan(seen.pm25.sel(time=hours[24 * 25])[7])
+    np.testing.assert_array_equal(seen.pm25.values, whole.pm25.values)
+    inside = slice(period.hours[0] - 12 * clock.HOUR, period.hours[-1] + 12 * clock.HOUR)
+    for name in schema.POLLUTANTS[1:]:
+        np.testing.assert_array_equal(seen[name].sel(time=inside).values, whole[name].sel(time=inside).values)
+        assert np.isfinite(seen[name].values).any(axis=1).sum() == len(period.hours) + 24

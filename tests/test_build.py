@@ -159,5 +159,10 @@ def test_run_json_says_what_the_files_were_made_from(product):
     record = json.loads((product / "run.json").read_text())
     assert record["identity"]["simulated"] is True
     assert set(record["months"]) == {"2016-01", "2016-02"}
-    for facts in record["months"].values():
-        assert hashlib.sha256((product / facts["file"]).read_bytes()).hexdigest() == facts["sha256"]
+    units = [*record["months"].values(), *record["days"].values(), record]
+    noted = {name: facts for unit in units for name, facts in unit["files"].items()}
+    assert set(noted) == {str(path.relative_to(product)) for path in product.rglob("*") if path.is_file()
+                          and path.name not in ("run.json", "report.html")}
+    for name, facts in noted.items():
+        content = (product / name).read_bytes()
+        assert facts == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -33,7 +33,7 @@ def test_the_command_line_hands_it_on(monkeypatch):
 @pytest.mark.parametrize(("given", "expected"), [(None, 20), (18, 18), (24, 24)])
 def test_the_plan_takes_it_or_the_recipes(tmp_path, given, expected):
     made = plan.prepare(plan.Request(**REQUEST, minimum_hours=given, out=str(tmp_path / "out")))
-    assert made.about.minimum_hours == made.template.minimum_hours == made.identity["minimum_hours"] == expected
+    assert made.about.minimum_hours == made.job.minimum_hours == made.identity["minimum_hours"] == expected
 
 
 @pytest.mark.parametrize("given", [0, 25, -1])

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from aqreanalysis import clock, output
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.output import encoding
+from aqreanalysis.output.steps import part_name
 
 NORMAL = st.floats(2.0**-126, 2.0**126, width=32) | st.floats(-(2.0**126), -(2.0**-126), width=32)
 
@@ -34,6 +35,13 @@ def test_rounding_error_is_at_most_half_of_the_last_bit(value, bits):
     mantissa = np.float32(rounded).view(np.uint32) & 0x7FFFFF
     assert mantissa & ((1 << (23 - bits)) - 1) == 0
     assert encoding.round_mantissa(np.float32([rounded]), bits)[0] == rounded
+
+
+@given(value=NORMAL, bits=st.integers(1, 23))
+def test_rounding_down_and_up_is_in_magnitude_and_by_less_than_the_last_bit(value, bits):
+    down, up = (float(encoding.round_mantissa(np.float32([value]), bits, way)[0]) for way in ("down", "up"))
+    assert abs(down) <= abs(value) <= abs(up)
+    assert max(abs(value) - abs(down), abs(up) - abs(value)) < abs(value) * 2.0**-bits
 
 
 def test_rounding_goes_to_the_even_neighbour_from_the_middle():
@@ -103,13 +111,56 @@ def test_bounds_have_no_attributes(tmp_path, grid):
         np.testing.assert_allclose(file["lon_bnds"][0], [115.0, 115.1], rtol=0, atol=1e-12)
 
 
-def test_chunks_are_a_week_by_45_by_60_within_the_file(tmp_path):
-    big = samples.parse_grid("0.25deg")  # 56 x 76
+@pytest.mark.parametrize("name, chunk", [
+    ("0.25deg", [168, 28, 38]),   # 56 x 76: two by two equal parts
+    ("0.1deg", [168, 35, 48]),    # 140 x 190: four parts of 35, and of 48 but for the last
+])
+def test_chunks_are_a_week_by_equal_parts_of_at_most_45_by_60(tmp_path, name, chunk):
+    big = samples.parse_grid(name)
     hours = clock.complete_hours("2016-01-01T00", "2016-01-08T00")  # a week and an hour
-    with netCDF4.Dataset(samples.hourly_file(tmp_path / "h.nc", big, hours=hours)) as file:
-        assert file["pm25"].chunking() == [168, 45, 60]
+    with output.HourlyFile(tmp_path / "h.nc", big, hours, samples.about(), samples.distance(big.size)) as file:
+        nothing = np.zeros((len(hours), big.size), np.float32)
+        file.write(0, {"pm25": nothing, "pm25_standard_error": nothing, "quality_flag": nothing.astype(np.int8),
+                       "number_of_observations": nothing.astype(np.int8)})
+    with netCDF4.Dataset(tmp_path / "h.nc") as file:
+        assert file["pm25"].chunking() == chunk
         assert file["pm25"].filters()["zlib"] and file["pm25"].filters()["shuffle"]
         assert file["pm25"].filters()["complevel"] == 1
+
+
+@pytest.mark.parametrize("grid, most", [("0.1deg", 26_600), ("0.05deg", 280 * 380), ("0.02deg", 60_000)])
+def test_tiles_are_whole_rows_of_chunks_that_cover_the_grid_once(grid, most):
+    grid = samples.parse_grid(grid)
+    row = encoding.space_chunks(grid)[0] * grid.shape[1]
+    tiles = encoding.tiles(grid)
+    assert [tile.start for tile in tiles[1:]] == [tile.stop for tile in tiles[:-1]]
+    assert tiles[0].start == 0 and tiles[-1].stop == grid.size
+    assert all(tile.start % row == 0 and tile.stop - tile.start <= max(most, row) for tile in tiles)
+
+
+@pytest.mark.parametrize("layout", samples.LAYOUTS)
+def test_tiles_do_not_change_the_content(tmp_path, layout):
+    """The same file, written whole and in tiles of two rows."""
+    grid = samples.grid(layout, tmp_path)
+    whole = samples.hourly_file(tmp_path / "whole.nc", grid)
+    values, width = samples.fields(grid.size), grid.size // grid.shape[0]
+    with output.HourlyFile(tmp_path / "tiles.nc", grid, samples.HOURS, samples.about(),
+                           samples.distance(grid.size)) as file:
+        for first in range(0, grid.size, 2 * width):
+            points = slice(first, min(first + 2 * width, grid.size))
+            file.write(0, {name: array[:, points] for name, array in values.items()}, points)
+    with xr.open_dataset(whole) as one, xr.open_dataset(tmp_path / "tiles.nc") as other:
+        xr.testing.assert_identical(one.load(), other.load())
+
+
+def test_a_tile_that_was_not_written_is_noticed_and_half_a_row_refused(tmp_path, grid):
+    values = {name: array[:, :18] for name, array in samples.fields(grid.size).items()}
+    with pytest.raises(ValueError, match="72 steps"):
+        with output.HourlyFile(tmp_path / "h.nc", grid, samples.HOURS, samples.about(), samples.distance(63)) as file:
+            file.write(0, values, slice(0, 18))
+    with pytest.raises(ValueError, match="not whole rows of 9"):
+        with output.HourlyFile(tmp_path / "h.nc", grid, samples.HOURS, samples.about(), samples.distance(63)) as file:
+            file.write(0, values, slice(1, 19))
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path, grid):
@@ -165,7 +216,7 @@ def test_an_interrupted_file_leaves_nothing(tmp_path, grid, error):
     with pytest.raises(error):
         with output.HourlyFile(folder / "h.nc", grid, samples.HOURS, samples.about(), samples.distance(grid.size)) as f:
             f.write(0, values)
-            assert [path.name for path in folder.iterdir()] == [f".h.nc.part{os.getpid()}"]
+            assert [path.name for path in folder.iterdir()] == [part_name(folder / "h.nc").name]
             raise error
     assert list(folder.iterdir()) == []
 
@@ -281,7 +332,7 @@ def test_check_finds_cut_and_damaged_files(tmp_path, grid):
 
 def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path, grid):
     samples.hourly_file(tmp_path / "h.nc", grid)
-    (tmp_path / ".h.nc.part123").write_text("half")
+    (tmp_path / ".h.nc.part-elsewhere-123").write_text("half")
     (tmp_path / ".keep").write_text("")
     assert output.remove_leftovers(tmp_path) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"h.nc", ".keep", "grid.txt"}

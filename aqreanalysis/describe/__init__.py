@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aqreanalysis.describe import archive, product
+from aqreanalysis.describe.verify import verify
 from aqreanalysis.models import checkpoint
 from aqreanalysis.readers import open_archive
+
+__all__ = ["describe", "verify"]
 
 Progress = Callable[[int, int], None]   # parts done, parts in all
 

@@ -6,19 +6,20 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import netCDF4
 import numpy as np
+import xarray as xr
 
+from aqreanalysis import output
 from aqreanalysis.clock import local_days
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.output import cf
-from aqreanalysis.output.encoding import layers
 from aqreanalysis.product import RECORD
 from aqreanalysis.readers.station_archive import FORMAT_ATTRIBUTE
 from aqreanalysis.schema import LOWER, QUALITY, STANDARD_ERROR, TARGET, TIME, UPPER
 
-SUFFIXES = (".nc", ".nc4")
-FILES = "*pm25_*ly_*.nc"   # hourly and daily; the truth of a twin is no product
+SUFFIXES = (".nc", ".nc4", ".zarr")
+FILES = "*pm25_*ly_*"   # hourly and daily; the truth of a twin is no product
+RAW = {"mask_and_scale": False, "decode_times": False, "decode_coords": False}
 
 
 @dataclass
@@ -61,17 +62,17 @@ class Facts:
 
 def files_of(path: Path) -> list[Path]:
     """The product files at a path; none where it is something else."""
-    if path.is_dir():
-        return sorted(path.glob(FILES))
-    return [path] if path.suffix in SUFFIXES and path.is_file() and _is_product(path) else []
+    if path.is_dir() and path.suffix not in SUFFIXES:
+        return sorted(file for file in path.glob(FILES) if file.suffix in SUFFIXES and file.name[0] != ".")
+    return [path] if path.suffix in SUFFIXES and path.exists() and _is_product(path) else []
 
 
 def _is_product(path: Path) -> bool:
     try:
-        with netCDF4.Dataset(path) as file:
-            ours = TARGET in file.variables and getattr(file, "project", "") == "aqreanalysis"
-            return ours and not hasattr(file, FORMAT_ATTRIBUTE)   # that is a station archive
-    except (OSError, RuntimeError):
+        with output.open_file(path, **RAW) as file:
+            ours = TARGET in file.variables and file.attrs.get("project") == "aqreanalysis"
+            return ours and FORMAT_ATTRIBUTE not in file.attrs   # that is a station archive
+    except (OSError, RuntimeError, ValueError):
         return False
 
 
@@ -82,7 +83,7 @@ def facts_of(path: Path, files: list[Path], progress=lambda done, of: None) -> F
         progress(number, len(files))
         try:
             _add(facts, file)
-        except (OSError, RuntimeError, IndexError, AttributeError) as error:
+        except (OSError, RuntimeError, ValueError, IndexError, KeyError, AttributeError) as error:
             facts.bad.append(f"{file.name} can't be read ({error})")
     progress(len(files), len(files))
     if not facts.kinds:
@@ -101,34 +102,40 @@ def _record(path: Path) -> dict | None:
 
 
 def _add(facts: Facts, path: Path) -> None:
-    with netCDF4.Dataset(path) as file:
-        file.set_auto_maskandscale(False)
-        attributes = {name: file.getncattr(name) for name in file.ncattrs()}
+    with output.open_file(path, **RAW) as file:
+        attributes = file.attrs
         stamps = [np.datetime64(attributes[f"time_coverage_{end}"].rstrip("Z"), "h") for end in ("start", "end")]
         days = [str(day) for day in local_days(np.array(stamps))]
         name = "truth" if "truth" in attributes["id"] else "daily" if cf.HOURS_USED in file.variables else "hourly"
         classes = np.zeros(len(QUALITY), np.int64)
-        fields = {key: _field(file[key]) for key in (TARGET, STANDARD_ERROR, LOWER, UPPER) if key in file.variables}
+        fields = {key: _field(file.variables[key]) for key in (TARGET, STANDARD_ERROR, LOWER, UPPER)
+                  if key in file.variables}
         if cf.QUALITY_FLAG in file.variables:
-            for values in layers(file[cf.QUALITY_FLAG]):
-                classes += np.bincount(values.ravel(), minlength=len(QUALITY))
-        variables = {key: f"{v.long_name} ({getattr(v, 'units', '1')})" for key, v in file.variables.items()
-                     if TIME in v.dimensions and key != TIME and hasattr(v, "long_name")}
+            flags = file.variables[cf.QUALITY_FLAG]
+            for piece in output.pieces(flags):
+                classes += np.bincount(flags[piece].values.ravel(), minlength=len(QUALITY))
+        variables = {key: f"{v.attrs['long_name']} ({v.attrs.get('units', '1')})" for key, v in file.variables.items()
+                     if TIME in v.dims and key != TIME and "long_name" in v.attrs}
         grid = _grid(file, attributes)
     facts.attributes, facts.grid = facts.attributes or attributes, facts.grid or grid
     kind = facts.kinds.setdefault(name, Kind(name, first=days[0], last=days[1]))
-    kind.files, kind.bytes = kind.files + 1, kind.bytes + path.stat().st_size
+    kind.files, kind.bytes = kind.files + 1, kind.bytes + _size(path)
     kind.first, kind.last = min(kind.first, days[0]), max(kind.last, days[1])
     kind.variables, kind.classes = variables, kind.classes + classes
     for key, found in fields.items():
         kind.fields[key] = _together(kind.fields.get(key, Field()), found)
 
 
-def _field(variable: netCDF4.Variable) -> Field:
-    found, fill = Field(), variable._FillValue
-    for values in layers(variable):
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]))
+
+
+def _field(variable: xr.Variable) -> Field:
+    found, fill = Field(steps=len(variable)), variable.attrs.get("_FillValue")
+    for piece in output.pieces(variable):
+        values = variable[piece].values
         there = values[(values != fill) & np.isfinite(values)]
-        part = Field(len(values), values.size, values.size - there.size)
+        part = Field(0, values.size, values.size - there.size)
         if there.size:
             part.total, part.low, part.high = float(there.sum(dtype=np.float64)), float(there.min()), float(there.max())
         found = _together(found, part)
@@ -140,10 +147,10 @@ def _together(one: Field, other: Field) -> Field:
                  one.total + other.total, min(one.low, other.low), max(one.high, other.high))
 
 
-def _grid(file: netCDF4.Dataset, attributes: dict) -> str:
+def _grid(file: xr.Dataset, attributes: dict) -> str:
     """Its size, extent and resolution in words."""
-    dims = file[TARGET].dimensions[1:]
-    size = " x ".join(str(len(file.dimensions[name])) for name in reversed(dims))
+    dims = file.variables[TARGET].dims[1:]
+    size = " x ".join(str(file.sizes[name]) for name in reversed(dims))
     edges = {end: f"{attributes[f'geospatial_{end}']:.2f}" for end in ("lon_min", "lon_max", "lat_min", "lat_max")}
     resolution = attributes["geospatial_lat_resolution"]
     what = "points" if len(dims) == 1 else "cells"

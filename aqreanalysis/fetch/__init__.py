@@ -6,8 +6,6 @@ run. A file is kept only if the reader of its layout can read it.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,9 +14,11 @@ from pathlib import Path
 from aqreanalysis.errors import UserError
 from aqreanalysis.fetch.download import STRIKES, Failed, Manners, Missing, download, opened_session
 from aqreanalysis.fetch.wanted import Request, Wanted, folder_of, in_few_words, wanted_files
+from aqreanalysis.output import disk
 
 POLITE = Manners()
 LOCK = ".fetch.lock"
+CURE = "Free space, or give another folder with --to; then give the same command again: it goes on."
 
 
 @dataclass
@@ -65,7 +65,9 @@ def fetch(request: Request, manners: Manners = POLITE,
     """
     summary = Summary(folder_of(request))
     wanted = wanted_files(request, summary.folder)
-    with _alone(summary.folder), opened_session(manners) as session:
+    busy = UserError(f"Another fetch is writing into {summary.folder}.", "One at a time writes into a folder.",
+                     "Wait for it, or give another folder with --to.")
+    with disk.held(summary.folder / LOCK, busy, CURE), opened_session(manners) as session:
         strikes, asked = 0, False
         for number, item in enumerate(watch(wanted)):
             if item.path.exists():
@@ -98,20 +100,3 @@ def _advice(request: Request, folder: Path) -> list[str]:
     return [f"Daily files name stations by id only: put a table of their places (station_id,lon,lat) there as "
             f"{folder / 'stations.csv'}, or fetch one with --station-table URL."]
 
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """The folder, held by this process alone: two that write one .part would spoil it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("w")
-    except OSError as error:
-        raise UserError(f"The folder {folder} can't be written ({error.strerror}).", "Files are fetched into a folder.",
-                        "Give another one with --to.") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"Another fetch is writing into {folder}.", "One at a time writes into a folder.",
-                            "Wait for it, or give another folder with --to.") from error
-        yield

@@ -23,7 +23,7 @@ from aqreanalysis.grids import cdo, netcdf
 from aqreanalysis.grids.points import read_points
 from aqreanalysis.schema import LAT, LON, REGION_EDGES, REGION_NAME, STATION
 
-MAX_CELLS = 20_000_000
+MAX_CELLS = 40_000_000  # all of China at 0.01 degree is 22 million
 TOO_FAR_KM = 300.0  # beyond the reach of every station nothing can be said
 
 _RESOLUTION = re.compile(r"([0-9]*\.?[0-9]+) ?deg")
@@ -96,7 +96,7 @@ def parse_grid(text: str | Path) -> Grid:
     if match := _RESOLUTION.fullmatch(text.lower()):
         return _region(match[1])
     path = Path(text).expanduser()
-    if path.is_file():
+    if path.is_file() or path.suffix == netcdf.STORE:
         return _from_file(path)
     if named := named_grids().get(text.removeprefix("grids/").removesuffix(".txt")):
         return _from_file(named)
@@ -250,8 +250,7 @@ def _vertices(lat: np.ndarray, lon: np.ndarray) -> list[np.ndarray]:
 
 def _from_file(path: Path) -> Grid:
     try:
-        content = path.read_bytes()[:4]
-        if content.startswith((b"CDF", b"\x89HDF")):
+        if path.suffix == netcdf.STORE or path.read_bytes()[:4].startswith((b"CDF", b"\x89HDF")):
             return _from_netcdf(path)
         if path.suffix.lower() == ".csv":
             return _from_csv(path)

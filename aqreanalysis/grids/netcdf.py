@@ -1,4 +1,4 @@
-"""Latitude and longitude of a NetCDF file, as CF, WRF and others name them."""
+"""Latitude and longitude of a NetCDF file or a Zarr store, as CF, WRF and others name them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.errors import UserError
+
+STORE = ".zarr"  # how the name of a Zarr store ends
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,22 @@ def read_coordinates(path: Path) -> tuple[Coordinate, Coordinate]:
     ------
     UserError : when one of them is not there, is there more than once, or changes with time.
     """
-    with xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_coords=False) as dataset:
+    with _opened(path, decode_coords=False) as dataset:
         return tuple(_coordinate(dataset, _find(dataset, word, path), path) for word in (LATITUDE, LONGITUDE))
 
 
 def read_station_ids(path: Path, dimension: str) -> tuple[str, ...] | None:
     """Names of the stations along a dimension (CF: cf_role timeseries_id); None where there are none."""
-    with xr.open_dataset(path, engine="netcdf4", decode_times=False) as dataset:
+    with _opened(path) as dataset:
         for variable in dataset.variables.values():
             if variable.attrs.get("cf_role") == "timeseries_id" and variable.dims == (dimension,):
-                return tuple(str(name) for name in variable.values.astype(str))
+                return tuple(str(name) for name in variable.values.astype(object))
     return None
+
+
+def _opened(path: Path, **options) -> xr.Dataset:
+    engine = "zarr" if path.suffix == STORE else "netcdf4"
+    return xr.open_dataset(path, engine=engine, chunks=None, decode_times=False, **options)
 
 
 def _find(dataset: xr.Dataset, word: Word, path: Path) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aqreanalysis import geo, product
+from aqreanalysis import geo
 from aqreanalysis.errors import UserError
+from aqreanalysis.output import disk
 from aqreanalysis.readers import coordinates, open_archive
 from aqreanalysis.readers.archive import Archive, Part
 from aqreanalysis.readers.station_archive import TABLES, Record
@@ -78,7 +79,7 @@ def _table_hash(path: Path, station_table: str | None) -> str:
     """Which stations are read from a file depends on the table that places them."""
     beside = (path if path.is_dir() else path.parent) / "stations.csv"
     table = Path(station_table).expanduser() if station_table else beside
-    return product.sha256_of(table) if table.is_file() else ""
+    return disk.sha256_of(table) if table.is_file() else ""
 
 
 def number_sources(sources: list[Source], record: Record) -> dict[int, Source]:
@@ -126,7 +127,7 @@ def _state(source: Source, part: Part, old) -> tuple[str, str]:
     """Whether a part is new, changed or unchanged, and its hash."""
     if old is not None and (old["bytes"], old["modified"], old["vanished"]) == (part.size, part.modified, 0):
         return "unchanged", old["sha256"]
-    sha256 = product.sha256_of(source.file(part))
+    sha256 = disk.sha256_of(source.file(part))
     if old is None:
         return "new", sha256
     return ("unchanged" if old["sha256"] == sha256 else "changed"), sha256

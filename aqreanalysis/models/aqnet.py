@@ -41,6 +41,7 @@ class AQNetAnalysis:
     name: str = "aqnet"
     history: int = CONTEXT_HOURS
     future: int = CONTEXT_HOURS
+    others: int = MARGIN_HOURS  # hours round the targets' days in which pollutants other than PM2.5 are read
 
     def fit(self, stations: xr.Dataset) -> AQNetAnalysis:
         """Returns itself: training is `aqreanalysis train`, a checkpoint comes fitted."""

@@ -1,165 +1,118 @@
-"""Product files: NetCDF-4, written block by block under a temporary name and moved when whole.
+"""The files of a product: NetCDF-4, one a month and year, or Zarr v3, one store for all hours and one for all days.
 
-A file that exists under its final name is complete. One file is written by one process: HDF5 is not
-thread-safe. The same content gives the same bytes.
+What has its final name is complete, in either format. `opened` gives the steps of a month to write, whatever the
+format; `write_daily` writes all days.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import netCDF4
 import numpy as np
 
 from aqreanalysis.clock import HOUR, HOURS_PER_DAY, UTC_OFFSET_HOURS
-from aqreanalysis.errors import BadFile
 from aqreanalysis.grids import Grid
-from aqreanalysis.output import cf, disk
-from aqreanalysis.output.cf import QUALITY_FLAG, About
-from aqreanalysis.output.encoding import (
-    BYTE_FILL,
-    TIME_CHUNK,
-    check_block,
-    create_field,
-    encode,
-    layers,
-    write_coordinates,
-)
-from aqreanalysis.output.means import read_mean, read_most_frequent
-from aqreanalysis.schema import TARGET, TIME
+from aqreanalysis.output import cf, disk, zarr_store
+from aqreanalysis.output.cf import About
+from aqreanalysis.output.encoding import TIME_CHUNK, tiles
+from aqreanalysis.output.means import open_file, pieces, read_mean, read_most_frequent
+from aqreanalysis.output.netcdf_file import NetCDFFile, check_file
+from aqreanalysis.output.steps import MARK, Steps
+from aqreanalysis.schema import TARGET
 
-__all__ = ["About", "HourlyFile", "TruthFile", "check_file", "end_of_days", "read_mean", "read_most_frequent",
-           "remove_leftovers", "write_daily"]
+__all__ = ["About", "FORMATS", "HourlyFile", "Part", "TruthFile", "check_file", "end_of_days", "fingerprint",
+           "open_file", "opened", "pieces", "read_mean", "read_most_frequent", "remove_leftovers", "tiles",
+           "write_daily"]
 
-MARK = ".part"  # in the name of a file that is being written
+FORMATS = {"netcdf": ".nc", "zarr": zarr_store.SUFFIX}  # and how their names end
 
 
-class _ProductFile:
-    """A file of one frequency that is being written; leaves nothing behind unless it ends whole."""
-
-    def __init__(self, path, grid: Grid, stamps: np.ndarray, about: About, frequency: cf.Frequency,
-                 distance: np.ndarray | None):
-        self.path, self.grid, self.stamps, self.frequency = Path(path), grid, np.asarray(stamps), frequency
-        self.fields = cf.fields_of(frequency, about)
-        self._about, self._distance = about, distance
-        self._part = self.path.with_name(f".{self.path.name}{MARK}{os.getpid()}")
-        self._written = np.zeros(len(self.stamps), bool)
-        self._netcdf = None
-
-    def __enter__(self):
-        try:
-            with disk.writing(self.path):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._netcdf = netCDF4.Dataset(self._part, "w", format="NETCDF4")
-                self._define()
-        except BaseException:
-            disk.discard(self._netcdf, self._part)
-            raise
-        return self
-
-    def write(self, first_index: int, block: Mapping[str, np.ndarray]) -> None:
-        """Write the steps from ``first_index`` on.
-
-        Parameters
-        ----------
-        first_index : position of the block's first step on the file's time axis.
-        block : arrays (steps, points), one for each of `fields`; NaN is missing.
-            Blocks that begin at multiples of 168 are written fastest and smallest.
-
-        Raises
-        ------
-        ValueError : for a block that does not fit the file.
-        UserError : where the disk is full.
-        """
-        steps = check_block(block, self.fields, self.grid.size)
-        rows = slice(first_index, first_index + steps)
-        if not 0 <= first_index <= rows.stop <= len(self.stamps):
-            raise ValueError(f"steps {rows.start} to {rows.stop} are not all among the {len(self.stamps)}")
-        with disk.writing(self.path):
-            for name in self.fields:
-                self._netcdf[name][rows] = encode(name, block[name]).reshape(steps, *self.grid.shape)
-            if rows.stop % TIME_CHUNK == 0:  # whole chunks go to the disk, so that a full one is noticed now
-                self._netcdf.sync()
-        self._written[rows] = True
-
-    def __exit__(self, kind, error, traceback) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        finally:
-            disk.discard(self._netcdf, self._part)
-
-    def _finish(self) -> None:
-        if not self._written.all():
-            missing = np.flatnonzero(~self._written)
-            raise ValueError(f"{missing.size} steps of {self.path}, the first {missing[0]}, were not written")
-        with disk.writing(self.path):
-            self._netcdf.close()
-            disk.fsync(self._part)
-        check_file(self._part, self.stamps)
-        with disk.writing(self.path):
-            os.replace(self._part, self.path)
-            disk.fsync(self.path.parent)
-
-    def _define(self) -> None:
-        """Dimensions, coordinates, attributes and empty variables."""
-        file, grid, about = self._netcdf, self.grid, self._about
-        file.setncatts(cf.global_attributes(about, grid, self.stamps, self.frequency))
-        file.createDimension(TIME, None)  # unlimited, so that ncrcat and others can join months
-        for name, size in zip(grid.dims, grid.shape, strict=True):
-            file.createDimension(name, size)
-        write_coordinates(file, grid, self.stamps, self.frequency, self._distance)
-        for name in self.fields:
-            attributes = cf.field_attributes(name, about, grid, self.frequency, self._distance is not None)
-            create_field(file, name, grid, len(self.stamps)).setncatts(attributes)
-
-
-class HourlyFile(_ProductFile):
-    """An hourly product file as a context manager.
-
-    Parameters
-    ----------
-    path : final name; nothing is there until the ``with`` block ends well and every hour is written.
-    grid : where.
-    hours : (hours,) datetime64, UTC, END of each hour.
-    about : what the file says of itself.
-    distance : (points,) km to the nearest station.
-
-    Raises
-    ------
-    UserError : where the file can't be written, for want of space above all.
-    """
+class HourlyFile(NetCDFFile):
+    """An hourly NetCDF file as a context manager, with the distance (points,) in km to the nearest station."""
 
     def __init__(self, path, grid: Grid, hours: np.ndarray, about: About, distance: np.ndarray):
         super().__init__(path, grid, hours, about, cf.HOURLY, distance)
 
 
-class TruthFile(_ProductFile):
-    """The twin's truth at the hours and places of a product; as :class:`HourlyFile`, with `pm25` alone."""
+class TruthFile(NetCDFFile):
+    """The twin's truth at the hours and places of a product: `pm25` alone."""
 
     def __init__(self, path, grid: Grid, hours: np.ndarray, about: About):
-        super().__init__(path, grid, hours, about, cf.TRUTH, None)
+        super().__init__(path, grid, hours, about, cf.TRUTH)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is written by one process: a whole NetCDF file, or some steps of a store."""
+
+    path: Path
+    stamps: np.ndarray   # (steps,) datetime64, UTC, END of each step
+    first: int = 0       # number of its first step in the store
+    month: int = 0       # number of its month in the store
+
+
+def opened(part: Part, grid: Grid, about: About, frequency: cf.Frequency, distance: np.ndarray | None = None) -> Steps:
+    """The writer of a part, a context manager; its `write` takes blocks. A store must have been created."""
+    if part.path.suffix == zarr_store.SUFFIX:
+        return zarr_store.ZarrSteps(part.path, grid, part.first, len(part.stamps), cf.fields_of(frequency, about),
+                                    part.month, distance)
+    return NetCDFFile(part.path, grid, part.stamps, about, frequency, distance)
+
+
+def fingerprint(path: Path, part: Part | None = None) -> dict[str, int | str]:
+    """`bytes` and `sha256` of a file; or of the files of a part of a store, of None all that are no steps.
+
+    The hash of several files is that of their list as `sha256sum` writes it. OSError where one can't be read.
+    """
+    if path.suffix != zarr_store.SUFFIX:
+        return {"bytes": path.stat().st_size, "sha256": disk.sha256_of(path)}
+    store = zarr_store.live(path)
+    rows = None if part is None else slice(part.first, part.first + len(part.stamps))
+    found = list(zarr_store.files(path, rows, part.month if part else 0))
+    listed = "".join(f"{disk.sha256_of(file)}  {file.relative_to(store)}\n" for file in found)
+    return {"bytes": sum(file.stat().st_size for file in found), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
 
 
 def write_daily(path, grid: Grid, days, parts: Iterable[Mapping[str, np.ndarray]], about: About,
                 distance: np.ndarray | None = None) -> None:
-    """Write the daily product file.
+    """Write all days: a NetCDF file or, by the name, a store.
 
     Parameters
     ----------
-    path : final name; nothing is there until the file is whole.
+    path : final name; nothing is there until it is whole.
     days : (days,) calendar days UTC+8, as datetime64[D] or dates.
-    parts : in the order of the days, arrays (days_in_part, points) of pm25, pm25_standard_error,
-        quality_flag and number_of_hours; the bounds too where `about` says what they hold.
-    distance : (points,) km to the nearest station, if it is wanted here too.
+    parts : in the order of the days, arrays (days_in_part, points) of cf.DAILY's variables; bounds only where
+        `about` says what they hold. They may be memory-mapped: some places of some days are read at a time.
+    distance : (points,) km to the nearest station, if it is wanted in a NetCDF file too.
     """
-    with _ProductFile(path, grid, end_of_days(days), about, cf.DAILY, distance) as file:
-        first = 0
-        for part in parts:
-            file.write(first, part)
-            first += len(part[TARGET])
+    path, stamps = Path(path), end_of_days(days)
+    if path.suffix == zarr_store.SUFFIX:
+        for before in (path, zarr_store.hidden(path)):  # damaged, or of an attempt that was killed
+            shutil.rmtree(before, ignore_errors=True)
+        zarr_store.create(path, grid, stamps, about, cf.DAILY)
+    with opened(Part(path, stamps), grid, about, cf.DAILY, distance) as file:
+        parts = list(parts)
+        for points in tiles(grid):
+            for first in range(0, len(stamps), TIME_CHUNK):
+                block = _steps_of(parts, first, min(first + TIME_CHUNK, len(stamps)), points)
+                file.write(first, block, points)
+    if path.suffix == zarr_store.SUFFIX:
+        zarr_store.finish(path)
+
+
+def _steps_of(parts: Sequence[Mapping[str, np.ndarray]], first: int, last: int,
+              points: slice) -> dict[str, np.ndarray]:
+    """Days `first` to `last` of parts that follow each other."""
+    found, start = [], 0
+    for part in parts:
+        rows = slice(max(first - start, 0), max(last - start, 0))
+        found.append({name: array[rows, points] for name, array in part.items()})
+        start += len(part[TARGET])
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 
 def end_of_days(days) -> np.ndarray:
@@ -172,45 +125,12 @@ def end_of_days(days) -> np.ndarray:
     return midnight + (HOURS_PER_DAY - UTC_OFFSET_HOURS) * HOUR
 
 
-def check_file(path, stamps: np.ndarray | None = None) -> None:
-    """Read a product file through.
-
-    Parameters
-    ----------
-    stamps : (times,) datetime64, END of each step: the times that it should have, where known.
-
-    Raises
-    ------
-    BadFile : if it can't be read to its end, has other times, or steps that were never written.
-    """
-    again = "Delete it and give the same command again."
-    try:
-        with netCDF4.Dataset(path) as file:
-            file.set_auto_maskandscale(False)
-            times, holes = file[TIME][:], _read_through(file)
-    except (OSError, RuntimeError, IndexError) as error:
-        raise BadFile(f"{path} can't be read: {error}.", "A product file is a whole NetCDF-4 file.",
-                      again) from error
-    if stamps is not None and not np.array_equal(times, cf.hours_since_epoch(stamps)):
-        raise BadFile(f"{path} has {len(times)} times that are not the {len(stamps)} it should have.",
-                      "A product file has every step of its period and no other.", again)
-    if holes:
-        raise BadFile(f"{path} has steps that were never written.", "A product file is complete.", again)
-
-
-def _read_through(file: netCDF4.Dataset) -> bool:
-    """Read every value, which finds damage as zlib holds checksums; whether a step was never written."""
-    holes = False
-    for name in (n for n in cf.HOURLY.fields + cf.DAILY.fields[-1:] if n in file.variables):
-        for values in layers(file[name]):
-            # A flag has a value everywhere, so the filling of a new file shows where none was written.
-            holes |= name == QUALITY_FLAG and bool((values == BYTE_FILL).any())
-    return holes
-
-
 def remove_leftovers(folder) -> int:
-    """Remove what killed processes left in a folder that nobody else is writing to; how many files."""
-    leftovers = list(Path(folder).glob(f".*.nc{MARK}*"))
+    """Remove what killed processes left in a folder that nobody else is writing to; how many files.
+
+    A store that is being made (zarr_store.hidden) is no leftover: its months are gone on with.
+    """
+    leftovers = [path for path in Path(folder).glob(f".*{MARK}-*")]
     for path in leftovers:
-        path.unlink(missing_ok=True)
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return len(leftovers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,21 +32,46 @@ def writing(path: Path, cure: str = GO_ON) -> Iterator[None]:
 
 @contextmanager
 def held(path: Path, refusal: UserError, cure: str = GO_ON) -> Iterator[None]:
-    """Hold a lock file for this process alone; `refusal` where another one has it. A kill sets it free."""
-    import fcntl
+    """Hold a lock file for this process alone, here and on other machines that see the folder.
 
+    Parameters
+    ----------
+    path : the lock file; its folder is made, and it is gone when the block ends.
+    refusal : raised where another process has it. A kill sets it free: the lock is the system's, not the file.
+
+    Raises
+    ------
+    UserError : `refusal`; or one that ends in `cure` where the folder can't be written.
+    """
     with writing(path, cure):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
+        lock = _locked(path, refusal)
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise refusal from error
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # while it is held: who opened it meanwhile sees that it is gone
+
+
+def _locked(path: Path, refusal: UserError):
+    """The open and locked file that has the name `path`."""
+    import fcntl
+
+    while True:
+        lock = path.open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return lock
+        except BlockingIOError as error:
+            lock.close()
+            raise refusal from error
+        except FileNotFoundError:  # removed between the two looks
+            pass
+        except BaseException:
+            lock.close()
+            raise
+        lock.close()  # its holder removed it after it was opened here: what is locked has no name any more
 
 
 def discard(netcdf, part: Path) -> None:
@@ -66,3 +92,22 @@ def fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_text(path: Path, text: str, cure: str = GO_ON) -> None:
+    """Write a small text file, UTF-8; it is whole on the disk, or what it was."""
+    part = path.with_name(f".{path.name}.part")
+    with writing(path, cure):
+        try:
+            part.write_text(text, encoding="utf-8")
+            fsync(part)
+            os.replace(part, path)
+            fsync(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

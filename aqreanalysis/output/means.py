@@ -12,7 +12,8 @@ import xarray as xr
 from aqreanalysis.clock import Period, local_days
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.output.cf import QUALITY_FLAG
-from aqreanalysis.output.encoding import TIME_CHUNK
+from aqreanalysis.output.encoding import TILE_POINTS, TIME_CHUNK
+from aqreanalysis.output.zarr_store import SUFFIX
 from aqreanalysis.schema import LAT, LON, QUALITY, TARGET, TIME
 
 
@@ -34,27 +35,31 @@ def read_mean(paths, variable: str = TARGET, period: Period | None = None) -> xr
     ------
     UserError : if a file can't be read, lies on another grid, or no file has a step in the period.
     """
-    place, total, count = None, 0.0, 0
-    for file, values in _values(paths, variable, period):
+    place = None
+    for file, rows, values in _values(paths, variable, period):
         if place is None:
             place, about = file[variable][0].drop_vars(TIME).load(), file.attrs
+            total, count = np.zeros(place.shape), np.zeros(place.shape, np.int32)
         present = np.isfinite(values)
-        total = total + np.where(present, values, 0).sum(axis=0, dtype=np.float64)
-        count = count + present.sum(axis=0, dtype=np.int32)
+        total[rows] += np.where(present, values, 0).sum(axis=0, dtype=np.float64)
+        count[rows] += present.sum(axis=0, dtype=np.int32)
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
     return xr.Dataset({variable: place.copy(data=mean), "count": place.copy(data=count)}, attrs=about)
 
 
 def read_most_frequent(paths, variable: str = QUALITY_FLAG, period: Period | None = None) -> np.ndarray:
     """The class of most steps, int8 of the grid's shape; of equally many the lowest. As :func:`read_mean`."""
-    counts = 0
-    for _, values in _values(paths, variable, period):
-        counts = counts + np.stack([(values == number).sum(axis=0) for number in range(len(QUALITY))])
+    counts = None
+    for file, rows, values in _values(paths, variable, period):
+        if counts is None:
+            counts = np.zeros((len(QUALITY), *file[variable].shape[1:]), np.int32)
+        for number in range(len(QUALITY)):
+            counts[number, rows] += (values == number).sum(axis=0, dtype=np.int32)
     return counts.argmax(axis=0).astype(np.int8)
 
 
-def _values(paths, variable: str, period: Period | None) -> Iterator[tuple[xr.Dataset, np.ndarray]]:
-    """Each file with its values (steps, *grid) in layers of at most 168 steps; a layer at least."""
+def _values(paths, variable: str, period: Period | None) -> Iterator[tuple[xr.Dataset, slice, np.ndarray]]:
+    """Each file with rows of the grid and their values (steps, rows, ...) of at most 168 steps; once at least."""
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     first, found = None, False
     for path in paths:
@@ -65,9 +70,9 @@ def _values(paths, variable: str, period: Period | None) -> Iterator[tuple[xr.Da
                 raise UserError(f"{path} lies on another grid than {paths[0]}.",
                                 "Files that are read together have one grid.",
                                 "Name the files of one product.")
-            for values in _selected(file[variable], period):
+            for rows, values in _selected(file[variable], period):
                 found = True
-                yield file, values
+                yield file, rows, values
     if not found:
         named = f" in the period {period.label}" if period else ""
         raise UserError(f"None of {len(paths)} files has a step{named}.", "A map needs at least one step.",
@@ -78,9 +83,9 @@ def _values(paths, variable: str, period: Period | None) -> Iterator[tuple[xr.Da
 def _opened(path, variable: str) -> Iterator[xr.Dataset]:
     """A product file that has ``variable`` over time, through xarray."""
     try:
-        file = xr.open_dataset(path, engine="netcdf4")
+        file = open_file(path)
     except (OSError, ValueError) as error:
-        raise BadFile(f"{path} can't be read: {error}.", "A product file is a whole NetCDF-4 file.",
+        raise BadFile(f"{path} can't be read: {error}.", "A product file is a whole NetCDF-4 file or Zarr store.",
                       "Give the path of a file that was made by aqreanalysis build.") from error
     with file:
         over_time = [name for name in file.data_vars if file[name].dims[:1] == (TIME,)]
@@ -90,14 +95,30 @@ def _opened(path, variable: str) -> Iterator[xr.Dataset]:
         yield file
 
 
-def _selected(field: xr.DataArray, period: Period | None) -> Iterator[np.ndarray]:
-    """Values (steps, *grid) of at most 168 steps at a time, of the days of ``period``."""
+def _selected(field: xr.DataArray, period: Period | None) -> Iterator[tuple[slice, np.ndarray]]:
+    """Rows and values (steps, rows, ...) of the days of ``period``, of as many points as are held at once."""
     days = local_days(field[TIME].values)
-    for first in range(0, len(days), TIME_CHUNK):
-        part = days[first:first + TIME_CHUNK]
+    for steps, rows in pieces(field.variable):
         wanted = slice(None)
         if period is not None:
-            wanted = (part >= np.datetime64(period.first)) & (part <= np.datetime64(period.last))
+            wanted = (days[steps] >= np.datetime64(period.first)) & (days[steps] <= np.datetime64(period.last))
             if not wanted.any():
                 continue
-        yield field[first:first + TIME_CHUNK].values[wanted]
+        yield rows, field[steps, rows].values[wanted]
+
+
+def pieces(field: xr.Variable) -> Iterator[tuple[slice, slice]]:
+    """Slices of steps and of rows of a variable (time, row, ...) that was opened: whole chunks, a tile at once."""
+    chunk = field.encoding.get("chunksizes") or field.encoding["chunks"]
+    row = int(np.prod(field.shape[2:]))
+    height = chunk[1] * max(TILE_POINTS // (chunk[1] * row), 1)
+    for first in range(0, field.shape[0], TIME_CHUNK):
+        for start in range(0, field.shape[1], height):
+            yield (slice(first, min(first + TIME_CHUNK, field.shape[0])),
+                   slice(start, min(start + height, field.shape[1])))
+
+
+def open_file(path, **options) -> xr.Dataset:
+    """A product file or store through xarray, read as it is asked for; OSError or ValueError where it is none."""
+    engine = "zarr" if os.fspath(path).endswith(SUFFIX) else "netcdf4"
+    return xr.open_dataset(path, engine=engine, chunks=None, **options)

@@ -33,18 +33,23 @@ CHUNK_DAYS = 80  # screened at once: a month with all its margins; memory does n
 DIMS = (schema.TIME, schema.STATION)
 
 
-def screen(cube: xr.Dataset, settings: Settings = DEFAULT, apart: Sequence[str] = ()) -> xr.Dataset:
+def screen(cube: xr.Dataset, settings: Settings = DEFAULT, apart: Sequence[str] = (),
+           others: slice = slice(None)) -> xr.Dataset:
     """The cube with `<pollutant>_flag`, bits of schema.OBSERVATION_FLAGS; values unchanged.
 
     Bits that a reader has set stay, and what they mark takes no part in the tests. Stations that stand `apart` are
     flagged but are nobody's neighbours: withheld ones, of which nothing may reach the others.
+    `others` are the rows in which the tests in time and space are made of other pollutants than PM2.5, if not in all.
     """
     bits = schema.OBSERVATION_FLAGS
     flags = {name: _flags_of_single_values(cube, name) for name in schema.POLLUTANTS}
     neighbours = Neighbours.within(cube.lat.values, cube.lon.values, settings.neighbours, settings.neighbours_km,
                                    settings.least_neighbours, np.isin(cube.station.values, list(apart)))
-    found = {name: _flags_of_series(np.where(flags[name] == 0, cube[name].values, np.nan), cube.time.values, name,
-                                    neighbours, settings) for name in schema.POLLUTANTS}
+    found = {name: np.zeros(flags[name].shape, schema.FLAG_DTYPE) for name in schema.POLLUTANTS}
+    for name in schema.POLLUTANTS:
+        rows = slice(None) if name == schema.TARGET else others
+        good = np.where(flags[name][rows] == 0, cube[name].values[rows], np.nan)
+        found[name][rows] = _flags_of_series(good, cube.time.values[rows], name, neighbours, settings)
     good = (flags["pm25"] == 0) & (flags["pm10"] == 0)
     pair = pm25_above_pm10(cube.pm25.values, cube.pm10.values) & good
     for name in ("pm25", "pm10"):

@@ -1,0 +1,324 @@
+"""How fast: a build against writing alone, gridding against other packages, cost by size, memory, where time goes.
+
+    python benchmarks/performance.py year --observations PATH [--workers N] [--start DAY --end DAY]
+    python benchmarks/performance.py peers --observations PATH
+    python benchmarks/performance.py sizes --observations PATH
+    python benchmarks/performance.py periods --observations PATH
+    python benchmarks/performance.py profile --observations PATH
+    python benchmarks/performance.py all --observations PATH
+    python benchmarks/performance.py report              docs/performance.md and its figure
+
+Each part adds what it measures to docs/performance.json, which `report` reads. Peers are optional packages
+(`pip install "aqreanalysis[benchmarks]"`); one that is not there is left out. Run on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import performance_peers as peers
+import performance_report as report
+from year import memory_of, tree
+
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "performance.json"
+WEEK = ("2019-01-14", "2019-01-20")   # a block of gridding
+
+
+def note(part: str, **facts) -> None:
+    """Add what a part has measured; a part that is run again replaces what it had."""
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    results["machine"] = {"processor": processor(), "cores": len(os.sched_getaffinity(0)),
+                          "python": platform.python_version(), **versions()}
+    results[part] = facts
+    RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"{part}: {json.dumps(facts, indent=1)}", flush=True)
+
+
+def processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("aqreanalysis", "numpy", "torch", "netCDF4", "zarr")}
+
+
+# --- (a) a build and writing alone -----------------------------------------------------------------
+
+def watched(command: list[str]) -> dict:
+    """Wall time, and the highest proportional set size of all its processes together and of one of them."""
+    began, together, one = time.monotonic(), 0.0, 0.0
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while running.poll() is None:
+        sizes = [memory_of(pid) for pid in tree(running.pid)]
+        together, one = max(together, sum(sizes)), max(one, *sizes, 0.0)
+        time.sleep(0.2)
+    if running.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {running.returncode}")
+    return {"seconds": time.monotonic() - began, "MiB": together, "MiB_of_one_process": one}
+
+
+def build(observations: str, period: list[str], grid: str, workers: int, out: Path, form: str = "netcdf") -> dict:
+    return watched([sys.executable, "-m", "aqreanalysis.cli", "build", *period, "--grid", grid, "--observations",
+                    observations, "--out", str(out), "--workers", str(workers), "--format", form])
+
+
+def year(options) -> None:
+    """The whole build, with maps and report; then the same arrays again, only written, by as many processes."""
+    facts = {"workers": options.workers, "grid": options.grid, "days": days(options)}
+    period = ["--start", options.start, "--end", options.end]
+    for form in ("netcdf", "zarr"):
+        with tempfile.TemporaryDirectory() as scratch:
+            out = Path(scratch) / "product"
+            facts[form] = build(options.observations, period, options.grid, options.workers, out, form)
+            facts[form]["bytes"] = sum(f.stat().st_size for kind in ("*.nc", "*.zarr") for path in out.glob(kind)
+                                       for f in (path.rglob("*") if path.is_dir() else [path]))
+            facts[form]["writing_alone"] = writing_alone(out, options)
+            facts[form]["ratio"] = facts[form]["seconds"] / facts[form]["writing_alone"]["seconds"]
+            months = json.loads((out / "run.json").read_text())["months"].values()
+            facts[form]["seconds_of_months"] = sum(month["seconds"] for month in months)
+    if options.workers > 1:
+        with tempfile.TemporaryDirectory() as scratch:
+            one = build(options.observations, period, options.grid, 1, Path(scratch) / "product")
+        facts["one_worker"] = one | {"times_slower": one["seconds"] / facts["netcdf"]["seconds"]}
+    note("year", **facts)
+
+
+def days(options) -> int:
+    return int((np.datetime64(options.end) - np.datetime64(options.start)).astype(int)) + 1
+
+
+def writing_alone(product: Path, options) -> dict:
+    """Seconds from the moment at which every process has its months' arrays in memory to the last file's end."""
+    import multiprocessing
+
+    from aqreanalysis import build as building
+    from aqreanalysis import output
+    from aqreanalysis.output import cf, zarr_store
+    from aqreanalysis.output import days as daily
+    from aqreanalysis.plan import Request, prepare
+
+    form = "zarr" if list(product.glob("*.zarr")) else "netcdf"
+    again = product.with_name("again")
+    plan = prepare(Request(start=options.start, end=options.end, grid=options.grid, out=str(again), format=form,
+                           observations=options.observations))
+    again.mkdir()
+    building.create_stores(plan, plan.period.months())
+    context = multiprocessing.get_context("spawn")
+    barrier, months = context.Barrier(options.workers + 1), plan.period.months()
+    processes = [context.Process(target=write_months, args=(barrier, plan, product, months[number::options.workers]))
+                 for number in range(options.workers)]
+    for process in processes:
+        process.start()
+    barrier.wait()
+    began = time.monotonic()
+    for process in processes:
+        process.join()
+        if process.exitcode:
+            raise SystemExit("writing alone failed")
+    for path in plan.folder.stores:
+        zarr_store.finish(path)
+    for of in plan.folder.daily():
+        parts = (daily.load(plan.folder.days_of(month), cf.fields_of(cf.DAILY, plan.about)) for month in of.months)
+        output.write_daily(of.path, plan.grid, [day for month in of.months for day in month.days()], parts, plan.about)
+    seconds = time.monotonic() - began
+    shutil.rmtree(again)
+    return {"seconds": seconds}
+
+
+def write_months(barrier, plan, product: Path, months: list) -> None:
+    """What a worker of a build writes, from arrays that are there already."""
+    from dataclasses import replace
+
+    from aqreanalysis import output
+    from aqreanalysis.output import cf
+    from aqreanalysis.output.days import MonthDays
+
+    before = replace(plan.folder, path=product)
+    held = [arrays_of(before, month, plan) for month in months]
+    barrier.wait()
+    for month, (hourly, daily, distance) in zip(months, held, strict=True):
+        with output.opened(plan.folder.hourly(month), plan.grid, plan.about, cf.HOURLY, distance) as file, \
+                MonthDays(plan.folder.days_of(month), tuple(daily), month.n_days, plan.grid.size) as kept:
+            for points in output.tiles(plan.grid):
+                for first in range(0, len(month.hours), 168):
+                    rows = slice(first, first + 168)
+                    file.write(first, {name: array[rows, points] for name, array in hourly.items()}, points)
+                kept.write(0, points, {name: array[:, points] for name, array in daily.items()})
+
+
+def arrays_of(folder, month, plan) -> tuple[dict, dict, np.ndarray]:
+    """A month's hours and days from a finished product, (steps, points) by variable, and the distances."""
+    from aqreanalysis import output
+    from aqreanalysis.output import cf
+
+    part = folder.hourly(month)
+    days_file = next(of for of in folder.daily() if month in of.months)
+    first_day = sum(other.n_days for other in days_file.months if other.first < month.first)
+    found = []
+    for path, frequency, first, steps in ((part.path, cf.HOURLY, part.first, len(month.hours)),
+                                          (days_file.path, cf.DAILY, first_day, month.n_days)):
+        with output.open_file(path) as file:
+            found.append({name: file[name][first:first + steps].values.reshape(steps, -1)
+                          for name in cf.fields_of(frequency, plan.about)})
+            if frequency == cf.HOURLY:
+                distance = file[cf.DISTANCE].values.reshape(-1, plan.grid.size)[part.month]
+    return *found, distance
+
+
+# --- (b), (c) gridding -----------------------------------------------------------------------------
+
+def real_week(observations: str):
+    """Screened observations around a week, and the model."""
+    from aqreanalysis import analysis, clock
+    from aqreanalysis.models import checkpoint
+    from aqreanalysis.readers import open_archive
+
+    model, _ = checkpoint.load(checkpoint.locate(None))
+    week = clock.parse_period(None, *WEEK)
+    return model, analysis.observations_around(open_archive(observations, None), model, week), week
+
+
+def gridded(model, cube, week, grid, hours: int | None = None, k: int = 20) -> dict:
+    """Seconds of a block of hours, features and neighbourhoods included, on one thread; memory is a build's."""
+    from dataclasses import replace
+
+    from aqreanalysis import execution, output, schema
+
+    model = replace(model, k=k)
+    chosen = week.hours[:hours]
+
+    def block():
+        for points in output.tiles(grid):
+            model.predict(cube, schema.make_targets(chosen, grid.lat[points], grid.lon[points]))
+
+    began = time.process_time()
+    execution.single_threaded(block)
+    seconds = time.process_time() - began
+    return {"seconds": seconds, "cell_hours": grid.size * len(chosen),
+            "nanoseconds_a_cell_hour": 1e9 * seconds / grid.size / len(chosen)}
+
+
+def compare(options) -> None:
+    """A week on the product's grid: ours, and every peer that is installed, on the same stations and cells."""
+    from aqreanalysis.grids import parse_grid
+
+    model, cube, week = real_week(options.observations)
+    grid = parse_grid(options.grid)
+    gridded(model, cube, week, grid, 24)  # libraries are loaded, threads are there
+    ours = gridded(model, cube, week, grid)
+    found = {"AQ-Net": ours | {"hours": len(week.hours), "seconds_an_hour": ours["seconds"] / len(week.hours)}}
+    for name, measure in peers.PEERS.items():
+        try:
+            found[name] = measure(cube.sel(time=week.hours), grid, model.k)
+        except ImportError as error:
+            print(f"{name} is left out: {error}", flush=True)
+            continue
+        found[name]["ratio"] = found[name]["seconds_an_hour"] / found["AQ-Net"]["seconds_an_hour"]
+        print(name, found[name], flush=True)
+    note("peers", grid=options.grid, stations=int(cube.sizes["station"]), k=model.k, methods=found)
+
+
+def sizes(options) -> None:
+    """Cost against grid size, number of stations and k."""
+    from aqreanalysis import schema
+    from aqreanalysis.grids import parse_grid
+
+    model, cube, week = real_week(options.observations)
+    gridded(model, cube, week, parse_grid("1deg"), 24)
+    grids = {name: gridded(model, cube, week, parse_grid(name)) for name in ("1deg", "0.25deg", "0.1deg", "0.05deg")}
+    grid = parse_grid("0.25deg")
+    neighbours = {k: gridded(model, cube, week, grid, k=k) for k in (8, 20, 40)}
+    stations = {}
+    for count in (100, 500, 1000, 2000):
+        mock = schema.mock_station_cube(hours=cube.sizes["time"], stations=count)
+        rng = np.random.default_rng(count)
+        places = {"time": cube.time.values, "lat": ("station", rng.uniform(29, 43, count)),
+                  "lon": ("station", rng.uniform(106, 125, count))}
+        stations[count] = gridded(model, mock.assign_coords(places), week, grid)
+    note("sizes", grids=grids, neighbours=neighbours, stations=stations)
+
+
+def periods(options) -> None:
+    """Wall time and memory of builds of 1, 3 and 12 months, on one worker."""
+    found = {}
+    for end, months in (("2019-01-31", 1), ("2019-03-31", 3), ("2019-12-31", 12)):
+        with tempfile.TemporaryDirectory() as scratch:
+            facts = build(options.observations, ["--start", "2019-01-01", "--end", end], options.period_grid, 1,
+                          Path(scratch) / "product")
+            parts = json.loads((Path(scratch) / "product" / "run.json").read_text())["months"].values()
+        found[months] = facts | {"seconds_a_month": sum(part["seconds"] for part in parts) / months}
+    note("periods", grid=options.period_grid, months=found)
+
+
+# --- (e) where the time goes -----------------------------------------------------------------------
+
+def profile(options) -> None:
+    """CPU seconds of a month by what is done, under cProfile, on one thread."""
+    import cProfile
+    import pstats
+
+    from aqreanalysis import execution
+    from aqreanalysis.month import analyse_month
+    from aqreanalysis.plan import Request, prepare
+
+    with tempfile.TemporaryDirectory() as scratch:
+        began = time.process_time()
+        plan = prepare(Request(start="2019-01-01", end="2019-01-31", grid=options.grid,
+                               observations=options.observations, out=f"{scratch}/product"))
+        before = time.process_time() - began
+        plan.folder.path.mkdir()
+        month, profiler = plan.period.months()[0], cProfile.Profile(time.process_time)
+        profiler.enable()
+        execution.single_threaded(analyse_month, plan.job, month)
+        profiler.disable()
+    stats = pstats.Stats(profiler)
+    whole = stats.total_tt
+    parts = {name: sum(facts[3] for (file, _, function), facts in stats.stats.items()
+                       if file.endswith(where) and function in functions)
+             for name, (where, functions) in report.STAGES.items()}
+    parts["neural network and neighbours"] -= parts["features of stations"]
+    parts["everything else"] = whole - sum(parts.values())
+    note("profile", grid=options.grid, seconds=whole, checks_before=before, parts=parts)
+
+
+PARTS = {"year": [year], "peers": [compare], "sizes": [sizes], "periods": [periods], "profile": [profile],
+         "all": [compare, sizes, profile, periods, year]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=[*PARTS, "report"])
+    parser.add_argument("--observations")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--grid", default="0.1deg")
+    parser.add_argument("--period-grid", default="0.1deg", help="grid of the part `periods`")
+    parser.add_argument("--start", default="2019-01-01")
+    parser.add_argument("--end", default="2019-12-31")
+    options = parser.parse_args()
+    if options.part == "report":
+        for path in report.write(json.loads(RESULTS.read_text(encoding="utf-8")), RESULTS.parent):
+            print(f"written: {path}")
+        return
+    if not options.observations:
+        parser.error("--observations is needed")
+    for part in PARTS[options.part]:
+        part(options)
+
+
+if __name__ == "__main__":
+    main()

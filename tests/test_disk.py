@@ -1,0 +1,125 @@
+"""Locks and writing: one holder at a time, a kill sets free, and removing the file lets no second one in."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from aqreanalysis.errors import UserError
+from aqreanalysis.output import disk
+
+REFUSAL = UserError("Busy.", "One at a time.", "Wait.")
+HOLD = """
+import sys, time
+from pathlib import Path
+from aqreanalysis.errors import UserError
+from aqreanalysis.output import disk
+with disk.held(Path(sys.argv[1]), UserError("Busy.")):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def lock(tmp_path):
+    return tmp_path / "folder" / ".lock"
+
+
+def test_a_lock_makes_its_folder_refuses_others_and_leaves_nothing(lock):
+    with disk.held(lock, REFUSAL):
+        with pytest.raises(UserError) as caught:
+            with disk.held(lock, REFUSAL):
+                pass
+        assert caught.value is REFUSAL and lock.exists()
+    assert list(lock.parent.iterdir()) == []
+    with disk.held(lock, REFUSAL):
+        pass
+
+
+def test_it_is_let_go_when_the_work_fails(lock):
+    with pytest.raises(ZeroDivisionError):
+        with disk.held(lock, REFUSAL):
+            raise ZeroDivisionError
+    assert list(lock.parent.iterdir()) == []
+
+
+def test_another_process_is_refused_until_the_holder_is_killed(lock):
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, text=True,
+                              env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="Busy"):
+            with disk.held(lock, REFUSAL):
+                pass
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert lock.exists(), "a kill leaves the file, which is not what holds"
+    with disk.held(lock, REFUSAL):
+        pass
+
+
+def test_who_opened_the_file_before_it_was_removed_does_not_hold_it(lock, monkeypatch):
+    """A opens the file; B, its holder, removes it and goes; C makes and holds a new one: A must be refused."""
+    lock.parent.mkdir()
+    real, stage = fcntl.flock, []
+
+    def flock(stream, how):
+        if not stage:  # A has opened what B is about to remove
+            stage.append("removed")
+            lock.unlink()
+            stage.append(lock.open("a"))
+            real(stage[1], fcntl.LOCK_EX)
+        return real(stream, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UserError, match="Busy"):
+        with disk.held(lock, REFUSAL):
+            pass
+    stage[1].close()
+
+
+def test_no_two_hold_it_at_once_however_often_it_changes_hands(lock):
+    holders, most, errors = [], [], []
+
+    def work():
+        taken = 0
+        while taken < 50:
+            try:
+                with disk.held(lock, REFUSAL):
+                    holders.append(1)
+                    most.append(len(holders))
+                    holders.pop()
+                    taken += 1
+            except UserError as error:
+                if error is not REFUSAL:
+                    errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors and len(most) == 200 and set(most) == {1}
+
+
+def test_a_folder_that_can_not_be_written_is_told_with_its_cure(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="could not be written.*Give another"):
+        with disk.held(tmp_path / "file" / ".lock", REFUSAL, "Give another."):
+            pass
+
+
+def test_a_system_without_locks_is_told_and_not_taken_for_another_holder(lock, monkeypatch):
+    def flock(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UserError, match="No locks available"):
+        with disk.held(Path(lock), REFUSAL):
+            pass
