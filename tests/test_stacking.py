@@ -48,7 +48,8 @@ def test_kriging_that_filters_noise_by_hand():
     c = lambda h: np.exp(-h / 60)  # noqa: E731
     # minimise: w1 = (c11' - c12 + g1 - g2) / (c11 + c22 - 2 c12) with w1 + w2 = 1
     first = ((1 + 0.10) - c(90) + c(30) - c(60)) / ((1 + 0.02) + (1 + 0.10) - 2 * c(90))
-    found = stacking._weights(among, to_target, stacking.NARROW, nugget)
+    found = stacking._weights(stacking.covariance(stacking.NARROW, among),
+                              stacking.covariance(stacking.NARROW, to_target), nugget)
     np.testing.assert_allclose(found, [[first, 1 - first]], rtol=1e-5)
 
 

@@ -97,35 +97,38 @@ class Displaced:
 
 def displaced(lat, lon, to_lat, to_lon, correlation: Correlation, alone_km: float | None = None) -> Displaced:
     """Kriging weights at every displacement of some places; without the stations within `alone_km` of the place."""
-    barred = None if alone_km is None else geo.pairwise_distance_km(to_lat, to_lon, lat, lon) <= alone_km
-    parts = []
-    for east, north in displacements():
-        at_lat = to_lat + north / DEGREE_KM
-        at_lon = to_lon + east / (DEGREE_KM * np.cos(np.radians(to_lat)))
-        parts.append(_weights(lat, lon, at_lat, at_lon, correlation, barred))
-    index, weight = (np.stack([part[number] for part in parts]) for number in (0, 1))
+    east, north = displacements().T[:, :, None]
+    at_lat = to_lat + north / DEGREE_KM
+    at_lon = to_lon + east / (DEGREE_KM * np.cos(np.radians(to_lat)))
+    barred = np.zeros((len(to_lat), len(lat)), bool)
+    if alone_km is not None:
+        barred = geo.pairwise_distance_km(to_lat, to_lon, lat, lon) <= alone_km
+    index, weight = _weights(lat, lon, at_lat.ravel(), at_lon.ravel(), correlation, np.tile(barred, (len(east), 1)))
+    index, weight = (a.reshape(*at_lat.shape, index.shape[1]) for a in (index, weight))
     known = np.isfinite(weight).all(axis=(0, 2))
     return Displaced(torch.from_numpy(index), torch.from_numpy(np.nan_to_num(weight).astype(np.float32)),
                      torch.from_numpy(known))
 
 
-def _weights(lat, lon, at_lat, at_lon, correlation: Correlation, barred: np.ndarray | None):
+def _weights(lat, lon, at_lat, at_lon, correlation: Correlation, barred: np.ndarray):
     """Neighbours (places, k) by octant search and their kriging weights; NaN where all are barred."""
-    if barred is None:
-        near = geo.nearest(lat, lon, at_lat, at_lon, CANDIDATES * NEIGHBOURS)[0]
-    else:
-        distance = np.round(geo.pairwise_distance_km(at_lat, at_lon, lat, lon), 6)
-        order = np.argsort(np.where(barred, np.inf, distance), axis=1, kind="stable")
-        near = order[:, :CANDIDATES * NEIGHBOURS]
+    many = CANDIDATES * NEIGHBOURS
+    near = geo.nearest(lat, lon, at_lat, at_lon, many + barred.sum(axis=1).max(initial=0))[0]
+    last = np.argsort(np.take_along_axis(barred, near, axis=1), axis=1, kind="stable")  # those that are barred
+    near = np.take_along_axis(near, last[:, :many], axis=1)
     bearing = geo.bearing(at_lat[:, None], at_lon[:, None], lat[near], lon[near])
     near = np.take_along_axis(near, octant_search(bearing, min(NEIGHBOURS, near.shape[1])), axis=1)
-    among, to_target = geostatistics.neighbour_correlation(correlation, lat, lon, at_lat, at_lon, near)
-    if barred is not None:
-        out = np.take_along_axis(barred, near, axis=1)
-        to_target = np.where(out, np.nan, to_target)
-        among = np.where(out[:, :, None] | out[:, None, :], np.eye(near.shape[1]), among)
-    weight, _ = geostatistics.solve(among, to_target)
-    return near, weight
+    to_target = correlation.between(geostatistics.distance_to_target(lat, lon, at_lat, at_lon, near))
+    out = np.take_along_axis(barred, near, axis=1)
+    to_target = np.where(out, np.nan, to_target)
+    among = geostatistics.among_neighbours(lat, lon, near, correlation.among_stations)
+    alone = np.eye(near.shape[1])
+
+    def compute(rows):
+        of = out[rows]
+        return geostatistics.solve(np.where(of[:, :, None] | of[:, None, :], alone, among(rows)), to_target[rows])
+
+    return near, geostatistics.in_batches(compute, len(near))[0]
 
 
 @dataclass(frozen=True)

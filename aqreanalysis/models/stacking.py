@@ -20,14 +20,14 @@ At a station's place kriging's variance is 0, and so is what the stack adds to k
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from aqreanalysis import geo
 from aqreanalysis.models import advection
-from aqreanalysis.models.geostatistics import BATCH
+from aqreanalysis.models.geostatistics import among_neighbours, distance_to_target, in_batches
 from aqreanalysis.models.neighbours import Neighbourhood
 from aqreanalysis.models.station_side import LEVEL
 
@@ -73,36 +73,36 @@ class Base:
 
 def sites(lat, lon, to_lat, to_lon, hood: Neighbourhood, nugget: np.ndarray, lattice: advection.Lattice) -> Sites:
     """The weights for targets whose neighbourhood is `hood`; `nugget` (stations,) of station_side."""
-    parts = []
-    for start in range(0, max(len(hood.index), 1), BATCH):  # once for no targets: arrays of length 0
-        rows = slice(start, start + BATCH)
-        distances = _distances(lat, lon, to_lat[rows], to_lon[rows], hood.index[rows])
-        parts.append([_weights(*distances, sills, times * nugget[hood.index[rows]])
-                      for sills, times in ((MAIN, 1.0), (WIDE, WIDE_NUGGET), (NARROW, 1.0))])
-    kriged = [np.concatenate(weights) for weights in zip(*parts, strict=True)]
+    to_target = distance_to_target(lat, lon, to_lat, to_lon, hood.index)
+    kriged = []
+    for sills, times in ((MAIN, 1.0), (WIDE, WIDE_NUGGET), (NARROW, 1.0)):
+        among = among_neighbours(lat, lon, hood.index, partial(covariance, sills))
+        right, noise = covariance(sills, to_target), times * nugget[hood.index]
+        kriged += in_batches(lambda rows: (_weights(among(rows), right[rows], noise[rows]),),  # noqa: B023
+                             len(hood.index))
     positive = np.maximum(hood.weight, 1e-3)
     positive = positive / positive.sum(axis=1, keepdims=True)
     arrays = (hood.index, hood.weight, *kriged, positive, hood.variance, lattice.corner, lattice.weight)
     return Sites(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))
 
 
-def _distances(lat, lon, to_lat, to_lon, index):
-    """km among the neighbours (n, k, k) and to the target (n, k), float32."""
-    stations, targets = geo.unit_vectors(lat, lon)[index], geo.unit_vectors(to_lat, to_lon)
-    among = np.linalg.norm(stations[:, :, None] - stations[:, None], axis=-1)
-    return geo.chord_to_km(among), geo.chord_to_km(np.linalg.norm(stations - targets[:, None], axis=-1))
+def covariance(sills, distance: np.ndarray) -> np.ndarray:
+    """Nested exponential covariance of distances in km; `sills` are pairs of a sill and a range in km."""
+    return sum(sill * np.exp(-distance / length) for sill, length in sills)
 
 
-def _weights(among, to_target, sills, nugget) -> np.ndarray:
-    """Ordinary kriging with nested exponential covariances and a nugget (n, k) of each station: it filters noise."""
+def _weights(among, to_target, nugget) -> np.ndarray:
+    """Ordinary kriging (n, k) from covariances (n, k, k) and (n, k) with a nugget (n, k) of each station.
+
+    The nugget stands on the diagonal alone: what is estimated is the field without the stations' noise.
+    """
     n, k = to_target.shape
-    covariance = lambda h: sum(sill * np.exp(-h / length) for sill, length in sills)  # noqa: E731
     system = np.zeros((n, k + 1, k + 1))
-    system[:, :k, :k] = covariance(among)
+    system[:, :k, :k] = among
     diagonal = np.arange(k)
     system[:, diagonal, diagonal] += nugget
     system[:, :k, k] = system[:, k, :k] = 1.0
-    right = np.concatenate([covariance(to_target), np.ones((n, 1))], axis=1)
+    right = np.concatenate([to_target, np.ones((n, 1))], axis=1)
     return np.linalg.solve(system, right[..., None])[:, :k, 0].astype(np.float32)
 
 
