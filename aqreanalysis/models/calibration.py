@@ -80,9 +80,10 @@ class Bounds:
         """
         curves = np.array((self.error, self.lower, self.upper))
         level, by_distance, by_season = np.split(curves, np.cumsum((len(self.level), len(self.distance))), axis=1)
-        where = [(start + _along(self.distance, distance) @ curve).astype(np.float32)
+        where = [np.asarray(start + np.interp(distance, self.distance, curve), np.float32)
                  for start, curve in zip(level[:, 0], by_distance, strict=True)]
-        when = [(_round(self.season, days) @ curve).astype(np.float32) for curve in by_season]
+        when = [np.asarray(np.interp(_of_year(days), self.season, curve, period=YEAR), np.float32)
+                for curve in by_season]
         bends = np.diff(np.diff(level) / np.diff(self.level), prepend=0.0).astype(np.float32)
         inside = np.clip(estimate, np.float32(self.level[0]), np.float32(self.level[-1]))
         logs = [np.add(w, t, out=np.empty_like(inside)) for w, t in zip(where, when, strict=True)]
@@ -165,15 +166,19 @@ def correlation_by_lag(z: np.ndarray) -> np.ndarray:
 
 
 def _along(knots: Sequence[float], values) -> np.ndarray:
-    """Hat functions (..., knots) of values (...): linear between the knots, 1 in sum, flat beyond the ends."""
+    """Hat functions (n, knots) of values (n,): linear between the knots, 1 in sum, flat beyond the ends."""
     return np.stack([np.interp(values, knots, row) for row in np.eye(len(knots))], axis=-1)
 
 
 def _round(knots: Sequence[float], days: np.ndarray) -> np.ndarray:
-    """Hat functions (..., knots) of days (...), round the year."""
+    """Hat functions (n, knots) of days (n,), round the year."""
+    return np.stack([np.interp(_of_year(days), knots, row, period=YEAR) for row in np.eye(len(knots))], axis=-1)
+
+
+def _of_year(days: np.ndarray) -> np.ndarray:
+    """The day of the year, from 0.5 for the first, as its noon."""
     days = np.asarray(days, "datetime64[D]")
-    number = (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(int) + 0.5
-    return np.stack([np.interp(number, knots, row, period=YEAR) for row in np.eye(len(knots))], axis=-1)
+    return (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(int) + 0.5
 
 
 def _quantile_curve(basis: np.ndarray, z: np.ndarray) -> np.ndarray:
