@@ -49,7 +49,7 @@ class Spy:
 
     def encoder(self, inputs, wanted):
         self.windows.append(inputs.numpy()), self.wanted.append(wanted.numpy())
-        return None, None
+        return torch.zeros(len(inputs), 1), torch.zeros(len(inputs), len(wanted), 1)
 
     def at_targets(self, pooled, learned, base, value, observed, clock, near, features):
         self.neighbours = near.index.shape[1]
@@ -175,6 +175,18 @@ def test_a_window_has_as_many_inputs_as_the_network():
     model = spying(cube)
     model.predict(cube, targets_over(DAY))
     assert model.network.windows[0].shape == (4, 48, Sizes().inputs)
+
+
+def test_only_stations_that_a_target_leans_on_are_encoded():
+    """One target and 5 neighbours: 5 of 12 windows; what the network then says is the same."""
+    cube = long_cube(stations=12)
+    one = targets_over(DAY, points=1)
+    spy = spying(cube, k=5)
+    spy.predict(cube, one)
+    assert len(spy.network.windows[0]) == 5
+    model = lively_model(cube, k=5)
+    both = model.predict(cube, targets_over(DAY, points=40))
+    assert_same(model.predict(cube, targets_over(DAY, points=40).isel(point=[3])), both.isel(point=[3]), rtol=1e-4)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.3])

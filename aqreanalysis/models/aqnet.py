@@ -135,7 +135,7 @@ class Prepared:
         offset = ((hours[rows] - side.time[first]) / HOUR).astype(np.int64)
         inputs, value, smooth, observed, clock, wanted = day_tensors(side, day, offset)
         moved = self.surroundings.moved(side, day)[..., offset]
-        pooled, learned = network.encoder(inputs, wanted)
+        pooled, learned = self._encoded(inputs, wanted)
         for points, sites, near, features in parts:
             base = stacking.stacked(network.stack, sites, value, smooth, moved)
             pm25, scale = network.at_targets(pooled, learned, base, value, observed, clock, near, features)
@@ -145,6 +145,16 @@ class Prepared:
                 found[1:, rows, points] = calibration.hourly.apply(estimate, error, near.distance[:, 0].numpy(), day)
         dead = rows[~np.isfinite(side.value[first + offset]).any(axis=1)]
         found[:, dead] = np.nan
+
+    def _encoded(self, inputs, wanted):
+        """What the encoder says of the stations that some target leans on; 0 of the others."""
+        import torch
+
+        asked = torch.from_numpy(np.unique(self.surroundings.hood.index))
+        if len(asked) == len(inputs):
+            return self.model.network.encoder(inputs, wanted)
+        said = self.model.network.encoder(inputs[asked], wanted)
+        return tuple(one.new_zeros(len(inputs), *one.shape[1:]).index_copy(0, asked, one) for one in said)
 
     def _parts(self):
         """Targets a few thousand at a time, so that what the head computes fits into the cache.

@@ -86,16 +86,22 @@ class View:
 def draw(cube: xr.Dataset, scaler: Scaler, correlation: Correlation, settings: Settings,
          rng: np.random.Generator) -> Hidden:
     """Hide stations and hours at random and prepare all that may be read of the others."""
-    lat, lon = cube.lat.values, cube.lon.values
-    hidden = draw_hidden(lat, lon, settings, rng)
+    hidden = draw_hidden(cube.lat.values, cube.lon.values, settings, rng)
     keep = draw_kept_hours((cube.sizes[schema.TIME], int((~hidden).sum())), settings, rng)
+    return hide(cube, hidden, scaler, correlation, settings.k, keep)
+
+
+def hide(cube: xr.Dataset, hidden: np.ndarray, scaler: Scaler, correlation: Correlation, k: int,
+         keep: np.ndarray | bool = True) -> Hidden:
+    """Hide some stations, bool (station,), and of the others the values that are not kept, bool (time, others)."""
     seen = cube.isel({schema.STATION: np.flatnonzero(~hidden)})
+    keep = np.broadcast_to(keep, seen[schema.TARGET].shape)
     seen = seen.where(xr.DataArray(keep, dims=(schema.TIME, schema.STATION)))
     asked = cube.isel({schema.STATION: np.flatnonzero(hidden)})
     lat, lon = seen.lat.values, seen.lon.values
     own = neighbourhood(lat, lon, lat, lon, filling.NEIGHBOURS, correlation, leave_out_self=True)
     side = station_side(seen, scaler, own)
-    surroundings = Surroundings.of(lat, lon, asked.lat.values, asked.lon.values, side.nugget, settings.k, correlation)
+    surroundings = Surroundings.of(lat, lon, asked.lat.values, asked.lon.values, side.nugget, k, correlation)
     return Hidden(side, surroundings, asked[schema.TARGET].values, asked.lat.values, asked.lon.values)
 
 
