@@ -10,6 +10,7 @@ from models_fixtures import lively_model
 from aqreanalysis import analysis, clock, schema, stations
 from aqreanalysis.clock import HOUR, Period
 from aqreanalysis.grids import Grid
+from aqreanalysis.models.interface import prepared
 from aqreanalysis.models.kriging import Kriging
 from aqreanalysis.schema import EXTRAPOLATED, NO_OBSERVATIONS, SEA, SUPPORTED
 
@@ -159,3 +160,13 @@ def test_other_pollutants_are_screened_and_seen_only_where_a_model_reads_them():
     for name in schema.POLLUTANTS[1:]:
         np.testing.assert_array_equal(seen[name].sel(time=inside).values, whole[name].sel(time=inside).values)
         assert np.isfinite(seen[name].values).any(axis=1).sum() == len(period.hours) + 24
+
+
+def test_models_without_anything_to_prepare_are_asked_hour_by_hour(cube):
+    """interface.prepared: the same as predict, for kriging and for a model that prepares."""
+    targets = schema.make_targets(MONTH.hours[:48], GRID.lat, GRID.lon)
+    for model in (Kriging(k=6), lively_model(cube)):
+        estimate = prepared(model, cube, targets)(MONTH.hours[24:48])
+        whole = model.predict(cube, targets).isel(time=slice(24, 48))
+        np.testing.assert_array_equal(estimate.time, whole.time)
+        np.testing.assert_array_equal(estimate.pm25, whole.pm25)
