@@ -7,13 +7,15 @@ had begun, which others take over.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
@@ -146,10 +148,10 @@ def _end(pool: ProcessPoolExecutor) -> None:
 
 
 def _on_dask(function: Callable, jobs: list, address: str, shared, tell: Tell) -> Iterator:
-    from dask.distributed import Client
+    from dask.distributed import Client, KilledWorker
     from dask.distributed import as_completed as dask_as_completed
     from distributed.client import FutureCancelledError
-    from distributed.scheduler import KilledWorker
+    from distributed.comm import CommClosedError
 
     try:
         client = Client(address, timeout="10s", set_as_default=False)
@@ -157,7 +159,7 @@ def _on_dask(function: Callable, jobs: list, address: str, shared, tell: Tell) -
         raise UserError(f"No Dask scheduler answers at {address} ({error}).",
                         "--scheduler is the address of a running scheduler, tcp://HOST:PORT.",
                         "Start one with `dask scheduler`, or use --workers N.") from error
-    with client:
+    with client, _told_by_us():
         client.subscribe_topic("all", partial(_on_event, tell))
         # A task and not scattered data, which is gone for good with the workers that held it: a task is done again.
         common = client.submit(_itself, shared, pure=False)
@@ -169,10 +171,24 @@ def _on_dask(function: Callable, jobs: list, address: str, shared, tell: Tell) -
             raise UserError(f"Workers of {address} died at one job again and again ({error}).",
                             "Most often their memory did not last; the logs of the workers tell.",
                             "Give workers more memory or a coarser grid; the same command goes on.") from error
-        except FutureCancelledError as error:
+        except (FutureCancelledError, CommClosedError, CancelledError) as error:
             raise UserError(f"The Dask scheduler at {address} has gone away ({error}).",
                             "It has to run until all jobs are done.",
                             "Start it and its workers again; the same command goes on.") from error
+
+
+@contextlib.contextmanager
+def _told_by_us() -> Iterator[None]:
+    """Without tracebacks that Dask logs when a scheduler or worker goes away: `tell` and UserError say it."""
+    logs = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)
 
 
 def _itself(shared):

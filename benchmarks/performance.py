@@ -120,7 +120,8 @@ def writing_alone(product: Path, options) -> dict:
     building.create_stores(plan, plan.period.months())
     context = multiprocessing.get_context("spawn")
     barrier, months = context.Barrier(options.workers + 1), plan.period.months()
-    processes = [context.Process(target=write_months, args=(barrier, plan, product, months[number::options.workers]))
+    processes = [context.Process(target=write_months,
+                                 args=(barrier, plan.job, product, months[number::options.workers]))
                  for number in range(options.workers)]
     for process in processes:
         process.start()
@@ -140,7 +141,7 @@ def writing_alone(product: Path, options) -> dict:
     return {"seconds": seconds}
 
 
-def write_months(barrier, plan, product: Path, months: list) -> None:
+def write_months(barrier, job, product: Path, months: list) -> None:
     """What a worker of a build writes, from arrays that are there already."""
     from dataclasses import replace
 
@@ -148,20 +149,20 @@ def write_months(barrier, plan, product: Path, months: list) -> None:
     from aqreanalysis.output import cf
     from aqreanalysis.output.days import MonthDays
 
-    before = replace(plan.folder, path=product)
-    held = [arrays_of(before, month, plan) for month in months]
+    before = replace(job.folder, path=product)
+    held = [arrays_of(before, month, job) for month in months]
     barrier.wait()
     for month, (hourly, daily, distance) in zip(months, held, strict=True):
-        with output.opened(plan.folder.hourly(month), plan.grid, plan.about, cf.HOURLY, distance) as file, \
-                MonthDays(plan.folder.days_of(month), tuple(daily), month.n_days, plan.grid.size) as kept:
-            for points in output.tiles(plan.grid):
+        with output.opened(job.folder.hourly(month), job.grid, job.about, cf.HOURLY, distance) as file, \
+                MonthDays(job.folder.days_of(month), tuple(daily), month.n_days, job.grid.size) as kept:
+            for points in output.tiles(job.grid):
                 for first in range(0, len(month.hours), 168):
                     rows = slice(first, first + 168)
                     file.write(first, {name: array[rows, points] for name, array in hourly.items()}, points)
                 kept.write(0, points, {name: array[:, points] for name, array in daily.items()})
 
 
-def arrays_of(folder, month, plan) -> tuple[dict, dict, np.ndarray]:
+def arrays_of(folder, month, job) -> tuple[dict, dict, np.ndarray]:
     """A month's hours and days from a finished product, (steps, points) by variable, and the distances."""
     from aqreanalysis import output
     from aqreanalysis.output import cf
@@ -174,9 +175,9 @@ def arrays_of(folder, month, plan) -> tuple[dict, dict, np.ndarray]:
                                           (days_file.path, cf.DAILY, first_day, month.n_days)):
         with output.open_file(path) as file:
             found.append({name: file[name][first:first + steps].values.reshape(steps, -1)
-                          for name in cf.fields_of(frequency, plan.about)})
+                          for name in cf.fields_of(frequency, job.about)})
             if frequency == cf.HOURLY:
-                distance = file[cf.DISTANCE].values.reshape(-1, plan.grid.size)[part.month]
+                distance = file[cf.DISTANCE].values.reshape(-1, job.grid.size)[part.month]
     return *found, distance
 
 

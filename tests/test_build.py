@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from filelock import FileLock
 
 from aqreanalysis import month
 from aqreanalysis.build import build
+from aqreanalysis.describe import verify
 from aqreanalysis.errors import UserError
 from aqreanalysis.plan import Request, prepare
 
@@ -115,6 +117,91 @@ def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(product, tmp_path):
     assert hashes(out) == hashes(product)
     assert {path: path.stat().st_mtime_ns for path in done} == done, "what was done is kept"
     assert set(json.loads((out / "run.json").read_text())["months"]) == {"2016-01", "2016-02"}
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(how, tmp_path):
+    out = tmp_path / "interrupted"
+    command = [sys.executable, "-m", "aqreanalysis.cli", "build", "--start", REQUEST.start, "--end", REQUEST.end,
+               "--grid", REQUEST.grid, "--out", str(out), "--workers", "2" if how == signal.SIGTERM else "1"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob(".*.part-*")) and time.monotonic() < deadline and running.poll() is None:
+        time.sleep(0.02)
+    assert list(out.glob(".*.part-*")), "it was writing"
+    running.send_signal(how)
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == 130 and "Run the same command again" in told and "Traceback" not in told
+    left = {path.name for path in out.iterdir()}
+    assert not {name for name in left if ".part" in name or name.endswith(".nc") or name == ".lock"}
+
+
+@pytest.fixture
+def copy(product, tmp_path):
+    return shutil.copytree(product, tmp_path / "copy")
+
+
+def opened_again(folder):
+    from aqreanalysis import product as products
+
+    plan = prepare(replace(REQUEST, out=str(folder)))
+    return products.opened(plan.folder, plan.identity, plan.facts)
+
+
+@pytest.mark.parametrize("name, months", [
+    ("simulated_pm25_hourly_201602.nc", ["2016-02"]), ("simulated_truth_hourly_201601.nc", ["2016-01"]),
+    ("simulated_pm25_daily_2016.nc", ["2016-01", "2016-02"]), ("maps/simulated_pm25_mean_201601.png", [])])
+@pytest.mark.parametrize("damage", ["a bit", "the end", "all"])
+def test_damage_is_told_by_name_and_made_anew(copy, name, months, damage):
+    verify(str(copy))
+    path = copy / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content if damage == "a bit" else content[:-1])
+    if damage == "all":
+        path.unlink()
+    words = {"a bit": "has other bytes", "the end": f"has {len(content) - 1:,} bytes instead of", "all": "is missing"}
+    with pytest.raises(UserError, match=f"1 of 10 files .*{name} {words[damage]}.*command of its build again"):
+        verify(str(copy))
+    with opened_again(copy) as record:
+        assert [f"{month.first:%Y-%m}" for month in record.left()] == months
+        record.remove_damaged_maps()
+        assert path.exists() == (damage != "all" and name.endswith(".nc"))
+
+
+def test_nothing_is_left_of_a_finished_product_but_of_one_that_was_killed_before_its_note(copy):
+    with opened_again(copy) as record:
+        assert record.left() == []
+        del record.content["months"]["2016-01"]
+        assert [month.first.month for month in record.left()] == [1]
+
+
+def test_a_folder_without_a_record_can_not_be_verified(tmp_path):
+    with pytest.raises(UserError, match="has no run.json"):
+        verify(str(tmp_path))
+
+
+def test_a_zarr_product_is_the_netcdf_product(product, tmp_path):
+    """The same command with --format zarr, in processes; then one of its months is damaged and made anew."""
+    request = replace(REQUEST, out=str(tmp_path / "zarr"), format="zarr", workers=2)
+    folder = build(request)
+    stem = "simulated_{}_20160130-20160202.zarr"
+    before = {path: path.read_bytes() for path in sorted(folder.rglob("c/*/*/*")) if path.is_file()}
+    for name, files in (("pm25_hourly", "simulated_pm25_hourly_2016*.nc"), ("truth_hourly", "simulated_truth_*.nc"),
+                        ("pm25_daily", "simulated_pm25_daily_2016.nc")):
+        with xr.open_zarr(folder / stem.format(name)) as store:
+            parts = [xr.open_dataset(path) for path in sorted(product.glob(files))]
+            for variable in (name for name in store.data_vars if "time" in store[name].dims):
+                whole = np.concatenate([part[variable].values for part in parts])
+                np.testing.assert_array_equal(store[variable].values, whole)
+            assert (store.time.values == np.concatenate([part.time.values for part in parts])).all()
+    assert verify(str(folder)) == len(json.loads((folder / "run.json").read_text())["files"]) + 2 * 2 + 1
+    shard = folder / stem.format("pm25_hourly") / "pm25" / "c" / "3" / "0" / "0"
+    shard.write_bytes(b"damaged")
+    with pytest.raises(UserError, match=f"1 of .*{stem.format('pm25_hourly')}, 2016-02 has"):
+        verify(str(folder))
+    build(request)
+    assert {path: path.read_bytes() for path in before} == before and verify(str(folder))
 
 
 def test_a_folder_of_another_recipe_is_refused_by_the_key_that_differs(product):

@@ -141,6 +141,48 @@ def test_available_cores():
     assert 1 <= execution.available_cores() <= (os.cpu_count() or 1)
 
 
+def with_shared(shared, job):
+    return job, shared["what"]
+
+
+@pytest.mark.parametrize("where", ["serial", "processes", "dask"])
+def test_what_jobs_have_in_common_reaches_each(where, cluster):
+    options = {"serial": {}, "processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
+    found = execution.run(with_shared, JOBS, shared={"what": "all"}, **options)
+    assert sorted(found) == [(job, "all") for job in JOBS]
+
+
+def die_once(folder, job):
+    """Job 2 kills its process, unless it did so before."""
+    import signal
+
+    mark = folder / "died"
+    if job == 2 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job
+
+
+def die(folder, job):
+    os._exit(9)
+
+
+@pytest.mark.parametrize("where", ["processes", "dask"])
+def test_the_jobs_of_a_killed_worker_are_done_by_others(where, cluster, tmp_path):
+    told = []
+    options = {"processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
+    assert sorted(execution.run(die_once, JOBS, shared=tmp_path, tell=told.append, **options)) == JOBS
+    assert (tmp_path / "died").exists()
+    assert len(told) == 1 and "worker" in told[0], told
+
+
+@pytest.mark.parametrize("where", ["processes", "dask"])
+def test_a_job_that_kills_every_worker_is_the_users_to_mend(where, cluster, tmp_path):
+    options = {"processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
+    with pytest.raises(UserError, match="memory did not last.*same command goes on"):
+        list(execution.run(die, [0, 1], shared=tmp_path, **options))
+
+
 def sleep_and_tell(folder):
     import time
     from pathlib import Path
