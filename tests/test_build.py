@@ -200,6 +200,10 @@ def test_a_zarr_product_is_the_netcdf_product(product, tmp_path):
     shard.write_bytes(b"damaged")
     with pytest.raises(UserError, match=f"1 of .*{stem.format('pm25_hourly')}, 2016-02 has"):
         verify(str(folder))
+    metadata = folder / stem.format("pm25_hourly") / "pm25" / "zarr.json"
+    metadata.write_bytes(b"\xa0")
+    with pytest.raises(UserError, match=f"2 of .*{stem.format('pm25_hourly')}, metadata"):
+        verify(str(folder))
     build(request)
     assert {path: path.read_bytes() for path in before} == before and verify(str(folder))
 
