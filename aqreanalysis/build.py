@@ -43,7 +43,7 @@ def build(request: Request, watch: Callable = Unwatched) -> Path:
     with product.opened(plan.folder, plan.identity, plan.facts) as record:
         output.remove_leftovers(plan.folder.path)
         left = record.left()
-        create_stores(plan, left)
+        create_stores(plan, record, left)
         with watch(plan, left) as watcher:
             running = execution.run(analyse_month, left, request.workers, request.scheduler, plan.job, watcher.tell)
             with contextlib.closing(running) as results:  # an error here ends the workers too
@@ -62,10 +62,12 @@ def build(request: Request, watch: Callable = Unwatched) -> Path:
     return plan.folder.path
 
 
-def create_stores(plan: Plan, left: list[Period]) -> None:
+def create_stores(plan: Plan, record: product.Record, left: list[Period]) -> None:
     """Have the stores that months are written into, if there are any; hidden while something is missing in them."""
     for path, frequency in zip(plan.folder.stores, (cf.HOURLY, cf.TRUTH), strict=False):
-        if left and path.exists():
+        if record.store_done(path) and not left:
+            continue
+        if path.exists():
             zarr_store.reopen(path)
         layers = len(plan.period.months()) if frequency == cf.HOURLY else 0
         zarr_store.create(path, plan.grid, plan.period.hours, plan.about, frequency, layers)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aqreanalysis import clock, output
-from aqreanalysis.clock import HOUR, Period
+from aqreanalysis.clock import HOUR, HOURS_PER_DAY, Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.output import Part, disk, zarr_store
 
@@ -31,7 +31,8 @@ class Days:
 
     @property
     def part(self) -> Part:
-        return Part(self.path, output.end_of_days([day for month in self.months for day in month.days()]))
+        days = [day for month in self.months for day in month.days()]
+        return Part(self.path, output.end_of_days(days), hours=HOURS_PER_DAY)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ class Record:
 
     def days_done(self, days: Days) -> bool:
         """Whether a file of days is there as it was written."""
-        return self._as_noted(self.content["days"].get(days.label), [days.part])
+        whole = days.path.suffix != zarr_store.SUFFIX or self.store_done(days.path)
+        return whole and self._as_noted(self.content["days"].get(days.label), [days.part])
 
     def store_done(self, path: Path) -> bool:
         """Whether a store has its name and, besides its steps, what was written."""

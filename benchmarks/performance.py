@@ -108,6 +108,7 @@ def writing_alone(product: Path, options) -> dict:
 
     from aqreanalysis import build as building
     from aqreanalysis import output
+    from aqreanalysis import product as product_of
     from aqreanalysis.output import cf, zarr_store
     from aqreanalysis.output import days as daily
     from aqreanalysis.plan import Request, prepare
@@ -117,7 +118,7 @@ def writing_alone(product: Path, options) -> dict:
     plan = prepare(Request(start=options.start, end=options.end, grid=options.grid, out=str(again), format=form,
                            observations=options.observations))
     again.mkdir()
-    building.create_stores(plan, plan.period.months())
+    building.create_stores(plan, product_of.Record(plan.folder, {"files": {}}), plan.period.months())
     context = multiprocessing.get_context("spawn")
     barrier, months = context.Barrier(options.workers + 1), plan.period.months()
     processes = [context.Process(target=write_months,

@@ -176,6 +176,21 @@ def test_nothing_is_left_of_a_finished_product_but_of_one_that_was_killed_before
         assert [month.first.month for month in record.left()] == [1]
 
 
+def test_an_unknown_format_is_refused(tmp_path):
+    with pytest.raises(UserError, match="--format grib is unknown.*netcdf and zarr"):
+        prepare(replace(REQUEST, out=str(tmp_path), format="grib"))
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda job: replace(job, about=replace(job.about, software_version="9.9")), "aqreanalysis .* made with 9.9"),
+    (lambda job: replace(job, weights_sha256="0" * 64), "a checkpoint aqnet-.* made with 000")])
+def test_a_worker_with_another_package_or_checkpoint_is_refused(tmp_path, change, message):
+    plan = prepare(replace(REQUEST, out=str(tmp_path / "out")))
+    with pytest.raises(UserError, match=f"A worker has {message}"):
+        month.analyse_month(change(plan.job), plan.period.months()[0])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_without_a_record_can_not_be_verified(tmp_path):
     with pytest.raises(UserError, match="has no run.json"):
         verify(str(tmp_path))
@@ -199,6 +214,10 @@ def test_a_zarr_product_is_the_netcdf_product(product, tmp_path):
     shard = folder / stem.format("pm25_hourly") / "pm25" / "c" / "3" / "0" / "0"
     shard.write_bytes(b"damaged")
     with pytest.raises(UserError, match=f"1 of .*{stem.format('pm25_hourly')}, 2016-02 has"):
+        verify(str(folder))
+    metadata = folder / stem.format("pm25_hourly") / "pm25" / "zarr.json"
+    metadata.write_bytes(b"\xa0")
+    with pytest.raises(UserError, match=f"2 of .*{stem.format('pm25_hourly')}, metadata"):
         verify(str(folder))
     build(request)
     assert {path: path.read_bytes() for path in before} == before and verify(str(folder))

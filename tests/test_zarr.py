@@ -164,6 +164,18 @@ def test_a_fingerprint_tells_which_month_is_damaged(tmp_path, grid):
     assert output.fingerprint(path, parts[0])["bytes"] < before[0]["bytes"]
 
 
+@pytest.mark.parametrize("name", ["zarr.json", "pm25/zarr.json", "lat/c/0"])
+def test_damaged_metadata_are_made_anew_and_the_steps_stay(tmp_path, grid, name):
+    path = hourly_store(tmp_path / "h.zarr", grid)
+    before, noted = content(path), output.fingerprint(path)
+    (path / name).write_bytes(b"\xa0 damaged")
+    assert output.fingerprint(path) != noted
+    zarr_store.reopen(path)
+    zarr_store.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
+    zarr_store.finish(path)
+    assert content(path) == before
+
+
 def test_tiles_of_a_store_are_the_whole(tmp_path, monkeypatch, grid):
     """In tiles of two rows of cells, each a shard of its own."""
     whole = hourly_store(tmp_path / "whole.zarr", grid)

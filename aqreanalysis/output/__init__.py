@@ -53,13 +53,14 @@ class Part:
     stamps: np.ndarray   # (steps,) datetime64, UTC, END of each step
     first: int = 0       # number of its first step in the store
     month: int = 0       # number of its month in the store
+    hours: int = 1       # of a step
 
 
 def opened(part: Part, grid: Grid, about: About, frequency: cf.Frequency, distance: np.ndarray | None = None) -> Steps:
     """The writer of a part, a context manager; its `write` takes blocks. A store must have been created."""
     if part.path.suffix == zarr_store.SUFFIX:
-        return zarr_store.ZarrSteps(part.path, grid, part.first, len(part.stamps), cf.fields_of(frequency, about),
-                                    part.month, distance)
+        return zarr_store.ZarrSteps(part.path, grid, part.first, len(part.stamps), part.hours,
+                                    cf.fields_of(frequency, about), part.month, distance)
     return NetCDFFile(part.path, grid, part.stamps, about, frequency, distance)
 
 
@@ -71,8 +72,8 @@ def fingerprint(path: Path, part: Part | None = None) -> dict[str, int | str]:
     if path.suffix != zarr_store.SUFFIX:
         return {"bytes": path.stat().st_size, "sha256": disk.sha256_of(path)}
     store = zarr_store.live(path)
-    rows = None if part is None else slice(part.first, part.first + len(part.stamps))
-    found = list(zarr_store.files(path, rows, part.month if part else 0))
+    wanted = (None,) if part is None else (slice(part.first, part.first + len(part.stamps)), part.month, part.hours)
+    found = list(zarr_store.files(path, *wanted))
     listed = "".join(f"{disk.sha256_of(file)}  {file.relative_to(store)}\n" for file in found)
     return {"bytes": sum(file.stat().st_size for file in found), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
 
@@ -94,7 +95,7 @@ def write_daily(path, grid: Grid, days, parts: Iterable[Mapping[str, np.ndarray]
         for before in (path, zarr_store.hidden(path)):  # damaged, or of an attempt that was killed
             shutil.rmtree(before, ignore_errors=True)
         zarr_store.create(path, grid, stamps, about, cf.DAILY)
-    with opened(Part(path, stamps), grid, about, cf.DAILY, distance) as file:
+    with opened(Part(path, stamps, hours=HOURS_PER_DAY), grid, about, cf.DAILY, distance) as file:
         parts = list(parts)
         for points in tiles(grid):
             for first in range(0, len(stamps), TIME_CHUNK):

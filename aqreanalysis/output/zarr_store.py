@@ -46,11 +46,11 @@ def live(path: Path) -> Path:
 
 def create(path: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: cf.Frequency,
            months: int = 0) -> None:
-    """Have an empty store under the hidden name, or go on with the one that is there, finished or not.
+    """Have a store under the hidden name: an empty one; or that which is there, with its steps and all else anew.
 
     Parameters
     ----------
-    path : final name.
+    path : final name; nothing is there, see `reopen`.
     stamps : (steps,) datetime64, UTC, END of each step, of the whole store.
     months : how many calendar months it has; each gets a layer of distances to the nearest station. 0: none.
 
@@ -58,14 +58,19 @@ def create(path: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: 
     ------
     UserError : where the folder can't be written.
     """
-    if path.exists() or hidden(path).exists():
-        return
-    new = part_name(path)
+    new, store = part_name(path), hidden(path)
     try:
         with disk.writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             _define(new, grid, np.asarray(stamps), about, frequency, months)
-            new.rename(hidden(path))
+            if not store.exists():
+                new.rename(store)
+                return
+            for before in list(files(path, None)):  # whatever may have happened to them
+                before.unlink()
+            for file in [file for file in new.rglob("*") if file.is_file()]:
+                (store / file.relative_to(new)).parent.mkdir(parents=True, exist_ok=True)
+                file.rename(store / file.relative_to(new))
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
@@ -101,19 +106,21 @@ class ZarrSteps(Steps):
     ----------
     path : final name of the store.
     first, count : which steps of the store these are; whole shards, but for the store's end.
+    hours : of a step.
     fields : their variables.
     month : number of the layer of `distance`.
     distance : (points,) km to the nearest station, where the store has such layers.
     """
 
-    def __init__(self, path, grid: Grid, first: int, count: int, fields: tuple[str, ...], month: int = 0,
+    def __init__(self, path, grid: Grid, first: int, count: int, hours: int, fields: tuple[str, ...], month: int = 0,
                  distance: np.ndarray | None = None):
         super().__init__(path, grid, count, fields)
-        self._rows, self._month, self._distance = slice(first, first + count), month, distance
+        self._rows, self._distance = slice(first, first + count), distance
+        self._month, self._hours = month, hours
 
     def _begin(self) -> None:
         self._group = _opened(hidden(self.path))
-        for file in list(files(self.path, self._rows, self._month)):  # zarr would read them to fill them up
+        for file in list(files(self.path, self._rows, self._month, self._hours)):  # zarr would read and fill them up
             file.unlink()
         if self._distance is not None:
             self._group[DISTANCE][self._month] = np.asarray(self._distance, np.float32).reshape(self.grid.shape)
@@ -124,31 +131,29 @@ class ZarrSteps(Steps):
 
     def _finish(self) -> None:
         with disk.writing(self.path):
-            for file in files(self.path, self._rows, self._month):
+            for file in files(self.path, self._rows, self._month, self._hours):
                 disk.fsync(file)
 
     def _discard(self) -> None:
         """Steps that were written stay: whoever makes them again writes the same."""
 
 
-def files(path: Path, rows: slice | None, month: int = 0) -> Iterator[Path]:
+def files(path: Path, rows: slice | None, month: int = 0, hours: int = 1) -> Iterator[Path]:
     """The files of some steps of a store and of the layer of distances of a month, sorted by variable.
 
-    With `rows` None: all other files, which are the metadata and the coordinates.
+    With `rows` None: all other files, which are the metadata and the coordinates. A step has so many `hours`.
+    No file is read: a damaged store has files too.
     """
-    store = live(path)
-    if not (store / "zarr.json").is_file():
-        return
+    store, length = live(path), STEPS[hours][1]
     names = {*cf.HOURLY.fields, *cf.DAILY.fields, *cf.TRUTH.fields}
     if rows is None:
-        yield from sorted(file for file in store.rglob("*") if file.is_file() and not (
-            file.relative_to(store).parts[0] in {*names, DISTANCE} and "c" in file.relative_to(store).parts[1:2]))
+        steps = {store / name / "c" for name in {*names, DISTANCE}}
+        yield from sorted(file for file in store.rglob("*") if file.is_file() and not steps & set(file.parents))
         return
-    for name in sorted(name for name in names if (store / name).is_dir()):
-        length = _opened(store, "r")[name].shards[0]
-        for number in range(rows.start // length, -(-rows.stop // length)):
-            yield from sorted(file for file in (store / name / "c" / str(number)).rglob("*") if file.is_file())
-    yield from sorted(file for file in (store / DISTANCE / "c" / str(month)).rglob("*") if file.is_file())
+    folders = [store / name / "c" / str(number) for name in sorted(names)
+               for number in range(rows.start // length, -(-rows.stop // length))]
+    for folder in [*folders, store / DISTANCE / "c" / str(month)]:
+        yield from sorted(file for file in folder.rglob("*") if file.is_file())
 
 
 def _opened(folder: Path, mode: str = "r+"):
@@ -172,17 +177,29 @@ def _define(folder: Path, grid: Grid, stamps: np.ndarray, about: About, frequenc
         _whole(group, name, dims, array, attributes)
     _whole(group, cf.CRS, (), np.array(0, np.int32), crs_attributes())
     packed = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-    chunk, tile, (steps, shard) = space_chunks(grid), rows_of(grid, tiles(grid)[0]), STEPS[frequency.hours]
-    # A shard covers whole tiles in whole chunks; it may reach beyond the grid.
-    reach = [-(-size // length) * length for size, length in zip((tile.stop, *grid.shape[1:]), chunk, strict=True)]
+    chunk, shard = _chunks(grid, STEPS[frequency.hours])
     for name in cf.fields_of(frequency, about):
         dtype, fill = (np.float32, np.nan) if name in MANTISSA_BITS else (np.int8, -1)
-        group.create_array(name, shape=(len(stamps), *grid.shape), dtype=dtype, chunks=(steps, *chunk),
-                           shards=(shard, *reach), compressors=packed, fill_value=fill,
+        group.create_array(name, shape=(len(stamps), *grid.shape), dtype=dtype, chunks=chunk,
+                           shards=shard, compressors=packed, fill_value=fill,
                            dimension_names=(TIME, *grid.dims), config={"write_empty_chunks": True},
                            attributes=_plain(cf.field_attributes(name, about, grid, frequency, distance=False)))
     if months:
         _months(group, grid, stamps, frequency, months, packed)
+
+
+def _chunks(grid: Grid, steps: tuple[int, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Lengths of chunks and of shards. A shard is a tile, so that it is written once; it may reach beyond the grid.
+
+    Chunks are larger than in NetCDF, since each takes a millisecond besides its compression: two rows and two columns
+    of those in one, where a tile has an even number of rows.
+    """
+    tile, small = rows_of(grid, tiles(grid)[0]).stop, space_chunks(grid)
+    rows = small[0] * (1 if -(-tile // small[0]) % 2 else 2)
+    chunk = [rows, *(-(-size // -(-size // (2 * length))) for size, length in
+                     zip(grid.shape[1:], small[1:], strict=True))]
+    reach = (-(-size // length) * length for size, length in zip((tile, *grid.shape[1:]), chunk, strict=True))
+    return (steps[0], *chunk), (steps[1], *reach)
 
 
 def _months(group, grid: Grid, stamps: np.ndarray, frequency: cf.Frequency, months: int, packed) -> None:

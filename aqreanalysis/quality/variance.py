@@ -84,13 +84,12 @@ def _calm(values: np.ndarray, neighbours: Neighbours) -> np.ndarray:
 
 def _since_change(values: np.ndarray) -> np.ndarray:
     """Hours since the first value of the run that each value belongs to, at most LONGEST_RUN."""
-    since = np.zeros(values.shape, np.int16)
-    last, age, run = (np.full(values.shape[1], start) for start in (np.nan, 0, 0))
-    for hour, now in enumerate(values):
-        known = np.isfinite(now)
-        age = age + 1
-        same = known & (now == last) & (age <= BRIDGED_HOURS + 1)
-        run = np.where(same, np.minimum(run + age, LONGEST_RUN), np.where(known, 0, run))
-        since[hour] = np.where(known, run, 0)
-        last, age = np.where(known, now, last), np.where(known, 0, age)
-    return since
+    known = np.isfinite(values)
+    repeats, silent = np.zeros(values.shape, bool), np.ones(values.shape, bool)
+    for hours in range(1, BRIDGED_HOURS + 2):  # the last value before, if it is not too long ago
+        before = shifted(values, -hours)
+        repeats |= silent & (values == before)
+        silent &= np.isnan(before)
+    hour = np.arange(len(values), dtype=np.int32)[:, None]
+    began = np.maximum.accumulate(np.where(known & ~repeats, hour, 0), axis=0)
+    return np.where(known, np.minimum(hour - began, LONGEST_RUN), 0).astype(np.int16)
