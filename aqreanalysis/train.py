@@ -33,7 +33,7 @@ from aqreanalysis.training import Settings, Trainer, mean_shift, run
 
 TUNE_FIRST_DAY = 4
 FINISH_EVERY_DAYS = 8
-SHARES = (0.0, 0.5, 1.0)
+SHARES = (0.0, 0.25, 0.5, 1.0)
 TUNE_EVERY_DAYS = 17  # validation looks at one day in so many: coprime to the week
 
 

@@ -177,7 +177,7 @@ def test_the_untrained_network_is_the_stack():
 def test_the_correction_by_hand():
     """base + sqrt(variance) (base + 20) out0 + tanh(4 sqrt(variance)) sum of out_d departure_d; and the scale."""
     base, departures = torch.tensor([[50.0]]), [torch.tensor([[6.0]]), torch.tensor([[-4.0]])]
-    out = torch.tensor([[[0.1, 0.5, 0.2, -0.3]]])
+    out = torch.tensor([0.1, 0.5, 0.2, -0.3])[:, None, None]
     estimate, scale = AQNet._correct(out, base, departures, torch.tensor([0.25]))
     assert estimate.item() == pytest.approx(50 + 0.5 * 70 * 0.1 + np.tanh(2) * (0.2 * 6 + 0.3 * 4))
     assert scale.item() == pytest.approx(0.5 * 70 * 0.35 * np.exp(0.5) + 0.3)

@@ -112,7 +112,9 @@ class NeuralKNN(nn.Module):
 class Head(nn.Module):
     """From interpolated series to the correction of the stack, its scale, and the shares of departures.
 
-    Outputs (n, hours, 2 + departures): shift, log scale, and a share for each of the heads' interpolations.
+    Inputs hourly (inputs, n, hours), of which `clock` are the last, and daily (n, inputs). Outputs (2 + departures, n,
+    hours): shift, log scale, and a share for each of the heads' interpolations. Each number of a target and hour lies
+    in a plane of its own: so the planes are written as they are computed, and read again without a stride.
     """
 
     def __init__(self, sizes: Sizes, hourly: int, daily: int):
@@ -124,9 +126,18 @@ class Head(nn.Module):
         self.dropout = nn.Dropout(sizes.dropout)
         nn.init.zeros_(self.out.weight), nn.init.zeros_(self.out.bias)
 
-    def forward(self, hourly: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
-        hidden = F.gelu(self.hourly(hourly) + self.daily(daily)[:, None])
-        return self.out(F.gelu(self.inner(self.dropout(hidden))))
+    def forward(self, hourly: torch.Tensor, clock: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
+        of_hours, of_clock = self.hourly.weight.split([len(hourly), clock.shape[-1]], dim=1)
+        when = (clock @ of_clock.T + self.hourly.bias).movedim(-1, 0)  # (hidden, [n,] hours)
+        when = when[:, None] if clock.ndim == 2 else when
+        hidden = F.gelu(_mixed(of_hours, hourly) + when + self.daily(daily).T[..., None])
+        hidden = F.gelu(_mixed(self.inner.weight, self.dropout(hidden)) + self.inner.bias[:, None, None])
+        return _mixed(self.out.weight, hidden) + self.out.bias[:, None, None]
+
+
+def _mixed(weight: torch.Tensor, planes: torch.Tensor) -> torch.Tensor:
+    """A linear map over planes: weight (out, in), planes (in, n, hours) -> (out, n, hours)."""
+    return (weight @ planes.flatten(1)).unflatten(1, planes.shape[1:])
 
 
 def recentre(head: Head, shift: float) -> None:
@@ -190,17 +201,17 @@ class AQNet(nn.Module):
             departures.append(torch.exp(mixed[:, hours:2 * hours]) - LOG_SHIFT - base.stack)
             inputs.extend(mixed[:, 2 * hours:].unflatten(1, (hours, sizes.channels)).unbind(-1))
         inputs.extend(departure / (base.stack + LEVEL) for departure in departures)
-        hourly = torch.cat([torch.stack(inputs, dim=-1), clock.expand(len(base.stack), -1, -1)], dim=-1)
         nearest = torch.log1p(near.distance[:, :1] / 10.0) - 1.0
         site = torch.log(near.variance + 0.02)[:, None] * 0.5 + 0.75
         daily = torch.cat([around, nearest, site, torch.log1p(near.distance.mean(1, keepdim=True) / 10.0) - 2.0], dim=1)
-        return self._correct(self.head(hourly, daily), base.stack, departures, near.variance)
+        out = self.head(torch.stack(inputs), clock, daily)
+        return self._correct(out, base.stack, departures, near.variance)
 
     @staticmethod
     def _correct(out, stack, departures, variance):
         room = torch.sqrt(variance)[:, None]  # nothing to correct at a station itself
-        shift = room * (stack + LEVEL) * out[..., 0]
+        shift = room * (stack + LEVEL) * out[0]
         for number, departure in enumerate(departures):
-            shift = shift + torch.tanh(4.0 * room) * out[..., 2 + number] * departure
-        scale = room * (stack + LEVEL) * 0.35 * torch.exp(out[..., 1].clamp(-4.0, 4.0)) + 0.3
+            shift = shift + torch.tanh(4.0 * room) * out[2 + number] * departure
+        scale = room * (stack + LEVEL) * 0.35 * torch.exp(out[1].clamp(-4.0, 4.0)) + 0.3
         return (stack + shift).clamp_min(0.0), scale
