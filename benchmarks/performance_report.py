@@ -104,11 +104,14 @@ def draw(results: dict, path: Path) -> None:
             points = sorted((of["cell_hours"] / 168 if key == "grids" else int(name), of["nanoseconds_a_cell_hour"])
                             for name, of in results["sizes"][key].items())
             axis.plot(*zip(*points, strict=True), "o-", color="#b04020")
-            axis.set(xscale="log", ylim=(0, None), xlabel=label, ylabel="ns a cell-hour", title=f"Cost by {label}")
+            axis.set(xscale="log", yscale="log", xlabel=label, ylabel="ns a cell-hour (log scale)",
+                     title=f"Cost by {label}")
     if "periods" in results:
         months = sorted((int(name), of) for name, of in results["periods"]["months"].items())
         axes[1, 1].plot([name for name, _ in months], [of["MiB_of_one_process"] for _, of in months], "o-",
                         color="#b04020")
         axes[1, 1].set(ylim=(0, None), xlabel="months", ylabel="peak MiB of a process", title="Memory by period")
+    for axis in axes.ravel():
+        axis.set_visible(axis.has_data())  # a part may not have been measured yet
     figure.savefig(path, dpi=120)
     plt.close(figure)
