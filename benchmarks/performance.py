@@ -86,7 +86,7 @@ def year(options) -> None:
             out = Path(scratch) / "product"
             facts[form] = build(options.observations, period, options.grid, options.workers, out, form)
             facts[form]["bytes"] = sum(f.stat().st_size for kind in ("*.nc", "*.zarr") for path in out.glob(kind)
-                                       for f in (path.rglob("*") if path.is_dir() else [path]))
+                                       for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file())
             facts[form]["writing_alone"] = writing_alone(out, options)
             facts[form]["ratio"] = facts[form]["seconds"] / facts[form]["writing_alone"]["seconds"]
             months = json.loads((out / "run.json").read_text())["months"].values()

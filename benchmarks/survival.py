@@ -353,8 +353,8 @@ def page(bench: Bench) -> str:
     _, command, how, *_ = __doc__.split("\n\n")
     trials = sum(row.times for row in bench.rows.values())
     lost = sum(bool(row.lost) for row in bench.rows.values())
-    return (f"# Survival\n\n{command}\n\n{how}\n\n{trials} trials; {lost} kinds of them lost something. Exit codes are those of the builds that were disturbed, or of "
-            f"`describe --verify`.\n\n{table(bench)}")
+    return (f"# Survival\n\n{command}\n\n{how}\n\n{trials} trials; {lost} kinds of them lost something. Exit codes are "
+            f"those of the builds that were disturbed, or of `describe --verify`.\n\n{table(bench)}")
 
 
 def observations(folder: Path) -> Path:
