@@ -291,8 +291,8 @@ def profile(options) -> None:
     stats = pstats.Stats(profiler)
     whole = stats.total_tt
     parts = {name: sum(facts[3] for (file, _, function), facts in stats.stats.items()
-                       if file.endswith(where) and function in functions)
-             for name, (where, functions) in report.STAGES.items()}
+                       if any(f"{file} {function}".endswith(f"/{of}") for of in functions))
+             for name, functions in report.STAGES.items()}
     parts["neural network and neighbours"] -= parts["features of stations"]
     parts["everything else"] = whole - sum(parts.values())
     note("profile", grid=options.grid, seconds=whole, checks_before=before, parts=parts)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# What is done -> where, in which functions; none of them calls another, but for the features of stations.
+# What is done -> in which functions; those of different stages do not call each other, but for the features of
+# stations, which the network asks for.
 STAGES = {
-    "reading": ("readers/daily_files.py", ("read",)),
-    "quality control": ("quality/__init__.py", ("screen",)),
-    "features of stations": ("models/aqnet.py", ("station_side",)),
-    "neural network and neighbours": ("models/aqnet.py", ("predict",)),
-    "quality flags": ("aqreanalysis/uncertainty.py", ("__init__", "of_hours")),
-    "daily means": ("aqreanalysis/uncertainty.py", ("daily",)),
-    "encoding and writing": ("output/steps.py", ("__enter__", "write", "__exit__")),
-    "hashes": ("output/__init__.py", ("fingerprint",)),
+    "reading": ["readers/daily_files.py read", "readers/station_archive.py read_screened"],
+    "quality control": ["quality/__init__.py screen"],
+    "features of stations": ["models/aqnet.py station_side", "models/station_side.py station_side"],
+    "neural network and neighbours": ["models/aqnet.py predict", "models/aqnet.py over", "models/aqnet.py at"],
+    "quality flags": ["aqreanalysis/uncertainty.py __init__", "aqreanalysis/uncertainty.py of_hours"],
+    "daily means": ["aqreanalysis/uncertainty.py daily"],
+    "encoding and writing": [f"output/steps.py {name}" for name in ("__enter__", "write", "__exit__")],
+    "hashes": ["output/__init__.py fingerprint"],
 }
 
 

@@ -141,6 +141,16 @@ def test_what_a_kill_left_in_a_store_goes_with_its_end(tmp_path, grid):
     assert content(path) == content(hourly_store(tmp_path / "b.zarr", grid))
 
 
+def test_what_a_forgotten_worker_wrote_beside_a_finished_store_is_a_leftover(tmp_path, grid):
+    path = hourly_store(tmp_path / "h.zarr", grid)
+    zarr_store.create(tmp_path / "other.zarr", grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
+    zarr_store.hidden(path).mkdir()
+    (zarr_store.hidden(path) / "c").write_text("")
+    assert output.remove_leftovers(tmp_path) == 1
+    assert {entry.name for entry in tmp_path.iterdir()} >= {"h.zarr", ".other.zarr.part"}
+    zarr_store.reopen(path)
+
+
 def test_a_finished_store_is_opened_again_for_one_month(tmp_path, grid):
     path = hourly_store(tmp_path / "h.zarr", grid)
     before = content(path)
