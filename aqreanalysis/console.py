@@ -127,7 +127,8 @@ def product(folder: Path) -> None:
     """The files of a finished product."""
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     files = [path for ending in (".nc", ".zarr") for path in sorted(folder.glob(f"*{ending}"))]
-    size = sum(part.stat().st_size for path in files for part in (path.rglob("*") if path.is_dir() else [path]))
+    parts = [part for path in files for part in (path.rglob("*") if path.is_dir() else [path])]
+    size = sum(part.stat().st_size for part in parts if part.is_file())
     say(f"done in {record['seconds']:.0f} s: {len(files)} {'Zarr stores' if files[-1].is_dir() else 'NetCDF files'}, "
         f"{size / 1e6:.0f} MB, {len(list((folder / 'maps').glob('*.png')))} maps, {folder / 'report.html'}")
 

@@ -62,6 +62,8 @@ def nearest(lat, lon, to_lat, to_lon, k: int) -> tuple[np.ndarray, np.ndarray]:
         chord, index = tree.query(targets, k=np.arange(1, asked + 1))
         rounded = np.round(chord, 12)
         tied = asked < tree.n and (rounded[:, k - 1] == rounded[:, -1]).any()
-    order = np.lexsort((index, rounded), axis=-1)[:, :k]
-    index = np.take_along_axis(index, order, axis=-1)
-    return index, chord_to_km(np.take_along_axis(chord, order, axis=-1))
+    ties = np.flatnonzero((np.diff(rounded, axis=-1) == 0).any(axis=-1))  # few; the tree has the others in order
+    order = np.lexsort((index[ties], rounded[ties]), axis=-1)
+    for array in (index, chord):
+        array[ties] = np.take_along_axis(array[ties], order, axis=-1)
+    return np.ascontiguousarray(index[:, :k]), chord_to_km(chord[:, :k])

@@ -86,7 +86,7 @@ def year(options) -> None:
             out = Path(scratch) / "product"
             facts[form] = build(options.observations, period, options.grid, options.workers, out, form)
             facts[form]["bytes"] = sum(f.stat().st_size for kind in ("*.nc", "*.zarr") for path in out.glob(kind)
-                                       for f in (path.rglob("*") if path.is_dir() else [path]))
+                                       for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file())
             facts[form]["writing_alone"] = writing_alone(out, options)
             facts[form]["ratio"] = facts[form]["seconds"] / facts[form]["writing_alone"]["seconds"]
             months = json.loads((out / "run.json").read_text())["months"].values()
@@ -291,8 +291,8 @@ def profile(options) -> None:
     stats = pstats.Stats(profiler)
     whole = stats.total_tt
     parts = {name: sum(facts[3] for (file, _, function), facts in stats.stats.items()
-                       if file.endswith(where) and function in functions)
-             for name, (where, functions) in report.STAGES.items()}
+                       if any(f"{file} {function}".endswith(f"/{of}") for of in functions))
+             for name, functions in report.STAGES.items()}
     parts["neural network and neighbours"] -= parts["features of stations"]
     parts["everything else"] = whole - sum(parts.values())
     note("profile", grid=options.grid, seconds=whole, checks_before=before, parts=parts)

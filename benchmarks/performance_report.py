@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# What is done -> where, in which functions; none of them calls another, but for the features of stations.
+# What is done -> in which functions; those of different stages do not call each other, but for the features of
+# stations, which the network asks for.
 STAGES = {
-    "reading": ("readers/daily_files.py", ("read",)),
-    "quality control": ("quality/__init__.py", ("screen",)),
-    "features of stations": ("models/aqnet.py", ("station_side",)),
-    "neural network and neighbours": ("models/aqnet.py", ("predict",)),
-    "quality flags": ("aqreanalysis/uncertainty.py", ("__init__", "of_hours")),
-    "daily means": ("aqreanalysis/uncertainty.py", ("daily",)),
-    "encoding and writing": ("output/steps.py", ("__enter__", "write", "__exit__")),
-    "hashes": ("output/__init__.py", ("fingerprint",)),
+    "reading": ["readers/daily_files.py read", "readers/station_archive.py read_screened"],
+    "quality control": ["quality/__init__.py screen"],
+    "features of stations": ["models/aqnet.py station_side", "models/station_side.py station_side"],
+    "neural network and neighbours": ["models/aqnet.py predict", "models/aqnet.py over", "models/aqnet.py at"],
+    "quality flags": ["aqreanalysis/uncertainty.py __init__", "aqreanalysis/uncertainty.py of_hours"],
+    "daily means": ["aqreanalysis/uncertainty.py daily"],
+    "encoding and writing": [f"output/steps.py {name}" for name in ("__enter__", "write", "__exit__")],
+    "hashes": ["output/__init__.py fingerprint"],
 }
 
 
@@ -104,11 +105,14 @@ def draw(results: dict, path: Path) -> None:
             points = sorted((of["cell_hours"] / 168 if key == "grids" else int(name), of["nanoseconds_a_cell_hour"])
                             for name, of in results["sizes"][key].items())
             axis.plot(*zip(*points, strict=True), "o-", color="#b04020")
-            axis.set(xscale="log", ylim=(0, None), xlabel=label, ylabel="ns a cell-hour", title=f"Cost by {label}")
+            axis.set(xscale="log", yscale="log", xlabel=label, ylabel="ns a cell-hour (log scale)",
+                     title=f"Cost by {label}")
     if "periods" in results:
         months = sorted((int(name), of) for name, of in results["periods"]["months"].items())
         axes[1, 1].plot([name for name, _ in months], [of["MiB_of_one_process"] for _, of in months], "o-",
                         color="#b04020")
         axes[1, 1].set(ylim=(0, None), xlabel="months", ylabel="peak MiB of a process", title="Memory by period")
+    for axis in axes.ravel():
+        axis.set_visible(axis.has_data())  # a part may not have been measured yet
     figure.savefig(path, dpi=120)
     plt.close(figure)

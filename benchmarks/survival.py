@@ -348,6 +348,15 @@ def table(bench: Bench) -> str:
     return "\n".join(lines) + "\n"
 
 
+def page(bench: Bench) -> str:
+    """docs/survival.md: what is done to builds, and the table."""
+    _, command, how, *_ = __doc__.split("\n\n")
+    trials = sum(row.times for row in bench.rows.values())
+    lost = sum(bool(row.lost) for row in bench.rows.values())
+    return (f"# Survival\n\n{command}\n\n{how}\n\n{trials} trials; {lost} kinds of them lost something. Exit codes are "
+            f"those of the builds that were disturbed, or of `describe --verify`.\n\n{table(bench)}")
+
+
 def observations(folder: Path) -> Path:
     """A tenth of the twin's stations around the period, as tidy Parquet."""
     import numpy as np
@@ -372,7 +381,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=100, help="kills; of the others a sixth")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", type=Path, help="file for the table")
+    parser.add_argument("--write", type=Path, help="file for the page with the table")
     parser.add_argument("--keep", type=Path, help="folder for the products, which stays")
     options = parser.parse_args()
     os.environ["AQREANALYSIS_DATA"] = os.devnull
@@ -390,7 +399,7 @@ def main() -> None:
             bench.cluster.stop()
             print(table(bench))
             if options.write:
-                options.write.write_text(table(bench), encoding="utf-8")
+                options.write.write_text(page(bench), encoding="utf-8")
     sys.exit(any(row.lost for row in bench.rows.values()))
 
 

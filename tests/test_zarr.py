@@ -11,6 +11,8 @@ import xarray as xr
 import zarr
 
 from aqreanalysis import output
+from aqreanalysis.describe import describe
+from aqreanalysis.draw import draw_days
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.output import cf, zarr_store
 
@@ -139,6 +141,16 @@ def test_what_a_kill_left_in_a_store_goes_with_its_end(tmp_path, grid):
     assert content(path) == content(hourly_store(tmp_path / "b.zarr", grid))
 
 
+def test_what_a_forgotten_worker_wrote_beside_a_finished_store_is_a_leftover(tmp_path, grid):
+    path = hourly_store(tmp_path / "h.zarr", grid)
+    zarr_store.create(tmp_path / "other.zarr", grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
+    zarr_store.hidden(path).mkdir()
+    (zarr_store.hidden(path) / "c").write_text("")
+    assert output.remove_leftovers(tmp_path) == 1
+    assert {entry.name for entry in tmp_path.iterdir()} >= {"h.zarr", ".other.zarr.part"}
+    zarr_store.reopen(path)
+
+
 def test_a_finished_store_is_opened_again_for_one_month(tmp_path, grid):
     path = hourly_store(tmp_path / "h.zarr", grid)
     before = content(path)
@@ -200,6 +212,21 @@ def test_means_are_those_of_the_netcdf_file(tmp_path, grid):
     one, other = samples.hourly_file(tmp_path / "h.nc", grid), hourly_store(tmp_path / "h.zarr", grid)
     np.testing.assert_array_equal(output.read_mean(one)["pm25"], output.read_mean(other)["pm25"])
     np.testing.assert_array_equal(output.read_most_frequent(one), output.read_most_frequent(other))
+
+
+def test_describe_finds_the_same_in_both(tmp_path, grid):
+    kinds = [describe(str(path)).kinds["hourly"] for path in (
+        samples.hourly_file(tmp_path / "h.nc", grid), hourly_store(tmp_path / "h.zarr", grid))]
+    assert kinds[0].fields == kinds[1].fields and kinds[0].variables == kinds[1].variables
+    assert kinds[0].classes.tolist() == kinds[1].classes.tolist() and kinds[1].fields["pm25"].missing == 1
+    assert kinds[1].bytes == sum(len(part) for part in content(tmp_path / "h.zarr").values())
+
+
+def test_a_map_is_drawn_from_a_store_of_days(tmp_path, grid):
+    path = tmp_path / "pm25_daily_20160228-20160301.zarr"
+    output.write_daily(path, grid, samples.DAYS, [samples.daily_fields(samples.fields(grid.size))], samples.about())
+    drawn = draw_days(tmp_path, "2016-02-29", "2016-03-01", None)
+    assert drawn.name == "pm25_20160229-20160301.png" and drawn.stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("layout", samples.LAYOUTS)

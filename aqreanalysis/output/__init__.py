@@ -129,9 +129,11 @@ def end_of_days(days) -> np.ndarray:
 def remove_leftovers(folder) -> int:
     """Remove what killed processes left in a folder that nobody else is writing to; how many files.
 
-    A store that is being made (zarr_store.hidden) is no leftover: its months are gone on with.
+    A store that is being made (zarr_store.hidden) is no leftover, its months are gone on with; but for one whose
+    store is finished: a worker whose build had been killed went on with it.
     """
-    leftovers = [path for path in Path(folder).glob(f".*{MARK}-*")]
+    finished = [zarr_store.hidden(path) for path in Path(folder).glob(f"*{zarr_store.SUFFIX}")]
+    leftovers = [*Path(folder).glob(f".*{MARK}-*"), *(path for path in finished if path.exists())]
     for path in leftovers:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return len(leftovers)
