@@ -1,12 +1,15 @@
 """Forecasts from a recipe to tables and figures on a small network: resumed, guarded, blind to what is withheld."""
 
+import dataclasses
 import json
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from forecast_fixtures import RECIPE, write_archive
 
+from aqreanalysis import cli
 from aqreanalysis import recipe as recipes
 from aqreanalysis.errors import UserError
 from aqreanalysis.forecasts import data as observations
@@ -168,6 +171,13 @@ def test_a_damaged_forecaster_is_told(run, tmp_path):
         stored.load(copy)
 
 
+def test_other_files_than_it_was_trained_on_are_told(run, recipe, monkeypatch):
+    data = dataclasses.replace(observations.of(recipe), fingerprint="other")
+    monkeypatch.setattr(observations, "of", lambda recipe: data)
+    with pytest.raises(UserError, match="was trained on other files"):
+        evaluate(run)
+
+
 def test_a_folder_that_is_no_run_is_told(tmp_path):
     with pytest.raises(UserError, match="no run folder of forecasts"):
         evaluate(tmp_path)
@@ -196,3 +206,33 @@ def test_a_station_archive_is_refused(tmp_path, monkeypatch):
 def test_folder_names_tell_row_configuration_and_seed(recipe, tmp_path):
     assert Job(recipe, tmp_path, "AQ-Net without cyclic encoding", 2, 7).folder.name == (
         "aq-net-without-cyclic-encoding-c2-s7")
+
+
+def command(monkeypatch, *arguments):
+    """The command line within this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["aqreanalysis", *map(str, arguments)])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def test_the_command_line_trains_scores_and_draws(base, run, tmp_path, monkeypatch, capsys):
+    assert command(monkeypatch, "train", base / "recipes" / "small.yaml", "--out", run) == 0
+    assert f"next: aqreanalysis evaluate {run}" in capsys.readouterr().out
+    assert command(monkeypatch, "evaluate", run, "--workers", 1) == 0
+    assert "Errors at the lead, seen stations" in capsys.readouterr().out
+    assert command(monkeypatch, "figures", run, "--out", tmp_path) == 0
+    assert (tmp_path / "figure_4_heads.png").is_file()
+
+
+@pytest.mark.parametrize("arguments, told", [
+    (["evaluate"], "Neither observations nor a run folder"),
+    (["evaluate", "nowhere"], "no run folder of forecasts"),
+    (["figures", "nowhere"], "no run folder of forecasts"),
+])
+def test_what_is_missing_is_told_in_a_paragraph(arguments, told, monkeypatch, capsys):
+    assert command(monkeypatch, *arguments) == 2
+    assert told in capsys.readouterr().err
+

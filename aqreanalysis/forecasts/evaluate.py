@@ -90,6 +90,11 @@ def score_row(job: RowJob) -> tuple[str, dict[str, Sums]]:
     data = observations.of(job.recipe)
     withheld = job.recipe.models[job.row].withheld
     loaded = [stored.load(folder) for folder in job.folders]
+    for folder, (_, card) in zip(job.folders, loaded, strict=True):
+        if card.training["fingerprint"] != data.fingerprint:
+            raise UserError(f"{folder} was trained on other files than {job.recipe.observations} holds now.",
+                            "A forecast is scored on the archive whose first part it was trained on.",
+                            "Give back the files, or train again into another folder.")
     given = data.series(withheld, loaded[0][0].scaler)
     asked = data.cube.sel(station=list(data.withheld)) if withheld else data.cube
     near = places(given.lat, given.lon, asked.lat.values, asked.lon.values, job.recipe.k)
