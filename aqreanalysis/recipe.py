@@ -138,6 +138,7 @@ class ForecastRecipe(Strict):
     test_every: int = Field(5, ge=1, description="Hours between hours of issue in the test.")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="The first chooses among configurations.")
     k: int = Field(35, ge=1, description="k of the neural kNN.")
+    trend: bool = Field(True, description="Whether the training slice's trend of PM2.5 is carried on, for every model.")
     withheld_share: float = Field(0.0, ge=0, lt=0.5, description="Share of stations for rows with `withheld`.")
     withheld_seed: int = Field(0, description="Seed of their draw.")
     models: dict[str, ForecastModel] = Field(description="The rows of the table.")

@@ -18,7 +18,7 @@ def cube(hours: int = 24 * 20, stations: int = 6, seed: int = 0, missing: float 
 
 def windows(of, history: int = 24, horizon: int = 12, k: int = 6, origins=None):
     """A batch of windows of a cube, its truth, and the series that they are cut from."""
-    data = series(of, Scaler.fit(of), horizon)
+    data = series(of, Scaler.fit(of), more_hours=horizon)
     near = places(data.lat, data.lon, data.lat, data.lon, k)
     origins = np.arange(history - 1, len(data.time) - horizon, 7) if origins is None else np.asarray(origins)
     return data.window(origins, history, horizon, near), data.truth_after(origins, horizon), data

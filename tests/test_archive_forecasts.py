@@ -7,7 +7,7 @@ from aqreanalysis.forecasting.scores import Sums, scores
 from aqreanalysis.forecasting.training import Settings as TrainingSettings
 from aqreanalysis.forecasting.training import Task, fit
 from aqreanalysis.forecasts import data as observations
-from aqreanalysis.models.forecast.series import places
+from aqreanalysis.models.forecast.series import LEVEL, places
 
 pytestmark = pytest.mark.archive
 
@@ -18,9 +18,9 @@ def test_ridge_of_24_h_has_the_scores_that_another_calculation_found(archive_pat
     data = observations.load(str(archive_path / "beijing-2013-2018"), None, 0.7, 0.1, 0.15, 0)
     assert data.cube.sizes["station"] == 35 and len(data.withheld) == 5
     scaler = data.scaler(False)
-    given = data.series(False, scaler)
+    given = data.series(False, scaler, LEVEL)
     task = Task(24, 24, validate_every=31)
-    found = fit("ridge", {"space": "value"}, given, scaler, data.slices, task, TrainingSettings(), 0, 35)
+    found = fit("ridge", {"space": "value"}, given, scaler, LEVEL, data.slices, task, TrainingSettings(), 0, 35)
     origins = data.slices.origins("test", 24, 24, 5)
     near = places(given.lat, given.lon, given.lat, given.lon, 35)
     forecast = found.forecaster.at_origins(given, origins, near)

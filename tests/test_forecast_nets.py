@@ -1,6 +1,7 @@
 """The forecasting networks: closed forms, invariances of the papers, and what may not reach a forecast."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def test_climatology_finds_a_cycle_of_day_and_year():
     truth = 80 + 10 * torch.sin(day) + 30 * torch.cos(year) + 5 * torch.cos(2 * day) * torch.sin(year)
     model, batch = Climatology(24, 1, LEVEL), windows(cube(), horizon=1, origins=[30])[0]
     coming = cycle[:, None]
-    view = nets_window.Window(batch.values, batch.mask, batch.mean, batch.past, coming, batch.places)
+    view = replace(batch, coming=coming)
     model.fit([(view, truth[:, None, None])])
     found = torch.expm1(model(view) * LEVEL[1] + LEVEL[0])[:, 0, 0]
     assert (found - truth).abs().max() < 0.05
@@ -137,8 +138,7 @@ def test_patchtst_has_the_papers_number_of_patches(hours, patch, stride, count):
 def test_patchtst_follows_a_change_of_level_and_scale():
     batch, _, _ = windows(cube(missing=0.0))
     model = network("patchtst")
-    changed = nets_window.Window(3.0 * batch.values + 5.0, batch.mask, batch.mean, batch.past, batch.coming,
-                                 batch.places)
+    changed = replace(batch, values=3.0 * batch.values + 5.0)
     with torch.no_grad():
         torch.testing.assert_close(model(changed), 3.0 * model(batch) + 5.0, rtol=1e-3, atol=1e-3)
 
@@ -150,7 +150,7 @@ def test_models_of_one_station_know_no_other(kind):
     batch, _, _ = windows(cube(missing=0.0))
     values = batch.values.clone()
     values[:, 1:] += 1.0
-    other = nets_window.Window(values, batch.mask, batch.mean, batch.past, batch.coming, batch.places)
+    other = replace(batch, values=values)
     with torch.no_grad():
         torch.testing.assert_close(model(other)[:, 0], model(batch)[:, 0])
         if kind != "ridge":
@@ -214,7 +214,7 @@ def test_a_hidden_stations_values_do_not_reach_its_own_forecast():
     model = network("aqnet")
     values = batch.values.clone()
     values[:, 0] += 2.0
-    other = nets_window.Window(values, batch.mask, batch.mean, batch.past, batch.coming, batch.places)
+    other = replace(batch, values=values)
     with torch.no_grad():
         torch.testing.assert_close(model(other, hidden)[:, 0], model(batch, hidden)[:, 0])
         assert not torch.allclose(model(other)[:, 0], model(batch)[:, 0], atol=1e-3)
@@ -232,13 +232,12 @@ def test_the_order_of_stations_does_not_matter_to_aqnet():
 def test_parts_that_are_left_out_do_nothing():
     batch, _, _ = windows(cube())
     options = OPTIONS["aqnet"]
-    later = nets_window.Window(batch.values, batch.mask, batch.mean, -batch.past, -batch.coming, batch.places)
-    poor = nets_window.Window(torch.cat([batch.values[..., :1], 0 * batch.values[..., 1:]], -1), batch.mask,
-                              torch.cat([batch.mean[..., :1], 0 * batch.mean[..., 1:]], -1), batch.past,
-                              batch.coming, batch.places)
+    later = replace(batch, past=-batch.past, coming=-batch.coming)
+    poor = replace(batch, values=torch.cat([batch.values[..., :1], 0 * batch.values[..., 1:]], -1),
+                   mean=torch.cat([batch.mean[..., :1], 0 * batch.mean[..., 1:]], -1))
     elsewhere = batch.values.clone()
     elsewhere[:, 1:] += 1.0
-    alone = nets_window.Window(elsewhere, batch.mask, batch.mean + 1.0, batch.past, batch.coming, batch.places)
+    alone = replace(batch, values=elsewhere, mean=batch.mean + 1.0)
     cases = {"cyclic": (False, later), "pollutants": (1, poor), "knn": (False, alone)}
     for part, (off, changed) in cases.items():
         whole = lively(kinds.make("aqnet", 24, 12, LEVEL, options))

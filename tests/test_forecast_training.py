@@ -7,6 +7,7 @@ import pytest
 import torch
 from forecast_fixtures import cube, windows
 
+from aqreanalysis import clock
 from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
 from aqreanalysis.forecasting import attention, training
@@ -15,6 +16,7 @@ from aqreanalysis.forecasting.losses import absolute_error, means
 from aqreanalysis.forecasting.slices import Slices
 from aqreanalysis.forecasting.training import Settings, Task
 from aqreanalysis.models.forecast.series import places, series
+from aqreanalysis.models.forecast.trend import Trend
 
 HOURLY, DAILY = Task(24, 12, validate_every=3), Task(24, 48, mean_hours=24, minimum_hours=20)
 QUICK = Settings(steps=12, origins_per_step=16, stations_per_step=4, validate_every=4)
@@ -25,7 +27,9 @@ SMALL = {"aqnet": {"width": 8, "heads": 2, "hidden": 8}, "lstm": {"width": 8},
 def fitted(kind, of, seed=0, settings=QUICK, task=HOURLY):
     slices = Slices.of(of.sizes["time"])
     scaler = Scaler.fit(of.isel(time=slice(0, slices.train)))
-    return training.fit(kind, SMALL[kind], series(of, scaler), scaler, slices, task, settings, seed, k=6)
+    known = of.isel(time=slice(0, slices.train))
+    trend = Trend.fit(known.time.values, known.pm25.values)
+    return training.fit(kind, SMALL[kind], series(of, scaler, trend), scaler, trend, slices, task, settings, seed, k=6)
 
 
 def test_slices_follow_each_other_and_windows_stay_inside():
@@ -38,6 +42,38 @@ def test_slices_follow_each_other_and_windows_stay_inside():
     assert np.diff(slices.origins("test", 24, 12, 5)).tolist() == [5] * 32
     with pytest.raises(UserError, match="validate slice has 100 hours"):
         slices.origins("validate", 90, 12)
+
+
+def test_a_trend_is_found_beside_the_seasons_and_carried_on():
+    """Ten per cent a year less, with a winter twice as dirty as the summer; of three and a half years."""
+    time = clock.complete_hours("2014-01-01T00", "2017-06-30T23")
+    when = time.astype("datetime64[h]").astype(int) / (24 * 365.2425)
+    logs = 4.0 - 0.1 * (when - 45.0) + 0.35 * np.cos(2 * np.pi * when)
+    pm25 = np.expm1(logs)[:, None] * np.ones((1, 3))
+    pm25[::3, 1] = np.nan
+    pm25[100:200] = np.nan
+    found = Trend.fit(time, pm25)
+    assert found.slope == pytest.approx(-0.1, abs=1e-6)
+    later = found.at(time[-1:] + 8766 * clock.HOUR) - found.at(time[-1:])
+    assert later[0] == pytest.approx(-0.1, abs=1e-3)
+    assert Trend.fit(time, np.full((len(time), 1), np.nan)) == Trend()
+    assert Trend.fit(time[:24 * 700], pm25[:24 * 700]) == Trend()
+
+
+def test_a_forecast_falls_with_the_trend():
+    """A constant 50 ug m-3 seen against a line that falls: persistence still says 50."""
+    of = cube(hours=24 * 30, missing=0.0)
+    of.pm25.values[:] = 50.0
+    scaler, trend = Scaler.fit(of), Trend(-0.5, 49.0)
+    data = series(of, scaler, trend)
+    near = places(data.lat, data.lon, data.lat, data.lon, 6)
+    found = training.Forecaster(training.kinds.make("persistence", 24, 12, (4.0, 0.8), {}), scaler, 24, 12, trend=trend)
+    np.testing.assert_allclose(found.at_origins(data, np.array([100, 600]), near), 50.0, rtol=1e-4)
+    window = data.window([100, 600], 24, 12, near)
+    assert (window.trend[0] - window.trend[1]).item() == pytest.approx(
+        0.5 * 500 / (24 * 365.2425) / scaler.std["pm25"], rel=1e-3)
+    truth = training.without_trend(torch.full((2, 1, 1), 50.0), window, scaler.std["pm25"])
+    torch.testing.assert_close(torch.log1p(truth[:, 0, 0]), np.log(51.0) - scaler.std["pm25"] * window.trend)
 
 
 def test_absolute_error_by_hand():
@@ -95,6 +131,7 @@ def test_the_test_slice_is_not_read(kind):
         spoiled[name].values[round(0.8 * of.sizes["time"]):] = 700.0
     first, second = fitted(kind, of), fitted(kind, spoiled)
     assert first.forecaster.scaler == second.forecaster.scaler
+    assert first.forecaster.trend == second.forecaster.trend
     assert first.validation == second.validation and first.log == second.log
     theirs = second.forecaster.network.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in first.forecaster.network.state_dict().items())
@@ -145,7 +182,7 @@ def test_closed_forms_of_daily_means_are_fitted_on_means():
     of.pm25.values[:] = 50.0 + 20.0 * (np.arange(of.sizes["time"]) % 2)[:, None]  # every other hour 70
     found = fitted("ridge", of, task=DAILY)
     slices = Slices.of(of.sizes["time"])
-    data = series(of, found.forecaster.scaler)
+    data = series(of, found.forecaster.scaler, found.forecaster.trend)
     near = places(data.lat, data.lon, data.lat, data.lon, 6)
     forecast = found.forecaster.at_origins(data, slices.origins("test", 24, 48), near)
     np.testing.assert_allclose(forecast, 60.0, atol=0.5)
@@ -155,7 +192,7 @@ def test_the_share_is_none_where_learning_does_not_serve_validation():
     of = cube(hours=24 * 30)
     slices = Slices.of(of.sizes["time"])
     found = fitted("aqnet", of).forecaster
-    data = series(of, found.scaler)
+    data = series(of, found.scaler, found.trend)
     near = places(data.lat, data.lon, data.lat, data.lon, 6)
     with torch.no_grad():
         found.network.out.bias.fill_(5.0)  # far too high

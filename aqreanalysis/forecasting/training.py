@@ -18,6 +18,7 @@ from aqreanalysis.forecasting.slices import Slices
 from aqreanalysis.models.forecast import Forecaster, kinds
 from aqreanalysis.models.forecast.forecaster import concentration
 from aqreanalysis.models.forecast.series import Series, places
+from aqreanalysis.models.forecast.trend import Trend
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 EQUATION_EVERY = 5  # hours between hours of issue that closed forms are fitted on; prime to 24: all hours of the day
@@ -63,14 +64,14 @@ class Fitted:
     log: list[tuple[int, float]]
 
 
-def fit(kind: str, options: dict, data: Series, scaler: Scaler, slices: Slices, task: Task,
+def fit(kind: str, options: dict, data: Series, scaler: Scaler, trend: Trend, slices: Slices, task: Task,
         settings: Settings, seed: int, k: int) -> Fitted:
     """Train one model with one seed.
 
     Parameters
     ----------
     kind, options : of models.forecast.kinds.
-    data : of all slices; only rows of training and validation are read.
+    data : of all slices, made with this scaler and trend; only rows of training and validation are read.
     k : stations round a point that the neural kNN looks at.
     """
     import torch
@@ -78,9 +79,9 @@ def fit(kind: str, options: dict, data: Series, scaler: Scaler, slices: Slices, 
     torch.manual_seed(seed)
     level = (scaler.mean[schema.TARGET], scaler.std[schema.TARGET])
     network = kinds.make(kind, task.history, task.horizon, level, options)
-    forecaster = Forecaster(network, scaler, task.history, task.horizon, k, kind)
+    forecaster = Forecaster(network, scaler, task.history, task.horizon, k, kind, trend=trend)
     near = places(data.lat, data.lon, data.lat, data.lon, k)
-    closed_form(network, data, slices, task, near)
+    closed_form(network, data, slices, task, near, level[1])
     log, best = [], network
     if kinds.fitted_by(kind) == "steps":
         best, log = descend(forecaster, data, slices, task, settings, seed)
@@ -92,7 +93,7 @@ def fit(kind: str, options: dict, data: Series, scaler: Scaler, slices: Slices, 
     return Fitted(forecaster, errors, log[-1][0] if log else 0, log)
 
 
-def closed_form(network, data: Series, slices: Slices, task: Task, near) -> None:
+def closed_form(network, data: Series, slices: Slices, task: Task, near, level_std: float) -> None:
     """Solve what is solved in closed form: a ridge regression or a climatology, or the base of a network."""
     import torch
 
@@ -100,9 +101,16 @@ def closed_form(network, data: Series, slices: Slices, task: Task, near) -> None
     if solved is None:
         return
     origins = torch.from_numpy(slices.origins("train", task.history, task.horizon, EQUATION_EVERY))
-    solved.fit((data.window(batch, task.history, task.horizon, near),
-                block_filled(data.truth_after(batch, task.horizon), task))
-               for batch in torch.split(origins, 64))
+    solved.fit((window, without_trend(block_filled(data.truth_after(batch, task.horizon), task), window, level_std))
+               for batch in torch.split(origins, 64)
+               for window in [data.window(batch, task.history, task.horizon, near)])
+
+
+def without_trend(truth, window, level_std: float):
+    """PM2.5 (batch, stations, horizon) as it would be without the trend that was taken off its windows."""
+    import torch
+
+    return torch.expm1((torch.log1p(truth) - level_std * window.trend[:, None, None]).clamp_min(0.0))
 
 
 def block_filled(truth, task: Task):
@@ -127,7 +135,7 @@ def descend(forecaster: Forecaster, data: Series, slices: Slices, task: Task, se
     for step, (window, truth, hidden) in enumerate(drawn, start=1):
         network.train()
         found = network(window) if hidden is None else network(window, hidden)
-        loss = absolute_error(concentration(found, forecaster.scaler), truth, task, HOURLY,
+        loss = absolute_error(concentration(found, window, forecaster.scaler), truth, task, HOURLY,
                               settings.lead_exponent)
         optimiser.zero_grad()
         loss.backward()

@@ -15,6 +15,7 @@ from aqreanalysis.features import Scaler
 from aqreanalysis.forecasting.slices import Slices
 from aqreanalysis.forecasting.training import Task
 from aqreanalysis.models.forecast.series import Series, series
+from aqreanalysis.models.forecast.trend import Trend
 from aqreanalysis.readers import open_archive
 from aqreanalysis.readers.archive import none_good
 from aqreanalysis.readers.station_archive import StationArchive
@@ -41,9 +42,14 @@ class Data:
         """Fitted on the training slice of what a row may read."""
         return Scaler.fit(self.visible(withheld).isel(time=slice(0, self.slices.train)))
 
-    def series(self, withheld: bool, scaler: Scaler) -> Series:
+    def trend(self, withheld: bool) -> Trend:
+        """Fitted likewise."""
+        known = self.visible(withheld).isel(time=slice(0, self.slices.train))
+        return Trend.fit(known.time.values, known.pm25.values)
+
+    def series(self, withheld: bool, scaler: Scaler, trend: Trend) -> Series:
         """The arrays of what a row may read."""
-        return series(self.visible(withheld), scaler)
+        return series(self.visible(withheld), scaler, trend)
 
     def truth(self, asked: xr.Dataset) -> Callable[[np.ndarray, int], np.ndarray]:
         """A function of hours of issue (rows) and horizon: PM2.5 (origins, stations, horizon) at stations `asked`."""

@@ -32,7 +32,7 @@ def draw(run: Path, row: str, out: Path) -> list[str]:
     data = observations.of(recipe)
     withheld = recipe.models[row].withheld
     models = [stored.load(folder)[0] for folder in folders[row]]
-    given = data.series(withheld, models[0].scaler)
+    given = data.series(withheld, models[0].scaler, models[0].trend)
     near = places(given.lat, given.lon, given.lat, given.lon, recipe.k)
     origins = data.slices.origins("test", recipe.history, recipe.horizon)
     spaced = origins[np.linspace(0, len(origins) - 1, min(WINDOWS, len(origins))).astype(int)]

@@ -95,7 +95,7 @@ def score_row(job: RowJob) -> tuple[str, dict[str, Sums]]:
             raise UserError(f"{folder} was trained on other files than {job.recipe.observations} holds now.",
                             "A forecast is scored on the archive whose first part it was trained on.",
                             "Give back the files, or train again into another folder.")
-    given = data.series(withheld, loaded[0][0].scaler)
+    given = data.series(withheld, loaded[0][0].scaler, loaded[0][0].trend)
     asked = data.cube.sel(station=list(data.withheld)) if withheld else data.cube
     near = places(given.lat, given.lon, asked.lat.values, asked.lon.values, job.recipe.k)
     truth = data.truth(asked)

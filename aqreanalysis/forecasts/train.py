@@ -23,6 +23,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.forecasting.training import Settings, fit
 from aqreanalysis.forecasts import data as observations
 from aqreanalysis.models.forecast import kinds, stored
+from aqreanalysis.models.forecast.series import LEVEL
 from aqreanalysis.recipe import ForecastRecipe
 
 COLUMNS = ("row", "model", "configuration", "seed", "chosen", "validation", "steps", "seconds", "options", "settings")
@@ -147,15 +148,16 @@ def run_job(job: Job) -> str:
     data = observations.of(job.recipe)
     kind, options, settings = job.parts
     scaler = data.scaler(job.withheld)
+    trend = data.trend(job.withheld) if job.recipe.trend else LEVEL
     began = time.monotonic()
-    fitted = fit(kind, options, data.series(job.withheld, scaler), scaler, data.slices,
+    fitted = fit(kind, options, data.series(job.withheld, scaler, trend), scaler, trend, data.slices,
                  observations.task_of(job.recipe), settings, job.seed, job.recipe.k)
     seconds = time.monotonic() - began
     hours = data.cube.time.values.astype("datetime64[h]").astype(str)
     stored.save(job.folder, fitted.forecaster.network, stored.Card(
         row=job.row, model=kind, configuration=job.configuration, seed=job.seed, options=options,
         settings=asdict(settings), history=job.recipe.history, horizon=job.recipe.horizon, k=job.recipe.k,
-        scaler=asdict(scaler), error=[round(float(value), 4) for value in fitted.forecaster.error],
+        scaler=asdict(scaler), trend=asdict(trend), error=[round(float(value), 4) for value in fitted.forecaster.error],
         validation=round(fitted.validation, 5), steps=fitted.steps, seconds=round(seconds, 1),
         log=[[step, round(error, 4)] for step, error in fitted.log],
         training={"source": data.source, "fingerprint": data.fingerprint,

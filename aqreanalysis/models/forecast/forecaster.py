@@ -14,7 +14,8 @@ from aqreanalysis import schema
 from aqreanalysis.clock import HOUR
 from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
-from aqreanalysis.models.forecast.series import Series, places, series
+from aqreanalysis.models.forecast.series import LEVEL, Series, places, series
+from aqreanalysis.models.forecast.trend import Trend
 
 LARGEST = 9.0  # log1p of 8,100 ug m-3: no forecast is above
 AT_ONCE = 64   # windows in one call of a network
@@ -35,6 +36,7 @@ class Forecaster:
     k: int = 20
     name: str = "forecast"
     error: np.ndarray | None = None
+    trend: Trend = LEVEL
     future: int = field(default=0, init=False)
 
     def fit(self, stations: xr.Dataset) -> Forecaster:
@@ -45,7 +47,7 @@ class Forecaster:
         """PM2.5 and its standard error at targets whose time lies 1 ... horizon hours after the last of `stations`."""
         schema.check_station_cube(stations), schema.check_targets(targets)
         rows = self._leads(stations, targets) - 1
-        data = series(stations.isel({schema.TIME: slice(-self.history, None)}), self.scaler, self.horizon)
+        data = series(stations.isel({schema.TIME: slice(-self.history, None)}), self.scaler, self.trend, self.horizon)
         near = places(data.lat, data.lon, targets.lat.values, targets.lon.values, self.k)
         found = self.at_origins(data, np.array([self.history - 1]), near)[0]
         error = np.full(self.horizon, np.nan) if self.error is None else np.asarray(self.error)
@@ -63,7 +65,7 @@ class Forecaster:
         with torch.no_grad():
             for batch in torch.split(torch.as_tensor(origins), AT_ONCE):
                 window = data.window(batch, self.history, self.horizon, near)
-                parts.append(concentration(self.network(window), self.scaler))
+                parts.append(concentration(self.network(window), window, self.scaler))
         return torch.cat(parts).numpy()
 
     def _leads(self, stations: xr.Dataset, targets: xr.Dataset) -> np.ndarray:
@@ -80,9 +82,9 @@ class Forecaster:
         return leads
 
 
-def concentration(scaled, scaler: Scaler):
-    """PM2.5 in ug m-3 of scaled log1p, a tensor of the same shape; not negative, bounded."""
+def concentration(scaled, window, scaler: Scaler):
+    """PM2.5 in ug m-3 of a network's answer (batch, points, horizon) to a window; not negative, bounded."""
     import torch
 
-    logs = scaled * scaler.std[schema.TARGET] + scaler.mean[schema.TARGET]
+    logs = (scaled + window.trend[:, None, None]) * scaler.std[schema.TARGET] + scaler.mean[schema.TARGET]
     return torch.expm1(logs.clamp(0.0, LARGEST))

@@ -3,6 +3,7 @@
     values, mask   (hours, stations, pollutants) scaled log1p, 0 where missing, and 1 where observed
     truth          (hours, stations) PM2.5 in ug m-3, NaN where missing
     clock          (hours, 6) cyclic time
+    trend          (hours,) of PM2.5, scaled as `values`, which are departures from it
 
 All float32, made once; a batch of windows is a view by index.
 """
@@ -17,8 +18,10 @@ import xarray as xr
 from aqreanalysis import geo, schema
 from aqreanalysis.clock import HOUR
 from aqreanalysis.features import Scaler, cyclic_time
+from aqreanalysis.models.forecast.trend import Trend
 
 SAME_PLACE_KM = 0.01
+LEVEL = Trend()  # none
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Series:
     mask: object
     truth: object
     clock: object
+    trend: object
     time: np.ndarray
     station: np.ndarray
     lat: np.ndarray
@@ -50,7 +54,7 @@ class Series:
         values, mean = fill(self.values[before].transpose(1, 2), mask)
         if stations is not None:
             values, mask = values[:, stations], mask[:, stations]
-        return Window(values, mask, mean, self.clock[before], self.clock[after], places)
+        return Window(values, mask, mean, self.clock[before], self.clock[after], self.trend[origins], places)
 
     def truth_after(self, origins, horizon: int):
         """PM2.5 (batch, stations, horizon) of the hours after the origins, NaN where missing."""
@@ -60,16 +64,18 @@ class Series:
         return self.truth[after].transpose(1, 2)
 
 
-def series(cube: xr.Dataset, scaler: Scaler, more_hours: int = 0) -> Series:
+def series(cube: xr.Dataset, scaler: Scaler, trend: Trend = LEVEL, more_hours: int = 0) -> Series:
     """The arrays of a station cube; the clock goes on for `more_hours` after its end."""
     import torch
 
     schema.check_station_cube(cube)
     time = cube.time.values
+    line = (trend.at(time) / scaler.std[schema.TARGET]).astype(np.float32)
     values = np.stack([scaler.scale(name, cube[name].values) for name in schema.POLLUTANTS], axis=-1)
+    values[..., 0] -= line[:, None]
     mask = np.isfinite(values)
     clock = cyclic_time(np.concatenate([time, time[-1] + HOUR * np.arange(1, more_hours + 1)]))
-    tensors = (np.nan_to_num(values), mask.astype(np.float32), cube[schema.TARGET].values.copy(), clock)
+    tensors = (np.nan_to_num(values), mask.astype(np.float32), cube[schema.TARGET].values.copy(), clock, line)
     return Series(*(torch.from_numpy(array) for array in tensors), time, cube.station.values,
                   cube.lat.values, cube.lon.values)
 

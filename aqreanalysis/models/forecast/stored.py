@@ -19,6 +19,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
 from aqreanalysis.models.forecast import kinds
 from aqreanalysis.models.forecast.forecaster import Forecaster
+from aqreanalysis.models.forecast.trend import Trend
 
 FORMAT, FORMAT_VERSION = "aqreanalysis-forecast", 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "forecast.json"
@@ -38,6 +39,7 @@ class Card:
     horizon: int
     k: int
     scaler: dict            # mean and std of log1p by pollutant, of the training slice
+    trend: dict             # slope a year of log1p(PM2.5) there, and when it is 0
     error: list[float]      # root mean square error by lead on the validation slice, ug m-3
     validation: float       # mean absolute error there, which chooses among configurations
     steps: int
@@ -92,7 +94,7 @@ def load(folder: Path) -> tuple[Forecaster, Card]:
                         f"The weights must be those that {DESCRIPTION} was written with.",
                         "Remove the folder and give `aqreanalysis train RECIPE` again.") from error
     return Forecaster(network.eval(), scaler, card.history, card.horizon, card.k, card.row,
-                      np.array(card.error, np.float32)), card
+                      np.array(card.error, np.float32), Trend(**card.trend)), card
 
 
 def save(folder: Path, network, card: Card) -> Path:

@@ -32,7 +32,7 @@ class Window:
 
     `values` (batch, stations, hours, pollutants) scaled log1p, PM2.5 first; `mask` the same shape, 1 where observed;
     `mean` (batch, hours, pollutants) over the network; `past` (batch, hours, 6) and `coming` (batch, horizon, 6)
-    cyclic time; `places` of the points.
+    cyclic time; `trend` (batch,) what was taken off PM2.5, to be added to the forecast; `places` of the points.
     """
 
     values: torch.Tensor
@@ -40,6 +40,7 @@ class Window:
     mean: torch.Tensor
     past: torch.Tensor
     coming: torch.Tensor
+    trend: torch.Tensor
     places: Places
 
     @property
