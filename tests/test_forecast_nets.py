@@ -31,16 +31,18 @@ def network(kind, history=24, horizon=12):
 def test_gaps_are_filled_by_the_networks_mean_and_the_stations_departure():
     values = torch.tensor([[[1.0, 2.0, 0.0], [3.0, 6.0, 8.0]]])[..., None]  # two stations, three hours
     mask = torch.tensor([[[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]])[..., None]
-    whole, mean = nets_window.fill(values, mask)
+    mean, heard = nets_window.network_mean(values[0].transpose(0, 1), mask[0].transpose(0, 1))
+    whole = nets_window.fill(values, mask, nets_window.carried(mean[None], heard[None]))
     assert mean.flatten().tolist() == [2.0, 4.0, 8.0]
     # the first station lies 1 and 2 below the mean in two hours: -3 / (2 + 1)
     assert whole[0, :, :, 0].tolist() == [[1.0, 2.0, 7.0], [3.0, 6.0, 8.0]]
 
 
 def test_an_hour_without_any_report_repeats_the_last_one():
-    mask = torch.tensor([0.0, 1.0, 0.0, 0.0, 1.0])[None, None, :, None]
-    values = torch.tensor([0.0, 5.0, 0.0, 0.0, 7.0])[None, None, :, None]
-    assert nets_window.network_mean(values, mask).flatten().tolist() == [0.0, 5.0, 5.0, 5.0, 7.0]
+    mask = torch.tensor([0.0, 1.0, 0.0, 0.0, 1.0])[:, None, None]
+    values = torch.tensor([0.0, 5.0, 0.0, 0.0, 7.0])[:, None, None]
+    mean, heard = nets_window.network_mean(values, mask)
+    assert nets_window.carried(mean[None], heard[None]).flatten().tolist() == [0.0, 5.0, 5.0, 5.0, 7.0]
 
 
 def test_hours_before_the_recent_ones_are_averaged():

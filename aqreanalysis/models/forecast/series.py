@@ -1,6 +1,7 @@
 """A station cube as the arrays that forecasts are made from, and windows cut out of them.
 
     values, mask   (hours, stations, pollutants) scaled log1p, 0 where missing, and 1 where observed
+    mean, heard    (hours, pollutants) of the stations that reported, and whether any did
     truth          (hours, stations) PM2.5 in ug m-3, NaN where missing
     clock          (hours, 6) cyclic time
     trend          (hours,) of PM2.5, scaled as `values`, which are departures from it
@@ -30,6 +31,8 @@ class Series:
 
     values: object
     mask: object
+    mean: object
+    heard: object
     truth: object
     clock: object
     trend: object
@@ -45,16 +48,16 @@ class Series:
         """
         import torch
 
-        from aqreanalysis.models.forecast.nets.window import Window, fill
+        from aqreanalysis.models.forecast.nets.window import Window, carried, fill
 
         origins = torch.as_tensor(origins)
         before = origins[:, None] + torch.arange(1 - hours, 1)
         after = origins[:, None] + torch.arange(1, horizon + 1)
-        mask = self.mask[before].transpose(1, 2)
-        values, mean = fill(self.values[before].transpose(1, 2), mask)
-        if stations is not None:
-            values, mask = values[:, stations], mask[:, stations]
-        return Window(values, mask, mean, self.clock[before], self.clock[after], self.trend[origins], places)
+        place = before if stations is None else (before[..., None], torch.as_tensor(stations))
+        values, mask = (array[place].transpose(1, 2) for array in (self.values, self.mask))
+        mean = carried(self.mean[before], self.heard[before])
+        return Window(fill(values, mask, mean), mask, mean, self.clock[before], self.clock[after],
+                      self.trend[origins], places)
 
     def truth_after(self, origins, horizon: int):
         """PM2.5 (batch, stations, horizon) of the hours after the origins, NaN where missing."""
@@ -68,6 +71,8 @@ def series(cube: xr.Dataset, scaler: Scaler, trend: Trend = LEVEL, more_hours: i
     """The arrays of a station cube; the clock goes on for `more_hours` after its end."""
     import torch
 
+    from aqreanalysis.models.forecast.nets.window import network_mean
+
     schema.check_station_cube(cube)
     time = cube.time.values
     line = (trend.at(time) / scaler.std[schema.TARGET]).astype(np.float32)
@@ -75,8 +80,9 @@ def series(cube: xr.Dataset, scaler: Scaler, trend: Trend = LEVEL, more_hours: i
     values[..., 0] -= line[:, None]
     mask = np.isfinite(values)
     clock = cyclic_time(np.concatenate([time, time[-1] + HOUR * np.arange(1, more_hours + 1)]))
-    tensors = (np.nan_to_num(values), mask.astype(np.float32), cube[schema.TARGET].values.copy(), clock, line)
-    return Series(*(torch.from_numpy(array) for array in tensors), time, cube.station.values,
+    values, mask, truth, clock, line = (torch.from_numpy(array) for array in (
+        np.nan_to_num(values), mask.astype(np.float32), cube[schema.TARGET].values.copy(), clock, line))
+    return Series(values, mask, *network_mean(values, mask), truth, clock, line, time, cube.station.values,
                   cube.lat.values, cube.lon.values)
 
 

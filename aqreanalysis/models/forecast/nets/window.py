@@ -48,21 +48,24 @@ class Window:
         return self.coming.shape[1]
 
 
-def network_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean over stations that reported (batch, hours, pollutants); the last one where none did, 0 before the first."""
+def network_mean(values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of values (hours, stations, pollutants), the mean of the stations that reported (hours, pollutants), 0 where none
+    did, and whether any did."""
     count = mask.sum(dim=1)
-    mean = (values * mask).sum(dim=1) / count.clamp_min(1.0)
+    return (values * mask).sum(dim=1) / count.clamp_min(1.0), count > 0
+
+
+def carried(mean: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
+    """Means (batch, hours, pollutants) with the last one where nothing was `heard`, 0 before the first."""
     hours = torch.arange(1, mean.shape[1] + 1, device=mean.device)[None, :, None]
-    last = torch.cummax(torch.where(count > 0, hours, torch.zeros_like(hours)), dim=1).values
-    padded = torch.cat([torch.zeros_like(mean[:, :1]), mean], dim=1)
-    return torch.gather(padded, 1, last)
+    last = torch.cummax(torch.where(heard, hours, torch.zeros_like(hours)), dim=1).values
+    return torch.gather(torch.cat([torch.zeros_like(mean[:, :1]), mean], dim=1), 1, last)
 
 
-def fill(values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values (batch, stations, hours, pollutants) without gaps, and the network's mean (batch, hours, pollutants)."""
-    mean = network_mean(values, mask)
+def fill(values: torch.Tensor, mask: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """Values (batch, stations, hours, pollutants) without gaps, from the network's mean (batch, hours, pollutants)."""
     departure = ((values - mean[:, None]) * mask).sum(dim=2, keepdim=True) / (mask.sum(dim=2, keepdim=True) + 1.0)
-    return torch.where(mask > 0, values, mean[:, None] + departure), mean
+    return torch.where(mask > 0, values, mean[:, None] + departure)
 
 
 def thin(series: torch.Tensor, recent: int, every: int) -> torch.Tensor:
