@@ -62,16 +62,16 @@ def test_a_trend_is_found_beside_the_seasons_and_carried_on():
 
 def test_a_forecast_falls_with_the_trend():
     """A constant 50 ug m-3 seen against a line that falls: persistence still says 50."""
-    of = cube(hours=24 * 30, missing=0.0)
+    of = cube(hours=24 * 20, missing=0.0)
     of.pm25.values[:] = 50.0
     scaler, trend = Scaler.fit(of), Trend(-0.5, 49.0)
     data = series(of, scaler, trend)
     near = places(data.lat, data.lon, data.lat, data.lon, 6)
     found = training.Forecaster(training.kinds.make("persistence", 24, 12, (4.0, 0.8), {}), scaler, 24, 12, trend=trend)
-    np.testing.assert_allclose(found.at_origins(data, np.array([100, 600]), near), 50.0, rtol=1e-4)
-    window = data.window([100, 600], 24, 12, near)
+    np.testing.assert_allclose(found.at_origins(data, np.array([100, 400]), near), 50.0, rtol=1e-4)
+    window = data.window([100, 400], 24, 12, near)
     assert (window.trend[0] - window.trend[1]).item() == pytest.approx(
-        0.5 * 500 / (24 * 365.2425) / scaler.std["pm25"], rel=1e-3)
+        0.5 * 300 / (24 * 365.2425) / scaler.std["pm25"], rel=1e-3)
     truth = training.without_trend(torch.full((2, 1, 1), 50.0), window, scaler.std["pm25"])
     torch.testing.assert_close(torch.log1p(truth[:, 0, 0]), np.log(51.0) - scaler.std["pm25"] * window.trend)
 
@@ -125,7 +125,7 @@ def test_jitter_raises_window_and_forecast_alike_and_turns_the_year_alone():
 
 @pytest.mark.parametrize("kind", sorted(SMALL))
 def test_the_test_slice_is_not_read(kind):
-    of = cube(hours=24 * 30)
+    of = cube(hours=24 * 20)
     spoiled = of.copy(deep=True)
     for name in ("pm25", "no2"):
         spoiled[name].values[round(0.8 * of.sizes["time"]):] = 700.0
@@ -138,7 +138,7 @@ def test_the_test_slice_is_not_read(kind):
 
 
 def test_the_validation_slice_chooses_and_does_not_train():
-    of = cube(hours=24 * 30)
+    of = cube(hours=24 * 20)
     changed = of.copy(deep=True)
     changed.pm25.values[round(0.7 * of.sizes["time"]):round(0.8 * of.sizes["time"])] += 50.0
     settings = dataclasses.replace(QUICK, steps=4)  # validated once, so nothing to choose
@@ -149,7 +149,7 @@ def test_the_validation_slice_chooses_and_does_not_train():
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
-    of = cube(hours=24 * 30)
+    of = cube(hours=24 * 20)
     nets = [fitted("aqnet", of, seed).forecaster.network.state_dict() for seed in (3, 3, 4)]
     assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
     assert not all(torch.equal(nets[0][name], nets[2][name]) for name in nets[0])
@@ -171,7 +171,7 @@ def test_training_learns_what_can_be_known():
 def test_training_ends_when_nothing_is_gained():
     settings = Settings(steps=200, origins_per_step=4, stations_per_step=2, validate_every=2, patience=3,
                         learning_rate=1e-12, averaging=0.0)
-    found = fitted("lstm", cube(hours=24 * 30), settings=settings)
+    found = fitted("lstm", cube(hours=24 * 20), settings=settings)
     assert found.steps < 200
     errors = [error for _, error in found.log]
     assert min(errors[-3:]) >= min(errors[:-3])
@@ -189,7 +189,7 @@ def test_closed_forms_of_daily_means_are_fitted_on_means():
 
 
 def test_the_share_is_none_where_learning_does_not_serve_validation():
-    of = cube(hours=24 * 30)
+    of = cube(hours=24 * 20)
     slices = Slices.of(of.sizes["time"])
     found = fitted("aqnet", of).forecaster
     data = series(of, found.scaler, found.trend)
