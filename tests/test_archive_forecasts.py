@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from aqreanalysis.forecasting.scores import Sums, scores
-from aqreanalysis.forecasting.training import Settings as TrainingSettings
-from aqreanalysis.forecasting.training import Task, fit
+from aqreanalysis.forecasting.task import Task
+from aqreanalysis.forecasting.training import Settings, fit
 from aqreanalysis.forecasts import data as observations
 from aqreanalysis.models.forecast.series import LEVEL, places
 
@@ -20,7 +20,7 @@ def test_ridge_of_24_h_has_the_scores_that_another_calculation_found(archive_pat
     scaler = data.scaler(False)
     given = data.series(False, scaler, LEVEL)
     task = Task(24, 24, validate_every=31)
-    found = fit("ridge", {"space": "value"}, given, scaler, LEVEL, data.slices, task, TrainingSettings(), 0, 35)
+    found = fit("ridge", {"space": "value"}, given, scaler, LEVEL, data.slices, task, Settings(), 0, 35)
     origins = data.slices.origins("test", 24, 24, 5)
     near = places(given.lat, given.lon, given.lat, given.lon, 35)
     forecast = found.forecaster.at_origins(given, origins, near)

@@ -10,11 +10,12 @@ from forecast_fixtures import cube, windows
 from aqreanalysis import clock
 from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
-from aqreanalysis.forecasting import attention, training
+from aqreanalysis.forecasting import attention, shares, training
 from aqreanalysis.forecasting.jitter import jittered
 from aqreanalysis.forecasting.losses import absolute_error, means
 from aqreanalysis.forecasting.slices import Slices
-from aqreanalysis.forecasting.training import Settings, Task
+from aqreanalysis.forecasting.task import Task
+from aqreanalysis.forecasting.training import Settings
 from aqreanalysis.models.forecast.series import places, series
 from aqreanalysis.models.forecast.trend import Trend
 
@@ -196,8 +197,31 @@ def test_the_share_is_none_where_learning_does_not_serve_validation():
     near = places(data.lat, data.lon, data.lat, data.lon, 6)
     with torch.no_grad():
         found.network.out.bias.fill_(5.0)  # far too high
-    training.choose_share(found, data, slices, HOURLY, near)
+    shares.choose(found, data, slices, HOURLY, near)
     assert found.network.share.tolist() == [0.0] * 12
+
+
+def test_the_smallest_share_within_one_standard_error_is_kept():
+    """Four weeks of ten errors each. The third candidate is best by 1 in every week: certain. By 1 in the mean with a
+    standard error of sqrt(4 * 3**2) / 4 = 1.5: not certain, so the first is kept."""
+    count = np.full(4, 10.0)
+    best = np.full(4, 100.0)
+    certain = np.stack([best + 20, best + 10, best])
+    assert shares.smallest(certain, count) == 2
+    unsure = np.stack([best + 10 * np.array([4.0, -2.0, 4.0, -2.0]), best + 15, best])
+    assert shares.smallest(unsure, count) == 0
+    # a week without an observation, and one that counts for little, do not decide
+    assert shares.smallest(np.array([[0.0, 200.0, 0.0], [0.0, 100.0, 1.0]]), np.array([0.0, 10.0, 0.01])) == 1
+
+
+def test_weekly_errors_by_hand():
+    found = np.array([[[1.0, 2.0, 3.0, 4.0]], [[5.0, 5.0, 5.0, 5.0]]], np.float32)
+    truth = torch.tensor([[[2.0, torch.nan, 3.0, 0.0]], [[5.0, 6.0, 9.0, 5.0]]])
+    errors, count = shares.weekly_errors(found, truth, np.array([0, 1]), 2, HOURLY)
+    assert errors.tolist() == [[1.0, 4.0], [1.0, 4.0]] and count.tolist() == [[1.0, 2.0], [2.0, 2.0]]
+    daily = dataclasses.replace(HOURLY, mean_hours=2)
+    errors, count = shares.weekly_errors(found, truth, np.array([0, 1]), 2, daily)
+    assert errors.tolist() == [[1.0, 2.0], [0.5, 2.0]] and count.tolist() == [[1.0, 1.0], [1.0, 1.0]]
 
 
 def test_heads_are_split_into_those_that_look_at_late_and_at_early_steps():

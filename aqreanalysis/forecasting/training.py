@@ -13,14 +13,15 @@ import numpy as np
 
 from aqreanalysis import schema
 from aqreanalysis.features import Scaler
+from aqreanalysis.forecasting import shares
 from aqreanalysis.forecasting.losses import HOURLY, absolute_error, means
 from aqreanalysis.forecasting.slices import Slices
+from aqreanalysis.forecasting.task import Task
 from aqreanalysis.models.forecast import Forecaster, kinds
 from aqreanalysis.models.forecast.forecaster import concentration
 from aqreanalysis.models.forecast.series import Series, places
 from aqreanalysis.models.forecast.trend import Trend
 
-SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 EQUATION_EVERY = 5  # hours between hours of issue that closed forms are fitted on; prime to 24: all hours of the day
 
 
@@ -41,17 +42,6 @@ class Settings:
     level_jitter: float = 0.1      # standard deviation in log1p by which a window and its forecast are raised
     validate_every: int = 100
     patience: int = 4              # validations without a gain, then the training ends
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is forecast: lengths in hours, and how hours are averaged before errors are taken."""
-
-    history: int
-    horizon: int
-    mean_hours: int = 1        # 24: errors of daily means
-    minimum_hours: int = 1     # valid hours that such a mean needs
-    validate_every: int = 7    # hours between hours of issue in validation; prime to 24: all hours of the day
 
 
 @dataclass(frozen=True)
@@ -87,7 +77,7 @@ def fit(kind: str, options: dict, data: Series, scaler: Scaler, trend: Trend, sl
         best, log = descend(forecaster, data, slices, task, settings, seed)
     forecaster.network = best.eval()
     if hasattr(best, "share"):
-        choose_share(forecaster, data, slices, task, near)
+        shares.choose(forecaster, data, slices, task, near)
     errors, by_lead = validate(forecaster, data, slices, task, near)
     forecaster.error = by_lead
     return Fitted(forecaster, errors, log[-1][0] if log else 0, log)
@@ -186,24 +176,6 @@ def batches(data: Series, level_std: float, slices: Slices, task: Task, settings
             drawn = torch.rand((len(batch), len(some), 1), generator=random) < settings.hide
             hidden = near.own[None] & drawn
         yield window, truth, hidden
-
-
-def choose_share(forecaster: Forecaster, data: Series, slices: Slices, task: Task, near) -> None:
-    """Keep, for each block of leads, the share of what was learned beyond the base that serves validation best."""
-    import torch
-
-    origins = slices.origins("validate", task.history, task.horizon, task.validate_every)
-    truth, share = data.truth_after(origins, task.horizon), forecaster.network.share
-    each = len(share) // forecaster.network.sizes.blocks
-    lowest = torch.full((len(share) // each,), torch.inf)
-    kept = torch.ones_like(lowest)
-    for candidate in SHARES:
-        share.fill_(candidate)
-        found = torch.from_numpy(forecaster.at_origins(data, origins, near))
-        error = torch.stack([absolute_error(f, t, task)
-                             for f, t in zip(found.split(each, -1), truth.split(each, -1), strict=True)])
-        kept, lowest = torch.where(error < lowest, candidate, kept), torch.minimum(error, lowest)
-    share.copy_(kept.repeat_interleave(each))
 
 
 def validate(forecaster: Forecaster, data: Series, slices: Slices, task: Task, near) -> tuple[float, np.ndarray]:

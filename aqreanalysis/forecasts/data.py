@@ -13,7 +13,7 @@ from aqreanalysis import analysis, checks, quality
 from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
 from aqreanalysis.forecasting.slices import Slices
-from aqreanalysis.forecasting.training import Task
+from aqreanalysis.forecasting.task import Task
 from aqreanalysis.models.forecast.series import Series, series
 from aqreanalysis.models.forecast.trend import Trend
 from aqreanalysis.readers import open_archive

@@ -91,7 +91,12 @@ def check(recipe: ForecastRecipe) -> None:
                             "Withheld stations are a share of all.", "Give withheld_share, as 0.15.")
         for number in range(len(source.configurations)):
             kind, options, _ = Job(recipe, Path(), name, number, 0).parts
-            kinds.make(kind, recipe.history, recipe.horizon, (0.0, 1.0), options)
+            network = kinds.make(kind, recipe.history, recipe.horizon, (0.0, 1.0), options)
+            blocks = network.sizes.blocks if kind == "aqnet" else 1
+            if recipe.horizon % (blocks * recipe.mean_hours):
+                raise UserError(f"The row {name} cuts {recipe.horizon} h into {blocks} blocks.",
+                                f"A block of leads is a whole number of means over {recipe.mean_hours} h.",
+                                "Give another number of blocks.")
 
 
 def _claim(recipe: ForecastRecipe, out: Path) -> None:
