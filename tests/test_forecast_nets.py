@@ -110,7 +110,11 @@ def test_climatology_finds_a_cycle_of_day_and_year():
     model, batch = Climatology(24, 1, LEVEL), windows(cube(), horizon=1, origins=[30])[0]
     coming = cycle[:, None]
     view = replace(batch, coming=coming)
-    model.fit([(view, truth[:, None, None])])
+    stations = truth[:, None, None] + torch.tensor([-7.0, 7.0, torch.nan])[None, :, None]
+    stations[::4, 1] = torch.nan  # an hour counts as often as it is observed
+    stations[::4, 0] += 7.0
+    stations[1::40] = torch.nan
+    model.fit([(view, stations)])
     found = torch.expm1(model(view) * LEVEL[1] + LEVEL[0])[:, 0, 0]
     assert (found - truth).abs().max() < 0.05
 

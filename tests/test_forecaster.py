@@ -90,8 +90,10 @@ def test_some_leads_are_the_rows_of_all():
 def test_a_point_without_a_station_is_forecast_from_its_neighbours():
     of = cube(missing=0.0)
     away = (np.array([38.0]), np.array([116.0]))
-    for kind in ("aqnet", "ridge", "persistence"):
-        found = forecaster(kind, of).predict(of, targets_after(of, points=away)).pm25.values
+    for kind, options in (("aqnet", {}), ("aqnet", {"knn": False}), ("ridge", {}), ("persistence", {})):
+        model = forecaster(kind, of)
+        model.network = lively(kinds.make(kind, HISTORY, HORIZON, LEVEL, OPTIONS.get(kind, {}) | options))
+        found = model.predict(of, targets_after(of, points=away)).pm25.values
         assert found.shape == (HORIZON, 1) and np.isfinite(found).all(), kind
     spread = of.pm25.values[-1]
     still = forecaster("persistence", of).predict(of, targets_after(of, points=away)).pm25.values

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from aqreanalysis.models.forecast.nets.linear import Ridge
-from aqreanalysis.models.forecast.nets.window import Places, Window, thin
+from aqreanalysis.models.forecast.nets.window import Places, Window, at_points, thin
 
 OWN, NEAR_KM = 4.0, (3.0, 12.0, 40.0, 120.0)  # how the neural kNN's heads start: own station first, and how far
 RECENCY = 0.5  # by which a step is worth less than the next, before training
@@ -176,7 +176,8 @@ class AQNetForecast(nn.Module):
         clock = window.coming if sizes.cyclic else torch.zeros_like(window.coming)
         at = (self.clock(clock) + self.lead)[:, None]
         context = self.context(self.dropout(pooled)).repeat_interleave(each, dim=2)
-        return base + self.share * self.out(F.gelu(self.inner(F.gelu(context + at)))).squeeze(-1)
+        found = base + self.share * self.out(F.gelu(self.inner(F.gelu(context + at)))).squeeze(-1)
+        return found if self.knn is not None else at_points(found, window.places)
 
     @staticmethod
     def _dense(weight: torch.Tensor, places: Places, stations: int) -> torch.Tensor:

@@ -123,11 +123,12 @@ class Climatology(nn.Module):
         return (day[..., :, None] * year[..., None, :]).flatten(-2)
 
     def fit(self, batches: Iterable[tuple[Window, torch.Tensor]]) -> Climatology:
-        """From batches as Ridge.fit takes them."""
+        """From batches as Ridge.fit takes them. All stations of an hour are one row, of the weight of their number."""
         equations = NormalEquations()
         for window, truth in batches:
-            features = self.features(window.coming)[:, None].expand(-1, truth.shape[1], -1, -1)
-            equations.add(features.flatten(0, 2), truth.flatten()[:, None])
+            root = torch.isfinite(truth).sum(dim=1).sqrt()[..., None]
+            features = root * self.features(window.coming)
+            equations.add(features.flatten(0, 1), (truth.nansum(dim=1)[..., None] / root).flatten(0, 1))
         self.weight.copy_(equations.solve(1e-6))
         return self
 
