@@ -81,18 +81,26 @@ def ingest(sources: Annotated[list[str], typer.Argument(help="Folders or files o
 
 
 @app.command()
-def train(recipe: Annotated[str, typer.Argument(help="Training recipe, a name or a YAML file.")],
+def train(recipe: Annotated[str, typer.Argument(help="Training or forecast recipe, a name or a YAML file.")],
           out: Annotated[Optional[str], typer.Option(help="Run folder; default runs/NAME.")] = None,
           calibrate: Annotated[Optional[str], typer.Option(
               help="Name or folder of a checkpoint of this recipe: do not train, calibrate its errors anew. Default "
-                   "folder: runs/NAME-calibrated.")] = None) -> None:
-    """Train an AQ-Net checkpoint by a recipe, or calibrate one again."""
+                   "folder: runs/NAME-calibrated.")] = None,
+          workers: Annotated[int, typer.Option(min=1, help="Local processes, for the models of a forecast recipe.")] = 1
+          ) -> None:
+    """Train an AQ-Net checkpoint by a recipe, or calibrate one again; or every forecast of a recipe's tables."""
     from aqreanalysis import console
     from aqreanalysis import recipe as recipes
     from aqreanalysis.train import recalibrate
     from aqreanalysis.train import train as run
 
-    chosen = recipes.load(recipe, recipes.TrainingRecipe)
+    chosen = recipes.load(recipe, recipes.training_kind(recipe))
+    if isinstance(chosen, recipes.ForecastRecipe):
+        from aqreanalysis.forecasts.train import train as run_all
+
+        folder = run_all(chosen, Path(out or f"runs/{chosen.name}"), workers, console.say, console.warnings)
+        console.say(f"run folder: {folder}; next: aqreanalysis evaluate {folder}")
+        return
     if calibrate:
         place = Path(out or f"runs/{chosen.name}-calibrated")
         folder = recalibrate(chosen, calibrate, place, console.say, console.warnings)
@@ -102,7 +110,9 @@ def train(recipe: Annotated[str, typer.Argument(help="Training recipe, a name or
 
 
 @app.command()
-def evaluate(observations: Annotated[str, typer.Option(help="Folder or file of observations.")],
+def evaluate(run_folder: Annotated[Optional[str], typer.Argument(
+                 help="Run folder of a forecast recipe; else give --observations and a period.")] = None,
+             observations: Annotated[Optional[str], typer.Option(help="Folder or file of observations.")] = None,
              year: Year = None, start: Start = None, end: End = None, stations: Stations = None,
              checkpoint: Checkpoint = None,
              quick: Annotated[bool, typer.Option(
@@ -114,8 +124,19 @@ def evaluate(observations: Annotated[str, typer.Option(help="Folder or file of o
              out: Annotated[Optional[str], typer.Option(
                  help="Folder for scores.csv, scores.nc and figures; or a .csv file for the table alone.")] = None,
              workers: Workers = CORES, scheduler: Scheduler = None) -> None:
-    """Score a checkpoint and the baselines at stations that its training never saw."""
+    """Score a checkpoint and the baselines at stations that its training never saw; or forecasts of a run folder."""
     from aqreanalysis import clock, console
+
+    if run_folder is not None:
+        from aqreanalysis.forecasts.evaluate import evaluate as score_forecasts
+
+        score_forecasts(Path(run_folder), workers, lambda row: console.say(f"scored {row}"))
+        console.say((Path(run_folder) / "tables.md").read_text(encoding="utf-8"))
+        return
+    if observations is None:
+        raise UserError("Neither observations nor a run folder were given.",
+                        "A checkpoint is scored on --observations PATH and a period, forecasts in their run folder.",
+                        "Example: aqreanalysis evaluate --year 2019 --observations PATH.")
     from aqreanalysis.evaluate import evaluate as run
     from aqreanalysis.evaluate import write
 
@@ -161,6 +182,19 @@ def draw(product: Annotated[str, typer.Argument(help="Folder of a product, or it
     from aqreanalysis.draw import draw_days
 
     console.say(f"map: {draw_days(Path(product), start, end or start, out)}")
+
+
+@app.command()
+def figures(run_folder: Annotated[str, typer.Argument(help="Run folder of a forecast recipe.")],
+            row: Annotated[str, typer.Option(help="Row of its tables, an AQ-Net.")] = "AQ-Net",
+            out: Annotated[Optional[str], typer.Option(help="Folder; default figures/ in the run folder.")] = None
+            ) -> None:
+    """Draw a week of forecasts and what the attention of a trained forecast looks at (the paper's figures 3 to 5)."""
+    from aqreanalysis import console
+    from aqreanalysis.forecasts.draw import draw as run
+
+    for line in run(Path(run_folder), row, Path(out) if out else Path(run_folder) / "figures"):
+        console.say(line)
 
 
 @app.command()

@@ -6,14 +6,26 @@ import pytest
 
 from aqreanalysis import recipe, resources, training
 from aqreanalysis.errors import UserError
-from aqreanalysis.recipe import ProductRecipe, TrainingRecipe, TrainingSettings, Withheld
+from aqreanalysis.forecasting import training as forecasting
+from aqreanalysis.recipe import (
+    ForecastModel,
+    ForecastRecipe,
+    ForecastSettings,
+    ProductRecipe,
+    TrainingRecipe,
+    TrainingSettings,
+    Withheld,
+)
 
 SHIPPED = sorted(resources.folder("recipes").glob("*.yaml"))
+FORECAST = "kind: forecast\nname: x\nobservations: data\nleads: [6]\nmodels:\n  A: {model: ridge}\n"
 TRAINING = 'name: x\nobservations: data\nstart: "2019-01-01"\nend: "2019-01-31"\n'
 
 
 def kind_of(path):
-    """A training recipe has days to train on; a product's come from the command line."""
+    """A training recipe has days to train on; a product's come from the command line; a forecast's says so."""
+    if "\nkind: forecast" in path.read_text(encoding="utf-8"):
+        return ForecastRecipe
     return TrainingRecipe if "\nstart:" in path.read_text(encoding="utf-8") else ProductRecipe
 
 
@@ -37,16 +49,21 @@ def test_every_shipped_recipe_loads_by_name_and_by_file_and_has_a_head(path):
         recipe.load(path, TrainingRecipe if kind is ProductRecipe else ProductRecipe)
 
 
-def test_both_kinds_ship():
-    assert {kind_of(path) for path in SHIPPED} == {ProductRecipe, TrainingRecipe}
+def test_all_kinds_ship_and_training_recipes_are_told_apart():
+    assert {kind_of(path) for path in SHIPPED} == {ProductRecipe, TrainingRecipe, ForecastRecipe}
+    for path in SHIPPED:
+        if kind_of(path) is not ProductRecipe:
+            assert recipe.training_kind(path) is recipe.training_kind(path.stem) is kind_of(path)
 
 
-def test_training_settings_are_those_of_the_training():
-    theirs = {field.name: field.default for field in dataclasses.fields(training.Settings)}
-    ours = {name: field.default for name, field in TrainingSettings.model_fields.items()}
+@pytest.mark.parametrize("settings, section", [(training.Settings, TrainingSettings),
+                                               (forecasting.Settings, ForecastSettings)])
+def test_training_settings_are_those_of_the_training(settings, section):
+    theirs = {field.name: field.default for field in dataclasses.fields(settings)}
+    ours = {name: field.default for name, field in section.model_fields.items()}
     assert ours == theirs
-    types = {field.name: field.type for field in dataclasses.fields(training.Settings)}
-    assert {name: field.annotation for name, field in TrainingSettings.model_fields.items()} == {
+    types = {field.name: field.type for field in dataclasses.fields(settings)}
+    assert {name: field.annotation for name, field in section.model_fields.items()} == {
         name: {"int": int, "float": float}.get(text, tuple[float, float]) for name, text in types.items()}
 
 
@@ -67,11 +84,13 @@ def test_days_need_no_quotes(write):
     (TRAINING + "withheld:\n  sead: 1\n", TrainingRecipe, "the key withheld.sead is unknown"),
     (TRAINING + "training:\n  epochs: 1\n", TrainingRecipe, "the key training.epochs is unknown"),
     (TRAINING.replace("observations", "observation"), TrainingRecipe, "the key observation is unknown"),
+    (FORECAST + "history: 24\nhorizons: 24\n", ForecastRecipe, "the key horizons is unknown"),
+    (FORECAST.replace("model: ridge", "modl: ridge"), ForecastRecipe, "the key models.A.modl is unknown"),
 ])
 def test_an_unknown_key_lists_the_known_ones(write, text, kind, told):
     with pytest.raises(UserError, match=told) as error:
         recipe.load(write(text), kind)
-    nested = {"withheld.sead": Withheld, "training.epochs": TrainingSettings}
+    nested = {"withheld.sead": Withheld, "training.epochs": TrainingSettings, "models.A.modl": ForecastModel}
     known = next((part for key, part in nested.items() if key in told), kind).model_fields
     listed = error.value.problem.split("Known keys: ")[1].rstrip(".").split(", ")
     assert listed == list(known)
@@ -90,6 +109,11 @@ def test_an_unknown_key_lists_the_known_ones(write, text, kind, told):
     (TRAINING + "withheld:\n  share_city: 0.9\n", TrainingRecipe, "the key withheld.share_city is 0.9"),
     (TRAINING + "withheld: 3\n", TrainingRecipe, "the key withheld is 3"),
     (TRAINING.replace("2019-01-31", "x").replace('"x"', "2019-02-30"), TrainingRecipe, "day is out of range"),
+    (FORECAST.replace("[6]", "[25]"), ForecastRecipe, "`leads` lie within it"),
+    (FORECAST + "mean_hours: 5\n", ForecastRecipe, "multiple of `mean_hours`"),
+    (FORECAST + "  B: {like: C}\n", ForecastRecipe, "B is like 'C'"),
+    (FORECAST + "  B: {like: A, model: lstm}\n", ForecastRecipe, "either `model` or `like`"),
+    (FORECAST + "  B: {}\n", ForecastRecipe, "either `model` or `like`"),
     ("", ProductRecipe, "holds no keys"),
     ("just words", ProductRecipe, "holds no keys"),
     ("- name\n", ProductRecipe, "holds no keys"),

@@ -1,0 +1,1 @@
+"""Forecasts: slices of time, training of one model, sums of errors."""

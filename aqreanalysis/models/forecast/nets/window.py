@@ -1,0 +1,84 @@
+"""What every forecasting network reads: windows that end at the hour of issue, and when it is asked for.
+
+A missing value is filled from its own window only: the mean of the stations that reported in the hour, plus how the
+station stands to that mean in the window; an hour without any report repeats the last one that had. The mask tells.
+Nothing after the hour of issue is in a window, so nothing after it can reach a forecast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where forecasts are asked for: n points and the k stations nearest to each.
+
+    `index` int64 (n, k); `distance` (n, k) km; `bearing` (n, k) radians, from the point to the station; `own` bool
+    (n, k), True for the station that stands at the point itself.
+    """
+
+    index: torch.Tensor
+    distance: torch.Tensor
+    bearing: torch.Tensor
+    own: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """A batch of windows without gaps.
+
+    `values` (batch, stations, hours, pollutants) scaled log1p, PM2.5 first; `mask` the same shape, 1 where observed;
+    `mean` (batch, hours, pollutants) over the network; `past` (batch, hours, 6) and `coming` (batch, horizon, 6)
+    cyclic time; `trend` (batch,) what was taken off PM2.5, to be added to the forecast; `places` of the points.
+    """
+
+    values: torch.Tensor
+    mask: torch.Tensor
+    mean: torch.Tensor
+    past: torch.Tensor
+    coming: torch.Tensor
+    trend: torch.Tensor
+    places: Places
+
+    @property
+    def horizon(self) -> int:
+        return self.coming.shape[1]
+
+
+def network_mean(values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of values (hours, stations, pollutants), the mean of the stations that reported (hours, pollutants), 0 where none
+    did, and whether any did."""
+    count = mask.sum(dim=1)
+    return (values * mask).sum(dim=1) / count.clamp_min(1.0), count > 0
+
+
+def carried(mean: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
+    """Means (batch, hours, pollutants) with the last one where nothing was `heard`, 0 before the first."""
+    hours = torch.arange(1, mean.shape[1] + 1, device=mean.device)[None, :, None]
+    last = torch.cummax(torch.where(heard, hours, torch.zeros_like(hours)), dim=1).values
+    return torch.gather(torch.cat([torch.zeros_like(mean[:, :1]), mean], dim=1), 1, last)
+
+
+def fill(values: torch.Tensor, mask: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """Values (batch, stations, hours, pollutants) without gaps, from the network's mean (batch, hours, pollutants)."""
+    departure = ((values - mean[:, None]) * mask).sum(dim=2, keepdim=True) / (mask.sum(dim=2, keepdim=True) + 1.0)
+    return torch.where(mask > 0, values, mean[:, None] + departure)
+
+
+def thin(series: torch.Tensor, recent: int, every: int) -> torch.Tensor:
+    """A series (..., hours, width) with the hours before the last `recent` averaged in groups of `every`."""
+    early = series.shape[-2] - recent
+    if every == 1 or early <= 0:
+        return series
+    groups = series[..., :early, :].unflatten(-2, (early // every, every)).mean(dim=-2)
+    return torch.cat([groups, series[..., early:, :]], dim=-2)
+
+
+def at_points(series: torch.Tensor, places: Places) -> torch.Tensor:
+    """Forecasts of stations (batch, stations, horizon) at points: a station's own, else inverse square distance."""
+    weight = (places.distance + 1e-3) ** -2 * (~places.own.any(dim=1, keepdim=True) | places.own)
+    weight = weight / weight.sum(dim=1, keepdim=True)
+    return torch.einsum("nk,bnkh->bnh", weight, series[:, places.index])

@@ -1,0 +1,101 @@
+"""A station cube as the arrays that forecasts are made from, and windows cut out of them.
+
+    values, mask   (hours, stations, pollutants) scaled log1p, 0 where missing, and 1 where observed
+    mean, heard    (hours, pollutants) of the stations that reported, and whether any did
+    truth          (hours, stations) PM2.5 in ug m-3, NaN where missing
+    clock          (hours, 6) cyclic time
+    trend          (hours,) of PM2.5, scaled as `values`, which are departures from it
+
+All float32, made once; a batch of windows is a view by index.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis import geo, schema
+from aqreanalysis.clock import HOUR
+from aqreanalysis.features import Scaler, cyclic_time
+from aqreanalysis.models.forecast.trend import Trend
+
+SAME_PLACE_KM = 0.01
+LEVEL = Trend()  # none
+
+
+@dataclass(frozen=True)
+class Series:
+    """Tensors of a cube; `time` (hours,) and `station`, `lat`, `lon` (stations,) are numpy arrays."""
+
+    values: object
+    mask: object
+    mean: object
+    heard: object
+    truth: object
+    clock: object
+    trend: object
+    time: np.ndarray
+    station: np.ndarray
+    lat: np.ndarray
+    lon: np.ndarray
+
+    def window(self, origins, hours: int, horizon: int, places, stations=None):
+        """Windows whose last hours are the rows `origins` (batch,), of all stations or of those numbered.
+
+        Gaps are filled from all stations in any case, and nothing outside a window is looked at.
+        """
+        import torch
+
+        from aqreanalysis.models.forecast.nets.window import Window, carried, fill
+
+        origins = torch.as_tensor(origins)
+        before = origins[:, None] + torch.arange(1 - hours, 1)
+        after = origins[:, None] + torch.arange(1, horizon + 1)
+        place = before if stations is None else (before[..., None], torch.as_tensor(stations))
+        values, mask = (array[place].transpose(1, 2) for array in (self.values, self.mask))
+        mean = carried(self.mean[before], self.heard[before])
+        return Window(fill(values, mask, mean), mask, mean, self.clock[before], self.clock[after],
+                      self.trend[origins], places)
+
+    def truth_after(self, origins, horizon: int):
+        """PM2.5 (batch, stations, horizon) of the hours after the origins, NaN where missing."""
+        import torch
+
+        after = torch.as_tensor(origins)[:, None] + torch.arange(1, horizon + 1)
+        return self.truth[after].transpose(1, 2)
+
+
+def series(cube: xr.Dataset, scaler: Scaler, trend: Trend = LEVEL, more_hours: int = 0) -> Series:
+    """The arrays of a station cube; the clock goes on for `more_hours` after its end."""
+    import torch
+
+    from aqreanalysis.models.forecast.nets.window import network_mean
+
+    schema.check_station_cube(cube)
+    time = cube.time.values
+    line = (trend.at(time) / scaler.std[schema.TARGET]).astype(np.float32)
+    values = np.stack([scaler.scale(name, cube[name].values) for name in schema.POLLUTANTS], axis=-1)
+    values[..., 0] -= line[:, None]
+    mask = np.isfinite(values)
+    clock = cyclic_time(np.concatenate([time, time[-1] + HOUR * np.arange(1, more_hours + 1)]))
+    values, mask, truth, clock, line = (torch.from_numpy(array) for array in (
+        np.nan_to_num(values), mask.astype(np.float32), cube[schema.TARGET].values.copy(), clock, line))
+    return Series(values, mask, *network_mean(values, mask), truth, clock, line, time, cube.station.values,
+                  cube.lat.values, cube.lon.values)
+
+
+def places(lat, lon, to_lat, to_lon, k: int):
+    """The k stations nearest to each point, as tensors (nets.window.Places)."""
+    import torch
+
+    from aqreanalysis.models.forecast.nets.window import Places
+
+    lat, lon, to_lat, to_lon = (np.asarray(a, float) for a in (lat, lon, to_lat, to_lon))
+    index, distance = geo.nearest(lat, lon, to_lat, to_lon, k)
+    angle = geo.bearing(to_lat[:, None], to_lon[:, None], lat[index], lon[index])
+    own = distance < SAME_PLACE_KM
+    own[:, 1:] = False  # the nearest of two at one place
+    return Places(torch.from_numpy(index), torch.from_numpy(distance.astype(np.float32)),
+                  torch.from_numpy(angle.astype(np.float32)), torch.from_numpy(own))
