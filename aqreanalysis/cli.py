@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -263,6 +264,8 @@ def main() -> None:
     except SystemExit as end:  # typer makes it of Ctrl-C, without a word
         if end.code == 130:
             typer.echo("Interrupted. Run the same command again to go on.", err=True)
+            sys.stdout.flush()
+            os._exit(130)  # all is closed; while Python ends, threads of libraries and a second Ctrl-C can kill it
         raise
 
 

@@ -256,9 +256,10 @@ def sizes(options) -> None:
 
 
 def periods(options) -> None:
-    """Wall time and memory of builds of 1, 3 and 12 months, on one worker."""
+    """Wall time and memory of builds of some months from January 2019 on, on one worker."""
     found = {}
-    for end, months in (("2019-01-31", 1), ("2019-03-31", 3), ("2019-12-31", 12)):
+    for months in map(int, options.months.split(",")):
+        end = str((np.datetime64("2019-01", "M") + months).astype("datetime64[D]") - 1)
         with tempfile.TemporaryDirectory() as scratch:
             facts = build(options.observations, ["--start", "2019-01-01", "--end", end], options.period_grid, 1,
                           Path(scratch) / "product")
@@ -309,6 +310,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--grid", default="0.1deg")
     parser.add_argument("--period-grid", default="0.1deg", help="grid of the part `periods`")
+    parser.add_argument("--months", default="1,3,12", help="lengths of the part `periods`")
     parser.add_argument("--start", default="2019-01-01")
     parser.add_argument("--end", default="2019-12-31")
     options = parser.parse_args()

@@ -259,3 +259,16 @@ def test_the_analysis_at_a_station_is_what_it_measured(archive, tmp_path):
         # station 1001A measured 30 + hour of the stamp (UTC+8); the first stamp of the day is 01:00
         expected = np.array([30 + (hour % 24) for hour in range(1, 25)], float)
         np.testing.assert_allclose(file.pm25.values[:, 0], expected, rtol=2**-10)
+
+
+@pytest.mark.parametrize("stop", ["raise KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGTERM)"])
+def test_an_interrupt_ends_with_130_whatever_libraries_do_at_the_end(stop):
+    """As a thread or an exit hook of a library that a second Ctrl-C meets while Python ends."""
+    code = ("import atexit, os, signal, sys\nfrom aqreanalysis import build, cli\n"
+            "def again():\n    signal.signal(signal.SIGINT, signal.SIG_DFL)\n    os.kill(os.getpid(), signal.SIGINT)\n"
+            "atexit.register(again)\n"
+            f"def stop(*_):\n    {stop}\n"
+            "build.build = stop\nsys.argv = ['aqreanalysis', 'build', '--year', '2016']\ncli.main()\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.returncode == 130 and done.stderr.strip() == "Interrupted. Run the same command again to go on."
