@@ -14,7 +14,6 @@ import xarray as xr
 
 from aqreanalysis import geo, quality, schema, stations
 from aqreanalysis.clock import HOUR, Period
-from aqreanalysis.models.interface import prepared
 from aqreanalysis.readers.station_archive import StationArchive
 from aqreanalysis.uncertainty import Support
 
@@ -84,10 +83,9 @@ def blocks(model, cube: xr.Dataset, grid, period: Period, k: int, points: slice 
         return
     support = Support(cube.lat.values, cube.lon.values, lat, lon, land, k)
     observed = np.isfinite(cube.pm25.reindex(time=hours).values)
-    estimate_at = prepared(model, cube, schema.make_targets(hours, lat, lon))
     for first in range(0, len(hours), BLOCK_HOURS):
         rows = slice(first, first + BLOCK_HOURS)
-        estimate = estimate_at(hours[rows])
+        estimate = model.predict(cube, schema.make_targets(hours[rows], lat, lon))
         count, flag = support.of_hours(observed[rows])
         yield Block(first, points, {name: array.values for name, array in estimate.data_vars.items()} | {
             "quality_flag": np.where(np.isfinite(estimate[schema.TARGET].values), flag,

@@ -57,8 +57,6 @@ class TrainingSettings(Strict):
     hidden_radius_km: tuple[float, float] = (5.0, 80.0)
     outage: float = Field(0.03, ge=0, lt=0.5)
     gap: float = Field(0.05, ge=0, lt=1)
-    stack_draws: int = Field(24, ge=1)
-    stack_days: int = Field(26, ge=1)
     seed: int = 0
     validate_every: int = Field(250, ge=1)
 

@@ -39,7 +39,6 @@ def lively_network(seed: int = 0, sizes=None):
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
-        network.stack.copy_(0.1 * torch.randn(network.stack.shape, generator=generator))
     return network.eval()
 
 

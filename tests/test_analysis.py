@@ -10,7 +10,6 @@ from models_fixtures import lively_model
 from aqreanalysis import analysis, clock, schema, stations
 from aqreanalysis.clock import HOUR, Period
 from aqreanalysis.grids import Grid
-from aqreanalysis.models.interface import prepared
 from aqreanalysis.models.kriging import Kriging
 from aqreanalysis.schema import EXTRAPOLATED, NO_OBSERVATIONS, SEA, SUPPORTED
 
@@ -52,8 +51,7 @@ def test_a_later_block_does_not_need_the_earlier(cube):
     model = lively_model(cube)
     second = list(analysis.blocks(model, cube, GRID, MONTH, 8))[1]
     hours = MONTH.hours[second.first:]
-    whole = schema.make_targets(MONTH.hours, GRID.lat, GRID.lon)  # what is known of the stations is of the month
-    alone = lively_model(cube).over(cube, whole).at(hours)
+    alone = lively_model(cube).predict(cube, schema.make_targets(hours, GRID.lat, GRID.lon))
     np.testing.assert_array_equal(second.arrays["pm25"], alone.pm25.values)
     np.testing.assert_array_equal(second.arrays["pm25_standard_error"], alone.pm25_standard_error.values)
 
@@ -160,13 +158,3 @@ def test_other_pollutants_are_screened_and_seen_only_where_a_model_reads_them():
     for name in schema.POLLUTANTS[1:]:
         np.testing.assert_array_equal(seen[name].sel(time=inside).values, whole[name].sel(time=inside).values)
         assert np.isfinite(seen[name].values).any(axis=1).sum() == len(period.hours) + 24
-
-
-def test_models_without_anything_to_prepare_are_asked_hour_by_hour(cube):
-    """interface.prepared: the same as predict, for kriging and for a model that prepares."""
-    targets = schema.make_targets(MONTH.hours[:48], GRID.lat, GRID.lon)
-    for model in (Kriging(k=6), lively_model(cube)):
-        estimate = prepared(model, cube, targets)(MONTH.hours[24:48])
-        whole = model.predict(cube, targets).isel(time=slice(24, 48))
-        np.testing.assert_array_equal(estimate.time, whole.time)
-        np.testing.assert_array_equal(estimate.pm25, whole.pm25)

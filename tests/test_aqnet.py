@@ -7,15 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models_fixtures import MIDDLE, days, lively_model, long_cube, small_sizes, targets_over
+from models_fixtures import MIDDLE, days, lively_model, long_cube, targets_over
 
 from aqreanalysis import clock, features, schema
 from aqreanalysis.features import Scaler
-from aqreanalysis.models import Model, aqnet, neighbours, station_side
+from aqreanalysis.models import Model, aqnet, neighbours
 from aqreanalysis.models.aqnet import CONTEXT_HOURS, MARGIN_HOURS, AQNetAnalysis
 from aqreanalysis.models.filling import REACH_HOURS
 from aqreanalysis.models.kriging import Kriging
-from aqreanalysis.models.nets import AQNet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,13 +44,12 @@ class Spy:
 
     def __init__(self):
         self.windows, self.wanted, self.neighbours = [], [], 0
-        self.stack = AQNet(small_sizes()).stack
 
     def encoder(self, inputs, wanted):
         self.windows.append(inputs.numpy()), self.wanted.append(wanted.numpy())
-        return torch.zeros(len(inputs), 1), torch.zeros(len(inputs), len(wanted), 1)
+        return None, None
 
-    def at_targets(self, pooled, learned, base, value, observed, clock, near, features):
+    def at_targets(self, pooled, learned, value, smooth, observed, clock, near, features):
         self.neighbours = near.index.shape[1]
         nearest = value[near.index[:, 0]]
         return nearest, torch.ones_like(nearest)
@@ -177,44 +175,19 @@ def test_a_window_has_as_many_inputs_as_the_network():
     assert model.network.windows[0].shape == (4, 48, Sizes().inputs)
 
 
-def test_only_stations_that_a_target_leans_on_are_encoded():
-    """One target and 5 neighbours: 5 of 12 windows; what the network then says is the same."""
-    cube = long_cube(stations=12)
-    one = targets_over(DAY, points=1)
-    spy = spying(cube, k=5)
-    spy.predict(cube, one)
-    assert len(spy.network.windows[0]) == 5
-    model = lively_model(cube, k=5)
-    both = model.predict(cube, targets_over(DAY, points=40))
-    assert_same(model.predict(cube, targets_over(DAY, points=40).isel(point=[3])), both.isel(point=[3]), rtol=1e-4)
-
-
 @pytest.mark.parametrize("missing", [0.0, 0.3])
-def test_days_one_at_a_time_or_together(missing, monkeypatch):
-    """But for how noisy each station is, which is judged over all that is asked for together: the same to the bit
-    without gaps. A gap is filled with the station's bias, whose window of 15 days needs the filled values of days
-    farther off: these differ in what they know, by a hundredth of what an instrument tells apart (1 ug m-3) at most."""
+def test_days_one_at_a_time_or_together(missing):
+    """The same to the bit without gaps. A gap is filled with the station's bias, whose window of 15 days needs the
+    filled values of days farther off: these differ in what they know, by a hundredth of what an instrument tells apart
+    (1 ug m-3) at most."""
     cube = long_cube(missing=missing)
     cube["pm25"] = cube.pm25 + np.float32(10) * (np.arange(25, dtype=np.float32) % 3)  # stations with a bias
     model = lively_model(cube)
-    monkeypatch.setattr(station_side, "station_nugget", lambda observed, *_: np.full(observed.shape[1], 0.02, "f4"))
     together = model.predict(cube, targets_over(THREE_DAYS))
     for number in range(3):
         rows = slice(24 * number, 24 * number + 24)
         alone = model.predict(cube, targets_over(THREE_DAYS[rows]))
         assert_same(alone, together.isel(time=rows), rtol=0, atol=1e-2 if missing else 0)
-
-
-def test_prepared_once_and_asked_in_parts(cube, model):
-    """Any hours of what was prepared, in any parts: to the bit what they are together."""
-    prepared = model.over(cube, targets_over(THREE_DAYS))
-    whole = model.predict(cube, targets_over(THREE_DAYS))
-    for rows in (slice(0, 24), slice(24, 72)):
-        assert_same(prepared.at(THREE_DAYS[rows]), whole.isel(time=rows), rtol=0)
-    some = [70, 3, 25]
-    found = prepared.at(THREE_DAYS[some])
-    np.testing.assert_array_equal(found.time, THREE_DAYS[some])
-    assert_same(found, whole.isel(time=some), rtol=1e-5)
 
 
 def test_hours_of_a_day_apart_or_together(cube, model):

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models_fixtures import lively_calibration, lively_model, long_cube
 
-from aqreanalysis import analysis, output, product
+from aqreanalysis import analysis, output
 from aqreanalysis.clock import Period
 from aqreanalysis.describe import describe
 from aqreanalysis.models import checkpoint
 from aqreanalysis.month import analyse_month
-from aqreanalysis.output import cf, encoding
+from aqreanalysis.output import cf, days, encoding
 from aqreanalysis.plan import Request, prepare
 
 DAYS = np.array(["2016-01-30", "2016-01-31"], "datetime64[D]")
@@ -35,9 +35,9 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AQREANALYSIS_DATA", str(folder / "nothing"))
         plan = prepare(request)
-        _, facts = analyse_month(plan.job(plan.period))
-    days = product.load_days(plan.folder.days_of(plan.period))
-    output.write_daily(plan.folder.daily(2016), plan.grid, DAYS, [days], plan.about)
+        _, facts = analyse_month(plan.job, plan.period)
+    kept = days.load(plan.folder.days_of(plan.period), cf.fields_of(cf.DAILY, plan.about))
+    output.write_daily(plan.folder.path / "simulated_pm25_daily_2016.nc", plan.grid, DAYS, [kept], plan.about)
     return request, plan, facts
 
 

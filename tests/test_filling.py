@@ -204,19 +204,7 @@ def test_smooth_by_hand():
     series = np.array([[1.0, 10.0, 4.0, NAN, 6.0, 0.0]]).T
     expected = [(4 * 1 + 2 * 10 + 4) / 7, (2 * 1 + 4 * 10 + 2 * 4) / 8, (1 + 20 + 16 + 6) / 8, NAN,
                 (4 + 24 + 0) / 7, (24 * 0 + 12 + 0) / 6]
-    np.testing.assert_allclose(filling.smooth(series, (0.4, 0.2, 0.1))[:, 0], expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("weights", [filling.SMOOTHING, filling.LITTLE])
-def test_weights_of_averages_sum_to_one(weights):
-    assert weights[0] + 2 * sum(weights[1:]) == pytest.approx(1.0)
-
-
-def test_carried_over_by_hand():
-    """The nearest hour that has a value, of two as near the earlier; 0 for a station without any."""
-    series = np.array([[NAN, 1.0, NAN, NAN, 4.0, NAN, NAN, NAN, 8.0], [NAN] * 9], np.float32).T
-    expected = np.array([[1, 1, 1, 4, 4, 4, 4, 8, 8], [0] * 9]).T
-    np.testing.assert_array_equal(filling.carried_over(series), expected)
+    np.testing.assert_allclose(filling.smooth(series)[:, 0], expected, rtol=1e-6)
 
 
 @settings(max_examples=20, deadline=None)
@@ -225,5 +213,5 @@ def test_smooth_keeps_a_straight_line_and_lowers_noise(seed):
     line = np.linspace(20, 80, 50)[:, None] + np.arange(3)
     np.testing.assert_allclose(filling.smooth(line)[2:-2], line[2:-2], rtol=1e-5)
     noise = np.random.default_rng(seed).normal(size=(2000, 1))
-    share = np.var(filling.smooth(noise, (0.4, 0.2, 0.1))) / np.var(noise)
+    share = np.var(filling.smooth(noise)) / np.var(noise)
     assert abs(share - (0.4**2 + 2 * 0.2**2 + 2 * 0.1**2)) < 0.05

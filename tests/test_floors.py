@@ -20,7 +20,7 @@ FLOORS = [
     ("data: archives, grids", ("readers/", "grids/")),
     ("data: the twin, a look at archives", ("simulation/", "checks")),
     ("models", ("models/",)),
-    ("work: support, training", ("uncertainty", "training/", "forecasting/")),
+    ("work: support, training", ("uncertainty", "training", "forecasting/")),
     ("work: analysis", ("analysis",)),
     ("results: files, scores, figures", ("output/", "evaluation/", "figures/")),
     ("product: recipe, folder, workers, screen", ("recipe", "product", "execution", "console")),
@@ -36,7 +36,7 @@ FLOOR = {unit: number for number, (_, units) in enumerate(FLOORS) for unit in un
 MAX_LINES, MAX_BODY = 300, 45
 LATE = {"torch", "cartopy", "geopandas", "matplotlib"}  # slow to import; `--help` is instant
 # Torch in, torch out; they are themselves imported late.
-NETS = ("models.nets", "models.stacking", "models.advection", "models.forecast.nets")
+NETS = ("models.nets", "models.forecast.nets")
 
 
 def name_of(file):

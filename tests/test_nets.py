@@ -11,8 +11,18 @@ from aqreanalysis import geo
 from aqreanalysis.models.aqnet import to_tensors
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import neighbourhood
-from aqreanalysis.models.nets import AQNet, Neighbours, NeuralKNN, Sizes, recentre, shrink
-from aqreanalysis.models.stacking import TOLD, Base, interpolate
+from aqreanalysis.models.nets import (
+    LOG_SILL,
+    LOGS,
+    SMOOTHED,
+    AQNet,
+    Neighbours,
+    NeuralKNN,
+    Sizes,
+    interpolate,
+    recentre,
+    shrink,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -33,25 +43,18 @@ def permuted(near, order):
 
 
 def day(seed=0, stations=STATIONS):
-    """window, value, observed and clock of one day at random stations."""
+    """window, value, smooth, observed and clock of one day at random stations."""
     generator = torch.Generator().manual_seed(seed)
     window = torch.randn((stations, 48, 23), generator=generator)
-    value = 60 + 30 * torch.randn((stations, HOURS), generator=generator).clamp(-1.9, 5)
+    value, smooth = 60 + 30 * torch.randn((2, stations, HOURS), generator=generator).clamp(-1.9, 5)
     observed = (torch.rand((stations, HOURS), generator=generator) < 0.8).float()
-    return window, value, observed, torch.randn((HOURS, 6), generator=generator)
-
-
-def base_of(near, seed=0):
-    """A stack that is not kriging, and what it tells the network."""
-    kriging = kriged(near, day(seed)[1])
-    told = torch.sin(torch.arange(len(TOLD)) + kriging[..., None])
-    return Base(1.1 * kriging + 3.0, kriging, told)
+    return window, value, smooth, observed, torch.randn((HOURS, 6), generator=generator)
 
 
 def run(network, near, seed=0):
     window, *series = day(seed)
     with torch.no_grad():
-        return network(window, INNER, base_of(near, seed), *series, near)
+        return network(window, INNER, *series, near)
 
 
 def test_equation_1_by_hand():
@@ -166,18 +169,34 @@ def kriged(near, values):
     return torch.einsum("nk,nkh->nh", near.weight, values[near.index]).clamp_min(0)
 
 
-def test_the_untrained_network_is_the_stack():
-    near = neighbours()
+def test_untrained_network_stands_between_kriging_of_values_of_logarithms_and_of_smoothed_values():
+    near, (_, value, smooth, *_) = neighbours(), day()
     estimate, scale = run(AQNet(small_sizes()).eval(), near)
-    stack = base_of(near).stack
-    torch.testing.assert_close(estimate, stack, rtol=0, atol=0)
-    torch.testing.assert_close(scale, near.variance.sqrt()[:, None] * (stack + 20) * 0.35 + 0.3, rtol=1e-5, atol=1e-4)
+    room = near.variance.sqrt()[:, None]
+    base = kriged(near, value)
+    logs = torch.einsum("nk,nkh->nh", near.weight, (value + 5).log()[near.index])
+    geometric = (torch.exp(logs + LOG_SILL / 2 * near.variance[:, None]) - 5).clamp_min(0)  # the mean of a log-normal
+    expected = base + torch.tanh(4 * room) * (LOGS * (geometric - base) + SMOOTHED * (kriged(near, smooth) - base))
+    expected = expected.clamp_min(0)
+    torch.testing.assert_close(estimate, expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(scale, room * (base + 20) * 0.35 + 0.3, rtol=1e-5, atol=1e-4)
+
+
+def test_a_field_of_one_value_is_that_value_and_the_log_normal_part_before_training():
+    window, value, _, observed, clock = day()
+    same = torch.full_like(value, 73.0)
+    with torch.no_grad():
+        near = neighbours()
+        estimate, _ = AQNet(small_sizes()).eval()(window, INNER, same, same, observed, clock, near)
+    more = 78 * torch.expm1(LOG_SILL / 2 * near.variance)  # 73 + 5, times exp of half the unknown variance
+    expected = 73 + torch.tanh(4 * near.variance.sqrt()) * LOGS * more
+    torch.testing.assert_close(estimate, expected[:, None].expand_as(estimate), rtol=1e-5, atol=1e-3)
 
 
 def test_the_correction_by_hand():
     """base + sqrt(variance) (base + 20) out0 + tanh(4 sqrt(variance)) sum of out_d departure_d; and the scale."""
     base, departures = torch.tensor([[50.0]]), [torch.tensor([[6.0]]), torch.tensor([[-4.0]])]
-    out = torch.tensor([0.1, 0.5, 0.2, -0.3])[:, None, None]
+    out = torch.tensor([[[0.1, 0.5, 0.2, -0.3]]])
     estimate, scale = AQNet._correct(out, base, departures, torch.tensor([0.25]))
     assert estimate.item() == pytest.approx(50 + 0.5 * 70 * 0.1 + np.tanh(2) * (0.2 * 6 + 0.3 * 4))
     assert scale.item() == pytest.approx(0.5 * 70 * 0.35 * np.exp(0.5) + 0.3)
@@ -186,12 +205,12 @@ def test_the_correction_by_hand():
 def test_nothing_is_corrected_where_kriging_is_sure():
     network, near = lively_network(), neighbours()
     corrected, _ = run(network, near)
-    stack = base_of(near).stack
     sure = Neighbours(near.index, near.weight, torch.zeros(TARGETS), near.distance, near.bearing)
     estimate, scale = run(network, sure)
-    torch.testing.assert_close(estimate, stack, rtol=1e-5, atol=1e-4)
+    kriging = kriged(near, day()[1])
+    torch.testing.assert_close(estimate, kriging, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(scale, torch.full_like(scale, 0.3))
-    assert (corrected - stack).abs().max() > 1  # elsewhere it is
+    assert (corrected - kriging).abs().max() > 1  # elsewhere it is
 
 
 @settings(max_examples=15, deadline=None)
@@ -204,7 +223,7 @@ def test_no_estimate_is_negative_and_every_scale_positive(seed):
 def test_gradients_reach_every_parameter():
     network = lively_network().train()
     window, *series = day()
-    estimate, scale = network(window, INNER, base_of(neighbours()), *series, neighbours())
+    estimate, scale = network(window, INNER, *series, neighbours())
     (estimate.mean() + scale.log().mean()).backward()
     without = [name for name, parameter in network.named_parameters()
                if parameter.grad is None or not parameter.grad.abs().sum() > 0]
@@ -227,14 +246,13 @@ def test_targets_do_not_see_each_other():
 
 def test_the_order_of_the_stations_does_not_matter():
     network, near = lively_network(), neighbours()
-    window, value, observed, clock = day()
-    base = base_of(near)
+    window, value, smooth, observed, clock = day()
     order = torch.randperm(STATIONS, generator=torch.Generator().manual_seed(1))
     place = torch.argsort(order)  # where each station went
     moved = Neighbours(place[near.index], near.weight, near.variance, near.distance, near.bearing)
     with torch.no_grad():
-        expected = network(window, INNER, base, value, observed, clock, near)
-        found = network(window[order], INNER, base, value[order], observed[order], clock, moved)
+        expected = network(window, INNER, value, smooth, observed, clock, near)
+        found = network(window[order], INNER, value[order], smooth[order], observed[order], clock, moved)
     for first, second in zip(expected, found, strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-3)
 
@@ -243,8 +261,8 @@ def test_one_clock_for_all_targets_or_one_each():
     network, near = lively_network(), neighbours()
     window, *series, clock = day()
     with torch.no_grad():
-        shared = network(window, INNER, base_of(near), *series, clock, near)
-        own = network(window, INNER, base_of(near), *series, clock.expand(TARGETS, -1, -1), near)
+        shared = network(window, INNER, *series, clock, near)
+        own = network(window, INNER, *series, clock.expand(TARGETS, -1, -1), near)
     torch.testing.assert_close(shared, own, rtol=0, atol=0)
 
 
@@ -260,15 +278,14 @@ def test_kriging_over_the_head_is_not_flattered_by_distance():
     """The same station series farther away: kriging's variance, and with it the scale, grows."""
     network = AQNet(small_sizes()).eval()
     lat, lon = np.array([36.0, 36.5, 37.0]), np.array([113.0, 113.5, 113.2])
-    window, value, observed, clock = day(stations=3)
+    window, value, _, observed, clock = day(stations=3)
     scales = []
     for step in (0.1, 0.5, 1.0, 3.0):
         near = to_tensors(neighbourhood(lat, lon, [36.0 - step], [113.0], 3, Correlation()))
         assert near.distance[0, 0].item() == pytest.approx(step * geo.EARTH_RADIUS_KM * np.pi / 180, rel=1e-3)
         with torch.no_grad():
             same = torch.full_like(value, 60.0)
-            base = Base(same[:1], same[:1], torch.zeros(1, HOURS, len(TOLD)))
-            scales.append(network(window, INNER, base, same, observed, clock, near)[1][0, 0].item())
+            scales.append(network(window, INNER, same, same, observed, clock, near)[1][0, 0].item())
     assert scales == sorted(scales) and scales[0] < scales[-1]
 
 
@@ -297,5 +314,5 @@ def test_recentre_adds_a_constant_in_units_of_room():
     before, _ = run(network, near)
     recentre(network.head, 0.02)
     after, _ = run(network, near)
-    room = near.variance.sqrt()[:, None] * (base_of(near).stack + 20)
+    room = near.variance.sqrt()[:, None] * (kriged(near, day()[1]) + 20)
     torch.testing.assert_close(after[before > 0], (before + 0.02 * room)[before > 0], rtol=1e-5, atol=1e-3)

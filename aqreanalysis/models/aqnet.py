@@ -12,18 +12,65 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import schema
-from aqreanalysis.clock import HOUR, HOURS_PER_DAY, local_days
-from aqreanalysis.features import Scaler
-from aqreanalysis.models import filling, station_side
+from aqreanalysis.clock import HOURS_PER_DAY, local_days
+from aqreanalysis.features import Scaler, cyclic_time
+from aqreanalysis.models import filling
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood
-from aqreanalysis.models.station_side import CONTEXT_HOURS, MARGIN_HOURS, StationSide, day_tensors
 
+MARGIN_HOURS = 12
+CONTEXT_HOURS = MARGIN_HOURS + filling.BIAS_HOURS
 LAPLACE_TO_STANDARD = np.float32(np.sqrt(2.0))  # standard deviation of a Laplace distribution of scale 1
+LEVEL = 20.0
 TARGETS_AT_ONCE = 2048
 
-__all__ = ["CONTEXT_HOURS", "MARGIN_HOURS", "AQNetAnalysis", "Prepared", "Surroundings", "to_tensors"]
+
+@dataclass(frozen=True)
+class StationSide:
+    """All that the network reads of the stations, for every hour of a cube; (time, station[, input])."""
+
+    inputs: np.ndarray    # float32 (time, station, inputs)
+    value: np.ndarray     # float32, filled PM2.5, NaN only where nothing is near in time or space
+    smooth: np.ndarray    # float32, the same with its noise averaged over five hours
+    observed: np.ndarray  # bool
+    clock: np.ndarray     # float32 (time, 6)
+    time: np.ndarray
+
+
+def station_side(stations: xr.Dataset, scaler: Scaler, own: Neighbourhood) -> StationSide:
+    """Fill the gaps and assemble the inputs; `own` are the stations' neighbours among themselves."""
+    filled = filling.fill(stations.pm25.values, own)
+    clock = cyclic_time(stations.time.values)
+    shape = filled.value.shape
+    site = np.log(own.variance + 0.02) * 0.5 + 0.75
+    columns = [
+        scaler.scale("pm25", filled.value),
+        scaler.scale("pm25", filled.kriged),
+        (filled.value - filled.kriged) / (filled.kriged + LEVEL),
+        filled.bias / (filled.kriged + LEVEL),
+        filled.observed.astype(np.float32),
+        filled.age / filling.REACH_HOURS,
+        np.broadcast_to(site[None, :], shape),
+    ]
+    for name in schema.POLLUTANTS[1:]:
+        scaled = scaler.scale(name, stations[name].values)
+        columns += [np.nan_to_num(scaled), np.isfinite(scaled).astype(np.float32)]
+    inputs = np.empty((*shape, len(columns) + clock.shape[1]), np.float32)
+    for number, column in enumerate(columns):
+        inputs[..., number] = np.clip(np.nan_to_num(column), -8.0, 8.0)
+    inputs[..., len(columns):] = clock[:, None, :]
+    return StationSide(inputs, filled.value, filling.smooth(filled.value), filled.observed, clock, stations.time.values)
+
+
+def to_tensors(hood: Neighbourhood):
+    """A neighbourhood as the tensors that the network takes."""
+    import torch
+
+    from aqreanalysis.models.nets import Neighbours
+
+    return Neighbours(*(torch.from_numpy(np.ascontiguousarray(a)) for a in
+                        (hood.index, hood.weight, hood.variance, hood.distance, hood.bearing)))
 
 
 @dataclass
@@ -54,126 +101,85 @@ class AQNetAnalysis:
         last, counted from the first and to the last hour of their calendar days UTC+8, whose window the
         network reads; what lies outside counts as missing. NaN where no station reported within 12 h.
         """
-        return self.over(stations, targets).at(targets.time.values)
+        import torch
 
-    def over(self, stations: xr.Dataset, targets: xr.Dataset) -> Prepared:
-        """Prepared for all of the targets' hours, which can then be asked for in parts.
-
-        How noisy each station is, is judged once, over all hours of the targets and their context.
-        """
         schema.check_station_cube(stations), schema.check_targets(targets)
         if stations.sizes[schema.STATION] < 2:
             raise ValueError("AQ-Net needs at least two stations: each is read beside its neighbours")
-        stations = station_side.with_margins(stations, targets.time.values)
+        stations = _with_margins(stations, targets.time.values)
         lat, lon = stations.lat.values, stations.lon.values
         own = neighbourhood(lat, lon, lat, lon, filling.NEIGHBOURS, self.correlation, leave_out_self=True)
-        side = station_side.station_side(stations, self.scaler, own)
-        return Prepared(self, side, Surroundings.of(lat, lon, targets.lat.values, targets.lon.values, side.nugget,
-                                                    self.k, self.correlation), targets)
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What is fixed of some targets among some stations: their neighbours, weights, and the air's lattice."""
-
-    hood: Neighbourhood
-    sites: object    # stacking.Sites
-    judges: object   # advection.Judges
-
-    @classmethod
-    def of(cls, lat, lon, to_lat, to_lon, nugget: np.ndarray, k: int, correlation: Correlation) -> Surroundings:
-        """Of targets at to_lat, to_lon among stations at lat, lon (degrees) with a nugget each."""
-        from aqreanalysis.models import advection, stacking
-
-        hood = neighbourhood(lat, lon, to_lat, to_lon, k, correlation)
-        lattice = advection.Lattice.around(to_lat, to_lon)
-        return cls(hood, stacking.sites(lat, lon, to_lat, to_lon, hood, nugget, lattice),
-                   advection.judges(lat, lon, lattice, correlation))
-
-    def moved(self, side: StationSide, day: np.datetime64):
-        """Advected departures (lags, nodes, 24) of a calendar day UTC+8."""
-        import torch
-
-        from aqreanalysis.models import advection
-
-        first = side.row_of_day(day)
-        rows = slice(first - advection.MARGIN_HOURS, first + HOURS_PER_DAY + advection.MARGIN_HOURS)
-        filled, seen = (torch.from_numpy(np.log(series[rows].T + np.float32(advection.SHIFT)))
-                        for series in (side.moving, side.seen))
-        return advection.departures(self.judges, filled, seen)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A model over stations and targets: what does not depend on the hour is done."""
-
-    model: AQNetAnalysis
-    side: StationSide
-    surroundings: Surroundings
-    targets: xr.Dataset
-
-    def at(self, hours: np.ndarray) -> xr.Dataset:
-        """The estimate at some of the hours it was prepared for; see AQNetAnalysis.predict."""
-        import torch
-
-        shape = (len(hours), self.targets.sizes[schema.POINT])
-        found = np.empty((2 if self.model.calibration is None else 4, *shape), np.float32)
-        days = local_days(hours)
+        side = station_side(stations, self.scaler, own)
+        hood = neighbourhood(lat, lon, targets.lat.values, targets.lon.values, self.k, self.correlation)
+        parts = list(split(hood))
+        shape = (targets.sizes[schema.TIME], targets.sizes[schema.POINT])
+        found = np.empty((2 if self.calibration is None else 4, *shape), np.float32)
+        days = local_days(targets.time.values)
         with torch.inference_mode():
-            parts = list(self._parts())
             for day in np.unique(days):
-                self._one_day(day, hours, np.flatnonzero(days == day), parts, found)
-        asked = schema.make_targets(hours, self.targets.lat.values, self.targets.lon.values)
-        return schema.make_estimate(asked, *found)
+                rows = np.flatnonzero(days == day)
+                self._one_day(side, targets.time.values[rows], rows, parts, found)
+        return schema.make_estimate(targets, *found)
 
-    def _one_day(self, day, hours, rows: np.ndarray, parts, found) -> None:
+    def _one_day(self, side: StationSide, hours: np.ndarray, rows: np.ndarray, parts, found) -> None:
         """Fill rows of estimate, standard error and bounds (2 or 4, time, point): hours of one calendar day UTC+8."""
-        from aqreanalysis.models import stacking
-
-        network, calibration, side = self.model.network, self.model.calibration, self.side
-        first = side.row_of_day(day)
-        offset = ((hours[rows] - side.time[first]) / HOUR).astype(np.int64)
-        inputs, value, smooth, observed, clock, wanted = day_tensors(side, day, offset)
-        moved = self.surroundings.moved(side, day)[..., offset]
-        pooled, learned = self._encoded(inputs, wanted)
-        for points, sites, near, features in parts:
-            base = stacking.stacked(network.stack, sites, value, smooth, moved)
-            pm25, scale = network.at_targets(pooled, learned, base, value, observed, clock, near, features)
+        inputs, value, smooth, observed, clock, wanted = day_tensors(side, hours)
+        pooled, learned = self.network.encoder(inputs, wanted)
+        for points, near, features in parts:
+            pm25, scale = self.network.at_targets(pooled, learned, value, smooth, observed, clock, near, features)
             estimate, error = pm25.numpy().T, scale.numpy().T * LAPLACE_TO_STANDARD
             found[0, rows, points], found[1, rows, points] = estimate, error
-            if calibration is not None:
-                found[1:, rows, points] = calibration.hourly.apply(estimate, error, near.distance[:, 0].numpy(), day)
-        dead = rows[~np.isfinite(side.value[first + offset]).any(axis=1)]
+            if self.calibration is not None:
+                found[1:, rows, points] = self.calibration.hourly.apply(
+                    estimate, error, near.distance[:, 0].numpy(), local_days(hours)[:, None])
+        dead = rows[~np.isfinite(side.value[np.searchsorted(side.time, hours)]).any(axis=1)]
         found[:, dead] = np.nan
 
-    def _encoded(self, inputs, wanted):
-        """What the encoder says of the stations that some target leans on; 0 of the others."""
-        import torch
 
-        asked = torch.from_numpy(np.unique(self.surroundings.hood.index))
-        if len(asked) == len(inputs):
-            return self.model.network.encoder(inputs, wanted)
-        said = self.model.network.encoder(inputs[asked], wanted)
-        return tuple(one.new_zeros(len(inputs), *one.shape[1:]).index_copy(0, asked, one) for one in said)
+def split(hood: Neighbourhood):
+    """Targets a few thousand at a time, so that what the head computes fits into the cache.
 
-    def _parts(self):
-        """Targets a few thousand at a time, so that what the head computes fits into the cache.
-
-        Yields (points, sites, neighbours, their features).
-        """
-        hood = self.surroundings.hood
-        for start in range(0, len(hood.index), TARGETS_AT_ONCE):
-            points = slice(start, start + TARGETS_AT_ONCE)
-            part = Neighbourhood(*(getattr(hood, name)[points] for name in Neighbourhood.__dataclass_fields__))
-            near = to_tensors(part)
-            yield points, self.surroundings.sites[points], near, near.features
+    Yields (points, neighbours, their features).
+    """
+    for start in range(0, len(hood.index), TARGETS_AT_ONCE):
+        points = slice(start, start + TARGETS_AT_ONCE)
+        near = to_tensors(Neighbourhood(*(getattr(hood, name)[points] for name in Neighbourhood.__dataclass_fields__)))
+        yield points, near, near.features
 
 
-def to_tensors(hood: Neighbourhood):
-    """A neighbourhood as the tensors that the network takes."""
+def day_tensors(side: StationSide, hours: np.ndarray):
+    """The network's inputs for some hours of one day: the window round that day, (station, hour, ...).
+
+    The hours need not follow each other. The last of what is returned are their rows in the window.
+    """
     import torch
 
-    from aqreanalysis.models.nets import Neighbours
+    first = (local_days(hours[:1]).astype("datetime64[h]") - np.timedelta64(7, "h"))[0]
+    start = int((first - side.time[0].astype("datetime64[h]")) / np.timedelta64(1, "h"))
+    window = slice(start - MARGIN_HOURS, start + HOURS_PER_DAY + MARGIN_HOURS)
+    offset = ((hours - first) / np.timedelta64(1, "h")).astype(np.int64)
+    rows = start + offset
+    value, smooth = _without_gaps(side.value[rows]), _without_gaps(side.smooth[rows])
+    tensor = lambda a: torch.from_numpy(np.ascontiguousarray(a))  # noqa: E731
+    return (tensor(side.inputs[window].transpose(1, 0, 2)), tensor(value.T), tensor(smooth.T),
+            tensor(side.observed[rows].T.astype(np.float32)), tensor(side.clock[rows]), tensor(offset + MARGIN_HOURS))
 
-    return Neighbours(*(torch.from_numpy(np.ascontiguousarray(a)) for a in
-                        (hood.index, hood.weight, hood.variance, hood.distance, hood.bearing)))
+
+def _without_gaps(value: np.ndarray) -> np.ndarray:
+    """(hours, station) with the hour's mean where a lonely station lies in a long outage; 0 in a dead hour."""
+    some = np.isfinite(value).any(axis=1)
+    mean = np.zeros(len(value), np.float32)
+    mean[some] = np.nanmean(value[some], axis=1)
+    return np.where(np.isfinite(value), value, mean[:, None])
+
+
+def _with_margins(stations: xr.Dataset, hours: np.ndarray) -> xr.Dataset:
+    """The cube on an axis that holds the whole windows of the targets' days."""
+    days = local_days(hours)
+    first = days.min().astype("datetime64[h]") - np.timedelta64(7 + CONTEXT_HOURS, "h")
+    last = days.max().astype("datetime64[h]") + np.timedelta64(16 + CONTEXT_HOURS, "h")
+    axis = np.arange(first, last + np.timedelta64(1, "h"), np.timedelta64(1, "h")).astype("datetime64[ns]")
+    have = stations.time.values
+    if have.size == axis.size and have[0] == axis[0]:
+        return stations
+    return stations.reindex(time=axis)

@@ -20,8 +20,7 @@ RESIDUAL_HOURS = 4.0    # e-folding of the lasting part of a station's residual 
 LASTING = 0.7           # share of a residual that outlasts its hour; the rest is noise
 BIAS_HOURS = 15 * 24    # half width of the window of a station's mean residual
 NEIGHBOURS = 20         # of a station among the others
-SMOOTHING = (0.46, 0.22, 0.05)  # weights of an hour and of those 1 and 2 hours away, on either side
-LITTLE = (0.5, 0.25)            # the same over three hours
+SMOOTHING = (0.4, 0.2, 0.1)  # weights of an hour and of those 1 and 2 hours away, on either side
 ROUNDS = 3              # of filling from filled neighbours
 
 
@@ -86,28 +85,18 @@ def running_mean(series: np.ndarray, half_width: int = BIAS_HOURS) -> np.ndarray
     return ((total[high] - total[low]) / (count[high] - count[low] + 24.0)).astype(np.float32)
 
 
-def smooth(value: np.ndarray, weights: tuple[float, ...] = SMOOTHING) -> np.ndarray:
-    """Weighted mean (time, station) of an hour and some on either side; NaN where the hour is.
+def smooth(value: np.ndarray) -> np.ndarray:
+    """Weighted mean (time, station) of an hour and the two on either side; NaN where the hour is.
 
     An hour's value is noise in part: hours that follow each other say the same but for their noise.
     """
-    total, weight = weights[0] * np.nan_to_num(value), weights[0] * np.isfinite(value)
-    for lag, share in enumerate(weights[1:], start=1):
+    total, weight = SMOOTHING[0] * np.nan_to_num(value), SMOOTHING[0] * np.isfinite(value)
+    for lag, share in enumerate(SMOOTHING[1:], start=1):
         for to, of in ((slice(lag, None), slice(None, -lag)), (slice(None, -lag), slice(lag, None))):
             total[to] += share * np.nan_to_num(value[of])
             weight[to] += share * np.isfinite(value[of])
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(np.isfinite(value), total / weight, np.nan).astype(np.float32)
-
-
-def carried_over(value: np.ndarray) -> np.ndarray:
-    """(time, station) with each gap filled by the nearest hour in time that has a value; 0 where none has."""
-    valid = np.isfinite(value)
-    before, after = _around(valid)
-    hour = np.arange(len(value))[:, None]
-    from_before = (before >= 0) & ((hour - before <= after - hour) | (after >= len(value)))
-    row = np.where(from_before, before, np.minimum(after, len(value) - 1))
-    return np.nan_to_num(np.take_along_axis(value, row, axis=0))
 
 
 def _last_seen(valid: np.ndarray) -> np.ndarray:

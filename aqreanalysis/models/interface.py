@@ -20,13 +20,9 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import xarray as xr
-
-from aqreanalysis import schema
 
 
 @runtime_checkable
@@ -46,13 +42,3 @@ class Model(Protocol):
 
     def predict(self, stations: xr.Dataset, targets: xr.Dataset) -> xr.Dataset:
         """`pm25` and `pm25_standard_error` (time, point) in ug m-3, NaN where nothing is known."""
-
-
-def prepared(model: Model, stations: xr.Dataset, targets: xr.Dataset) -> Callable[[np.ndarray], xr.Dataset]:
-    """A function from some of the targets' hours to the estimate.
-
-    A model that has `over(stations, targets)` does what does not depend on the hour once.
-    """
-    if hasattr(model, "over"):
-        return model.over(stations, targets).at
-    return lambda hours: model.predict(stations, targets.drop_vars(schema.TIME).assign_coords({schema.TIME: hours}))

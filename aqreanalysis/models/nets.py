@@ -3,9 +3,10 @@
 Kheder et al. 2025, "Deep Spatio-Temporal Neural Network for Air Quality Reanalysis", SCIA 2025
 (arXiv 2502.11941): cyclic encoding -> LSTM -> multi-head attention with residual (equation 1) ->
 temporal pooling -> neural kNN. The paper leaves the weights of the neural kNN open; here they are
-an attention of the target over its neighbours, with ordinary kriging as its starting point. What the
-network says is a correction of a stack of interpolations (stacking.py), by an amount that vanishes where
-kriging's variance does, at a station. Untrained it is that stack.
+an attention of the target over its neighbours, with ordinary kriging as its starting point: the
+network corrects kriging, by an amount that vanishes where kriging's variance does, at a station.
+Before training it stands between kriging of the values, of their logarithms (robust against haze
+next door) and of the values with their hourly noise averaged out.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aqreanalysis.models.stacking import DEPARTURES, LEVEL, TOLD, VARIANCE_KNOTS, Base, interpolate
-
+LEVEL = 20.0  # ug m-3, added to a concentration that others are divided by
+LOGS, SMOOTHED = 0.6, 0.6  # shares of the departures to kriging of logarithms and of smoothed values, untrained
+LOG_SILL = 0.2  # of the logarithms that is unknown where kriging's variance is 1: log-normal kriging's way to the mean
 LOG_SHIFT = 5.0  # ug m-3, added before a logarithm: below it, differences are the instruments' noise
 
 
@@ -29,9 +31,9 @@ class Sizes:
     width: int = 64          # of Z, the LSTM's output (both directions together)
     attention_heads: int = 4
     pooled: int = 16         # of the pooled vector of a station and day
-    knn_heads: int = 2       # sets of neighbour weights
-    channels: int = 6        # learned series of a station that each set interpolates
-    hidden: int = 32         # of the head
+    knn_heads: int = 4       # sets of neighbour weights
+    channels: int = 4        # learned series of a station that each set interpolates
+    hidden: int = 48         # of the head
     dropout: float = 0.1
 
     def asdict(self) -> dict:
@@ -109,12 +111,15 @@ class NeuralKNN(nn.Module):
         return torch.softmax(scores, dim=1).permute(2, 0, 1), around
 
 
-class Head(nn.Module):
-    """From interpolated series to the correction of the stack, its scale, and the shares of departures.
+def interpolate(series: torch.Tensor, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Weighted sums over neighbours: series (stations, width), index and weight (n, k) -> (n, width)."""
+    return F.embedding_bag(index, series, per_sample_weights=weight, mode="sum")
 
-    Inputs hourly (inputs, n, hours), of which `clock` are the last, and daily (n, inputs). Outputs (2 + departures, n,
-    hours): shift, log scale, and a share for each of the heads' interpolations. Each number of a target and hour lies
-    in a plane of its own: so the planes are written as they are computed, and read again without a stride.
+
+class Head(nn.Module):
+    """From interpolated series to the correction of kriging, its scale, and the shares of departures.
+
+    Outputs (n, hours, 2 + departures): shift, log scale, and a share for each other interpolation.
     """
 
     def __init__(self, sizes: Sizes, hourly: int, daily: int):
@@ -122,22 +127,15 @@ class Head(nn.Module):
         self.hourly = nn.Linear(hourly, sizes.hidden)
         self.daily = nn.Linear(daily, sizes.hidden, bias=False)
         self.inner = nn.Linear(sizes.hidden, sizes.hidden // 2)
-        self.out = nn.Linear(sizes.hidden // 2, 2 + 2 * sizes.knn_heads)
+        self.out = nn.Linear(sizes.hidden // 2, 2 + 2 + 2 * sizes.knn_heads)
         self.dropout = nn.Dropout(sizes.dropout)
         nn.init.zeros_(self.out.weight), nn.init.zeros_(self.out.bias)
+        with torch.no_grad():
+            self.out.bias[2], self.out.bias[3] = LOGS, SMOOTHED
 
-    def forward(self, hourly: torch.Tensor, clock: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
-        of_hours, of_clock = self.hourly.weight.split([len(hourly), clock.shape[-1]], dim=1)
-        when = (clock @ of_clock.T + self.hourly.bias).movedim(-1, 0)  # (hidden, [n,] hours)
-        when = when[:, None] if clock.ndim == 2 else when
-        hidden = F.gelu(_mixed(of_hours, hourly) + when + self.daily(daily).T[..., None])
-        hidden = F.gelu(_mixed(self.inner.weight, self.dropout(hidden)) + self.inner.bias[:, None, None])
-        return _mixed(self.out.weight, hidden) + self.out.bias[:, None, None]
-
-
-def _mixed(weight: torch.Tensor, planes: torch.Tensor) -> torch.Tensor:
-    """A linear map over planes: weight (out, in), planes (in, n, hours) -> (out, n, hours)."""
-    return (weight @ planes.flatten(1)).unflatten(1, planes.shape[1:])
+    def forward(self, hourly: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
+        hidden = F.gelu(self.hourly(hourly) + self.daily(daily)[:, None])
+        return self.out(F.gelu(self.inner(self.dropout(hidden))))
 
 
 def recentre(head: Head, shift: float) -> None:
@@ -147,71 +145,83 @@ def recentre(head: Head, shift: float) -> None:
 
 
 def shrink(head: Head, share: float) -> None:
-    """Keep only a share of the correction that a head has learned; its scale stays as it is."""
+    """Keep only a share of what a head has learned beyond its untrained state; its scale stays as it is."""
     with torch.no_grad():
-        for parameter in (head.out.weight, head.out.bias):
-            parameter[:1] *= share
-            parameter[2:] *= share
+        untrained = torch.zeros_like(head.out.bias)
+        untrained[2], untrained[3] = LOGS, SMOOTHED
+        for parameter, start in ((head.out.weight, torch.zeros_like(head.out.weight)), (head.out.bias, untrained)):
+            for rows in (slice(0, 1), slice(2, None)):
+                parameter[rows] = start[rows] + share * (parameter[rows] - start[rows])
 
 
 class AQNet(nn.Module):
     """AQ-Net for the hours of one day at any points.
 
-    forward(window, inner, base, value, observed, clock, near) with
+    forward(window, inner, value, smooth, observed, clock, near) with
 
     window : (stations, hours, inputs), the day and its margins; `inner` the slice of the day's hours.
-    base : stacking.Base at the n targets.
-    value : (stations, inner) filled PM2.5 in ug m-3.
+    value, smooth : (stations, inner) filled PM2.5 in ug m-3, and its mean over some hours.
     observed : (stations, inner) 1 where it was observed, else 0.
     clock : (inner, 6) cyclic time.
     near : neighbours of the n targets.
 
     returns PM2.5 and its scale, both (n, inner) in ug m-3. The scale is a Laplace distribution's.
-
-    `stack` holds the coefficients of the base (stacking.py); they are fitted before the network is trained.
     """
 
     def __init__(self, sizes: Sizes | None = None):
         super().__init__()
         self.sizes = sizes = sizes or Sizes()
-        self.register_buffer("stack", torch.zeros(len(VARIANCE_KNOTS), 2, len(DEPARTURES) + 1))
         self.encoder = StationEncoder(sizes)
         self.knn = NeuralKNN(sizes)
-        self.head = Head(sizes, hourly=sizes.knn_heads * (sizes.channels + 2) + 2 + len(TOLD) + 6,
-                         daily=sizes.pooled + 3)
+        self.head = Head(sizes, hourly=sizes.knn_heads * (sizes.channels + 2) + 5 + 6, daily=sizes.pooled + 3)
 
-    def forward(self, window, inner: slice, base: Base, value, observed, clock, near: Neighbours, features=None):
+    def forward(self, window, inner: slice, value, smooth, observed, clock, near: Neighbours, features=None):
         pooled, learned = self.encoder(window, inner)
-        return self.at_targets(pooled, learned, base, value, observed, clock, near, features)
+        return self.at_targets(pooled, learned, value, smooth, observed, clock, near, features)
 
-    def at_targets(self, pooled, learned, base: Base, value, observed, clock, near: Neighbours, features=None):
+    def at_targets(self, pooled, learned, value, smooth, observed, clock, near: Neighbours, features=None):
         """The second half, from what the encoder said of each station."""
         sizes, hours = self.sizes, value.shape[1]
         weights, around = self.knn(pooled, near, features)
         learned = learned.unflatten(-1, (sizes.knn_heads, sizes.channels))
         logs = torch.log(value + LOG_SHIFT)
+        base = kriged(value, near)
         positive = near.weight.clamp_min(0.0)
         share = interpolate(observed, near.index, positive) / positive.sum(1, keepdim=True)
-        inputs = [share, torch.log1p(base.stack) - 3.5, *base.told.unbind(-1)]
-        departures = []
+        to_mean = 0.5 * LOG_SILL * near.variance[:, None]
+        departures = [_unlog(interpolate(logs, near.index, near.weight) + to_mean) - base, kriged(smooth, near) - base]
+        inputs = [share, torch.log1p(base) - 3.5]
         for head in range(sizes.knn_heads):
             series = torch.cat([value, logs, learned[:, :, head].reshape(len(value), -1)], dim=1)
             mixed = interpolate(series, near.index, weights[head])
-            departures.append(mixed[:, :hours] - base.stack)
-            departures.append(torch.exp(mixed[:, hours:2 * hours]) - LOG_SHIFT - base.stack)
+            departures.append(mixed[:, :hours] - base)
+            departures.append(_unlog(mixed[:, hours:2 * hours]) - base)
             inputs.extend(mixed[:, 2 * hours:].unflatten(1, (hours, sizes.channels)).unbind(-1))
-        inputs.extend(departure / (base.stack + LEVEL) for departure in departures)
+        inputs.extend(departure / (base + LEVEL) for departure in departures)
+        square = interpolate(value**2, near.index, weights[0])
+        spread = (square - (base + departures[2]) ** 2).clamp_min(0.0)
+        inputs.append(torch.sqrt(spread + 1.0) / (base + LEVEL))
+        hourly = torch.cat([torch.stack(inputs, dim=-1), clock.expand(len(base), -1, -1)], dim=-1)
         nearest = torch.log1p(near.distance[:, :1] / 10.0) - 1.0
         site = torch.log(near.variance + 0.02)[:, None] * 0.5 + 0.75
         daily = torch.cat([around, nearest, site, torch.log1p(near.distance.mean(1, keepdim=True) / 10.0) - 2.0], dim=1)
-        out = self.head(torch.stack(inputs), clock, daily)
-        return self._correct(out, base.stack, departures, near.variance)
+        return self._correct(self.head(hourly, daily), base, departures, near.variance)
 
     @staticmethod
-    def _correct(out, stack, departures, variance):
+    def _correct(out, base, departures, variance):
         room = torch.sqrt(variance)[:, None]  # nothing to correct at a station itself
-        shift = room * (stack + LEVEL) * out[0]
+        shift = room * (base + LEVEL) * out[..., 0]
         for number, departure in enumerate(departures):
-            shift = shift + torch.tanh(4.0 * room) * out[2 + number] * departure
-        scale = room * (stack + LEVEL) * 0.35 * torch.exp(out[1].clamp(-4.0, 4.0)) + 0.3
-        return (stack + shift).clamp_min(0.0), scale
+            shift = shift + torch.tanh(4.0 * room) * out[..., 2 + number] * departure
+        scale = room * (base + LEVEL) * 0.35 * torch.exp(out[..., 1].clamp(-4.0, 4.0)) + 0.3
+        return (base + shift).clamp_min(0.0), scale
+
+
+def kriged(value, near: Neighbours):
+    """Ordinary kriging (n, hours) of values (stations, hours) without gaps; not negative."""
+    return interpolate(value, near.index, near.weight).clamp_min(0.0)
+
+
+def _unlog(logs):
+    """Back from log(value + LOG_SHIFT); bounded, since negative kriging weights extrapolate."""
+    return (torch.exp(logs.clamp_max(8.0)) - LOG_SHIFT).clamp_min(0.0)

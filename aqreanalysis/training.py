@@ -1,7 +1,9 @@
-"""Steps of AQ-Net's training: batches of days and places from a pool of views, loss, the best network.
+"""Training of AQ-Net for analysis by leaving stations out.
 
-A step draws days and places from the pool and asks for the hidden stations there; views are renewed as training
-goes on. The stack is fitted first (stack.py) and stays as it is.
+A `View` is the whole training slice with some stations hidden: single ones, and all within a random
+distance of random places, so that the network learns to bridge gaps as wide as the map's. All that
+the network reads is made from the visible stations only. A step draws days and places from a pool of
+views and asks for the hidden stations there; views are renewed as training goes on.
 """
 
 from __future__ import annotations
@@ -13,16 +15,85 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import clock, geo
+from aqreanalysis import clock, geo, schema
 from aqreanalysis.clock import HOURS_PER_DAY
 from aqreanalysis.features import Scaler
-from aqreanalysis.models.aqnet import MARGIN_HOURS, AQNetAnalysis, to_tensors
+from aqreanalysis.models import filling
+from aqreanalysis.models.aqnet import MARGIN_HOURS, AQNetAnalysis, StationSide, station_side, to_tensors
 from aqreanalysis.models.geostatistics import Correlation
-from aqreanalysis.models.neighbours import Neighbourhood
-from aqreanalysis.training.stack import fit_stack
-from aqreanalysis.training.views import Settings, View, draw_view
+from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood
 
 MOST_EMPTY = 10_000  # draws without any truth before a step gives up
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; a training recipe fills these."""
+
+    steps: int = 3000
+    samples_per_step: int = 16       # days, each at its own place and in its own view
+    targets_per_sample: int = 24
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    averaging: float = 0.995         # of the weights over steps: what is validated and kept
+    k: int = 20
+    views: int = 10                  # kept at a time
+    renew_every: int = 40            # steps, one view each time
+    hidden_single: float = 0.08      # share of stations hidden singly
+    hidden_places: int = 12          # places round which all stations are hidden ...
+    hidden_radius_km: tuple[float, float] = (5.0, 80.0)  # ... within a distance drawn from this range
+    outage: float = 0.03             # share of hours removed at every station, in runs
+    gap: float = 0.05                # share of further values removed
+    seed: int = 0
+    validate_every: int = 250
+
+
+@dataclass(frozen=True)
+class View:
+    """One drawing of hidden stations over the whole slice of time."""
+
+    side: StationSide         # of the visible stations; inputs in float16 to spare memory
+    hood: Neighbourhood       # of the hidden stations among the visible ones
+    truth: np.ndarray         # float32 (time, hidden)
+    lat: np.ndarray           # of the hidden stations
+    lon: np.ndarray
+
+
+def draw_view(cube: xr.Dataset, scaler: Scaler, correlation: Correlation, settings: Settings,
+              rng: np.random.Generator) -> View:
+    """Hide stations and hours at random and prepare all that the network may read."""
+    lat, lon = cube.lat.values, cube.lon.values
+    hidden = draw_hidden(lat, lon, settings, rng)
+    keep = draw_kept_hours((cube.sizes[schema.TIME], int((~hidden).sum())), settings, rng)
+    seen = cube.isel({schema.STATION: np.flatnonzero(~hidden)})
+    seen = seen.where(xr.DataArray(keep, dims=(schema.TIME, schema.STATION)))
+    asked = cube.isel({schema.STATION: np.flatnonzero(hidden)})
+    own = neighbourhood(seen.lat.values, seen.lon.values, seen.lat.values, seen.lon.values,
+                        filling.NEIGHBOURS, correlation, leave_out_self=True)
+    side = station_side(seen, scaler, own)
+    side = replace(side, inputs=side.inputs.astype(np.float16))
+    hood = neighbourhood(seen.lat.values, seen.lon.values, asked.lat.values, asked.lon.values,
+                         settings.k, correlation)
+    return View(side, hood, asked[schema.TARGET].values, asked.lat.values, asked.lon.values)
+
+
+def draw_hidden(lat, lon, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    """Which stations (bool) a view hides: single ones, and all round some places."""
+    hidden = rng.random(len(lat)) < settings.hidden_single
+    for _ in range(settings.hidden_places):
+        centre = rng.integers(len(lat))
+        hidden |= geo.distance_km(lat, lon, lat[centre], lon[centre]) <= rng.uniform(*settings.hidden_radius_km)
+    hidden[rng.integers(len(lat))] = True
+    return hidden
+
+
+def draw_kept_hours(shape: tuple[int, int], settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    """Which values (time, station) a view keeps: outages of the whole network and scattered gaps."""
+    keep = rng.random(shape) >= settings.gap * rng.random()
+    for _ in range(round(settings.outage * shape[0] / 10)):
+        start = rng.integers(shape[0])
+        keep[start:start + rng.integers(1, 20)] = False
+    return keep
 
 
 @dataclass
@@ -31,11 +102,9 @@ class Batch:
 
     window: np.ndarray
     value: np.ndarray
+    smooth: np.ndarray
     observed: np.ndarray
     clock: np.ndarray
-    stack: np.ndarray
-    kriging: np.ndarray
-    told: np.ndarray
     hood: Neighbourhood
     truth: np.ndarray
 
@@ -45,7 +114,6 @@ class Trainer:
 
     def __init__(self, cube: xr.Dataset, allowed: np.ndarray, scaler: Scaler, settings: Settings,
                  network=None, correlation: Correlation | None = None):
-        """`network` is untrained; where its stack is all zero, it is fitted here."""
         import torch
         import torch.optim.swa_utils
 
@@ -55,12 +123,10 @@ class Trainer:
         self.cube, self.scaler, self.settings = cube, scaler, settings
         self.correlation = correlation or Correlation()
         self.network = network or AQNet()
-        self.rng = np.random.default_rng(settings.seed)
-        self.days = _held_days(cube.time.values, allowed)
-        if not self.network.stack.any():
-            self.network.stack.copy_(fit_stack(cube, self.days, scaler, self.correlation, settings, self.rng))
         self.averaged = torch.optim.swa_utils.AveragedModel(
             self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.averaging))
+        self.rng = np.random.default_rng(settings.seed)
+        self.starts = _window_starts(cube.time.values, allowed)
         self.views = [self._view() for _ in range(settings.views)]
         self.steps_done = 0
         self.optimizer = torch.optim.AdamW(self.network.parameters(), settings.learning_rate,
@@ -96,14 +162,13 @@ class Trainer:
         return float(value.detach())
 
     def _view(self) -> View:
-        return draw_view(self.cube, self.scaler, self.correlation, self.settings, self.rng, self.days,
-                         self.network.stack)
+        return draw_view(self.cube, self.scaler, self.correlation, self.settings, self.rng)
 
     def _batch(self) -> Batch:
         samples, offset, empty = [], 0, 0
         while len(samples) < self.settings.samples_per_step:
             view = self.views[self.rng.integers(len(self.views))]
-            sample = _sample(view, self.rng.choice(self.days), self.settings.targets_per_sample, self.rng)
+            sample = _sample(view, self.rng.choice(self.starts), self.settings.targets_per_sample, self.rng)
             if sample is None:
                 empty += 1
                 if empty > MOST_EMPTY:
@@ -113,25 +178,24 @@ class Trainer:
             offset += len(sample.value)
             samples.append(sample)
         arrays = {name: np.concatenate([getattr(s, name) for s in samples])
-                  for name in ("window", "value", "observed", "clock", "stack", "kriging", "told", "truth")}
+                  for name in ("window", "value", "smooth", "observed", "clock", "truth")}
         hoods = [s.hood for s in samples]
         hood = Neighbourhood(**{name: np.concatenate([getattr(h, name) for h in hoods])
                                 for name in Neighbourhood.__dataclass_fields__})
         return Batch(hood=hood, **arrays)
 
 
-def _held_days(time_axis: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """The allowed days, datetime64[D], whose window the axis holds whole."""
-    first = np.array([clock.hours_of_days(day.item(), day.item())[0] for day in allowed], "datetime64[ns]")
-    row = ((first - time_axis[0]) / clock.HOUR).astype(int) - MARGIN_HOURS
-    return allowed[(row >= 0) & (row + HOURS_PER_DAY + 2 * MARGIN_HOURS <= len(time_axis))]
+def _window_starts(time_axis: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Rows of the first hour of the window of each allowed day that the axis holds whole."""
+    first = [clock.hours_of_days(day.item(), day.item())[0] for day in allowed]
+    row = ((np.array(first) - time_axis[0]) / clock.HOUR).astype(int) - MARGIN_HOURS
+    return row[(row >= 0) & (row + HOURS_PER_DAY + 2 * MARGIN_HOURS <= len(time_axis))]
 
 
-def _sample(view: View, asked: np.datetime64, count: int, rng: np.random.Generator) -> Batch | None:
+def _sample(view: View, start: int, count: int, rng: np.random.Generator) -> Batch | None:
     """One day of one view at the hidden stations nearest to a random one; None without any truth."""
-    first = view.side.row_of_day(asked)
-    day = slice(first, first + HOURS_PER_DAY)
-    window = slice(first - MARGIN_HOURS, first + HOURS_PER_DAY + MARGIN_HOURS)
+    window = slice(start, start + HOURS_PER_DAY + 2 * MARGIN_HOURS)
+    day = slice(start + MARGIN_HOURS, start + MARGIN_HOURS + HOURS_PER_DAY)
     centre = rng.integers(len(view.lat))
     order = np.argsort(geo.distance_km(view.lat, view.lon, view.lat[centre], view.lon[centre]), kind="stable")
     targets = order[:count]
@@ -145,9 +209,8 @@ def _sample(view: View, asked: np.datetime64, count: int, rng: np.random.Generat
     hood = replace(hood, bearing=_turned(hood.bearing, rng))
     clock_features = np.broadcast_to(view.side.clock[day], (len(targets), HOURS_PER_DAY, 6))
     return Batch(view.side.inputs[window][:, stations].transpose(1, 0, 2).astype(np.float32), value,
-                 view.side.observed[day, stations].T.astype(np.float32), clock_features,
-                 view.stack[day, targets].T, view.kriging[day, targets].T,
-                 view.told[day, targets].transpose(1, 0, 2).astype(np.float32), hood, truth)
+                 view.side.smooth[day, stations].T, view.side.observed[day, stations].T.astype(np.float32),
+                 clock_features, hood, truth)
 
 
 def _turned(bearing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -159,13 +222,9 @@ def estimate_of(network, batch: Batch):
     """PM2.5 and its scale, tensors (targets, hours) in ug m-3, of a network at a batch's targets."""
     import torch
 
-    from aqreanalysis.models.stacking import Base
-
-    inner = slice(MARGIN_HOURS, MARGIN_HOURS + HOURS_PER_DAY)
-    window, value, observed, clock_features, *base = (
-        torch.from_numpy(np.ascontiguousarray(getattr(batch, name)))
-        for name in ("window", "value", "observed", "clock", "stack", "kriging", "told"))
-    return network(window, inner, Base(*base), value, observed, clock_features, to_tensors(batch.hood))
+    tensor, inner = torch.from_numpy, slice(MARGIN_HOURS, MARGIN_HOURS + HOURS_PER_DAY)
+    return network(tensor(batch.window), inner, tensor(batch.value), tensor(batch.smooth), tensor(batch.observed),
+                   tensor(batch.clock), to_tensors(batch.hood))
 
 
 def loss(estimate, scale, truth):
@@ -192,7 +251,7 @@ def mean_shift(trainer: Trainer, network, batches: int = 60) -> float:
     """
     import torch
 
-    from aqreanalysis.models.stacking import LEVEL
+    from aqreanalysis.models.nets import LEVEL, kriged
 
     departure, unit = 0.0, 0.0
     with torch.inference_mode():
@@ -203,9 +262,9 @@ def mean_shift(trainer: Trainer, network, batches: int = 60) -> float:
             near = to_tensors(batch.hood)
             estimate, _ = estimate_of(network.eval(), batch)
             known = torch.isfinite(torch.from_numpy(batch.truth))
-            kriging, stack = torch.from_numpy(batch.kriging), torch.from_numpy(batch.stack)
-            departure += float((estimate - kriging)[known].sum())
-            unit += float((torch.sqrt(near.variance)[:, None] * (stack + LEVEL))[known].sum())
+            base = kriged(torch.from_numpy(batch.value), near)
+            departure += float((estimate - base)[known].sum())
+            unit += float((torch.sqrt(near.variance)[:, None] * (base + LEVEL))[known].sum())
     return -departure / unit
 
 
