@@ -59,6 +59,6 @@ def test_a_day_is_valid_from_that_many_hours_on():
     hours = np.arange(1.0, 25.0)[:, None] * np.ones(3)
     for place, n in enumerate((17, 18, 24)):
         hours[n:, place] = np.nan
-    found = uncertainty.daily(hours, np.ones_like(hours), np.zeros(hours.shape, np.int8), 18, 6.5)
+    found = uncertainty.daily(hours, np.ones_like(hours), np.zeros(hours.shape, np.int8), 18, uncertainty.fading(6.5))
     assert found["number_of_hours"][0].tolist() == [17, 18, 24]
     np.testing.assert_array_equal(found["pm25"][0], np.float32([np.nan, 9.5, 12.5]))

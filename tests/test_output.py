@@ -120,8 +120,9 @@ def test_chunks_are_a_week_by_equal_parts_of_at_most_45_by_60(tmp_path, name, ch
     hours = clock.complete_hours("2016-01-01T00", "2016-01-08T00")  # a week and an hour
     with output.HourlyFile(tmp_path / "h.nc", big, hours, samples.about(), samples.distance(big.size)) as file:
         nothing = np.zeros((len(hours), big.size), np.float32)
-        file.write(0, {"pm25": nothing, "pm25_standard_error": nothing, "quality_flag": nothing.astype(np.int8),
-                       "number_of_observations": nothing.astype(np.int8)})
+        whole = nothing.astype(np.int8)
+        file.write(0, {"pm25": nothing, "pm25_standard_error": nothing, "pm25_lower": nothing, "pm25_upper": nothing,
+                       "quality_flag": whole, "number_of_observations": whole})
     with netCDF4.Dataset(tmp_path / "h.nc") as file:
         assert file["pm25"].chunking() == chunk
         assert file["pm25"].filters()["zlib"] and file["pm25"].filters()["shuffle"]
