@@ -13,7 +13,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.features import cyclic_time
 from aqreanalysis.models.forecast import kinds
 from aqreanalysis.models.forecast.nets import window as nets_window
-from aqreanalysis.models.forecast.nets.aqnet import AQNetForecast, NeuralKNN, Sizes
+from aqreanalysis.models.forecast.nets.aqnet import AQNetForecast, NeuralKNN, Sizes, TemporalPooling
 from aqreanalysis.models.forecast.nets.dlinear import DLinear
 from aqreanalysis.models.forecast.nets.linear import Climatology, NormalEquations, Persistence, Ridge
 from aqreanalysis.models.forecast.nets.patchtst import PatchTST
@@ -252,6 +252,17 @@ def test_parts_that_are_left_out_do_nothing():
             torch.testing.assert_close(without(changed)[:, 0], without(batch)[:, 0])
             assert not torch.allclose(whole(changed)[:, 0], whole(batch)[:, 0], atol=1e-3), part
     assert kinds.make("aqnet", 24, 12, LEVEL, options | {"attention": False}).attention is None
+
+
+def test_the_last_block_starts_with_a_longer_look_back():
+    model = TemporalPooling(Sizes(width=8, blocks=3, recency=0.5, recency_last=0.02))
+    with torch.no_grad():
+        model.key.weight.zero_(), model.key.bias.zero_()  # no step says more than another
+        weight = model.weights(torch.randn(1, 30, 8), torch.zeros(1, 3, 6))[0]
+    age = torch.arange(29, -1, -1)
+    for block, rate in enumerate((0.5, 0.1, 0.02)):
+        expected = torch.exp(-rate * age)
+        torch.testing.assert_close(weight[block], expected / expected.sum(), rtol=1e-4, atol=1e-6)
 
 
 def test_what_aqnet_looks_at_sums_to_one_and_its_steps_have_ages():

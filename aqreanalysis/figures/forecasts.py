@@ -72,6 +72,7 @@ def heads(found: Heads, title: str):
         axes[1].scatter(*found.place.T, c=[HEADS[number] for number in found.cluster], s=25)
         for number, head in enumerate(found.chosen, start=1):
             axes[1].annotate(f"{number}", found.place[head], xytext=(4, 4), textcoords="offset points")
+        axes[1].locator_params(nbins=4)
         axes[1].set(xlabel="first principal component", ylabel="second", title="all heads of all seeds")
         figure.suptitle(title, fontsize=10)
         return figure

@@ -20,7 +20,6 @@ from aqreanalysis.models.forecast.nets.linear import Ridge
 from aqreanalysis.models.forecast.nets.window import Places, Window, at_points, thin
 
 OWN, NEAR_KM = 4.0, (3.0, 12.0, 40.0, 120.0)  # how the neural kNN's heads start: own station first, and how far
-RECENCY = 0.5  # by which a step is worth less than the next, before training
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class Sizes:
     blocks: int = 4          # of the target hours, each with a query of its own
     recent: int = 48         # hours read one by one; those before in means of `every`
     every: int = 6
+    recency: float = 0.5       # by which a step starts to be worth less than the next to the first block ...
+    recency_last: float = 0.5  # ... and to the last one
     hidden: int = 48
     dropout: float = 0.1
     penalty: float = 1e-2    # of the ridge regression from which it starts
@@ -55,7 +56,8 @@ class TemporalPooling(nn.Module):
         self.block = nn.Parameter(torch.randn(sizes.blocks, sizes.width) / math.sqrt(sizes.width))
         self.clock = nn.Linear(6, sizes.width, bias=False)
         self.key = nn.Linear(sizes.width, sizes.width)
-        self.recency = nn.Parameter(torch.full((sizes.blocks, 1), math.log(RECENCY)))
+        first, last = math.log(sizes.recency), math.log(sizes.recency_last)
+        self.recency = nn.Parameter(torch.linspace(first, last, sizes.blocks)[:, None])
 
     def weights(self, z: torch.Tensor, clock: torch.Tensor) -> torch.Tensor:
         """(n, blocks, steps), each row sums to 1; `clock` (n, blocks, 6) is the blocks' cyclic time."""
