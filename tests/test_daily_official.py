@@ -39,7 +39,7 @@ def days(archive_path):
         hours = clock.hours_of_days(day, day)
         pm25 = archive.read(hours[0], hours[-1]).pm25
         ours = uncertainty.daily(pm25.values, np.ones(pm25.shape), np.zeros(pm25.shape, np.int8),
-                                 ProductRecipe(name="x").minimum_hours, memory_hours=6.5)
+                                 ProductRecipe(name="x").minimum_hours, uncertainty.fading(6.5))
         found.append((ours["pm25"][0], ours["number_of_hours"][0], official(archive_path, day, pm25.station.values)))
     return tuple(np.stack(parts) for parts in zip(*found, strict=True))
 
