@@ -14,6 +14,7 @@ import xarray as xr
 
 from aqreanalysis import geo, quality, schema, stations
 from aqreanalysis.clock import HOUR, Period
+from aqreanalysis.models import interface
 from aqreanalysis.readers.station_archive import StationArchive
 from aqreanalysis.uncertainty import Support
 
@@ -56,7 +57,6 @@ def screened(archive, start, end, settings: quality.Settings = quality.DEFAULT, 
     month it is read for. With `others`, pollutants other than PM2.5 are NaN outside these two hours: most of the work
     is theirs, and a model that reads them for a few hours round a target needs no flags of whole weeks.
     """
-    names = [name for name in schema.POLLUTANTS if name != schema.TARGET]
     if not apart and isinstance(archive, StationArchive) and archive.screened_with(settings):
         cube = quality.usable(archive.read_screened(start, end))  # the flags are in the file
     else:
@@ -69,29 +69,33 @@ def screened(archive, start, end, settings: quality.Settings = quality.DEFAULT, 
         cube = quality.usable(marked.sel(time=slice(start, end)))
     if others:
         seen = (cube.time >= others[0]) & (cube.time <= others[1])
-        cube = cube.assign({name: cube[name].where(seen) for name in names})
+        cube = cube.assign({name: cube[name].where(seen) for name in schema.POLLUTANTS if name != schema.TARGET})
     return cube
 
 
-def blocks(model, cube: xr.Dataset, grid, period: Period, k: int, points: slice = slice(None)) -> Iterator[Block]:
-    """The estimates of a period at some points of a grid, a week of hours at a time, with their support."""
-    hours, land, lat, lon = period.hours, _land(grid)[points], grid.lat[points], grid.lon[points]
+def blocks(model, cube: xr.Dataset, grid, period: Period, k: int,
+           tiles: Sequence[slice] = (slice(None),)) -> Iterator[Block]:
+    """The estimates of a period on a grid, tile by tile, a week of hours at a time, with their support."""
+    hours, land = period.hours, _land(grid)
     if cube.sizes[schema.STATION] < 2:  # a month in which the network is silent has no values
         names = (schema.TARGET, schema.STANDARD_ERROR)
         names += (schema.LOWER, schema.UPPER) if getattr(model, "calibration", None) else ()
-        yield from _silent(land, len(hours), points, names)
+        for points in tiles:
+            yield from _silent(land[points], len(hours), points, names)
         return
-    support = Support(cube.lat.values, cube.lon.values, lat, lon, land, k)
+    over = interface.read(model, cube, hours)
     observed = np.isfinite(cube.pm25.reindex(time=hours).values)
-    for first in range(0, len(hours), BLOCK_HOURS):
-        rows = slice(first, first + BLOCK_HOURS)
-        estimate = model.predict(cube, schema.make_targets(hours[rows], lat, lon))
-        count, flag = support.of_hours(observed[rows])
-        yield Block(first, points, {name: array.values for name, array in estimate.data_vars.items()} | {
-            "quality_flag": np.where(np.isfinite(estimate[schema.TARGET].values), flag,
-                                     _nothing(land)).astype(np.int8),
-            "number_of_observations": count,
-        })
+    for points in tiles:
+        lat, lon = grid.lat[points], grid.lon[points]
+        support = Support(cube.lat.values, cube.lon.values, lat, lon, land[points], k)
+        estimate_at = over(lat, lon)
+        for first in range(0, len(hours), BLOCK_HOURS):
+            rows = slice(first, first + BLOCK_HOURS)
+            estimate = estimate_at(hours[rows])
+            count, flag = support.of_hours(observed[rows])
+            flag = np.where(np.isfinite(estimate[schema.TARGET].values), flag, _nothing(land[points]))
+            yield Block(first, points, {name: array.values for name, array in estimate.data_vars.items()} | {
+                "quality_flag": flag.astype(np.int8), "number_of_observations": count})
 
 
 def _land(grid) -> np.ndarray:

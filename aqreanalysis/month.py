@@ -89,11 +89,10 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
 def _blocks(job: Job, month: Period, model, cube) -> Iterator[analysis.Block]:
     """Every block of a month, tile by tile of the grid; leaves word of how far it is."""
     done = 0
-    for points in output.tiles(job.grid):
-        for block in analysis.blocks(model, cube, job.grid, month, job.neighbours, points):
-            yield block
-            done += block.arrays["pm25"].size
-            _tell(job, month, done // job.grid.size)
+    for block in analysis.blocks(model, cube, job.grid, month, job.neighbours, list(output.tiles(job.grid))):
+        yield block
+        done += block.arrays["pm25"].size
+        _tell(job, month, done // job.grid.size)
 
 
 @functools.lru_cache(maxsize=1)

@@ -6,7 +6,8 @@ side; the running mean of how each station departs from its neighbours needs 15 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import xarray as xr
@@ -23,7 +24,7 @@ MARGIN_HOURS = 12
 CONTEXT_HOURS = MARGIN_HOURS + filling.BIAS_HOURS
 LAPLACE_TO_STANDARD = np.float32(np.sqrt(2.0))  # standard deviation of a Laplace distribution of scale 1
 LEVEL = 20.0
-TARGETS_AT_ONCE = 2048
+TARGETS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -101,50 +102,82 @@ class AQNetAnalysis:
         last, counted from the first and to the last hour of their calendar days UTC+8, whose window the
         network reads; what lies outside counts as missing. NaN where no station reported within 12 h.
         """
-        import torch
+        schema.check_targets(targets)
+        hours = targets.time.values
+        return self.read(stations, hours).over(targets.lat.values, targets.lon.values)(hours)
 
-        schema.check_station_cube(stations), schema.check_targets(targets)
+    def read(self, stations: xr.Dataset, hours: np.ndarray) -> Reading:
+        """What the stations say, for all of these hours; it can then be asked at any points and hours of them."""
+        schema.check_station_cube(stations)
         if stations.sizes[schema.STATION] < 2:
             raise ValueError("AQ-Net needs at least two stations: each is read beside its neighbours")
-        stations = _with_margins(stations, targets.time.values)
+        stations = _with_margins(stations, hours)
         lat, lon = stations.lat.values, stations.lon.values
         own = neighbourhood(lat, lon, lat, lon, filling.NEIGHBOURS, self.correlation, leave_out_self=True)
-        side = station_side(stations, self.scaler, own)
-        hood = neighbourhood(lat, lon, targets.lat.values, targets.lon.values, self.k, self.correlation)
-        parts = list(split(hood))
-        shape = (targets.sizes[schema.TIME], targets.sizes[schema.POINT])
-        found = np.empty((2 if self.calibration is None else 4, *shape), np.float32)
-        days = local_days(targets.time.values)
-        with torch.inference_mode():
-            for day in np.unique(days):
-                rows = np.flatnonzero(days == day)
-                self._one_day(side, targets.time.values[rows], rows, parts, found)
-        return schema.make_estimate(targets, *found)
+        return Reading(self, station_side(stations, self.scaler, own), lat, lon)
 
-    def _one_day(self, side: StationSide, hours: np.ndarray, rows: np.ndarray, parts, found) -> None:
+
+@dataclass
+class Reading:
+    """A model and what it has read of the stations; each day is encoded once, wherever it is asked for."""
+
+    model: AQNetAnalysis
+    side: StationSide
+    lat: np.ndarray  # of the stations, degrees
+    lon: np.ndarray
+    _encoded: dict = field(default_factory=dict)
+
+    def over(self, lat: np.ndarray, lon: np.ndarray) -> Callable[[np.ndarray], xr.Dataset]:
+        """A function from hours to the estimate at points (degrees); see AQNetAnalysis.predict."""
+        import torch
+
+        hood = neighbourhood(self.lat, self.lon, lat, lon, self.model.k, self.model.correlation)
+        with torch.inference_mode():
+            parts = list(self._parts(hood))
+
+        def estimate(hours: np.ndarray) -> xr.Dataset:
+            found = np.empty((2 if self.model.calibration is None else 4, len(hours), len(lat)), np.float32)
+            days = local_days(hours)
+            with torch.inference_mode():
+                for day in np.unique(days):
+                    self._one_day(hours, np.flatnonzero(days == day), parts, found)
+            return schema.make_estimate(schema.make_targets(hours, lat, lon), *found)
+
+        return estimate
+
+    def _parts(self, hood: Neighbourhood):
+        """Targets some hundred at a time, so that what the head computes fits into the cache.
+
+        Yields (points, neighbours, how they lie).
+        """
+        for start in range(0, len(hood.index), TARGETS_AT_ONCE):
+            points = slice(start, start + TARGETS_AT_ONCE)
+            near = to_tensors(Neighbourhood(*(getattr(hood, of.name)[points] for of in fields(Neighbourhood))))
+            yield points, near, self.model.network.knn.lie(near)
+
+    def _one_day(self, hours: np.ndarray, rows: np.ndarray, parts, found) -> None:
         """Fill rows of estimate, standard error and bounds (2 or 4, time, point): hours of one calendar day UTC+8."""
-        inputs, value, smooth, observed, clock, wanted = day_tensors(side, hours)
-        pooled, learned = self.network.encoder(inputs, wanted)
-        for points, near, features in parts:
-            pm25, scale = self.network.at_targets(pooled, learned, value, smooth, observed, clock, near, features)
+        network, calibration = self.model.network, self.model.calibration
+        (pooled, learned), series, clock = self._day(hours[rows])
+        for points, near, lie in parts:
+            pm25, scale = network.at_targets(pooled, learned, series, clock, near, lie)
             estimate, error = pm25.numpy().T, scale.numpy().T * LAPLACE_TO_STANDARD
             found[0, rows, points], found[1, rows, points] = estimate, error
-            if self.calibration is not None:
-                found[1:, rows, points] = self.calibration.hourly.apply(
-                    estimate, error, near.distance[:, 0].numpy(), local_days(hours)[:, None])
-        dead = rows[~np.isfinite(side.value[np.searchsorted(side.time, hours)]).any(axis=1)]
+            if calibration is not None:
+                found[1:, rows, points] = calibration.hourly.apply(
+                    estimate, error, near.distance[:, 0].numpy(), local_days(hours[rows])[:, None])
+        dead = rows[~np.isfinite(self.side.value[np.searchsorted(self.side.time, hours[rows])]).any(axis=1)]
         found[:, dead] = np.nan
 
+    def _day(self, hours: np.ndarray):
+        """What the encoder says of the stations at some hours of one day, their series, and the clock."""
+        from aqreanalysis.models.nets import series_of
 
-def split(hood: Neighbourhood):
-    """Targets a few thousand at a time, so that what the head computes fits into the cache.
-
-    Yields (points, neighbours, their features).
-    """
-    for start in range(0, len(hood.index), TARGETS_AT_ONCE):
-        points = slice(start, start + TARGETS_AT_ONCE)
-        near = to_tensors(Neighbourhood(*(getattr(hood, name)[points] for name in Neighbourhood.__dataclass_fields__)))
-        yield points, near, near.features
+        inputs, value, smooth, observed, clock, wanted = day_tensors(self.side, hours)
+        key = hours.tobytes()
+        if key not in self._encoded:
+            self._encoded[key] = self.model.network.encoder(inputs, wanted)
+        return self._encoded[key], series_of(value, smooth, observed), clock
 
 
 def day_tensors(side: StationSide, hours: np.ndarray):

@@ -20,9 +20,13 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import xarray as xr
+
+from aqreanalysis import schema
 
 
 @runtime_checkable
@@ -42,3 +46,13 @@ class Model(Protocol):
 
     def predict(self, stations: xr.Dataset, targets: xr.Dataset) -> xr.Dataset:
         """`pm25` and `pm25_standard_error` (time, point) in ug m-3, NaN where nothing is known."""
+
+
+def read(model: Model, stations: xr.Dataset, hours: np.ndarray) -> Callable:
+    """A function of points (lat, lon in degrees) that gives a function from some of the hours to the estimate.
+
+    A model that has `read(stations, hours)` does what does not depend on the points once.
+    """
+    if hasattr(model, "read"):
+        return model.read(stations, hours).over
+    return lambda lat, lon: lambda some: model.predict(stations, schema.make_targets(some, lat, lon))

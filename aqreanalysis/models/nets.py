@@ -18,22 +18,23 @@ from torch import nn
 from torch.nn import functional as F
 
 LEVEL = 20.0  # ug m-3, added to a concentration that others are divided by
-LOGS, SMOOTHED = 0.6, 0.6  # shares of the departures to kriging of logarithms and of smoothed values, untrained
+LOGS, SMOOTHED = 0.5, 0.5  # shares of the departures to kriging of logarithms and of smoothed values, untrained
 LOG_SILL = 0.2  # of the logarithms that is unknown where kriging's variance is 1: log-normal kriging's way to the mean
-LOG_SHIFT = 5.0  # ug m-3, added before a logarithm: below it, differences are the instruments' noise
+LOG_SHIFT = 15.0  # ug m-3, added before a logarithm: below it, differences are the instruments' noise
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Widths of the network; kept with the checkpoint."""
+    """Widths of the network; kept with the checkpoint. What is asked for each cell and hour is kept narrow."""
 
     inputs: int = 23         # features of a station and hour
-    width: int = 64          # of Z, the LSTM's output (both directions together)
+    width: int = 32          # of Z, the LSTM's output (both directions together)
     attention_heads: int = 4
     pooled: int = 16         # of the pooled vector of a station and day
-    knn_heads: int = 4       # sets of neighbour weights
+    knn_heads: int = 2       # sets of neighbour weights
+    knn_hidden: int = 16     # of the scores of neighbours
     channels: int = 4        # learned series of a station that each set interpolates
-    hidden: int = 48         # of the head
+    hidden: int = 16         # of the head
     dropout: float = 0.1
 
     def asdict(self) -> dict:
@@ -84,6 +85,13 @@ class Neighbours:
         return torch.stack([nearness - 1.5, torch.sin(self.bearing), torch.cos(self.bearing),
                             4.0 * self.weight, 0.5 * (spread + 1.5), self.distance / (mean + 1.0) - 1.0], dim=-1)
 
+    @property
+    def site(self) -> torch.Tensor:
+        """(n, 3): how near the nearest is, kriging's variance, the mean distance; of the order of 1."""
+        log = lambda a: torch.log1p(a / 10.0)  # noqa: E731
+        return torch.stack([log(self.distance[:, 0]) - 1.0, torch.log(self.variance + 0.02) * 0.5 + 0.75,
+                            log(self.distance.mean(1)) - 2.0], dim=1)
+
 
 class NeuralKNN(nn.Module):
     """Weights (heads, n, k), each row summing to 1, of a target over its neighbours for one day.
@@ -94,21 +102,24 @@ class NeuralKNN(nn.Module):
 
     def __init__(self, sizes: Sizes):
         super().__init__()
-        self.geometry = nn.Linear(6, 32)
-        self.neighbour = nn.Linear(sizes.pooled, 32, bias=False)
-        self.surroundings = nn.Linear(sizes.pooled, 32, bias=False)
-        self.score = nn.Linear(32, sizes.knn_heads)
+        self.geometry = nn.Linear(6, sizes.knn_hidden)
+        self.neighbour = nn.Linear(sizes.pooled, sizes.knn_hidden, bias=False)
+        self.surroundings = nn.Linear(sizes.pooled, sizes.knn_hidden, bias=False)
+        self.score = nn.Linear(sizes.knn_hidden, sizes.knn_heads)
         nn.init.zeros_(self.score.weight)
 
-    def forward(self, pooled: torch.Tensor, near: Neighbours, features: torch.Tensor | None = None):
-        n, k = near.index.shape
-        features = near.features if features is None else features
+    def lie(self, near: Neighbours) -> tuple[torch.Tensor, torch.Tensor]:
+        """What geometry says of the neighbours, for any day: (n, k, hidden) of the scores, and their prior (n, k)."""
+        return self.geometry(near.features), torch.log(near.weight.clamp_min(0.0) + 0.01)
+
+    def forward(self, pooled: torch.Tensor, near: Neighbours, lie: tuple[torch.Tensor, torch.Tensor] | None = None):
+        """The weights, and the pooled vector (n, pooled) of the neighbourhood."""
+        geometry, prior = self.lie(near) if lie is None else lie
         around = interpolate(pooled, near.index, near.weight)
-        keys = F.embedding(near.index, self.neighbour(pooled))
-        hidden = F.gelu(self.geometry(features) + keys + self.surroundings(around)[:, None])
-        prior = torch.log(near.weight.clamp_min(0.0) + 0.01)
-        scores = self.score(hidden) + prior[..., None]
-        return torch.softmax(scores, dim=1).permute(2, 0, 1), around
+        hidden = F.embedding(near.index, self.neighbour(pooled))
+        hidden = F.relu(hidden.add_(geometry).add_(self.surroundings(around)[:, None]), inplace=True)
+        scores = self.score(hidden).permute(2, 0, 1) + prior
+        return torch.softmax(scores, dim=-1), around
 
 
 def interpolate(series: torch.Tensor, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -116,26 +127,37 @@ def interpolate(series: torch.Tensor, index: torch.Tensor, weight: torch.Tensor)
     return F.embedding_bag(index, series, per_sample_weights=weight, mode="sum")
 
 
+def planes(series: list[torch.Tensor], index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Weighted sums over neighbours of several series (stations, hours): (series, n, hours), one plane each."""
+    mixed = interpolate(torch.cat(series, dim=1), index, weight)
+    return mixed.unflatten(1, (len(series), -1)).permute(1, 0, 2).contiguous()
+
+
 class Head(nn.Module):
     """From interpolated series to the correction of kriging, its scale, and the shares of departures.
 
-    Outputs (n, hours, 2 + departures): shift, log scale, and a share for each other interpolation.
+    Input planes (hourly, n, hours), clock (hours, 6), daily (n, daily). Output planes (2 + departures, n, hours):
+    shift, log scale, and a share for each other interpolation. Planes, so that a layer is one product of matrices
+    over all places and hours.
     """
 
-    def __init__(self, sizes: Sizes, hourly: int, daily: int):
+    def __init__(self, sizes: Sizes, hourly: int, daily: int, departures: int):
         super().__init__()
         self.hourly = nn.Linear(hourly, sizes.hidden)
+        self.clock = nn.Linear(6, sizes.hidden, bias=False)
         self.daily = nn.Linear(daily, sizes.hidden, bias=False)
-        self.inner = nn.Linear(sizes.hidden, sizes.hidden // 2)
-        self.out = nn.Linear(sizes.hidden // 2, 2 + 2 + 2 * sizes.knn_heads)
+        self.out = nn.Linear(sizes.hidden, 2 + departures)
         self.dropout = nn.Dropout(sizes.dropout)
         nn.init.zeros_(self.out.weight), nn.init.zeros_(self.out.bias)
         with torch.no_grad():
             self.out.bias[2], self.out.bias[3] = LOGS, SMOOTHED
 
-    def forward(self, hourly: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
-        hidden = F.gelu(self.hourly(hourly) + self.daily(daily)[:, None])
-        return self.out(F.gelu(self.inner(self.dropout(hidden))))
+    def forward(self, hourly: torch.Tensor, clock: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
+        shape = hourly.shape[1:]
+        hidden = (self.hourly.weight @ hourly.flatten(1)).unflatten(1, shape)
+        hidden = hidden.add_((self.daily(daily) + self.hourly.bias).T[:, :, None]).add_(self.clock(clock).T[:, None])
+        hidden = self.dropout(F.relu(hidden, inplace=True))
+        return torch.addmm(self.out.bias[:, None], self.out.weight, hidden.flatten(1)).unflatten(1, shape)
 
 
 def recentre(head: Head, shift: float) -> None:
@@ -173,48 +195,60 @@ class AQNet(nn.Module):
         self.sizes = sizes = sizes or Sizes()
         self.encoder = StationEncoder(sizes)
         self.knn = NeuralKNN(sizes)
-        self.head = Head(sizes, hourly=sizes.knn_heads * (sizes.channels + 2) + 5 + 6, daily=sizes.pooled + 3)
+        departures = 2 + 2 * sizes.knn_heads
+        self.head = Head(sizes, hourly=departures + sizes.knn_heads * sizes.channels + 3, daily=sizes.pooled + 3,
+                         departures=departures)
 
-    def forward(self, window, inner: slice, value, smooth, observed, clock, near: Neighbours, features=None):
+    def forward(self, window, inner: slice, value, smooth, observed, clock, near: Neighbours):
         pooled, learned = self.encoder(window, inner)
-        return self.at_targets(pooled, learned, value, smooth, observed, clock, near, features)
+        return self.at_targets(pooled, learned, series_of(value, smooth, observed), clock, near)
 
-    def at_targets(self, pooled, learned, value, smooth, observed, clock, near: Neighbours, features=None):
-        """The second half, from what the encoder said of each station."""
-        sizes, hours = self.sizes, value.shape[1]
-        weights, around = self.knn(pooled, near, features)
-        learned = learned.unflatten(-1, (sizes.knn_heads, sizes.channels))
-        logs = torch.log(value + LOG_SHIFT)
-        base = kriged(value, near)
-        positive = near.weight.clamp_min(0.0)
-        share = interpolate(observed, near.index, positive) / positive.sum(1, keepdim=True)
+    def at_targets(self, pooled, learned, series: Series, clock, near: Neighbours, lie=None):
+        """The second half, from what the encoder said of each station; `lie` is NeuralKNN.lie's, if it was asked."""
+        weights, around = self.knn(pooled, near, lie)
+        base, logs, smooth = planes([series.value, series.logs, series.smooth], near.index, near.weight)
+        base = base.clamp_min(0.0)
         to_mean = 0.5 * LOG_SILL * near.variance[:, None]
-        departures = [_unlog(interpolate(logs, near.index, near.weight) + to_mean) - base, kriged(smooth, near) - base]
-        inputs = [share, torch.log1p(base) - 3.5]
-        for head in range(sizes.knn_heads):
-            series = torch.cat([value, logs, learned[:, :, head].reshape(len(value), -1)], dim=1)
-            mixed = interpolate(series, near.index, weights[head])
-            departures.append(mixed[:, :hours] - base)
-            departures.append(_unlog(mixed[:, hours:2 * hours]) - base)
-            inputs.extend(mixed[:, 2 * hours:].unflatten(1, (hours, sizes.channels)).unbind(-1))
-        inputs.extend(departure / (base + LEVEL) for departure in departures)
-        square = interpolate(value**2, near.index, weights[0])
-        spread = (square - (base + departures[2]) ** 2).clamp_min(0.0)
-        inputs.append(torch.sqrt(spread + 1.0) / (base + LEVEL))
-        hourly = torch.cat([torch.stack(inputs, dim=-1), clock.expand(len(base), -1, -1)], dim=-1)
-        nearest = torch.log1p(near.distance[:, :1] / 10.0) - 1.0
-        site = torch.log(near.variance + 0.02)[:, None] * 0.5 + 0.75
-        daily = torch.cat([around, nearest, site, torch.log1p(near.distance.mean(1, keepdim=True) / 10.0) - 2.0], dim=1)
-        return self._correct(self.head(hourly, daily), base, departures, near.variance)
+        others, inputs = [_unlog(logs + to_mean), smooth.clamp_min(0.0)], []
+        for number, (weight, channels) in enumerate(zip(weights, self._channels(learned), strict=True)):
+            more = [series.observed, series.square] if number == 0 else []
+            mean, log, *mixed = planes([series.value, series.logs, *channels, *more], near.index, weight)
+            others += [mean, _unlog(log)]
+            inputs += mixed
+        unit = base + LEVEL
+        departures = (torch.stack(others) - base) / unit
+        share, square = inputs.pop(self.sizes.channels), inputs.pop(self.sizes.channels)
+        spread = torch.sqrt((square - others[2] ** 2).clamp_min(0.0) + 1.0) / unit
+        hourly = torch.cat([departures, torch.stack([share, torch.log1p(base) - 3.5, spread, *inputs])])
+        out = self.head(hourly, clock, torch.cat([around, near.site], dim=1))
+        return self._correct(out, base, unit, departures, near.variance)
+
+    def _channels(self, learned):
+        """The learned series (stations, hours) of each set of weights."""
+        return learned.unflatten(-1, (self.sizes.knn_heads, self.sizes.channels)).permute(2, 3, 0, 1)
 
     @staticmethod
-    def _correct(out, base, departures, variance):
+    def _correct(out, base, unit, departures, variance):
         room = torch.sqrt(variance)[:, None]  # nothing to correct at a station itself
-        shift = room * (base + LEVEL) * out[..., 0]
-        for number, departure in enumerate(departures):
-            shift = shift + torch.tanh(4.0 * room) * out[..., 2 + number] * departure
-        scale = room * (base + LEVEL) * 0.35 * torch.exp(out[..., 1].clamp(-4.0, 4.0)) + 0.3
-        return (base + shift).clamp_min(0.0), scale
+        shift = room * out[0] + torch.tanh(4.0 * room) * (out[2:] * departures).sum(0)
+        scale = (0.35 * room) * unit * torch.exp(out[1].clamp(-4.0, 4.0)) + 0.3
+        return (base + unit * shift).clamp_min(0.0), scale
+
+
+@dataclass(frozen=True)
+class Series:
+    """What is interpolated of the stations' PM2.5, each (stations, hours)."""
+
+    value: torch.Tensor
+    smooth: torch.Tensor
+    observed: torch.Tensor
+    logs: torch.Tensor
+    square: torch.Tensor
+
+
+def series_of(value, smooth, observed) -> Series:
+    """From filled PM2.5 in ug m-3, its mean over some hours, and where it was observed; each (stations, hours)."""
+    return Series(value, smooth, observed, torch.log(value + LOG_SHIFT), value**2)
 
 
 def kriged(value, near: Neighbours):
