@@ -47,11 +47,10 @@ def test_blocks_are_one_prediction_of_the_month(cube):
 
 
 def test_a_later_block_does_not_need_the_earlier(cube):
-    """Two runs over the same month, of which one is asked for the second block alone: the same bytes."""
+    """Two readings of the same month, of which one is asked for the second block alone: the same bytes."""
     model = lively_model(cube)
     second = list(analysis.blocks(model, cube, GRID, MONTH, 8))[1]
-    hours = MONTH.hours[second.first:]
-    alone = lively_model(cube).predict(cube, schema.make_targets(hours, GRID.lat, GRID.lon))
+    alone = lively_model(cube).read(cube, MONTH.hours).over(GRID.lat, GRID.lon)(MONTH.hours[second.first:])
     np.testing.assert_array_equal(second.arrays["pm25"], alone.pm25.values)
     np.testing.assert_array_equal(second.arrays["pm25_standard_error"], alone.pm25_standard_error.values)
 

@@ -1,6 +1,7 @@
 """AQ-Net behind the model interface: what it reads, what it must not read, and when it has no answer."""
 
 import datetime as dt
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,14 +45,15 @@ class Spy:
 
     def __init__(self):
         self.windows, self.wanted, self.neighbours = [], [], 0
+        self.knn = SimpleNamespace(lie=lambda near: None)
 
     def encoder(self, inputs, wanted):
         self.windows.append(inputs.numpy()), self.wanted.append(wanted.numpy())
         return None, None
 
-    def at_targets(self, pooled, learned, value, smooth, observed, clock, near, features):
+    def at_targets(self, pooled, learned, series, clock, near, lie):
         self.neighbours = near.index.shape[1]
-        nearest = value[near.index[:, 0]]
+        nearest = series.value[near.index[:, 0]]
         return nearest, torch.ones_like(nearest)
 
 

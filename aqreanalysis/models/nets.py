@@ -136,7 +136,7 @@ def planes(series: list[torch.Tensor], index: torch.Tensor, weight: torch.Tensor
 class Head(nn.Module):
     """From interpolated series to the correction of kriging, its scale, and the shares of departures.
 
-    Input planes (hourly, n, hours), clock (hours, 6), daily (n, daily). Output planes (2 + departures, n, hours):
+    Input planes (hourly, n, hours), clock (hours, 6) or (n, hours, 6), daily (n, daily). Output planes (2 + departures, n, hours):
     shift, log scale, and a share for each other interpolation. Planes, so that a layer is one product of matrices
     over all places and hours.
     """
@@ -155,7 +155,8 @@ class Head(nn.Module):
     def forward(self, hourly: torch.Tensor, clock: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
         shape = hourly.shape[1:]
         hidden = (self.hourly.weight @ hourly.flatten(1)).unflatten(1, shape)
-        hidden = hidden.add_((self.daily(daily) + self.hourly.bias).T[:, :, None]).add_(self.clock(clock).T[:, None])
+        when = self.clock(clock if clock.ndim == 3 else clock[None]).permute(2, 0, 1)
+        hidden = hidden.add_((self.daily(daily) + self.hourly.bias).T[:, :, None]).add_(when)
         hidden = self.dropout(F.relu(hidden, inplace=True))
         return torch.addmm(self.out.bias[:, None], self.out.weight, hidden.flatten(1)).unflatten(1, shape)
 
@@ -184,7 +185,7 @@ class AQNet(nn.Module):
     window : (stations, hours, inputs), the day and its margins; `inner` the slice of the day's hours.
     value, smooth : (stations, inner) filled PM2.5 in ug m-3, and its mean over some hours.
     observed : (stations, inner) 1 where it was observed, else 0.
-    clock : (inner, 6) cyclic time.
+    clock : (inner, 6) cyclic time, or (n, inner, 6) where each target has a day of its own.
     near : neighbours of the n targets.
 
     returns PM2.5 and its scale, both (n, inner) in ug m-3. The scale is a Laplace distribution's.
