@@ -47,13 +47,13 @@ class Spy:
         self.windows, self.wanted, self.neighbours = [], [], 0
         self.knn = SimpleNamespace(lie=lambda near: None)
 
-    def encoder(self, inputs, wanted):
+    def read(self, inputs, wanted, value, smooth, observed):
         self.windows.append(inputs.numpy()), self.wanted.append(wanted.numpy())
-        return None, None
+        return value
 
-    def at_targets(self, pooled, learned, series, clock, near, lie):
+    def at_targets(self, value, clock, near, lie):
         self.neighbours = near.index.shape[1]
-        nearest = series.value[near.index[:, 0]]
+        nearest = value[near.index[:, 0]]
         return nearest, torch.ones_like(nearest)
 
 

@@ -189,16 +189,16 @@ def test_a_field_of_one_value_is_that_value_and_the_log_normal_part_before_train
     with torch.no_grad():
         near = neighbours()
         estimate, _ = AQNet(small_sizes()).eval()(window, INNER, same, same, observed, clock, near)
-    more = 78 * torch.expm1(LOG_SILL / 2 * near.variance)  # 73 + 5, times exp of half the unknown variance
+    more = (73 + LOG_SHIFT) * torch.expm1(LOG_SILL / 2 * near.variance)  # times exp of half the unknown variance
     expected = 73 + torch.tanh(4 * near.variance.sqrt()) * LOGS * more
     torch.testing.assert_close(estimate, expected[:, None].expand_as(estimate), rtol=1e-5, atol=1e-3)
 
 
 def test_the_correction_by_hand():
     """base + sqrt(variance) (base + 20) out0 + tanh(4 sqrt(variance)) sum of out_d departure_d; and the scale."""
-    base, departures = torch.tensor([[50.0]]), [torch.tensor([[6.0]]), torch.tensor([[-4.0]])]
-    out = torch.tensor([[[0.1, 0.5, 0.2, -0.3]]])
-    estimate, scale = AQNet._correct(out, base, departures, torch.tensor([0.25]))
+    base, departures = torch.tensor([[50.0]]), torch.tensor([[[6.0]], [[-4.0]]])
+    out = torch.tensor([0.1, 0.5, 0.2, -0.3])[:, None, None]
+    estimate, scale = AQNet._correct(out, base, base + 20, departures / 70, torch.tensor([0.25]))
     assert estimate.item() == pytest.approx(50 + 0.5 * 70 * 0.1 + np.tanh(2) * (0.2 * 6 + 0.3 * 4))
     assert scale.item() == pytest.approx(0.5 * 70 * 0.35 * np.exp(0.5) + 0.3)
 

@@ -24,7 +24,7 @@ MARGIN_HOURS = 12
 CONTEXT_HOURS = MARGIN_HOURS + filling.BIAS_HOURS
 LAPLACE_TO_STANDARD = np.float32(np.sqrt(2.0))  # standard deviation of a Laplace distribution of scale 1
 LEVEL = 20.0
-TARGETS_AT_ONCE = 512
+TARGETS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Reading:
     side: StationSide
     lat: np.ndarray  # of the stations, degrees
     lon: np.ndarray
-    _encoded: dict = field(default_factory=dict)
+    _said: dict = field(default_factory=dict)
 
     def over(self, lat: np.ndarray, lon: np.ndarray) -> Callable[[np.ndarray], xr.Dataset]:
         """A function from hours to the estimate at points (degrees); see AQNetAnalysis.predict."""
@@ -148,36 +148,34 @@ class Reading:
     def _parts(self, hood: Neighbourhood):
         """Targets some hundred at a time, so that what the head computes fits into the cache.
 
-        Yields (points, neighbours, how they lie).
+        Yields (points, neighbours, how they lie, their bounds or None).
         """
+        calibration = self.model.calibration
         for start in range(0, len(hood.index), TARGETS_AT_ONCE):
             points = slice(start, start + TARGETS_AT_ONCE)
             near = to_tensors(Neighbourhood(*(getattr(hood, of.name)[points] for of in fields(Neighbourhood))))
-            yield points, near, self.model.network.knn.lie(near)
+            bounds = None if calibration is None else calibration.hourly.at(near.distance[:, 0].numpy())
+            yield points, near, self.model.network.knn.lie(near), bounds
 
     def _one_day(self, hours: np.ndarray, rows: np.ndarray, parts, found) -> None:
         """Fill rows of estimate, standard error and bounds (2 or 4, time, point): hours of one calendar day UTC+8."""
-        network, calibration = self.model.network, self.model.calibration
-        (pooled, learned), series, clock = self._day(hours[rows])
-        for points, near, lie in parts:
-            pm25, scale = network.at_targets(pooled, learned, series, clock, near, lie)
+        stations, clock = self._day(hours[rows])
+        for points, near, lie, bounds in parts:
+            pm25, scale = self.model.network.at_targets(stations, clock, near, lie)
             estimate, error = pm25.numpy().T, scale.numpy().T * LAPLACE_TO_STANDARD
             found[0, rows, points], found[1, rows, points] = estimate, error
-            if calibration is not None:
-                found[1:, rows, points] = calibration.hourly.apply(
-                    estimate, error, near.distance[:, 0].numpy(), local_days(hours[rows])[:, None])
+            if bounds:
+                found[1:, rows, points] = bounds(estimate, error, local_days(hours[rows])[:, None])
         dead = rows[~np.isfinite(self.side.value[np.searchsorted(self.side.time, hours[rows])]).any(axis=1)]
         found[:, dead] = np.nan
 
     def _day(self, hours: np.ndarray):
-        """What the encoder says of the stations at some hours of one day, their series, and the clock."""
-        from aqreanalysis.models.nets import series_of
-
-        inputs, value, smooth, observed, clock, wanted = day_tensors(self.side, hours)
+        """What the network has read of the stations at some hours of one day, and their clock."""
         key = hours.tobytes()
-        if key not in self._encoded:
-            self._encoded[key] = self.model.network.encoder(inputs, wanted)
-        return self._encoded[key], series_of(value, smooth, observed), clock
+        if key not in self._said:
+            inputs, value, smooth, observed, clock, wanted = day_tensors(self.side, hours)
+            self._said[key] = self.model.network.read(inputs, wanted, value, smooth, observed), clock
+        return self._said[key]
 
 
 def day_tensors(side: StationSide, hours: np.ndarray):

@@ -18,7 +18,7 @@ were not fitted to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -78,22 +78,30 @@ class Bounds:
         Every cell and hour is computed by itself, so how the arrays are cut changes no bit; some 70 additions,
         products and comparisons and three exponentials for each.
         """
+        return self.at(distance)(estimate, scale, days)
+
+    def at(self, distance: np.ndarray) -> Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """`apply` for places at these distances, which are looked up once: a function of estimate, scale and days."""
         curves = np.array((self.error, self.lower, self.upper))
         level, by_distance, by_season = np.split(curves, np.cumsum((len(self.level), len(self.distance))), axis=1)
         where = [np.asarray(start + np.interp(distance, self.distance, curve), np.float32)
                  for start, curve in zip(level[:, 0], by_distance, strict=True)]
-        when = [np.asarray(np.interp(_of_year(days), self.season, curve, period=YEAR), np.float32)
-                for curve in by_season]
         bends = np.diff(np.diff(level) / np.diff(self.level), prepend=0.0).astype(np.float32)
-        inside = np.clip(estimate, np.float32(self.level[0]), np.float32(self.level[-1]))
-        logs = [np.add(w, t, out=np.empty_like(inside)) for w, t in zip(where, when, strict=True)]
-        over, step = np.empty_like(inside), np.empty_like(inside)
-        for number, knot in enumerate(self.level[:-1]):
-            np.maximum(np.subtract(inside, np.float32(knot), out=over), np.float32(0.0), out=over)
-            for log, bend in zip(logs, bends[:, number], strict=True):
-                log += np.multiply(over, bend, out=step)
-        error, below, above = (np.multiply(np.exp(log, out=log), scale, out=log) for log in logs)
-        return error, np.maximum(estimate - below, np.float32(0.0)), estimate + above
+
+        def apply(estimate, scale, days):
+            when = [np.asarray(np.interp(_of_year(days), self.season, curve, period=YEAR), np.float32)
+                    for curve in by_season]
+            inside = np.clip(estimate, np.float32(self.level[0]), np.float32(self.level[-1]))
+            logs = [np.add(w, t, out=np.empty_like(inside)) for w, t in zip(where, when, strict=True)]
+            over, step = np.empty_like(inside), np.empty_like(inside)
+            for number, knot in enumerate(self.level[:-1]):
+                np.maximum(np.subtract(inside, np.float32(knot), out=over), np.float32(0.0), out=over)
+                for log, bend in zip(logs, bends[:, number], strict=True):
+                    log += np.multiply(over, bend, out=step)
+            error, below, above = (np.multiply(np.exp(log, out=log), scale, out=log) for log in logs)
+            return error, np.maximum(estimate - below, np.float32(0.0)), estimate + above
+
+        return apply
 
 
 @dataclass(frozen=True)

@@ -114,9 +114,13 @@ class NeuralKNN(nn.Module):
 
     def forward(self, pooled: torch.Tensor, near: Neighbours, lie: tuple[torch.Tensor, torch.Tensor] | None = None):
         """The weights, and the pooled vector (n, pooled) of the neighbourhood."""
+        return self.weigh(pooled, self.neighbour(pooled), near, lie)
+
+    def weigh(self, pooled, keys, near: Neighbours, lie=None):
+        """The same where the keys, `neighbour` of the pooled vectors, are known."""
         geometry, prior = self.lie(near) if lie is None else lie
         around = interpolate(pooled, near.index, near.weight)
-        hidden = F.embedding(near.index, self.neighbour(pooled))
+        hidden = F.embedding(near.index, keys)
         hidden = F.relu(hidden.add_(geometry).add_(self.surroundings(around)[:, None]), inplace=True)
         scores = self.score(hidden).permute(2, 0, 1) + prior
         return torch.softmax(scores, dim=-1), around
@@ -127,10 +131,9 @@ def interpolate(series: torch.Tensor, index: torch.Tensor, weight: torch.Tensor)
     return F.embedding_bag(index, series, per_sample_weights=weight, mode="sum")
 
 
-def planes(series: list[torch.Tensor], index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Weighted sums over neighbours of several series (stations, hours): (series, n, hours), one plane each."""
-    mixed = interpolate(torch.cat(series, dim=1), index, weight)
-    return mixed.unflatten(1, (len(series), -1)).permute(1, 0, 2).contiguous()
+def planes(series: torch.Tensor, count: int, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Weighted sums over neighbours of `count` series side by side (stations, count * hours): (count, n, hours)."""
+    return interpolate(series, index, weight).unflatten(1, (count, -1)).permute(1, 0, 2).contiguous()
 
 
 class Head(nn.Module):
@@ -201,32 +204,37 @@ class AQNet(nn.Module):
                          departures=departures)
 
     def forward(self, window, inner: slice, value, smooth, observed, clock, near: Neighbours):
-        pooled, learned = self.encoder(window, inner)
-        return self.at_targets(pooled, learned, series_of(value, smooth, observed), clock, near)
+        return self.at_targets(self.read(window, inner, value, smooth, observed), clock, near)
 
-    def at_targets(self, pooled, learned, series: Series, clock, near: Neighbours, lie=None):
-        """The second half, from what the encoder said of each station; `lie` is NeuralKNN.lie's, if it was asked."""
-        weights, around = self.knn(pooled, near, lie)
-        base, logs, smooth = planes([series.value, series.logs, series.smooth], near.index, near.weight)
+    def read(self, window, inner: slice, value, smooth, observed) -> Stations:
+        """The first half: what the stations say, whatever the targets."""
+        pooled, learned = self.encoder(window, inner)
+        logs = torch.log(value + LOG_SHIFT)
+        learned = learned.unflatten(-1, (self.sizes.knn_heads, self.sizes.channels)).permute(2, 3, 0, 1)
+        heads = [[value, logs, *channels] for channels in learned]
+        heads[0] += [observed, value**2]
+        return Stations(pooled, self.knn.neighbour(pooled), torch.cat([value, logs, smooth], dim=1),
+                        [torch.cat(series, dim=1) for series in heads])
+
+    def at_targets(self, stations: Stations, clock, near: Neighbours, lie=None):
+        """The second half; `lie` is NeuralKNN.lie's, if it was asked before."""
+        weights, around = self.knn.weigh(stations.pooled, stations.keys, near, lie)
+        base, logs, smooth = planes(stations.kriged, 3, near.index, near.weight)
         base = base.clamp_min(0.0)
         to_mean = 0.5 * LOG_SILL * near.variance[:, None]
-        others, inputs = [_unlog(logs + to_mean), smooth.clamp_min(0.0)], []
-        for number, (weight, channels) in enumerate(zip(weights, self._channels(learned), strict=True)):
-            more = [series.observed, series.square] if number == 0 else []
-            mean, log, *mixed = planes([series.value, series.logs, *channels, *more], near.index, weight)
+        others, inputs, channels = [_unlog(logs + to_mean), smooth.clamp_min(0.0)], [], self.sizes.channels
+        for number, (weight, series) in enumerate(zip(weights, stations.heads, strict=True)):
+            mean, log, *mixed = planes(series, 2 + channels + 2 * (number == 0), near.index, weight)
             others += [mean, _unlog(log)]
-            inputs += mixed
+            inputs.append(mixed)
+        (*first, share, square), *rest = inputs
         unit = base + LEVEL
         departures = (torch.stack(others) - base) / unit
-        share, square = inputs.pop(self.sizes.channels), inputs.pop(self.sizes.channels)
         spread = torch.sqrt((square - others[2] ** 2).clamp_min(0.0) + 1.0) / unit
-        hourly = torch.cat([departures, torch.stack([share, torch.log1p(base) - 3.5, spread, *inputs])])
+        more = [share, torch.log1p(base) - 3.5, spread, *first, *(plane for mixed in rest for plane in mixed)]
+        hourly = torch.cat([departures, torch.stack(more)])
         out = self.head(hourly, clock, torch.cat([around, near.site], dim=1))
         return self._correct(out, base, unit, departures, near.variance)
-
-    def _channels(self, learned):
-        """The learned series (stations, hours) of each set of weights."""
-        return learned.unflatten(-1, (self.sizes.knn_heads, self.sizes.channels)).permute(2, 3, 0, 1)
 
     @staticmethod
     def _correct(out, base, unit, departures, variance):
@@ -237,19 +245,13 @@ class AQNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class Series:
-    """What is interpolated of the stations' PM2.5, each (stations, hours)."""
+class Stations:
+    """What the stations say in some hours of a day; series lie side by side, (stations, series * hours)."""
 
-    value: torch.Tensor
-    smooth: torch.Tensor
-    observed: torch.Tensor
-    logs: torch.Tensor
-    square: torch.Tensor
-
-
-def series_of(value, smooth, observed) -> Series:
-    """From filled PM2.5 in ug m-3, its mean over some hours, and where it was observed; each (stations, hours)."""
-    return Series(value, smooth, observed, torch.log(value + LOG_SHIFT), value**2)
+    pooled: torch.Tensor        # (stations, pooled)
+    keys: torch.Tensor          # (stations, knn_hidden), of the scores
+    kriged: torch.Tensor        # values, their logarithms, smoothed values: what kriging's weights interpolate
+    heads: list[torch.Tensor]   # of each set of weights: values, logarithms, learned series; the first observed, squares
 
 
 def kriged(value, near: Neighbours):
