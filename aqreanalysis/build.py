@@ -53,7 +53,7 @@ def build(request: Request, watch: Callable = Unwatched) -> Path:
         finish_stores(plan, record)
         write_daily_files(plan, record)
         record.remove_damaged_maps()
-        maps = report.draw_maps(plan)
+        maps = report.draw_maps(plan, request.workers)
         for path in maps:
             record.note_file(path)
         record.content["seconds"] = round(time.monotonic() - began, 1)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import calendar
 import html
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import output, schema
+from aqreanalysis import execution, output, schema
 from aqreanalysis.clock import Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.figures import maps
@@ -19,28 +20,72 @@ from aqreanalysis.output import disk
 from aqreanalysis.plan import Plan
 
 ANNUAL_LIMITS = {"WHO 2021 annual": 5.0, "GB 3095 grade II annual": 35.0}
+FEW = 3  # maps that are drawn sooner than other processes have started
 
 
-def draw_maps(plan: Plan) -> list[Path]:
-    """The mean of the period, its error, and each month; maps that exist are kept."""
-    daily = [days.path for days in plan.folder.daily()]
-    months = plan.period.months()
-    limits = ANNUAL_LIMITS if len(plan.period.label) == 4 else None  # they are of whole years
-    drawn = [_once(plan.folder.map(f"mean_{plan.period.label}"), lambda: _mean(plan, daily, plan.period, limits)),
-             _once(plan.folder.map(f"standard_error_{plan.period.label}"), lambda: _error(plan, daily))]
+@dataclass(frozen=True)
+class Sheet:
+    """What all maps of a product have in common; sent to each worker once."""
+
+    daily: list[Path]
+    grid: Grid
+    subtitle: str
+    note: str
+    simulated: bool
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One map to be drawn: the mean of a period or its error, or with `panels` the means of some months."""
+
+    path: Path
+    period: Period
+    variable: str = schema.TARGET
+    panels: tuple[Period, ...] = ()
+    limits: dict[str, float] | None = None
+
+
+def draw_maps(plan: Plan, workers: int = 1) -> list[Path]:
+    """The mean of the period, its error, and each month, by as many processes; maps that exist are kept."""
+    sheet = Sheet([days.path for days in plan.folder.daily()], plan.grid, _subtitle(plan), _note(plan),
+                  plan.folder.simulated)
+    wanted = drawings(plan)
+    missing = [drawing for drawing in wanted if not drawing.path.exists()]
+    for _ in execution.run(draw, missing, workers if len(missing) > FEW else 1, shared=sheet):
+        pass
+    return [drawing.path for drawing in wanted]
+
+
+def drawings(plan: Plan) -> list[Drawing]:
+    """All maps of a product."""
+    months, whole = plan.period.months(), plan.period
+    limits = ANNUAL_LIMITS if len(whole.label) == 4 else None  # they are of whole years
+    found = [Drawing(plan.folder.map(f"mean_{whole.label}"), whole, limits=limits),
+             Drawing(plan.folder.map(f"standard_error_{whole.label}"), whole, schema.STANDARD_ERROR)]
     if len(months) > 1:
-        drawn += [_once(plan.folder.map(f"mean_{month.first:%Y%m}"), lambda m=month: _mean(plan, daily, m))
-                  for month in months]
+        found += [Drawing(plan.folder.map(f"mean_{month.first:%Y%m}"), month) for month in months]
         for year in sorted({month.first.year for month in months}):
-            of_year = [month for month in months if month.first.year == year]
-            drawn.append(_once(plan.folder.map(f"months_{year}"), lambda of=of_year: _panels(plan, daily, of)))
-    return drawn
+            of_year = tuple(month for month in months if month.first.year == year)
+            found.append(Drawing(plan.folder.map(f"months_{year}"), whole, panels=of_year))
+    return found
 
 
-def _once(path: Path, draw) -> Path:
-    if not path.exists():
-        save(draw(), path)
-    return path
+def draw(sheet: Sheet, drawing: Drawing) -> None:
+    """Draw one map into its file."""
+    of, common = drawing, {"subtitle": sheet.subtitle, "simulated": sheet.simulated, "note": sheet.note}
+    if of.panels:
+        figure = maps.panel_map([_field(sheet.daily, month) for month in of.panels], sheet.grid,
+                                labels=[said(month) for month in of.panels], columns=min(4, len(of.panels)),
+                                title=f"PM2.5, monthly means of {of.panels[0].first.year}",
+                                flags=[_flag(sheet.daily, month) for month in of.panels], **common)
+    elif of.variable == schema.STANDARD_ERROR:
+        figure = maps.mean_map(_field(sheet.daily, of.period, of.variable), sheet.grid, label="standard error",
+                               title=f"Standard error of daily PM2.5, mean of {said(of.period)}",
+                               flag=_flag(sheet.daily, of.period), **common)
+    else:
+        figure = maps.mean_map(_field(sheet.daily, of.period), sheet.grid, title=f"PM2.5, mean of {said(of.period)}",
+                               flag=_flag(sheet.daily, of.period), limits=of.limits, **common)
+    save(figure, of.path)
 
 
 def save(figure, path: Path) -> None:
@@ -63,26 +108,6 @@ def _field(daily: list[Path], period: Period, variable: str = schema.TARGET) -> 
 def _flag(daily: list[Path], period: Period) -> np.ndarray:
     """The class of most days."""
     return output.read_most_frequent(daily, "quality_flag", period)
-
-
-def _mean(plan: Plan, daily: list[Path], period: Period, limits=None):
-    return maps.mean_map(_field(daily, period), plan.grid, title=f"PM2.5, mean of {said(period)}",
-                         subtitle=_subtitle(plan), flag=_flag(daily, period), simulated=plan.folder.simulated,
-                         limits=limits, note=_note(plan))
-
-
-def _error(plan: Plan, daily: list[Path]):
-    return maps.mean_map(_field(daily, plan.period, schema.STANDARD_ERROR), plan.grid, label="standard error",
-                         title=f"Standard error of daily PM2.5, mean of {said(plan.period)}", subtitle=_subtitle(plan),
-                         flag=_flag(daily, plan.period), simulated=plan.folder.simulated, note=_note(plan))
-
-
-def _panels(plan: Plan, daily: list[Path], months: list[Period]):
-    return maps.panel_map([_field(daily, month) for month in months], plan.grid,
-                          labels=[said(month) for month in months],
-                          title=f"PM2.5, monthly means of {months[0].first.year}", columns=min(4, len(months)),
-                          subtitle=_subtitle(plan), flags=[_flag(daily, month) for month in months],
-                          simulated=plan.folder.simulated, note=_note(plan))
 
 
 def _subtitle(plan: Plan) -> str:

@@ -176,7 +176,8 @@ def test_untrained_network_stands_between_kriging_of_values_of_logarithms_and_of
     room = near.variance.sqrt()[:, None]
     base = kriged(near, value)
     logs = torch.einsum("nk,nkh->nh", near.weight, (value + LOG_SHIFT).log()[near.index])
-    geometric = (torch.exp(logs + LOG_SILL / 2 * near.variance[:, None]) - LOG_SHIFT).clamp_min(0)  # the mean of a log-normal
+    # the mean of a log-normal
+    geometric = (torch.exp(logs + LOG_SILL / 2 * near.variance[:, None]) - LOG_SHIFT).clamp_min(0)
     expected = base + torch.tanh(4 * room) * (LOGS * (geometric - base) + SMOOTHED * (kriged(near, smooth) - base))
     expected = expected.clamp_min(0)
     torch.testing.assert_close(estimate, expected, rtol=1e-5, atol=1e-4)

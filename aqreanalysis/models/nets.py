@@ -147,9 +147,9 @@ def planes(series: torch.Tensor, count: int, index: torch.Tensor, weight: torch.
 class Head(nn.Module):
     """From interpolated series to the correction of kriging, its scale, and the shares of departures.
 
-    Input planes (hourly, n, hours), clock (hours, 6) or (n, hours, 6), daily (n, daily). Output planes (2 + departures, n, hours):
-    shift, log scale, and a share for each other interpolation. Planes, so that a layer is one product of matrices
-    over all places and hours.
+    Input planes (hourly, n, hours), clock (hours, 6) or (n, hours, 6), daily (n, daily). Output planes
+    (2 + departures, n, hours): shift, log scale, and a share for each other interpolation. Planes, so that a layer
+    is one product of matrices over all places and hours.
     """
 
     def __init__(self, sizes: Sizes, hourly: int, daily: int, departures: int):
@@ -259,7 +259,7 @@ class Stations:
     pooled: torch.Tensor        # (stations, pooled)
     keys: torch.Tensor          # (stations, knn_hidden), of the scores
     kriged: torch.Tensor        # values, their logarithms, smoothed values: what kriging's weights interpolate
-    heads: list[torch.Tensor]   # of each set of weights: values, logarithms, learned series; the first observed, squares
+    heads: list[torch.Tensor]   # of each set of weights: values, logarithms, learned series; first also observed, squares
 
 
 def kriged(value, near: Neighbours):
