@@ -259,7 +259,7 @@ class Stations:
     pooled: torch.Tensor        # (stations, pooled)
     keys: torch.Tensor          # (stations, knn_hidden), of the scores
     kriged: torch.Tensor        # values, their logarithms, smoothed values: what kriging's weights interpolate
-    heads: list[torch.Tensor]   # of each set of weights: values, logarithms, learned series; first also observed, squares
+    heads: list[torch.Tensor]   # of each set of weights: values, logarithms, learned; first also observed, squares
 
 
 def kriged(value, near: Neighbours):
