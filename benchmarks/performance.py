@@ -1,6 +1,6 @@
 """How fast: a build against writing alone, gridding against other packages, cost by size, memory, where time goes.
 
-    python benchmarks/performance.py year --observations PATH [--workers N] [--start DAY --end DAY]
+    python benchmarks/performance.py year --observations PATH [--raw PATH] [--workers N] [--start DAY --end DAY]
     python benchmarks/performance.py peers --observations PATH
     python benchmarks/performance.py sizes --observations PATH
     python benchmarks/performance.py periods --observations PATH
@@ -9,7 +9,7 @@
     python benchmarks/performance.py report              docs/performance.md and its figure
 
 Each part adds what it measures to docs/performance.json, which `report` reads. Peers are optional packages
-(`pip install "aqreanalysis[benchmarks]"`); one that is not there is left out. Run on an idle machine.
+(`pip install "aqreanalysis[benchmarks]"`); one that is not there is left out. Run on an idle machine, with a station archive (`aqreanalysis ingest`) as PATH.
 """
 
 from __future__ import annotations
@@ -91,10 +91,13 @@ def year(options) -> None:
             facts[form]["ratio"] = facts[form]["seconds"] / facts[form]["writing_alone"]["seconds"]
             months = json.loads((out / "run.json").read_text())["months"].values()
             facts[form]["seconds_of_months"] = sum(month["seconds"] for month in months)
-    if options.workers > 1:
+    for count in {1, 2} - {options.workers}:
         with tempfile.TemporaryDirectory() as scratch:
-            one = build(options.observations, period, options.grid, 1, Path(scratch) / "product")
-        facts["one_worker"] = one | {"times_slower": one["seconds"] / facts["netcdf"]["seconds"]}
+            facts.setdefault("others", {})[count] = build(options.observations, period, options.grid, count,
+                                                          Path(scratch) / "product")
+    if options.raw:
+        with tempfile.TemporaryDirectory() as scratch:
+            facts["raw"] = build(options.raw, period, options.grid, options.workers, Path(scratch) / "product")
     note("year", **facts)
 
 
@@ -199,14 +202,16 @@ def gridded(model, cube, week, grid, hours: int | None = None, k: int = 20) -> d
     """Seconds of a block of hours, features and neighbourhoods included, on one thread; memory is a build's."""
     from dataclasses import replace
 
-    from aqreanalysis import execution, output, schema
+    from aqreanalysis import execution, output
+    from aqreanalysis.models import interface
 
     model = replace(model, k=k)
     chosen = week.hours[:hours]
 
     def block():
+        over = interface.read(model, cube, chosen)
         for points in output.tiles(grid):
-            model.predict(cube, schema.make_targets(chosen, grid.lat[points], grid.lon[points]))
+            over(grid.lat[points], grid.lon[points])(chosen)
 
     began = time.process_time()
     execution.single_threaded(block)
@@ -307,6 +312,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=[*PARTS, "report"])
     parser.add_argument("--observations")
+    parser.add_argument("--raw", help="the same observations as raw files, for the part `year`")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--grid", default="0.1deg")
     parser.add_argument("--period-grid", default="0.1deg", help="grid of the part `periods`")

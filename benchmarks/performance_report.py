@@ -9,8 +9,8 @@ from pathlib import Path
 STAGES = {
     "reading": ["readers/daily_files.py read", "readers/station_archive.py read_screened"],
     "quality control": ["quality/__init__.py screen"],
-    "features of stations": ["models/aqnet.py station_side", "models/station_side.py station_side"],
-    "neural network and neighbours": ["models/aqnet.py predict", "models/aqnet.py over", "models/aqnet.py at"],
+    "features of stations": ["models/aqnet.py station_side"],
+    "neural network and neighbours": ["models/aqnet.py read", "models/aqnet.py over", "models/aqnet.py estimate"],
     "quality flags": ["aqreanalysis/uncertainty.py __init__", "aqreanalysis/uncertainty.py of_hours"],
     "daily means": ["aqreanalysis/uncertainty.py daily"],
     "encoding and writing": [f"output/steps.py {name}" for name in ("__enter__", "write", "__exit__")],
@@ -42,12 +42,19 @@ def _year(facts: dict) -> str:
              f"{of['MiB']:.0f}", f"{of['MiB_of_one_process']:.0f}", f"{of['bytes'] / 1e6:.0f}"]
             for form in ("netcdf", "zarr") if (of := facts.get(form))]
     text = (f"## A build and writing alone\n\n`aqreanalysis build` of {facts['days']} days at {facts['grid']} with "
-            f"{facts['workers']} processes, from raw files to maps and report, and only writing the same arrays "
-            "with the same writers and as many processes.\n\n"
+            f"{facts['workers']} processes, from a station archive to maps and report, and only writing the same "
+            "arrays with the same writers and as many processes.\n\n"
             + table(["format", "build, s", "writing alone, s", "ratio", "peak MiB", "of one process", "MB written"],
                     rows))
-    if one := facts.get("one_worker"):
-        text += f"\nWith one process: {one['seconds']:.0f} s, {one['times_slower']:.2f} times as long.\n"
+    if others := facts.get("others"):
+        seconds = {int(count): of["seconds"] for count, of in others.items()}
+        seconds[facts["workers"]] = facts["netcdf"]["seconds"]
+        text += "\n" + table(["processes", "build, s", "times as fast as one"],
+                             [[count, f"{seconds[count]:.0f}", f"{seconds[1] / seconds[count]:.2f}"]
+                              for count in sorted(seconds)])
+    if raw := facts.get("raw"):
+        text += (f"\nFrom raw files, which every month reads and screens anew with its margins: {raw['seconds']:.0f} s, "
+                 f"peak {raw['MiB']:.0f} MiB.\n")
     return text
 
 
