@@ -9,7 +9,8 @@
     python benchmarks/performance.py report              docs/performance.md and its figure
 
 Each part adds what it measures to docs/performance.json, which `report` reads. Peers are optional packages
-(`pip install "aqreanalysis[benchmarks]"`); one that is not there is left out. Run on an idle machine, with a station archive (`aqreanalysis ingest`) as PATH.
+(`pip install "aqreanalysis[benchmarks]"`); one that is not there is left out. Run on an idle machine, with a station
+archive (`aqreanalysis ingest`) as PATH.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ def _year(facts: dict) -> str:
                              [[count, f"{seconds[count]:.0f}", f"{seconds[1] / seconds[count]:.2f}"]
                               for count in sorted(seconds)])
     if raw := facts.get("raw"):
-        text += (f"\nFrom raw files, which every month reads and screens anew with its margins: {raw['seconds']:.0f} s, "
-                 f"peak {raw['MiB']:.0f} MiB.\n")
+        text += ("\nFrom raw files, which every month reads and screens anew with its margins: "
+                 f"{raw['seconds']:.0f} s, peak {raw['MiB']:.0f} MiB.\n")
     return text
 
 
