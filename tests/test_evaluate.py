@@ -82,8 +82,8 @@ def test_a_folder_of_scores(result, tmp_path):
 
 def test_the_table_alone(result, tmp_path):
     assert write(result, str(tmp_path / "table.csv")) == [tmp_path / "table.csv"]
-    with pytest.raises(UserError, match="table.csv"):
-        write(result, str(tmp_path / "no folder" / "table.csv"))
+    with pytest.raises(UserError, match="again.csv"):  # what should be a folder is a file
+        write(result, str(tmp_path / "table.csv" / "again.csv"))
 
 
 def test_the_screen_is_80_columns_wide(result, capsys, monkeypatch):

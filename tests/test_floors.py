@@ -15,7 +15,7 @@ ROOT = "aqreanalysis"
 # modules that stand beside each other on a floor may not. "aqreanalysis" is the package's own __init__.
 FLOORS = [
     ("ground: words and numbers", ("aqreanalysis", "errors", "schema", "geo", "resources")),
-    ("ground: hours, lines, files", ("clock", "boundaries", "reference_state")),
+    ("ground: hours, lines, files", ("clock", "boundaries", "reference_state", "disk")),
     ("data: one table, one cube", ("stations", "quality/", "features")),
     ("data: archives, grids", ("readers/", "grids/")),
     ("data: the twin, a look at archives", ("simulation/", "checks")),
