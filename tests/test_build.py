@@ -103,7 +103,7 @@ def test_a_dask_cluster_writes_the_same_bytes(product, tmp_path):
 
 def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(product, tmp_path):
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "aqreanalysis.cli", "build", "--start", REQUEST.start, "--end", REQUEST.end,
+    command = [sys.executable, "-m", "aqreanalysis", "build", "--start", REQUEST.start, "--end", REQUEST.end,
                "--grid", REQUEST.grid, "--out", str(out), "--workers", "1"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -122,7 +122,7 @@ def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(product, tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(how, tmp_path):
     out = tmp_path / "interrupted"
-    command = [sys.executable, "-m", "aqreanalysis.cli", "build", "--start", REQUEST.start, "--end", REQUEST.end,
+    command = [sys.executable, "-m", "aqreanalysis", "build", "--start", REQUEST.start, "--end", REQUEST.end,
                "--grid", REQUEST.grid, "--out", str(out), "--workers", "2" if how == signal.SIGTERM else "1"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120

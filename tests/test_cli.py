@@ -20,7 +20,7 @@ TYPES = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3")
 
 def process(*arguments, cwd):
     """The command in a process of its own, as a user starts it."""
-    return subprocess.run([sys.executable, "-m", "aqreanalysis.cli", *map(str, arguments)], cwd=cwd, text=True,
+    return subprocess.run([sys.executable, "-m", "aqreanalysis", *map(str, arguments)], cwd=cwd, text=True,
                           capture_output=True, timeout=300,
                           env={**os.environ, "AQREANALYSIS_DATA": str(cwd / "none"), "COLUMNS": "200"})
 
@@ -82,7 +82,7 @@ def refused(result, tmp_path, *words):
 
 def test_help_names_the_verbs(tmp_path):
     result = process("--help", cwd=tmp_path)
-    assert result.returncode == 0
+    assert result.returncode == 0 and "Usage: python -m aqreanalysis" in result.stdout
     for verb in ("build", "train", "evaluate", "map", "simulate"):
         assert verb in result.stdout
 

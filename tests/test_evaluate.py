@@ -43,7 +43,7 @@ def test_every_model_is_scored_in_every_design(result):
     counts = hourly.pivot(index="group", columns="model", values="n")
     assert list(counts.columns) == sorted(["flat mean", "nearest", "IDW", "plain kriging", "kriging", "boosting",
                                            "AQ-Net"])
-    assert set(counts.index) == set(holdout.DESIGNS)
+    assert set(counts.index) == {holdout.SINGLE, holdout.CITIES, holdout.MATCHED, holdout.REGIONS}
     assert (counts > 0).all().all() and (counts.nunique(axis=1) == 1).all()  # the same pairs for all
     assert "Wasserstein" in result.notes[0]
 

@@ -17,13 +17,12 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis import clock
+from aqreanalysis.cuts import SEASONS, THIRDS, in_season
 from aqreanalysis.evaluation.bootstrap import intervals
 from aqreanalysis.evaluation.statistics import PIT_BINS, SHARES, SLICES, Sums
 
 SHORT = ("n", "MAE", "RMSE", "R2", "NMB_percent", "NME_percent", "coverage_90", "z_rms", "skill_percent")
-SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
 DISTANCES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, np.inf)  # km, of the curve of error against distance
-THIRDS = ("near", "middle", "far")
 EVERY = "all designs"
 OUTER, INNER = ["hours", "by", "slice"], ["group", "frequency", "model"]
 KEYS = ["group", *OUTER, "frequency", "model"]
@@ -117,10 +116,9 @@ def _rows(keys: list[tuple], sums: xr.Dataset, reference: str) -> pd.DataFrame:
 def _days(day: xr.DataArray, every_nth_week: int) -> dict[tuple, np.ndarray]:
     """Which days or blocks (day,) make all of them, the withheld weeks and the seasons; those that have any."""
     days = day.values.astype("datetime64[D]")
-    month = days.astype("datetime64[M]").astype(int) % 12 + 1
     chosen = {("all", "all", "all"): np.ones(len(days), bool),
               ("withheld weeks", "all", "all"): clock.withheld_weeks(days, every_nth_week)}
-    chosen |= {("all", "season", season): np.isin(month, months) for season, months in SEASONS.items()}
+    chosen |= {("all", "season", season): in_season(days, season) for season in SEASONS}
     return {key: mask for key, mask in chosen.items() if mask.any()}
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import clock, schema
-from aqreanalysis.clock import HOURS_PER_DAY
+from aqreanalysis.clock import HOURS_PER_DAY, MINIMUM_HOURS
+from aqreanalysis.cuts import LEVELS, in_level
 from aqreanalysis.evaluation.distributions import NORMAL, Distribution
 from aqreanalysis.evaluation.guesses import Guess, guess_of_days, guess_of_hours
 from aqreanalysis.evaluation.holdout import Fold, nearest_remaining
@@ -31,7 +32,6 @@ SUMS = ("n", "truth", "truth_squared", "estimate_squared", "error", "error_absol
 DRAWN = ("error_absolute", "error_squared")  # what is drawn again (bootstrap.py)
 # Factors on a standard error, 2.5 % apart, with which the share of errors in an interval and its width are known
 FACTORS = 0.1 * 1.025 ** np.arange(240)
-LEVELS = {"0-35": (-np.inf, 35.0), "35-75": (35.0, 75.0), "75-150": (75.0, 150.0), "over 150": (150.0, np.inf)}
 # China's classes of a day's PM2.5, ug m-3 (HJ 633-2012; confirmed by table 1 of 10.1371/journal.pone.0063486, which
 # quotes the standard); 75 is also the daily limit, grade II (GB 3095-2012)
 CLASSES = (35.0, 75.0, 115.0, 150.0, 250.0)
@@ -77,7 +77,7 @@ def add(parts: list[xr.Dataset]) -> xr.Dataset:
 
 
 def month_statistics(models: Mapping[str, object], cube: xr.Dataset, withheld: list[str],
-                     hours: np.ndarray, minimum_hours: int = 20) -> xr.Dataset:
+                     hours: np.ndarray, minimum_hours: int = MINIMUM_HOURS) -> xr.Dataset:
     """Sums (frequency, model, station) of some whole days at withheld stations of a cube.
 
     No model sees a withheld station: they are taken out of the cube before it is handed on.
@@ -87,7 +87,8 @@ def month_statistics(models: Mapping[str, object], cube: xr.Dataset, withheld: l
 
 
 def fold_statistics(models: Mapping[str, object], cube: xr.Dataset, fold: Fold, hours: np.ndarray,
-                    minimum_hours: int = 20, distributions: Mapping[str, Distribution] | None = None,
+                    minimum_hours: int = MINIMUM_HOURS,
+                    distributions: Mapping[str, Distribution] | None = None,
                     errors_of_days: Callable | None = None) -> Sums:
     """Sums of whole days at the scored stations of a fold, which no model sees, nor what else is taken out.
 
@@ -200,8 +201,8 @@ def _cut(truth, guess: Guess, statistics: np.ndarray, members: np.ndarray, per_d
     of_days = days.sum(axis=2)
     of_hours = days.sum(axis=1) @ members if per_day == HOURS_PER_DAY else np.zeros(
         (len(SUMS), HOURS_PER_DAY, members.shape[1]))
-    of_levels = [np.einsum("stn,tn->sn", statistics, (low < level) & (level <= high)) @ members
-                 for level in (truth, guess.pm25) for low, high in LEVELS.values()]
+    of_levels = [np.einsum("stn,tn->sn", statistics, in_level(pm25, level)) @ members
+                 for pm25 in (truth, guess.pm25) for level in LEVELS]
     slices = np.concatenate([of_hours, np.stack(of_levels, axis=1)], axis=1)
     drawn = of_days[[SUMS.index(name) for name in DRAWN]]
     of_blocks = np.stack([drawn[:, block_of_day == number].sum(axis=1) for number in range(block_of_day.max() + 1)], 1)

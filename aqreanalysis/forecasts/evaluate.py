@@ -15,9 +15,10 @@ import pandas as pd
 
 from aqreanalysis import clock, disk, execution
 from aqreanalysis import recipe as recipes
+from aqreanalysis.cuts import SEASONS
 from aqreanalysis.errors import UserError
 from aqreanalysis.forecasting.losses import means
-from aqreanalysis.forecasting.scores import SEASONS, Sums, scores, skill_interval
+from aqreanalysis.forecasting.scores import Sums, scores, skill_interval
 from aqreanalysis.forecasts import data as observations
 from aqreanalysis.forecasts import tables
 from aqreanalysis.forecasts.train import Job, chosen
