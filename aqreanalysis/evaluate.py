@@ -28,7 +28,10 @@ from aqreanalysis.stations import city_numbers
 from aqreanalysis.uncertainty import inside_hull
 
 OURS = "AQ-Net"
-DISTRIBUTIONS = {OURS: LAPLACE}  # what its scale is of; the baselines' errors are taken as normal
+DISTRIBUTIONS = {OURS: LAPLACE}  # of hours; days, and the baselines, are taken as normal
+TOLD = (f"CRPS, PIT and coverage of {OURS} are of the distribution that its bounds give: on either side of the "
+        "estimate half of a Laplace (hours) or normal (days) distribution, whose 5 % and 95 % quantiles they are; "
+        "those of the others are of a normal one with their standard error")
 MIN_LEFT = 20  # stations that a fold leaves to the models; those of a single city's network are all in one region
 CURE = "Free space, or choose another place with --out."
 BOOSTING_DAYS = 150  # at most so many days are learned from, spread over the period
@@ -39,7 +42,7 @@ class Result(NamedTuple):
 
     table: pd.DataFrame  # of evaluation.metrics.table
     sums: Sums
-    notes: list[str]     # sentences about the designs
+    notes: list[str]     # sentences about the designs and the distributions
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     if not float(sums.station.n.sum()):
         raise UserError(f"{observations} holds no PM2.5 of withheld stations from {period.first} to {period.last}.",
                         "Scores need observations to compare with.", "Choose another period.")
-    return Result(score_table(sums, every_nth_week, ours=OURS), sums, notes)
+    return Result(score_table(sums, every_nth_week, ours=OURS), sums, notes + [TOLD] * bool(card.calibration))
 
 
 def _with_cities(sums: Sums, table: pd.DataFrame) -> Sums:

@@ -32,6 +32,17 @@ class Guess:
         """The guess at some stations, given as a mask (station,)."""
         return Guess(*(a[:, stations] for a in self._arrays), self.own_bounds)
 
+    def sides(self, distribution: Distribution) -> tuple[np.ndarray, np.ndarray]:
+        """Standard errors (time, station) of a distribution of two pieces, below and above the estimate.
+
+        Such that the bounds are its 5 % and 95 % quantiles, where the model gave them: a lower one that is cut at 0
+        too. Else the standard error on both sides.
+        """
+        if not self.own_bounds:
+            return self.error, self.error
+        half = distribution.half_width(SHARE)
+        return (self.pm25 - self.lower) / half, (self.upper - self.pm25) / half
+
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:
         return self.pm25, self.error, self.lower, self.upper

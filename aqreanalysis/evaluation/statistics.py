@@ -26,8 +26,9 @@ PIT_BINS = 10
 SUMS = ("n", "truth", "truth_squared", "estimate_squared", "error", "error_absolute", "error_squared",
         "fractional_error", "fractional_error_absolute", "uncertainty_squared", "distance",
         "same_class", "hits", "misses", "false_alarms",
-        "n_error", "z_squared", "crps", "covered_50", "covered_80", "covered_95",
-        "n_interval", "covered_90", "below_90", "above_90", "width_90", "interval_score",
+        "n_error", "z_squared",
+        "n_interval", "crps", "covered_50", "covered_80", "covered_95", "covered_90",
+        "below_90", "above_90", "width_90", "interval_score",
         *(f"pit_{number}" for number in range(PIT_BINS)))
 DRAWN = ("error_absolute", "error_squared")  # what is drawn again (bootstrap.py)
 # Factors on a standard error, 2.5 % apart, with which the share of errors in an interval and its width are known
@@ -174,24 +175,29 @@ def _statistics(truth, guess: Guess, distance, distribution: Distribution) -> np
     sure = known & (guess.error > 0)  # an error of 0 is one that is not known
     error = np.where(sure, guess.error, 1.0).astype(np.float64)
     z = np.where(sure, -miss / error, 0.0)
-    place = np.where(sure, np.minimum((distribution.cdf(z) * PIT_BINS).astype(int), PIT_BINS - 1), -1)
     rows = (known, truth, truth**2, estimate**2, miss, np.abs(miss), miss**2, fraction, np.abs(fraction),
             known * uncertainty, known * distance, known & (classes[0] == classes[1]), known & over & said,
-            known & over & ~said, known & ~over & said, sure, z**2, sure * distribution.crps(z) * error,
-            *(sure & (np.abs(z) <= distribution.half_width(share)) for share in (0.5, 0.8, 0.95)),
-            *_interval(truth, guess, known),
-            *(place == number for number in range(PIT_BINS)))
+            known & over & ~said, known & ~over & said, sure, z**2, *_interval(truth, guess, known, distribution))
     return np.stack([np.asarray(row, np.float64) for row in rows])
 
 
-def _interval(truth: np.ndarray, guess: Guess, known: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The statistics of SUMS from `n_interval` to `interval_score` (Gneiting and Raftery 2007, equation 43)."""
+def _interval(truth: np.ndarray, guess: Guess, known: np.ndarray, distribution: Distribution) -> tuple[np.ndarray, ...]:
+    """The statistics of SUMS from `n_interval` on (the score: Gneiting and Raftery 2007, equation 43).
+
+    Where the model gave bounds, CRPS, PIT and the shares in the other central intervals are of the distribution of two
+    pieces whose quantiles they are (distributions.py); else of its standard error's.
+    """
     known = known & np.isfinite(guess.lower) & np.isfinite(guess.upper)
-    lower, upper = (np.where(known, a, 0.0).astype(np.float64) for a in (guess.lower, guess.upper))
+    estimate, lower, upper = (np.where(known, a, 0.0).astype(np.float64) for a in (guess.pm25, guess.lower,
+                                                                                   guess.upper))
+    sides = (np.where(known, side, 1.0).astype(np.float64) for side in guess.sides(distribution))
+    probability, crps = distribution.two_piece(known * (truth - estimate), *sides)
+    place = np.where(known, np.minimum((probability * PIT_BINS).astype(int), PIT_BINS - 1), -1)
     below, above = known * np.maximum(lower - truth, 0), known * np.maximum(truth - upper, 0)
     width = upper - lower
-    return (known, known & (below == 0) & (above == 0), below > 0, above > 0, width,
-            width + PENALTY * (below + above))
+    return (known, known * crps, *(known & (np.abs(2 * probability - 1) <= share) for share in (0.5, 0.8, 0.95)),
+            known & (below == 0) & (above == 0), below > 0, above > 0, width, width + PENALTY * (below + above),
+            *(place == number for number in range(PIT_BINS)))
 
 
 def _cut(truth, guess: Guess, statistics: np.ndarray, members: np.ndarray, per_day: int,
