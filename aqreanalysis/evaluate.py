@@ -28,10 +28,10 @@ from aqreanalysis.stations import city_numbers
 from aqreanalysis.uncertainty import inside_hull
 
 OURS = "AQ-Net"
-DISTRIBUTIONS = {OURS: LAPLACE}  # of hours; days, and the baselines, are taken as normal
-TOLD = (f"CRPS, PIT and coverage of {OURS} are of the distribution that its bounds give: on either side of the "
-        "estimate half of a Laplace (hours) or normal (days) distribution, whose 5 % and 95 % quantiles they are; "
-        "those of the others are of a normal one with their standard error")
+DISTRIBUTIONS = {OURS: LAPLACE}  # of hours where there are no bounds; all else is normal
+TOLD = (f"CRPS, PIT and coverage of {OURS} are of the distribution that its bounds give: half of a normal one on "
+        "either side of the estimate, whose 5 % and 95 % quantiles they are; those of the others are of their standard "
+        "error")
 MIN_LEFT = 20  # stations that a fold leaves to the models; those of a single city's network are all in one region
 CURE = "Free space, or choose another place with --out."
 BOOSTING_DAYS = 150  # at most so many days are learned from, spread over the period

@@ -45,7 +45,7 @@ def test_every_model_is_scored_in_every_design(result):
                                            "AQ-Net"])
     assert set(counts.index) == {holdout.SINGLE, holdout.CITIES, holdout.MATCHED, holdout.REGIONS}
     assert (counts > 0).all().all() and (counts.nunique(axis=1) == 1).all()  # the same pairs for all
-    assert "Wasserstein" in result.notes[0] and "half of a Laplace" in result.notes[1]
+    assert "Wasserstein" in result.notes[0] and "half of a normal one" in result.notes[1]
 
 
 def test_each_test_station_is_scored_once_in_a_design(result, card):

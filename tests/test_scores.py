@@ -44,7 +44,7 @@ def test_crps_is_the_integral(ours, theirs, z):
 @pytest.mark.parametrize("ours, theirs", SCIPY.values(), ids=SCIPY)
 @pytest.mark.parametrize("below, above", [(4.0, 25.0), (30.0, 2.0), (7.0, 7.0), (0.0, 9.0)])
 def test_two_pieces_meet_the_bounds_and_their_crps_is_the_integral(ours, theirs, below, above):
-    """The pieces' standard errors are what `sides` makes of bounds: 5 % lie below the one, 5 % above the other."""
+    """Standard errors of the pieces are as `Guess.pieces` makes them of bounds: 5 % lie below, 5 % above them."""
     def cdf(x):  # a piece of no width is a step
         side = below if x < 0 else above
         return theirs.cdf(x / side) if side else 0.0
@@ -241,20 +241,19 @@ def test_an_honest_laplace_error_is_calibrated():
 
 
 def test_an_honest_skewed_error_is_calibrated_by_its_bounds():
-    """Laplace of scale 5 below and 30 above: bounds at ln 10 of them, mean CRPS 3 (a + b) / 8, integral of F (1 - F).
-
-    The standard error of 99 has no part in it.
-    """
+    """Half normal of 5 below and of 30 above: bounds at 1.645 of them, mean CRPS (a + b) / 2 sqrt(pi), which is the
+    integral of F (1 - F). Neither the standard error of 99 nor the distribution it is of have a part in it."""
     rng = np.random.default_rng(0)
     hours = days(300)
-    truth = 500 + rng.exponential(size=len(hours)) * rng.choice([-5.0, 30.0], len(hours))
-    model = Told(500.0, 99.0, (500 - 5 * np.log(10), 500 + 30 * np.log(10)))
+    truth = 500 + np.abs(rng.standard_normal(len(hours))) * rng.choice([-5.0, 30.0], len(hours))
+    model = Told(500.0, 99.0, (500 - 5 * 1.644854, 500 + 30 * 1.644854))
     sums = scored({"kriging": model}, hours, truth, 0.0, distributions={"kriging": LAPLACE})
     row = rows_of(sums).loc[("some", "all", "all", "hourly", "kriging")]
     for share in (50, 80, 90, 95):
         assert row[f"coverage_{share}"] == pytest.approx(share / 100, abs=0.02)
     np.testing.assert_allclose(row[[f"PIT_{n}" for n in range(PIT_BINS)]].astype(float), 0.1, atol=0.015)
-    assert row.CRPS == pytest.approx(3 * 35 / 8, rel=0.03) and row.z_rms == pytest.approx(truth.std() / 99, rel=0.2)
+    assert row.CRPS == pytest.approx(35 / (2 * np.sqrt(np.pi)), rel=0.03)
+    assert row.z_rms == pytest.approx(np.sqrt(np.mean((truth - 500) ** 2)) / 99, rel=1e-5)
 
 
 def test_pit_tells_a_low_estimate():

@@ -190,7 +190,8 @@ def _interval(truth: np.ndarray, guess: Guess, known: np.ndarray, distribution: 
     known = known & np.isfinite(guess.lower) & np.isfinite(guess.upper)
     estimate, lower, upper = (np.where(known, a, 0.0).astype(np.float64) for a in (guess.pm25, guess.lower,
                                                                                    guess.upper))
-    sides = (np.where(known, side, 1.0).astype(np.float64) for side in guess.sides(distribution))
+    distribution, *sides = guess.pieces(distribution)
+    sides = (np.where(known, side, 1.0).astype(np.float64) for side in sides)
     probability, crps = distribution.two_piece(known * (truth - estimate), *sides)
     place = np.where(known, np.minimum((probability * PIT_BINS).astype(int), PIT_BINS - 1), -1)
     below, above = known * np.maximum(lower - truth, 0), known * np.maximum(truth - upper, 0)
