@@ -99,11 +99,8 @@ def test_processes_write_the_same_bytes_as_one(product, tmp_path, no_maps):
     assert hashes(parallel) == hashes(product)
 
 
-def test_a_dask_cluster_writes_the_same_bytes(product, tmp_path, no_maps):
-    from dask.distributed import LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        ours = build(replace(REQUEST, out=str(tmp_path / "dask"), scheduler=cluster.scheduler_address))
+def test_a_dask_cluster_writes_the_same_bytes(product, cluster, tmp_path, no_maps):
+    ours = build(replace(REQUEST, out=str(tmp_path / "dask"), scheduler=cluster))
     assert hashes(ours) == hashes(product)
 
 
