@@ -16,7 +16,8 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis import clock, schema, uncertainty
-from aqreanalysis.clock import HOUR, HOURS_PER_DAY
+from aqreanalysis.clock import HOUR, HOURS_PER_DAY, MINIMUM_HOURS
+from aqreanalysis.cuts import LEVELS, SEASONS, THIRDS, in_level, in_season
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import holdout
 from aqreanalysis.evaluation.holdout import Fold
@@ -27,11 +28,7 @@ from aqreanalysis.stations import Split, city_numbers
 
 EVERY_DAYS = 4       # of the days that may be asked for: coprime to the week
 GRID = "0.1deg"      # whose land cells the distances are those of
-MINIMUM_HOURS = 20   # that make a valid day
 PARTS = 5            # of the towns, or weeks, that the factors are fitted without in turn
-SEASONS = {"Dec-Feb": (12, 1, 2), "Mar-May": (3, 4, 5), "Jun-Aug": (6, 7, 8), "Sep-Nov": (9, 10, 11)}
-THIRDS = ("near", "middle", "far")  # of the distances
-LEVELS = {"0-35": (0.0, 35.0), "35-75": (35.0, 75.0), "75-150": (75.0, 150.0), "over 150": (150.0, np.inf)}
 SLICES = ("all", *SEASONS, *THIRDS, *LEVELS, holdout.SINGLE, holdout.CITIES, holdout.MATCHED)
 
 
@@ -205,11 +202,10 @@ def coverage(estimate, error, lower, upper, truth, distance, day, design) -> dic
     of (truth - estimate) / error; `width` of the interval, ug m-3. Thirds of distance are of the rows with a pair.
     """
     known = np.isfinite(truth) & np.isfinite(estimate)
-    month = day.astype("datetime64[M]").astype(int) % 12 + 1
     thirds = np.digitize(distance, np.quantile(distance[known], (1 / 3, 2 / 3)))
-    slices = {"all": known} | {name: known & np.isin(month, months) for name, months in SEASONS.items()}
+    slices = {"all": known} | {name: known & in_season(day, name) for name in SEASONS}
     slices |= {name: known & (thirds == number) for number, name in enumerate(THIRDS)}
-    slices |= {name: known & (low < estimate) & (estimate <= high) for name, (low, high) in LEVELS.items()}
+    slices |= {name: known & in_level(estimate, name) for name in LEVELS}
     slices |= {name: known & (design == name) for name in np.unique(design)}
     found = {}
     for name, which in slices.items():

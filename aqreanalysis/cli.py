@@ -92,8 +92,6 @@ def train(recipe: Annotated[str, typer.Argument(help="Training or forecast recip
     """Train an AQ-Net checkpoint by a recipe, or calibrate one again; or every forecast of a recipe's tables."""
     from aqreanalysis import console
     from aqreanalysis import recipe as recipes
-    from aqreanalysis.train import recalibrate
-    from aqreanalysis.train import train as run
 
     chosen = recipes.load(recipe, recipes.training_kind(recipe))
     if isinstance(chosen, recipes.ForecastRecipe):
@@ -103,9 +101,13 @@ def train(recipe: Annotated[str, typer.Argument(help="Training or forecast recip
         console.say(f"run folder: {folder}; next: aqreanalysis evaluate {folder}")
         return
     if calibrate:
+        from aqreanalysis.train import recalibrate
+
         place = Path(out or f"runs/{chosen.name}-calibrated")
         folder = recalibrate(chosen, calibrate, place, console.say, console.warnings)
     else:
+        from aqreanalysis.train import train as run
+
         folder = run(chosen, Path(out or f"runs/{chosen.name}"), console.validation, console.warnings)
     console.say(f"checkpoint: {folder}")
 
@@ -273,6 +275,3 @@ def _interrupt(*_) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the end has begun
     raise KeyboardInterrupt
 
-
-if __name__ == "__main__":
-    main()

@@ -19,6 +19,7 @@ from aqreanalysis.errors import UserError
 HOUR = np.timedelta64(1, "h")
 UTC_OFFSET_HOURS = 8  # China Standard Time
 HOURS_PER_DAY = 24
+MINIMUM_HOURS = 20    # of them that make a valid day (GB 3095-2012), where a recipe says nothing else
 FIRST_DAY, LAST_DAY = dt.date(2013, 1, 1), dt.date(2100, 1, 1)
 
 

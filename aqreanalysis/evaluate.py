@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from aqreanalysis import analysis, checks, clock, execution, schema, uncertainty
+from aqreanalysis import analysis, checks, clock, disk, execution, schema, uncertainty
 from aqreanalysis.clock import Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import Sums, holdout
@@ -22,15 +22,18 @@ from aqreanalysis.figures import scores as figures
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.models import BASELINES, boosting, checkpoint
 from aqreanalysis.models.calibration import Calibration
-from aqreanalysis.output.disk import writing
 from aqreanalysis.readers import open_archive
 from aqreanalysis.report import save
 from aqreanalysis.stations import city_numbers
 from aqreanalysis.uncertainty import inside_hull
 
 OURS = "AQ-Net"
-DISTRIBUTIONS = {OURS: LAPLACE}  # what its scale is of; the baselines' errors are taken as normal
+DISTRIBUTIONS = {OURS: LAPLACE}  # of hours where there are no bounds; all else is normal
+TOLD = (f"CRPS, PIT and coverage of {OURS} are of the distribution that its bounds give: half of a normal one on "
+        "either side of the estimate, whose 5 % and 95 % quantiles they are; those of the others are of their standard "
+        "error")
 MIN_LEFT = 20  # stations that a fold leaves to the models; those of a single city's network are all in one region
+CURE = "Free space, or choose another place with --out."
 BOOSTING_DAYS = 150  # at most so many days are learned from, spread over the period
 
 
@@ -39,7 +42,7 @@ class Result(NamedTuple):
 
     table: pd.DataFrame  # of evaluation.metrics.table
     sums: Sums
-    notes: list[str]     # sentences about the designs
+    notes: list[str]     # sentences about the designs and the distributions
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     if not float(sums.station.n.sum()):
         raise UserError(f"{observations} holds no PM2.5 of withheld stations from {period.first} to {period.last}.",
                         "Scores need observations to compare with.", "Choose another period.")
-    return Result(score_table(sums, every_nth_week, ours=OURS), sums, notes)
+    return Result(score_table(sums, every_nth_week, ours=OURS), sums, notes + [TOLD] * bool(card.calibration))
 
 
 def _with_cities(sums: Sums, table: pd.DataFrame) -> Sums:
@@ -182,12 +185,9 @@ def write(result: Result, out: str) -> list[Path]:
     path = Path(out)
     if path.suffix == ".csv":
         return [_write_table(result.table, path)]
-    with writing(path / "scores.nc", "Free space, or choose another folder with --out."):
-        path.mkdir(parents=True, exist_ok=True)
-        part = path / ".scores.nc.part"
+    with disk.whole(path / "scores.nc", CURE) as part:
         for mode, (name, sums) in zip("waaaa", vars(result.sums).items(), strict=True):
             sums.to_netcdf(part, mode=mode, group=name, engine="netcdf4")
-        part.replace(path / "scores.nc")
     files = [_write_table(result.table, path / "scores.csv"), path / "scores.nc"]
     for name, figure in figures.draw(result.table, OURS).items():
         save(figure, path / f"{name}.png")
@@ -196,8 +196,6 @@ def write(result: Result, out: str) -> list[Path]:
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> Path:
-    with writing(path, "Free space, or choose another file with --out."):
-        part = path.with_name(f".{path.name}.part")
+    with disk.whole(path, CURE) as part:
         table.to_csv(part, index=False, float_format="%.6g")
-        part.replace(path)
     return path

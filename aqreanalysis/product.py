@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aqreanalysis import clock, output
+from aqreanalysis import clock, disk, output
 from aqreanalysis.clock import HOUR, HOURS_PER_DAY, Period
 from aqreanalysis.errors import UserError
-from aqreanalysis.output import Part, disk, zarr_store
+from aqreanalysis.output import Part, zarr_store
 
 RECORD, LOCK = "run.json", ".lock"
 

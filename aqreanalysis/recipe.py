@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from aqreanalysis import resources
+from aqreanalysis.clock import MINIMUM_HOURS
 from aqreanalysis.errors import UserError
 from aqreanalysis.quality import DEFAULT
 from aqreanalysis.quality import Settings as QualitySettings
@@ -34,7 +35,7 @@ class ProductRecipe(Strict):
     stations: str | None = Field(None, description="Station table, where it does not lie beside the observations.")
     checkpoint: str | None = Field(None, description="Name or folder of an AQ-Net checkpoint.")
     neighbours: int | None = Field(None, ge=4, le=64, description="k of the neural kNN; default the checkpoint's.")
-    minimum_hours: int = Field(20, ge=1, le=24, description="Hours that make a valid day.")
+    minimum_hours: int = Field(MINIMUM_HOURS, ge=1, le=24, description="Hours that make a valid day.")
     minimum_station_hours: int = Field(1, ge=1, description="PM2.5 hours that a station needs round a month.")
     twin_seed: int = Field(0, ge=0, description="Seed of the simulated twin, where there are no observations.")
     quality: QualitySettings = Field(DEFAULT, description="Thresholds of quality control.")

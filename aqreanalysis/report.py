@@ -11,12 +11,10 @@ from string import Template
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import execution, output, schema
+from aqreanalysis import disk, execution, output, schema
 from aqreanalysis.clock import Period
-from aqreanalysis.errors import UserError
 from aqreanalysis.figures import maps
 from aqreanalysis.grids import Grid
-from aqreanalysis.output import disk
 from aqreanalysis.plan import Plan
 
 ANNUAL_LIMITS = {"WHO 2021 annual": 5.0, "GB 3095 grade II annual": 35.0}
@@ -90,15 +88,8 @@ def draw(sheet: Sheet, drawing: Drawing) -> None:
 
 def save(figure, path: Path) -> None:
     """Write a figure as PNG; the file is whole or not there."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with disk.whole(path, "Free space or choose another folder.") as part:
         figure.savefig(part, format="png")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"{path} can't be written ({error.strerror}).", "A map needs a folder and some space.",
-                        "Free some or choose another folder.") from error
 
 
 def _field(daily: list[Path], period: Period, variable: str = schema.TARGET) -> np.ndarray:

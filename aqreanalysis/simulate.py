@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from aqreanalysis import schema
+from aqreanalysis import disk, schema
 from aqreanalysis.clock import Period
 from aqreanalysis.simulation import TwinArchive
 
@@ -15,7 +15,6 @@ from aqreanalysis.simulation import TwinArchive
 def write_observations(period: Period, folder: Path, seed: int) -> Iterator[Path]:
     """Write one tidy Parquet file a month; yields each path once its file is whole."""
     archive = TwinArchive(seed)
-    folder.mkdir(parents=True, exist_ok=True)
     for month in period.months():
         cube = archive.read(month.hours[0], month.hours[-1])
         rows = cube[list(schema.POLLUTANTS)].to_dataframe().reset_index()
@@ -23,7 +22,6 @@ def write_observations(period: Period, folder: Path, seed: int) -> Iterator[Path
         rows["time"] = pd.DatetimeIndex(rows["time"]).tz_localize("UTC")
         rows["simulated"] = True  # the reader passes it on to every product made of these rows
         path = folder / f"simulated_observations_{month.first:%Y%m}.parquet"
-        part = path.with_name(f".{path.name}.part")
-        rows.to_parquet(part, index=False)
-        part.replace(path)
+        with disk.whole(path, "Free space, or choose another folder with --out.") as part:
+            rows.to_parquet(part, index=False)
         yield path

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
-from aqreanalysis import calibrate, geo, train
+from aqreanalysis import calibrate, clock, geo, train
 from aqreanalysis import recipe as recipes
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.models import checkpoint
@@ -64,7 +64,7 @@ def errors(model, cube, fold: Fold, days) -> pd.DataFrame:
     rows = calibrate.rows_of(model, cube, fold, days)
     known = np.isfinite(rows.truth) & np.isfinite(rows.estimate)
     miss, truth = (np.where(known, a, 0.0).astype(np.float64) for a in (rows.estimate - rows.truth, rows.truth))
-    whole = known.sum(axis=1) >= calibrate.MINIMUM_HOURS
+    whole = known.sum(axis=1) >= clock.MINIMUM_HOURS
     hours = np.maximum(known.sum(axis=1), 1)
     table = pd.DataFrame({"station": rows.station, "hours": known.sum(axis=1), "miss": np.abs(miss).sum(axis=1),
                           "level": truth.sum(axis=1), "day_miss": whole * np.abs(miss.sum(axis=1)) / hours,

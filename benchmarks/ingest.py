@@ -37,7 +37,7 @@ def rows(path: Path) -> int:
 
 def measure(name: str, observations: Path, target: Path, period: list[str], workers: str, size: int) -> None:
     """Run one ingest and print a row."""
-    command = [sys.executable, "-m", "aqreanalysis.cli", "ingest", str(observations), "--to", str(target), *period,
+    command = [sys.executable, "-m", "aqreanalysis", "ingest", str(observations), "--to", str(target), *period,
                "--workers", workers]
     code, wall, peak = watched(command)
     count = rows(target)

@@ -74,7 +74,7 @@ def watched(command: list[str]) -> dict:
 
 
 def build(observations: str, period: list[str], grid: str, workers: int, out: Path, form: str = "netcdf") -> dict:
-    return watched([sys.executable, "-m", "aqreanalysis.cli", "build", *period, "--grid", grid, "--observations",
+    return watched([sys.executable, "-m", "aqreanalysis", "build", *period, "--grid", grid, "--observations",
                     observations, "--out", str(out), "--workers", str(workers), "--format", form])
 
 

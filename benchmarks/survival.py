@@ -66,7 +66,7 @@ class Bench:
     def command(self, how: str, form: str, out: Path) -> list[str]:
         more = {"serial": ["--workers", "1"], "workers": ["--workers", "2"],
                 "dask": ["--scheduler", self.cluster.address if self.cluster else ""]}[how]
-        return [sys.executable, "-m", "aqreanalysis.cli", "build", *PERIOD, "--observations", str(self.observations),
+        return [sys.executable, "-m", "aqreanalysis", "build", *PERIOD, "--observations", str(self.observations),
                 "--out", str(out), "--format", form, *more]
 
     def note(self, what: str, code, lost: list[str]) -> None:
@@ -313,7 +313,7 @@ def damage(bench: Bench, times: int, rng: random.Random) -> None:
         path.write_bytes(bytes(content[:place] if kind == "cut" else content))
         if kind == "deleted":
             path.unlink()
-        told = run([sys.executable, "-m", "aqreanalysis.cli", "describe", "--verify", str(out)])
+        told = run([sys.executable, "-m", "aqreanalysis", "describe", "--verify", str(out)])
         named = name.split("/")[0] if not name.startswith("maps") else name
         wrong = [] if told.returncode == 2 and named in told.stderr else [f"{name} was not told: {told.stderr[-300:]}"]
         done = run(bench.command("serial", form, out))

@@ -51,7 +51,7 @@ def watched(command: list[str]) -> tuple[int, float, float]:
 
 def measure(name: str, period: list[str], observations: str, workers: str, out: Path) -> None:
     """Run one build and print a row."""
-    command = [sys.executable, "-m", "aqreanalysis.cli", "build", *period, "--grid", "0.1deg",
+    command = [sys.executable, "-m", "aqreanalysis", "build", *period, "--grid", "0.1deg",
                "--observations", observations, "--out", str(out), "--workers", workers]
     code, wall, peak = watched(command)
     hourly = sum(f.stat().st_size for f in out.glob("*hourly*.nc")) / 1e6

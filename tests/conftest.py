@@ -1,6 +1,7 @@
 """What several tests share: the real archive, where there is one, and small national daily files."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,25 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """The address of a real Dask cluster of two processes with one thread each.
+
+    Its workers have the environment of our own; by itself Dask has glibc give memory back after every array, which
+    doubles the work. A job is given up when it has killed two workers, not four.
+    """
+    import dask
+    from dask.distributed import LocalCluster
+
+    from aqreanalysis.execution import WORKER_ENVIRONMENT
+
+    spawned = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in WORKER_ENVIRONMENT.items()}
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1} | spawned), LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1",
+            silence_logs=50) as running:
+        yield running.scheduler_address
 
 
 class National:

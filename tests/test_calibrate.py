@@ -147,7 +147,7 @@ def test_coverage_by_hand():
     assert found["all"] == {"n": 4, "inside": 0.5, "below": 0.25, "above": 0.25, "width": 20.0,
                             "z_rms": pytest.approx(np.sqrt((1.5**2 + 3**2 + 0.1**2 + 1) / 4), abs=1e-4)}
     assert {name: (of["n"], of["inside"]) for name, of in found.items() if name != "all"} == {
-        "Dec-Feb": (1, 0.0), "Mar-May": (1, 0.0), "Jun-Aug": (1, 1.0), "Sep-Nov": (1, 1.0),
+        "winter": (1, 0.0), "spring": (1, 0.0), "summer": (1, 1.0), "autumn": (1, 1.0),
         "near": (1, 0.0), "middle": (1, 0.0), "far": (2, 1.0),
         "0-35": (1, 0.0), "35-75": (1, 0.0), "75-150": (1, 1.0), "over 150": (1, 1.0), "a": (2, 0.0), "b": (2, 1.0)}
 

@@ -1,6 +1,7 @@
 """Checkpoints: what was saved is what is loaded, and damage is told, never used."""
 
 import dataclasses
+import hashlib
 import json
 import re
 
@@ -22,9 +23,11 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.aqnet import AQNetAnalysis
-from aqreanalysis.models.checkpoint import DESCRIPTION, WEIGHTS, Card
+from aqreanalysis.models.checkpoint import Card
 from aqreanalysis.models.geostatistics import Correlation
+from aqreanalysis.models.weights import SEAL, WEIGHTS, sealed
 
+DESCRIPTION = "checkpoint.json"
 CORRELATION = Correlation(range_km=123.0, nugget=0.07)
 
 
@@ -49,10 +52,10 @@ def folder(tmp_path, cube):
 
 
 def rewrite(folder, **changed):
-    """The description with some keys changed; None takes a key out."""
+    """The description with some keys changed, and its hash that of what it then says; None takes a key out."""
     content = json.loads((folder / DESCRIPTION).read_text()) | changed
     content = {name: value for name, value in content.items() if value is not None}
-    (folder / DESCRIPTION).write_text(json.dumps(content))
+    (folder / DESCRIPTION).write_text(json.dumps(sealed(content)))
 
 
 def error_of(folder) -> UserError:
@@ -131,6 +134,30 @@ def test_a_description_that_is_none(folder, changed, told):
     rewrite(folder, **changed)
     error = error_of(folder)
     assert DESCRIPTION in error.problem and re.search(told, error.problem)
+
+
+def test_a_description_that_was_changed_by_hand_is_told(folder):
+    """Any number counts, the layout of the file does not."""
+    text = (folder / DESCRIPTION).read_text()
+    (folder / DESCRIPTION).write_text(json.dumps(json.loads(text), indent=7))
+    assert checkpoint.load(folder)[1].correlation["range_km"] == 123.0
+    assert text.count("123.0") == 1
+    (folder / DESCRIPTION).write_text(text.replace("123.0", "123.1"))
+    error = error_of(folder)
+    assert DESCRIPTION in error.problem and "changed" in error.problem and "again" in error.cure
+
+
+def test_the_hash_of_a_description_is_that_of_its_other_keys(folder):
+    content = json.loads((folder / DESCRIPTION).read_text())
+    told = content.pop(SEAL)
+    assert told == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def test_an_older_description_without_a_hash_of_its_own_is_read(folder):
+    content = json.loads((folder / DESCRIPTION).read_text())
+    del content[SEAL]
+    (folder / DESCRIPTION).write_text(json.dumps(content | {"k": 8}))
+    assert checkpoint.load(folder)[1].k == 8
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\x00\x01", '"format"'])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from aqreanalysis import cli
-from aqreanalysis.models import checkpoint
+from aqreanalysis.models import checkpoint, weights
 
 HOURS = range(24)
 TYPES = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3")
@@ -20,7 +20,7 @@ TYPES = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3")
 
 def process(*arguments, cwd):
     """The command in a process of its own, as a user starts it."""
-    return subprocess.run([sys.executable, "-m", "aqreanalysis.cli", *map(str, arguments)], cwd=cwd, text=True,
+    return subprocess.run([sys.executable, "-m", "aqreanalysis", *map(str, arguments)], cwd=cwd, text=True,
                           capture_output=True, timeout=300,
                           env={**os.environ, "AQREANALYSIS_DATA": str(cwd / "none"), "COLUMNS": "200"})
 
@@ -82,7 +82,7 @@ def refused(result, tmp_path, *words):
 
 def test_help_names_the_verbs(tmp_path):
     result = process("--help", cwd=tmp_path)
-    assert result.returncode == 0
+    assert result.returncode == 0 and "Usage: python -m aqreanalysis" in result.stdout
     for verb in ("build", "train", "evaluate", "map", "simulate"):
         assert verb in result.stdout
 
@@ -201,7 +201,7 @@ def test_a_checkpoint_of_another_kind(archive, tmp_path):
     card = json.loads((checkpoint.SHIPPED / checkpoint.DEFAULT / "checkpoint.json").read_text())
     other = tmp_path / "other"
     other.mkdir()
-    (other / "checkpoint.json").write_text(json.dumps(card | {"kind": "aqnet-forecast"}))
+    (other / "checkpoint.json").write_text(json.dumps(weights.sealed(card | {"kind": "aqnet-forecast"})))
     refused(build(archive, tmp_path, "--checkpoint", other), tmp_path, "aqnet-forecast", "aqnet-analysis")
 
 
@@ -209,9 +209,9 @@ def test_a_damaged_checkpoint(archive, tmp_path):
     source, other = checkpoint.SHIPPED / checkpoint.DEFAULT, tmp_path / "other"
     other.mkdir()
     (other / "checkpoint.json").write_bytes((source / "checkpoint.json").read_bytes())
-    weights = bytearray((source / "model.safetensors").read_bytes())
-    weights[-3] ^= 1
-    (other / "model.safetensors").write_bytes(bytes(weights))
+    content = bytearray((source / "model.safetensors").read_bytes())
+    content[-3] ^= 1
+    (other / "model.safetensors").write_bytes(bytes(content))
     refused(build(archive, tmp_path, "--checkpoint", other), tmp_path, "damaged", "model.safetensors")
 
 

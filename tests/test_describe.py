@@ -184,16 +184,18 @@ def test_a_checkpoint_by_name_and_by_folder():
 
 
 def test_a_calibrated_checkpoint(tmp_path):
-    """How sure its errors are, by hours and days; a slice without days has dashes."""
+    """How sure its errors are, by hours and days; a slice without days has dashes, one of another name is shown too."""
     model, card = checkpoint.load(checkpoint.locate(None))
     of = {"n": 1200, "inside": 0.8971, "below": 0.05, "above": 0.05, "z_rms": 1.02, "width": 44.51}
     facts = {"stations": 138, "days": 76, "first": "2019-01-07", "last": "2019-12-29",
-             "at_other_towns": {"hourly": {"all": of, "far": of | {"inside": 0.9}}, "daily": {"all": of | {"n": 50}}}}
+             "at_other_towns": {"hourly": {"all": of, "Dec-Feb": of | {"n": 7}, "far": of | {"inside": 0.9}},
+                                "daily": {"all": of | {"n": 50}}}}
     calibration = lively_calibration().asdict() | {"facts": facts}
     text = words(shown(describe(str(checkpoint.save(tmp_path / "c", model.network,
                                                     dataclasses.replace(card, calibration=calibration))))))
     assert "138 tuning stations, 76 days from 2019-01-07 to 2019-12-29" in text and "0.97 after an hour" in text
     assert "all 1,200 89.7 1.02 44.5 50 89.7 1.02 44.5" in text and "far 1,200 90.0 1.02 44.5 - - - -" in text
+    assert "Dec-Feb 7 89.7" in text  # an older name of a season
     plain = dataclasses.replace(card, calibration={})
     assert "not calibrated" in words(shown(describe(str(checkpoint.save(tmp_path / "p", model.network, plain)))))
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from aqreanalysis import disk
 from aqreanalysis.errors import UserError
-from aqreanalysis.output import disk
 
 REFUSAL = UserError("Busy.", "One at a time.", "Wait.")
 HOLD = """
 import sys, time
 from pathlib import Path
+from aqreanalysis import disk
 from aqreanalysis.errors import UserError
-from aqreanalysis.output import disk
 with disk.held(Path(sys.argv[1]), UserError("Busy.")):
     print("held", flush=True)
     time.sleep(60)
@@ -123,3 +123,31 @@ def test_a_system_without_locks_is_told_and_not_taken_for_another_holder(lock, m
     with pytest.raises(UserError, match="No locks available"):
         with disk.held(Path(lock), REFUSAL):
             pass
+
+
+def test_a_file_has_its_name_only_when_the_block_has_ended(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    with disk.whole(path) as part:
+        part.write_text("all of it")
+        assert not path.exists() and part.parent == path.parent and part.name.startswith(".")
+    assert path.read_text() == "all of it" and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("fault, raised", [(ZeroDivisionError(), ZeroDivisionError),
+                                           (OSError(28, "No space left on device"), UserError)])
+def test_a_block_that_fails_leaves_what_was_there(tmp_path, fault, raised):
+    path = tmp_path / "table.csv"
+    path.write_text("before")
+    with pytest.raises(raised) as caught:
+        with disk.whole(path, "Free some.") as part:
+            part.write_text("half")
+            raise fault
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+    if raised is UserError:
+        assert "No space left" in caught.value.problem and caught.value.cure == "Free some."
+
+
+def test_a_file_in_the_place_of_its_folder_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="table.csv could not be written"):
+        disk.replace_text(tmp_path / "file" / "table.csv", "text")

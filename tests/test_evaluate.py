@@ -43,9 +43,9 @@ def test_every_model_is_scored_in_every_design(result):
     counts = hourly.pivot(index="group", columns="model", values="n")
     assert list(counts.columns) == sorted(["flat mean", "nearest", "IDW", "plain kriging", "kriging", "boosting",
                                            "AQ-Net"])
-    assert set(counts.index) == set(holdout.DESIGNS)
+    assert set(counts.index) == {holdout.SINGLE, holdout.CITIES, holdout.MATCHED, holdout.REGIONS}
     assert (counts > 0).all().all() and (counts.nunique(axis=1) == 1).all()  # the same pairs for all
-    assert "Wasserstein" in result.notes[0]
+    assert "Wasserstein" in result.notes[0] and "half of a normal one" in result.notes[1]
 
 
 def test_each_test_station_is_scored_once_in_a_design(result, card):
@@ -82,8 +82,8 @@ def test_a_folder_of_scores(result, tmp_path):
 
 def test_the_table_alone(result, tmp_path):
     assert write(result, str(tmp_path / "table.csv")) == [tmp_path / "table.csv"]
-    with pytest.raises(UserError, match="table.csv"):
-        write(result, str(tmp_path / "no folder" / "table.csv"))
+    with pytest.raises(UserError, match="again.csv"):  # what should be a folder is a file
+        write(result, str(tmp_path / "table.csv" / "again.csv"))
 
 
 def test_the_screen_is_80_columns_wide(result, capsys, monkeypatch):

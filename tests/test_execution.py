@@ -38,16 +38,6 @@ def work_and_tell(job):
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """A real cluster of two processes with one thread each."""
-    from dask.distributed import LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1",
-                      silence_logs=50) as running:
-        yield running.scheduler_address
-
-
-@pytest.fixture(scope="module")
 def expected():
     """What one process gives."""
     return sorted(execution.run(work, JOBS))
@@ -177,7 +167,8 @@ def test_the_jobs_of_a_killed_worker_are_done_by_others(where, cluster, tmp_path
 
 
 @pytest.mark.parametrize("where", ["processes", "dask"])
-def test_a_job_that_kills_every_worker_is_the_users_to_mend(where, cluster, tmp_path):
+def test_a_job_that_kills_every_worker_is_the_users_to_mend(where, cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "LOSSES", 2)
     options = {"processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
     with pytest.raises(UserError, match="memory did not last.*same command goes on"):
         list(execution.run(die, [0, 1], shared=tmp_path, **options))

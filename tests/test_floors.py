@@ -14,8 +14,8 @@ ROOT = "aqreanalysis"
 # From the ground up. A name with "/" is a sub-package: its modules may import each other, without cycles;
 # modules that stand beside each other on a floor may not. "aqreanalysis" is the package's own __init__.
 FLOORS = [
-    ("ground: words and numbers", ("aqreanalysis", "errors", "schema", "geo", "resources")),
-    ("ground: hours, lines, files", ("clock", "boundaries", "reference_state")),
+    ("ground: words and numbers", ("aqreanalysis", "errors", "schema", "geo", "resources", "cuts")),
+    ("ground: hours, lines, files", ("clock", "boundaries", "reference_state", "disk")),
     ("data: one table, one cube", ("stations", "quality/", "features")),
     ("data: archives, grids", ("readers/", "grids/")),
     ("data: the twin, a look at archives", ("simulation/", "checks")),
@@ -30,6 +30,7 @@ FLOORS = [
     ("product: one module or package a verb",
      ("build", "describe/", "draw", "evaluate", "fetch/", "forecasts/", "ingest/", "simulate")),
     ("product: the command line", ("cli",)),
+    ("product: python -m aqreanalysis", ("__main__",)),
 ]
 FLOOR = {unit: number for number, (_, units) in enumerate(FLOORS) for unit in units}
 

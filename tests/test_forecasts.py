@@ -17,6 +17,7 @@ from aqreanalysis.forecasts.draw import draw
 from aqreanalysis.forecasts.evaluate import evaluate
 from aqreanalysis.forecasts.train import Job, chosen, train
 from aqreanalysis.models.forecast import stored
+from aqreanalysis.models.weights import WEIGHTS
 
 
 def load(folder, text=RECIPE, archive=None):
@@ -48,7 +49,7 @@ def table(run):
 
 
 def cards(run):
-    return {path.parent.name: stored.read_card(path.parent) for path in sorted(run.glob(f"*/{stored.DESCRIPTION}"))}
+    return {path.parent.name: stored.read_card(path.parent) for path in sorted(run.glob("*/forecast.json"))}
 
 
 def test_every_configuration_and_seed_is_trained(run, recipe):
@@ -89,10 +90,10 @@ def test_the_same_command_does_nothing_twice_and_goes_on_where_it_was_stopped(ba
     train(recipe, run, report=said.append)
     assert not said and times == {path: path.stat().st_mtime_ns for path in run.glob("*/*")}
     folder = run / "aq-net-c0-s1"
-    before = (folder / stored.WEIGHTS).read_bytes()
-    (folder / stored.DESCRIPTION).unlink()  # killed between the two files
+    before = (folder / WEIGHTS).read_bytes()
+    (folder / "forecast.json").unlink()  # killed between the two files
     train(recipe, run, report=said.append)
-    assert len(said) == 1 and (folder / stored.WEIGHTS).read_bytes() == before
+    assert len(said) == 1 and (folder / WEIGHTS).read_bytes() == before
 
 
 def test_another_recipe_is_refused_and_more_seeds_are_not(base, recipe, run, tmp_path):
@@ -158,11 +159,14 @@ def test_a_damaged_forecaster_is_told(run, tmp_path):
         (copy / path.name).write_bytes(path.read_bytes())
     model, card = stored.load(copy)
     assert model.name == "ridge" and card.options == {"penalty": 0.001}
-    (copy / stored.WEIGHTS).write_bytes(b"x" + (folder / stored.WEIGHTS).read_bytes())
+    (copy / WEIGHTS).write_bytes(b"x" + (folder / WEIGHTS).read_bytes())
     with pytest.raises(UserError, match="damaged"):
         stored.load(copy)
-    content = json.loads((copy / stored.DESCRIPTION).read_text())
-    (copy / stored.DESCRIPTION).write_text(json.dumps(content | {"format": "other"}))
+    content = json.loads((copy / "forecast.json").read_text())
+    (copy / "forecast.json").write_text(json.dumps(content | {"k": 19}))
+    with pytest.raises(UserError, match="changed after it was written"):
+        stored.load(copy)
+    (copy / "forecast.json").write_text(json.dumps(content | {"format": "other"}))
     with pytest.raises(UserError, match="does not describe a forecaster"):
         stored.load(copy)
 

@@ -41,6 +41,34 @@ def test_crps_is_the_integral(ours, theirs, z):
     assert ours.crps(np.array(z)) == pytest.approx(below + above, rel=1e-6)
 
 
+@pytest.mark.parametrize("ours, theirs", SCIPY.values(), ids=SCIPY)
+@pytest.mark.parametrize("below, above", [(4.0, 25.0), (30.0, 2.0), (7.0, 7.0), (0.0, 9.0)])
+def test_two_pieces_meet_the_bounds_and_their_crps_is_the_integral(ours, theirs, below, above):
+    """Standard errors of the pieces are as `Guess.pieces` makes them of bounds: 5 % lie below, 5 % above them."""
+    def cdf(x):  # a piece of no width is a step
+        side = below if x < 0 else above
+        return theirs.cdf(x / side) if side else 0.0
+
+    half = theirs.interval(0.9)[1]
+    found = ours.two_piece(np.array([-half * below, 0.0, half * above]), below, above)[0]
+    np.testing.assert_allclose(found, [0.05 if below else 0.5, 0.5, 0.95], atol=1e-9)
+    for error in (-60.0, -3.0, 0.0, 2.0, 70.0):
+        ends = (-40 * below - 90, *sorted((0.0, error)), 40 * above + 90)
+        parts = [integrate.quad(lambda x: (cdf(x) - (x >= error)) ** 2, *pair, limit=200)[0]  # noqa: B023
+                 for pair in zip(ends[:-1], ends[1:], strict=True)]
+        probability, crps = ours.two_piece(np.array(error), below, above)
+        assert crps == pytest.approx(sum(parts), rel=1e-4, abs=1e-3)
+        assert probability == pytest.approx(cdf(error) if error else 0.5, abs=1e-9)
+
+
+@pytest.mark.parametrize("ours, theirs", SCIPY.values(), ids=SCIPY)
+def test_two_equal_pieces_are_the_distribution(ours, theirs):
+    error = np.linspace(-50, 50, 21)
+    probability, crps = ours.two_piece(error, np.full(21, 8.0), np.full(21, 8.0))
+    np.testing.assert_allclose(probability, theirs.cdf(error / 8), atol=1e-12)
+    np.testing.assert_allclose(crps, 8 * ours.crps(error / 8), rtol=1e-12)
+
+
 # --- sums and their cuts
 
 
@@ -212,6 +240,22 @@ def test_an_honest_laplace_error_is_calibrated():
     assert row.width_90 == pytest.approx(2 * 20 * np.sqrt(0.5) * np.log(10), rel=1e-6)
 
 
+def test_an_honest_skewed_error_is_calibrated_by_its_bounds():
+    """Half normal of 5 below and of 30 above: bounds at 1.645 of them, mean CRPS (a + b) / 2 sqrt(pi), which is the
+    integral of F (1 - F). Neither the standard error of 99 nor the distribution it is of have a part in it."""
+    rng = np.random.default_rng(0)
+    hours = days(300)
+    truth = 500 + np.abs(rng.standard_normal(len(hours))) * rng.choice([-5.0, 30.0], len(hours))
+    model = Told(500.0, 99.0, (500 - 5 * 1.644854, 500 + 30 * 1.644854))
+    sums = scored({"kriging": model}, hours, truth, 0.0, distributions={"kriging": LAPLACE})
+    row = rows_of(sums).loc[("some", "all", "all", "hourly", "kriging")]
+    for share in (50, 80, 90, 95):
+        assert row[f"coverage_{share}"] == pytest.approx(share / 100, abs=0.02)
+    np.testing.assert_allclose(row[[f"PIT_{n}" for n in range(PIT_BINS)]].astype(float), 0.1, atol=0.015)
+    assert row.CRPS == pytest.approx(35 / (2 * np.sqrt(np.pi)), rel=0.03)
+    assert row.z_rms == pytest.approx(np.sqrt(np.mean((truth - 500) ** 2)) / 99, rel=1e-5)
+
+
 def test_pit_tells_a_low_estimate():
     row = rows_of(scored({"kriging": Told(10.0, 1.0)}, days(1), 20.0, 0.0)).loc[
         ("some", "all", "all", "hourly", "kriging")]
@@ -228,7 +272,8 @@ def test_bounds_of_a_model_by_hand():
     row = found.loc[("some", "all", "all", "hourly", "kriging")]
     assert [row.coverage_90, row.below_90, row.above_90, row.width_90] == [0.5, 0.25, 0.25, 45.0]
     assert row.interval_score == pytest.approx(45 + 20 * (5 + 10) / 4)  # 2 / 0.1 for each ug m-3 of a miss
-    assert row.coverage_50 == 0.25  # of the standard error, which the bounds do not change
+    # 25 / 1.645 = 15.2 below and 12.2 above: 50 % lie in 29.7 to 48.2, 80 % in 20.5 to 55.6, 95 % in 10.2 to 63.8
+    assert [row.coverage_50, row.coverage_80, row.coverage_95] == [0.25, 0.25, 0.5] and row.z_rms > 20
 
 
 def test_bounds_that_are_not_everywhere_are_scored_where_they_are():
@@ -268,7 +313,7 @@ def test_daily_bounds_come_from_a_function():
     sums = scored({"kriging": Told(22.0, 3.0, (1.0, 50.0))}, hours, truth, 0.0, errors_of_days=errors_of_days)
     row = rows_of(sums).loc[("some", "all", "all", "daily", "kriging")]
     assert [row.n, row.coverage_90, row.above_90, row.width_90] == [1, 0, 1, 3]
-    assert row.interval_score == pytest.approx(3 + 20 * 2) and np.isnan(row.CRPS)
+    assert row.interval_score == pytest.approx(3 + 20 * 2) and np.isnan(row.z_rms)
     assert set(handed) == {"pm25", "pm25_standard_error", "pm25_lower", "pm25_upper", "model", "days", "distance"}
     assert handed["model"] == "kriging" and handed["distance"] == pytest.approx([111.195], rel=1e-4)
     np.testing.assert_array_equal(handed["days"], np.array(["2019-01-01", "2019-01-02"], "datetime64[D]"))

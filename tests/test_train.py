@@ -18,6 +18,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.checkpoint import Card
+from aqreanalysis.models.weights import WEIGHTS
 from aqreanalysis.recipe import TrainingRecipe
 from aqreanalysis.training import Settings
 
@@ -158,7 +159,7 @@ def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
     found = checkpoint.read_card(folder)
     assert folder == tmp_path / "after" / "small" and found.calibration and not checkpoint.read_card(before).calibration
     assert dataclasses.replace(found, calibration={}) == checkpoint.read_card(before)
-    assert (folder / checkpoint.WEIGHTS).read_bytes() == (before / checkpoint.WEIGHTS).read_bytes()
+    assert (folder / WEIGHTS).read_bytes() == (before / WEIGHTS).read_bytes()
 
     taken = np.isin([f"S{i:02}" for i in range(30)], data.split.test)
     rows(lambda hours, pm25: np.where(taken[None], 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")

@@ -8,6 +8,7 @@ from pathlib import Path
 from aqreanalysis.describe import archive, product
 from aqreanalysis.describe.verify import verify
 from aqreanalysis.models import checkpoint
+from aqreanalysis.models.weights import WEIGHTS
 from aqreanalysis.readers import open_archive
 
 __all__ = ["describe", "verify"]
@@ -29,4 +30,4 @@ def describe(path: str, station_table: str | None = None, progress: Progress = l
 
 
 def _is_checkpoint(place: Path) -> bool:
-    return place.name in (checkpoint.WEIGHTS, checkpoint.DESCRIPTION) or (place / checkpoint.DESCRIPTION).is_file()
+    return place.name in (WEIGHTS, checkpoint.LAYOUT.description) or (place / checkpoint.LAYOUT.description).is_file()

@@ -212,12 +212,12 @@ def _coverage(found: dict) -> Table:
     """`inside` should be 90 %, `z rms` 1; of factors that were fitted without the stations' own towns."""
     table = _table("Observations inside the bounds at tuning stations, by factors fitted in other towns",
                    ("", "hours", "inside\n%", "z rms", "width", "days", "inside\n%", "z rms", "width"))
-    for name in SLICES:
+    there = dict.fromkeys(name for of in found.values() for name in of)
+    for name in [name for name in SLICES if name in there] + [name for name in there if name not in SLICES]:
         parts = [found.get(frequency, {}).get(name) for frequency in ("hourly", "daily")]
-        if any(parts):
-            table.add_row(name, *(text for of in parts for text in (
-                (f"{of['n']:,}", f"{100 * of['inside']:.1f}", f"{of['z_rms']:.2f}", f"{of['width']:.1f}") if of
-                else ("-",) * 4)))
+        table.add_row(name, *(text for of in parts for text in (
+            (f"{of['n']:,}", f"{100 * of['inside']:.1f}", f"{of['z_rms']:.2f}", f"{of['width']:.1f}") if of
+            else ("-",) * 4)))
     return table
 
 

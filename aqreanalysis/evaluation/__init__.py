@@ -5,7 +5,7 @@ pairs: station-hours with an observation and an estimate from every model.
 
     holdout.py        which stations are taken out together, and which of them are scored
     statistics.py     sums of what a model missed, by station, by day, by hour of the day and by level
-    distributions.py  what a standard error says: CRPS, coverage, PIT
+    distributions.py  what a standard error or bounds say: CRPS, coverage, PIT
     metrics.py        scores from sums
     bootstrap.py      how sure a skill is
 """

@@ -12,6 +12,9 @@ from aqreanalysis import clock, schema
 from aqreanalysis.evaluation.distributions import NORMAL, Distribution
 
 SHARE = 0.9  # of the interval: its ends are the 5 % and 95 % bounds
+# What lies between calibrated bounds. Measured at stations that were withheld, hours of October 2019: normal pieces
+# hold 52 and 47 % of the truth in their central half (single stations, whole cities), Laplace pieces 40 and 36 %.
+BETWEEN_BOUNDS = NORMAL
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,18 @@ class Guess:
     def at(self, stations: np.ndarray) -> Guess:
         """The guess at some stations, given as a mask (station,)."""
         return Guess(*(a[:, stations] for a in self._arrays), self.own_bounds)
+
+    def pieces(self, distribution: Distribution) -> tuple[Distribution, np.ndarray, np.ndarray]:
+        """What is said of the truth (Distribution.two_piece): a distribution, and its standard errors (time, station)
+        below and above the estimate.
+
+        Where the model gave bounds, a lower one that is cut at 0 too, they are the 5 % and 95 % quantiles of
+        BETWEEN_BOUNDS. Else it is `distribution` with the standard error on both sides.
+        """
+        if not self.own_bounds:
+            return distribution, self.error, self.error
+        half = BETWEEN_BOUNDS.half_width(SHARE)
+        return BETWEEN_BOUNDS, (self.pm25 - self.lower) / half, (self.upper - self.pm25) / half
 
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:

@@ -19,7 +19,6 @@ from scipy.stats import wasserstein_distance
 from aqreanalysis import geo, schema
 
 SINGLE, CITIES, MATCHED, REGIONS = "single stations", "whole cities", "distance-matched", "regions"
-DESIGNS = (SINGLE, CITIES, MATCHED, REGIONS)
 MATCHED_FOLDS = 5      # each is one more estimate of all models in a month
 BLOCK_DEGREES = 3.0    # side of a region
 NOBODY_KM = 2e4        # to the next station where none is left: half round the Earth

@@ -5,7 +5,8 @@ squared errors / sum of squares about the mean (Kheder et al. 2025, equation 2),
 MFB, MFE in per cent (Boylan and Russell 2006, 10.1016/j.atmosenv.2005.09.087); MQI after FAIRMODE (Janssen and
 Thunis 2022, 10.2760/41988); POD, FAR and CSI of a day over 75 ug m-3, and the share of days in the same class of
 HJ 633. Of the 90 % interval: coverage, the shares below and above it, its mean width and score (Gneiting and
-Raftery 2007, 10.1198/016214506000001437, equation 43).
+Raftery 2007, 10.1198/016214506000001437, equation 43). CRPS, PIT and the coverage of the other intervals are of the
+distribution that the model's bounds give, else its standard error (distributions.py).
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis import clock
+from aqreanalysis.cuts import SEASONS, THIRDS, in_season
 from aqreanalysis.evaluation.bootstrap import intervals
 from aqreanalysis.evaluation.statistics import PIT_BINS, SHARES, SLICES, Sums
 
 SHORT = ("n", "MAE", "RMSE", "R2", "NMB_percent", "NME_percent", "coverage_90", "z_rms", "skill_percent")
-SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
 DISTANCES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, np.inf)  # km, of the curve of error against distance
-THIRDS = ("near", "middle", "far")
 EVERY = "all designs"
 OUTER, INNER = ["hours", "by", "slice"], ["group", "frequency", "model"]
 KEYS = ["group", *OUTER, "frequency", "model"]
@@ -51,10 +51,10 @@ def scores(sums: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
         "class_agreement": sums.same_class / n, "POD": sums.hits / over.where(over > 0),
         "FAR": sums.false_alarms / said.where(said > 0),
         "CSI": sums.hits / (over + sums.false_alarms).where(over + sums.false_alarms > 0),
-        "CRPS": sums.crps / sure, "z_rms": np.sqrt(sums.z_squared / sure),
-        **{f"coverage_{share}": sums[f"covered_{share}"] / (bounded if share == 90 else sure) for share in SHARES},
+        "CRPS": sums.crps / bounded, "z_rms": np.sqrt(sums.z_squared / sure),
+        **{f"coverage_{share}": sums[f"covered_{share}"] / bounded for share in SHARES},
         **{name: sums[name] / bounded for name in ("below_90", "above_90", "width_90", "interval_score")},
-        **{f"PIT_{number}": sums[f"pit_{number}"] / sure for number in range(PIT_BINS)},
+        **{f"PIT_{number}": sums[f"pit_{number}"] / bounded for number in range(PIT_BINS)},
         "distance_km": sums.distance / n,
         "skill_percent": 100 * (1 - mae / _of(mae, reference)),
         "RMSE_ratio": rmse / _of(rmse, reference)}
@@ -117,10 +117,9 @@ def _rows(keys: list[tuple], sums: xr.Dataset, reference: str) -> pd.DataFrame:
 def _days(day: xr.DataArray, every_nth_week: int) -> dict[tuple, np.ndarray]:
     """Which days or blocks (day,) make all of them, the withheld weeks and the seasons; those that have any."""
     days = day.values.astype("datetime64[D]")
-    month = days.astype("datetime64[M]").astype(int) % 12 + 1
     chosen = {("all", "all", "all"): np.ones(len(days), bool),
               ("withheld weeks", "all", "all"): clock.withheld_weeks(days, every_nth_week)}
-    chosen |= {("all", "season", season): np.isin(month, months) for season, months in SEASONS.items()}
+    chosen |= {("all", "season", season): in_season(days, season) for season in SEASONS}
     return {key: mask for key, mask in chosen.items() if mask.any()}
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import clock, schema
-from aqreanalysis.clock import HOURS_PER_DAY
+from aqreanalysis.clock import HOURS_PER_DAY, MINIMUM_HOURS
+from aqreanalysis.cuts import LEVELS, in_level
 from aqreanalysis.evaluation.distributions import NORMAL, Distribution
 from aqreanalysis.evaluation.guesses import Guess, guess_of_days, guess_of_hours
 from aqreanalysis.evaluation.holdout import Fold, nearest_remaining
@@ -25,13 +26,13 @@ PIT_BINS = 10
 SUMS = ("n", "truth", "truth_squared", "estimate_squared", "error", "error_absolute", "error_squared",
         "fractional_error", "fractional_error_absolute", "uncertainty_squared", "distance",
         "same_class", "hits", "misses", "false_alarms",
-        "n_error", "z_squared", "crps", "covered_50", "covered_80", "covered_95",
-        "n_interval", "covered_90", "below_90", "above_90", "width_90", "interval_score",
+        "n_error", "z_squared",
+        "n_interval", "crps", "covered_50", "covered_80", "covered_95", "covered_90",
+        "below_90", "above_90", "width_90", "interval_score",
         *(f"pit_{number}" for number in range(PIT_BINS)))
 DRAWN = ("error_absolute", "error_squared")  # what is drawn again (bootstrap.py)
 # Factors on a standard error, 2.5 % apart, with which the share of errors in an interval and its width are known
 FACTORS = 0.1 * 1.025 ** np.arange(240)
-LEVELS = {"0-35": (-np.inf, 35.0), "35-75": (35.0, 75.0), "75-150": (75.0, 150.0), "over 150": (150.0, np.inf)}
 # China's classes of a day's PM2.5, ug m-3 (HJ 633-2012; confirmed by table 1 of 10.1371/journal.pone.0063486, which
 # quotes the standard); 75 is also the daily limit, grade II (GB 3095-2012)
 CLASSES = (35.0, 75.0, 115.0, 150.0, 250.0)
@@ -77,7 +78,7 @@ def add(parts: list[xr.Dataset]) -> xr.Dataset:
 
 
 def month_statistics(models: Mapping[str, object], cube: xr.Dataset, withheld: list[str],
-                     hours: np.ndarray, minimum_hours: int = 20) -> xr.Dataset:
+                     hours: np.ndarray, minimum_hours: int = MINIMUM_HOURS) -> xr.Dataset:
     """Sums (frequency, model, station) of some whole days at withheld stations of a cube.
 
     No model sees a withheld station: they are taken out of the cube before it is handed on.
@@ -87,7 +88,8 @@ def month_statistics(models: Mapping[str, object], cube: xr.Dataset, withheld: l
 
 
 def fold_statistics(models: Mapping[str, object], cube: xr.Dataset, fold: Fold, hours: np.ndarray,
-                    minimum_hours: int = 20, distributions: Mapping[str, Distribution] | None = None,
+                    minimum_hours: int = MINIMUM_HOURS,
+                    distributions: Mapping[str, Distribution] | None = None,
                     errors_of_days: Callable | None = None) -> Sums:
     """Sums of whole days at the scored stations of a fold, which no model sees, nor what else is taken out.
 
@@ -173,24 +175,30 @@ def _statistics(truth, guess: Guess, distance, distribution: Distribution) -> np
     sure = known & (guess.error > 0)  # an error of 0 is one that is not known
     error = np.where(sure, guess.error, 1.0).astype(np.float64)
     z = np.where(sure, -miss / error, 0.0)
-    place = np.where(sure, np.minimum((distribution.cdf(z) * PIT_BINS).astype(int), PIT_BINS - 1), -1)
     rows = (known, truth, truth**2, estimate**2, miss, np.abs(miss), miss**2, fraction, np.abs(fraction),
             known * uncertainty, known * distance, known & (classes[0] == classes[1]), known & over & said,
-            known & over & ~said, known & ~over & said, sure, z**2, sure * distribution.crps(z) * error,
-            *(sure & (np.abs(z) <= distribution.half_width(share)) for share in (0.5, 0.8, 0.95)),
-            *_interval(truth, guess, known),
-            *(place == number for number in range(PIT_BINS)))
+            known & over & ~said, known & ~over & said, sure, z**2, *_interval(truth, guess, known, distribution))
     return np.stack([np.asarray(row, np.float64) for row in rows])
 
 
-def _interval(truth: np.ndarray, guess: Guess, known: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The statistics of SUMS from `n_interval` to `interval_score` (Gneiting and Raftery 2007, equation 43)."""
+def _interval(truth: np.ndarray, guess: Guess, known: np.ndarray, distribution: Distribution) -> tuple[np.ndarray, ...]:
+    """The statistics of SUMS from `n_interval` on (the score: Gneiting and Raftery 2007, equation 43).
+
+    Where the model gave bounds, CRPS, PIT and the shares in the other central intervals are of the distribution of two
+    pieces whose quantiles they are (distributions.py); else of its standard error's.
+    """
     known = known & np.isfinite(guess.lower) & np.isfinite(guess.upper)
-    lower, upper = (np.where(known, a, 0.0).astype(np.float64) for a in (guess.lower, guess.upper))
+    estimate, lower, upper = (np.where(known, a, 0.0).astype(np.float64) for a in (guess.pm25, guess.lower,
+                                                                                   guess.upper))
+    distribution, *sides = guess.pieces(distribution)
+    sides = (np.where(known, side, 1.0).astype(np.float64) for side in sides)
+    probability, crps = distribution.two_piece(known * (truth - estimate), *sides)
+    place = np.where(known, np.minimum((probability * PIT_BINS).astype(int), PIT_BINS - 1), -1)
     below, above = known * np.maximum(lower - truth, 0), known * np.maximum(truth - upper, 0)
     width = upper - lower
-    return (known, known & (below == 0) & (above == 0), below > 0, above > 0, width,
-            width + PENALTY * (below + above))
+    return (known, known * crps, *(known & (np.abs(2 * probability - 1) <= share) for share in (0.5, 0.8, 0.95)),
+            known & (below == 0) & (above == 0), below > 0, above > 0, width, width + PENALTY * (below + above),
+            *(place == number for number in range(PIT_BINS)))
 
 
 def _cut(truth, guess: Guess, statistics: np.ndarray, members: np.ndarray, per_day: int,
@@ -200,8 +208,8 @@ def _cut(truth, guess: Guess, statistics: np.ndarray, members: np.ndarray, per_d
     of_days = days.sum(axis=2)
     of_hours = days.sum(axis=1) @ members if per_day == HOURS_PER_DAY else np.zeros(
         (len(SUMS), HOURS_PER_DAY, members.shape[1]))
-    of_levels = [np.einsum("stn,tn->sn", statistics, (low < level) & (level <= high)) @ members
-                 for level in (truth, guess.pm25) for low, high in LEVELS.values()]
+    of_levels = [np.einsum("stn,tn->sn", statistics, in_level(pm25, level)) @ members
+                 for pm25 in (truth, guess.pm25) for level in LEVELS]
     slices = np.concatenate([of_hours, np.stack(of_levels, axis=1)], axis=1)
     drawn = of_days[[SUMS.index(name) for name in DRAWN]]
     of_blocks = np.stack([drawn[:, block_of_day == number].sum(axis=1) for number in range(block_of_day.max() + 1)], 1)

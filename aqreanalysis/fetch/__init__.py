@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aqreanalysis import disk
 from aqreanalysis.errors import UserError
 from aqreanalysis.fetch.download import STRIKES, Failed, Manners, Missing, download, opened_session
 from aqreanalysis.fetch.wanted import Request, Wanted, folder_of, in_few_words, wanted_files
-from aqreanalysis.output import disk
 
 POLITE = Manners()
 LOCK = ".fetch.lock"

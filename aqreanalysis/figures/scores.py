@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from aqreanalysis.cuts import LEVELS, SEASONS, THIRDS
 from aqreanalysis.figures.layout import FONT
 
 DPI = 150
@@ -14,9 +15,7 @@ INK = {"AQ-Net": "#b2182b", "kriging": "#2166ac", "boosting": "#1b7837", "plain 
 GROUP_INK = {"single stations": "#1b9e77", "whole cities": "#d95f02", "distance-matched": "#7570b3",
              "regions": "#a6761d"}
 NOT_SURE = ("nearest", "flat mean", "plain kriging")  # drawn in no figure of uncertainty
-ORDER = {"season": ("winter", "spring", "summer", "autumn"), "distance third": ("near", "middle", "far"),
-         "observed level": ("0-35", "35-75", "75-150", "over 150"),
-         "predicted level": ("0-35", "35-75", "75-150", "over 150")}
+ORDER = {"season": SEASONS, "distance third": THIRDS, "observed level": LEVELS, "predicted level": LEVELS}
 PARTS = {"season": "season", "hour": "hour of the day (UTC+8)",
          "distance third": "distance to the nearest given station, thirds",
          "observed level": f"observed level ({UNITS})", "predicted level": f"predicted level ({UNITS})"}

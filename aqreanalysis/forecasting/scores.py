@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
+from aqreanalysis.cuts import in_season
+
 FIELDS = ("n", "error", "absolute", "square", "observed", "observed_square")
 WEEK = np.timedelta64(7, "D")
 
@@ -46,8 +47,7 @@ class Sums:
 
     def season(self, name: str) -> Sums:
         """The weeks whose fourth day lies in a season, local months."""
-        month = (self.weeks + np.timedelta64(3, "D")).astype("datetime64[M]").astype(int) % 12 + 1
-        inside = np.isin(month, SEASONS[name])
+        inside = in_season(self.weeks + np.timedelta64(3, "D"), name)
         return Sums(self.weeks[inside], self.values[inside])
 
 

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aqreanalysis import clock, execution
+from aqreanalysis import clock, disk, execution
 from aqreanalysis import recipe as recipes
+from aqreanalysis.cuts import SEASONS
 from aqreanalysis.errors import UserError
 from aqreanalysis.forecasting.losses import means
-from aqreanalysis.forecasting.scores import SEASONS, Sums, scores, skill_interval
+from aqreanalysis.forecasting.scores import Sums, scores, skill_interval
 from aqreanalysis.forecasts import data as observations
 from aqreanalysis.forecasts import tables
 from aqreanalysis.forecasts.train import Job, chosen
 from aqreanalysis.models.forecast import stored
 from aqreanalysis.models.forecast.series import places
-from aqreanalysis.output.disk import writing
 
 ORIGINS_AT_ONCE = 256
 MEAN = "mean"  # in place of a seed: the mean of all seeds' forecasts
@@ -175,8 +175,5 @@ def write(recipe: recipes.ForecastRecipe, table: pd.DataFrame, run: Path) -> lis
     """scores.csv and tables.md in the run folder, each whole or not there."""
     texts = {"scores.csv": table.to_csv(index=False, float_format="%.6g"), "tables.md": tables.markdown(recipe, table)}
     for name, text in texts.items():
-        with writing(run / name, "Free space and give the command again."):
-            part = run / f".{name}.part"
-            part.write_text(text, encoding="utf-8")
-            part.replace(run / name)
+        disk.replace_text(run / name, text, "Free space and give the command again.")
     return [run / name for name in texts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from aqreanalysis.forecasting.scores import SEASONS
+from aqreanalysis.cuts import SEASONS
 from aqreanalysis.forecasts import published
 from aqreanalysis.recipe import ForecastRecipe
 

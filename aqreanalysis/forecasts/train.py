@@ -8,7 +8,6 @@ choice. A training that is there is not done again: give the same command to go 
 from __future__ import annotations
 
 import csv
-import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from aqreanalysis import __version__, execution
+from aqreanalysis import __version__, disk, execution
 from aqreanalysis.errors import UserError
 from aqreanalysis.forecasting.training import Settings, fit
 from aqreanalysis.forecasts import data as observations
@@ -27,6 +26,7 @@ from aqreanalysis.models.forecast.series import LEVEL
 from aqreanalysis.recipe import ForecastRecipe
 
 COLUMNS = ("row", "model", "configuration", "seed", "chosen", "validation", "steps", "seconds", "options", "settings")
+CURE = "Free space, then give the same command again: it goes on with the first training that is missing."
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,7 @@ def _claim(recipe: ForecastRecipe, out: Path) -> None:
     elif out.exists() and any(out.iterdir()):
         raise UserError(f"The run folder {out} is not empty.", "A training gets a folder of its own.",
                         "Give another one with --out.")
-    out.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(".recipe.yaml.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    disk.replace_text(path, text, CURE)
 
 
 def _tuning(recipe: ForecastRecipe, out: Path, row: str) -> list[Job]:
@@ -187,7 +184,5 @@ def write_runs(recipe: ForecastRecipe, out: Path) -> None:
             if stored.exists(job.folder):
                 card = asdict(stored.read_card(job.folder))
                 lines.append([card.get(name, job.configuration == best) for name in COLUMNS])
-    part = out / ".runs.csv.part"
-    with part.open("w", newline="", encoding="utf-8") as stream:
+    with disk.whole(out / "runs.csv", CURE) as part, part.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([COLUMNS, *lines])
-    os.replace(part, out / "runs.csv")

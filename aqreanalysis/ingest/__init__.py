@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aqreanalysis import __version__, checks, clock, execution, quality, reference_state
+from aqreanalysis import __version__, checks, clock, disk, execution, quality, reference_state
 from aqreanalysis.clock import HOUR, Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.ingest.intake import Given, Job, Taken, take_month
 from aqreanalysis.ingest.plan import IngestPlan, check_target, prepare
 from aqreanalysis.ingest.sources import Span, inside, open_sources, stretches
-from aqreanalysis.output import archive_file, disk
+from aqreanalysis.output import archive_file
 from aqreanalysis.output.archive_cf import ArchiveAbout
 from aqreanalysis.readers.station_archive import COUNTS, ODD, REFUSED, TABLES, Record, StationArchive
 

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis import quality, schema, stations
+from aqreanalysis import disk, quality, schema, stations
 from aqreanalysis.clock import HOUR
 from aqreanalysis.ingest.sources import Span, inside
-from aqreanalysis.output import archive_file, disk
+from aqreanalysis.output import archive_file
 from aqreanalysis.readers.archive import Archive
 from aqreanalysis.readers.station_archive import COUNTS, FLAG, ODD, PRESET, SKIPPED, SOURCE, StationArchive
 

@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aqreanalysis import geo
+from aqreanalysis import disk, geo
 from aqreanalysis.errors import UserError
-from aqreanalysis.output import disk
 from aqreanalysis.readers import coordinates, open_archive
 from aqreanalysis.readers.archive import Archive, Part
 from aqreanalysis.readers.station_archive import TABLES, Record

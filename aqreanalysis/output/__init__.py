@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from aqreanalysis import disk
 from aqreanalysis.clock import HOUR, HOURS_PER_DAY, UTC_OFFSET_HOURS
 from aqreanalysis.grids import Grid
-from aqreanalysis.output import cf, disk, zarr_store
+from aqreanalysis.output import cf, zarr_store
 from aqreanalysis.output.cf import About
 from aqreanalysis.output.encoding import TIME_CHUNK, tiles
 from aqreanalysis.output.means import open_file, pieces, read_mean, read_most_frequent

@@ -14,8 +14,9 @@ import netCDF4
 import numpy as np
 import pandas as pd
 
+from aqreanalysis import disk
 from aqreanalysis.grids import Grid
-from aqreanalysis.output import cf, disk
+from aqreanalysis.output import cf
 from aqreanalysis.output.archive_cf import (
     COUNT_TEXTS,
     STATION_TEXTS,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aqreanalysis.output import disk
+from aqreanalysis import disk
 from aqreanalysis.output.steps import part_name
 
 

@@ -11,9 +11,10 @@ import os
 import netCDF4
 import numpy as np
 
+from aqreanalysis import disk
 from aqreanalysis.errors import BadFile
 from aqreanalysis.grids import Grid
-from aqreanalysis.output import cf, disk
+from aqreanalysis.output import cf
 from aqreanalysis.output.cf import QUALITY_FLAG, About
 from aqreanalysis.output.encoding import (
     BYTE_FILL,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from aqreanalysis import disk
 from aqreanalysis.grids import Grid
-from aqreanalysis.output import disk
 from aqreanalysis.output.encoding import check_block, rows_of
 
 MARK = ".part"  # in the name of what is being written

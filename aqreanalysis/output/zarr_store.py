@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from aqreanalysis import disk
 from aqreanalysis.clock import local_days
 from aqreanalysis.grids import Grid
-from aqreanalysis.output import cf, disk
+from aqreanalysis.output import cf
 from aqreanalysis.output.cf import DISTANCE, MANTISSA_BITS, About
 from aqreanalysis.output.crs import crs_attributes
 from aqreanalysis.output.encoding import TIME_CHUNK, coordinates, rounded, rows_of, space_chunks, tiles

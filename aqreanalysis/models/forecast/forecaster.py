@@ -14,11 +14,10 @@ from aqreanalysis import schema
 from aqreanalysis.clock import HOUR
 from aqreanalysis.errors import UserError
 from aqreanalysis.features import Scaler
-from aqreanalysis.models.forecast.series import LEVEL, Series, places, series
+from aqreanalysis.models.forecast.series import LARGEST, LEVEL, Series, places, series
 from aqreanalysis.models.forecast.trend import Trend
 
-LARGEST = 9.0  # log1p of 8,100 ug m-3: no forecast is above
-AT_ONCE = 64   # windows in one call of a network
+AT_ONCE = 64  # windows in one call of a network
 
 
 @dataclass

@@ -23,6 +23,7 @@ from aqreanalysis.models.forecast.trend import Trend
 
 SAME_PLACE_KM = 0.01
 LEVEL = Trend()  # none
+LARGEST = 9.0    # log1p of 8,100 ug m-3: no forecast is above
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from aqreanalysis.models.forecast.nets.window import Window, at_points, thin
-
-LARGEST = 9.0  # log1p of 8,100 ug m-3: no forecast is above
+from aqreanalysis.models.forecast.series import LARGEST
 
 
 class NormalEquations:

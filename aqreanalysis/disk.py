@@ -94,17 +94,33 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def replace_text(path: Path, text: str, cure: str = GO_ON) -> None:
-    """Write a small text file, UTF-8; it is whole on the disk, or what it was."""
+@contextmanager
+def whole(path: Path, cure: str = GO_ON) -> Iterator[Path]:
+    """A hidden name beside `path`, whose folder is made; what is written there has its own name when the block ends.
+
+    The file is whole on the disk, or what it was: a block that fails leaves nothing.
+
+    Raises
+    ------
+    UserError : as of :func:`writing`, ending in `cure`.
+    """
     part = path.with_name(f".{path.name}.part")
     with writing(path, cure):
         try:
-            part.write_text(text, encoding="utf-8")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
             fsync(part)
             os.replace(part, path)
             fsync(path.parent)
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # the error that led here is the one to tell
+                part.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str, cure: str = GO_ON) -> None:
+    """Write a small text file, UTF-8; it is whole on the disk, or what it was."""
+    with whole(path, cure) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def sha256_of(path: Path) -> str:

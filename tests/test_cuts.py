@@ -1,0 +1,24 @@
+"""Seasons and levels: each day lies in one season and each concentration in one level; limits by hand."""
+
+import numpy as np
+import pytest
+
+from aqreanalysis.cuts import LEVELS, SEASONS, in_level, in_season
+
+
+@pytest.mark.parametrize("season, first, last", [
+    ("winter", "2019-12-01", "2020-02-29"), ("spring", "2019-03-01", "2019-05-31"),
+    ("summer", "2019-06-01", "2019-08-31"), ("autumn", "2019-09-01", "2019-11-30")])
+def test_a_season_is_its_three_months(season, first, last):
+    days = np.arange(first, np.datetime64(last) + 1, dtype="datetime64[D]")
+    around = np.array([days[0] - 1, days[-1] + 1])
+    assert in_season(days, season).all() and not in_season(around, season).any()
+    assert in_season(days.astype("datetime64[ns]")[:, None], season).shape == (len(days), 1)
+
+
+def test_a_day_has_one_season_and_a_concentration_one_level():
+    days = np.arange("2019-01-01", "2021-01-01", dtype="datetime64[D]")
+    assert (np.sum([in_season(days, season) for season in SEASONS], axis=0) == 1).all()
+    pm25 = np.array([0.0, 34.9, 35.0, 35.1, 75.0, 150.0, 150.1, np.nan])
+    assert [[name for name in LEVELS if in_level(pm25, name)[place]] for place in range(len(pm25))] == [
+        ["0-35"], ["0-35"], ["0-35"], ["35-75"], ["35-75"], ["75-150"], ["over 150"], []]
