@@ -123,7 +123,7 @@ def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(product, tmp_path, no
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(how, tmp_path):
+def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(how, tmp_path, ctrl_c):
     out = tmp_path / "interrupted"
     command = [sys.executable, "-m", "aqreanalysis", "build", "--start", REQUEST.start, "--end", REQUEST.end,
                "--grid", REQUEST.grid, "--out", str(out), "--workers", "2" if how == signal.SIGTERM else "1"]

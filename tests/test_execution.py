@@ -33,8 +33,8 @@ def crash(job):
     raise ZeroDivisionError(f"a fault of ours in job {job}")
 
 
-def work_and_tell(job):
-    return work(job), os.getpid(), tuple(os.environ.get(name) for name in THREAD_VARIABLES)
+def work_and_tell(shared, job):
+    return work(job), shared["what"], os.getpid(), tuple(os.environ.get(name) for name in THREAD_VARIABLES)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,10 @@ def test_serial_results_come_as_they_are_asked_for():
 def test_processes_give_the_same_with_one_thread_and_leave_no_trace(expected, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    results = sorted(execution.run(work_and_tell, JOBS, workers=2))
+    results = sorted(execution.run(work_and_tell, JOBS, workers=2, shared={"what": "all"}))
     assert [result for result, *_ in results] == expected
-    assert os.getpid() not in {pid for _, pid, _ in results}
+    assert {common for _, common, *_ in results} == {"all"}, "what jobs have in common reaches each"
+    assert os.getpid() not in {pid for *_, pid, _ in results}
     assert all(variables == ("1", "1", "1") for *_, variables in results)
     assert os.environ["OMP_NUM_THREADS"] == "3" and "MKL_NUM_THREADS" not in os.environ
 
@@ -74,7 +75,7 @@ def test_no_jobs(cluster):
 
 
 def test_one_job_needs_no_process():
-    assert list(execution.run(work_and_tell, [0], workers=4))[0][1] == os.getpid()
+    assert list(execution.run(work_and_tell, [0], workers=4, shared={"what": "all"}))[0][2] == os.getpid()
 
 
 @pytest.mark.parametrize("where", ["serial", "processes", "dask"])
@@ -135,9 +136,9 @@ def with_shared(shared, job):
     return job, shared["what"]
 
 
-@pytest.mark.parametrize("where", ["serial", "processes", "dask"])
+@pytest.mark.parametrize("where", ["serial", "dask"])
 def test_what_jobs_have_in_common_reaches_each(where, cluster):
-    options = {"serial": {}, "processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
+    options = {"serial": {}, "dask": {"scheduler": cluster}}[where]
     found = execution.run(with_shared, JOBS, shared={"what": "all"}, **options)
     assert sorted(found) == [(job, "all") for job in JOBS]
 

@@ -85,7 +85,7 @@ def test_after_a_kill_the_same_command_goes_on(mirror, tmp_path):
     goes_on(mirror, tmp_path / "to")
 
 
-def test_ctrl_c_is_130_and_the_same_command_goes_on(mirror, tmp_path):
+def test_ctrl_c_is_130_and_the_same_command_goes_on(mirror, tmp_path, ctrl_c):
     process = stalled_half_way(mirror, tmp_path / "to")
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
