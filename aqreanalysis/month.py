@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aqreanalysis import __version__, analysis, output, product, schema, uncertainty
+from aqreanalysis import __version__, analysis, disk, output, product, schema, uncertainty
 from aqreanalysis.clock import HOURS_PER_DAY, Period, local_days
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.calibration import Calibration
-from aqreanalysis.output import cf, disk, encoding
+from aqreanalysis.output import cf, encoding
 from aqreanalysis.output.cf import About
 from aqreanalysis.output.days import MonthDays
 from aqreanalysis.quality import DEFAULT, Settings

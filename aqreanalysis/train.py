@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 import yaml
 
-from aqreanalysis import __version__, analysis, checks, clock, evaluation, quality, schema
+from aqreanalysis import __version__, analysis, checks, clock, disk, evaluation, quality, schema
 from aqreanalysis.calibrate import calibrate
 from aqreanalysis.clock import HOUR, Period
 from aqreanalysis.errors import UserError
@@ -67,7 +67,7 @@ def train(recipe: TrainingRecipe, out: Path, report: Callable[[dict], None],
         raise UserError(f"The recipe's key network is wrong: {error}.",
                         f"Known keys: {', '.join(Sizes.__dataclass_fields__)}.", "Mend the recipe.") from error
     out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    disk.replace_text(out / "recipe.yaml", yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
     began = time.monotonic()
     import torch
 
