@@ -46,7 +46,7 @@ def product(tmp_path_factory, worker_id):
 @pytest.fixture
 def no_maps(monkeypatch):
     """For builds that are compared file by file: maps are drawn here, after all files, and are seconds of work."""
-    monkeypatch.setattr(report, "draw_maps", lambda plan: [])
+    monkeypatch.setattr(report, "draw_maps", lambda plan, workers: [])
 
 
 def hashes(folder):
