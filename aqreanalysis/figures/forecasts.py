@@ -67,7 +67,8 @@ def heads(found: Heads, title: str):
             axes[0].plot(-found.ages, mean, color=ink, label=f"head {number} (cluster {found.cluster[head] + 1})")
             axes[0].fill_between(-found.ages, np.maximum(mean - spread, 0), mean + spread, color=ink, alpha=0.2, lw=0)
         axes[0].axhline(1 / found.profile.shape[1], color="black", lw=0.6, ls=":", label="all steps alike")
-        axes[0].set(xlabel="hours before the hour of issue", ylabel="attention of the last step", ylim=(0, None))
+        axes[0].set(xlabel="hours before the hour of issue", ylim=(0, None),
+                    ylabel="attention of the last step\n(mean and standard deviation of windows)")
         axes[0].legend()
         axes[1].scatter(*found.place.T, c=[HEADS[number] for number in found.cluster], s=25)
         for number, head in enumerate(found.chosen, start=1):
