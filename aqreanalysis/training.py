@@ -23,7 +23,6 @@ from aqreanalysis.models.aqnet import MARGIN_HOURS, AQNetAnalysis, StationSide, 
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood
 
-CORRELATION = Correlation(range_km=200.0, nugget=0.02)  # of the network's kriging: a smaller nugget serves it better
 MOST_EMPTY = 10_000  # draws without any truth before a step gives up
 
 
@@ -122,7 +121,7 @@ class Trainer:
 
         torch.manual_seed(settings.seed)
         self.cube, self.scaler, self.settings = cube, scaler, settings
-        self.correlation = correlation or CORRELATION
+        self.correlation = correlation or Correlation()
         self.network = network or AQNet()
         self.averaged = torch.optim.swa_utils.AveragedModel(
             self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.averaging))

@@ -18,9 +18,10 @@ from torch import nn
 from torch.nn import functional as F
 
 LEVEL = 20.0  # ug m-3, added to a concentration that others are divided by
-LOGS, SMOOTHED = 0.5, 0.5  # shares of the departures to kriging of logarithms and of smoothed values, untrained
+LOGS, SMOOTHED = 0.6, 0.6  # shares of the departures to kriging of logarithms and of smoothed values, untrained
+CLOCK = 6  # of cyclic time
 LOG_SILL = 0.2  # of the logarithms that is unknown where kriging's variance is 1: log-normal kriging's way to the mean
-LOG_SHIFT = 15.0  # ug m-3, added before a logarithm: below it, differences are the instruments' noise
+LOG_SHIFT = 5.0  # ug m-3, added before a logarithm: below it, differences are the instruments' noise
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,13 @@ class Sizes:
     """Widths of the network; kept with the checkpoint. What is asked for each cell and hour is kept narrow."""
 
     inputs: int = 23         # features of a station and hour
-    width: int = 32          # of Z, the LSTM's output (both directions together)
+    width: int = 64          # of Z, the LSTM's output (both directions together)
     attention_heads: int = 4
     pooled: int = 16         # of the pooled vector of a station and day
-    knn_heads: int = 2       # sets of neighbour weights
-    knn_hidden: int = 16     # of the scores of neighbours
+    knn_heads: int = 4       # sets of neighbour weights
+    knn_hidden: int = 32     # of the scores of neighbours
     channels: int = 4        # learned series of a station that each set interpolates
-    hidden: int = 16         # of the head
+    hidden: int = 48         # of the head; its second layer has half of it
     dropout: float = 0.1
 
     def asdict(self) -> dict:
@@ -116,22 +117,32 @@ class NeuralKNN(nn.Module):
         self.score = nn.Linear(sizes.knn_hidden, sizes.knn_heads)
         nn.init.zeros_(self.score.weight)
 
-    def lie(self, near: Neighbours) -> tuple[torch.Tensor, torch.Tensor]:
-        """What geometry says of the neighbours, for any day: (n, k, hidden) of the scores, and their prior (n, k)."""
-        return self.geometry(near.features), torch.log(near.weight.clamp_min(0.0) + 0.01)
+    def lie(self, near: Neighbours) -> Lie:
+        """What geometry says of the neighbours, for any day."""
+        positive = near.weight.clamp_min(0.0)
+        return Lie(self.geometry(near.features), torch.log(positive + 0.01), positive / positive.sum(1, keepdim=True))
 
-    def forward(self, pooled: torch.Tensor, near: Neighbours, lie: tuple[torch.Tensor, torch.Tensor] | None = None):
+    def forward(self, pooled: torch.Tensor, near: Neighbours):
         """The weights, and the pooled vector (n, pooled) of the neighbourhood."""
-        return self.weigh(pooled, self.neighbour(pooled), near, lie)
+        return self.weigh(pooled, self.neighbour(pooled), near, self.lie(near))
 
-    def weigh(self, pooled, keys, near: Neighbours, lie=None):
-        """The same where the keys, `neighbour` of the pooled vectors, are known."""
-        geometry, prior = self.lie(near) if lie is None else lie
+    def weigh(self, pooled: torch.Tensor, keys: torch.Tensor, near: Neighbours, lie: Lie):
+        """The same where the keys, `neighbour` of the pooled vectors, and how the neighbours lie are known."""
         around = interpolate(pooled, near.index, near.weight)
         hidden = F.embedding(near.index, keys)
-        hidden = F.relu(hidden.add_(geometry).add_(self.surroundings(around)[:, None]), inplace=True)
-        scores = self.score(hidden).permute(2, 0, 1) + prior
+        hidden = F.gelu(hidden.add_(lie.geometry).add_(self.surroundings(around)[:, None]))
+        scores = self.score(hidden).permute(2, 0, 1) + lie.prior
         return torch.softmax(scores, dim=-1), around
+
+
+@dataclass(frozen=True)
+class Lie:
+    """How the neighbours of n targets lie: `geometry` (n, k, hidden) of the scores, their `prior` (n, k), and
+    kriging's `positive` weights (n, k), brought to a sum of 1."""
+
+    geometry: torch.Tensor
+    prior: torch.Tensor
+    positive: torch.Tensor
 
 
 def interpolate(series: torch.Tensor, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -152,24 +163,25 @@ class Head(nn.Module):
     is one product of matrices over all places and hours.
     """
 
-    def __init__(self, sizes: Sizes, hourly: int, daily: int, departures: int):
+    def __init__(self, sizes: Sizes, hourly: int, daily: int):
         super().__init__()
-        self.hourly = nn.Linear(hourly, sizes.hidden)
-        self.clock = nn.Linear(6, sizes.hidden, bias=False)
+        self.hourly = nn.Linear(hourly + CLOCK, sizes.hidden)
         self.daily = nn.Linear(daily, sizes.hidden, bias=False)
-        self.out = nn.Linear(sizes.hidden, 2 + departures)
+        self.inner = nn.Linear(sizes.hidden, sizes.hidden // 2)
+        self.out = nn.Linear(sizes.hidden // 2, 2 + 2 + 2 * sizes.knn_heads)
         self.dropout = nn.Dropout(sizes.dropout)
         nn.init.zeros_(self.out.weight), nn.init.zeros_(self.out.bias)
         with torch.no_grad():
             self.out.bias[2], self.out.bias[3] = LOGS, SMOOTHED
 
     def forward(self, hourly: torch.Tensor, clock: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
-        shape = hourly.shape[1:]
-        hidden = (self.hourly.weight @ hourly.flatten(1)).unflatten(1, shape)
-        when = self.clock(clock if clock.ndim == 3 else clock[None]).permute(2, 0, 1)
-        hidden = hidden.add_((self.daily(daily) + self.hourly.bias).T[:, :, None]).add_(when)
-        hidden = self.dropout(F.relu(hidden, inplace=True))
-        return torch.addmm(self.out.bias[:, None], self.out.weight, hidden.flatten(1)).unflatten(1, shape)
+        of_planes, of_clock = self.hourly.weight.split([len(hourly), CLOCK], dim=1)
+        when = (clock if clock.ndim == 3 else clock[None]) @ of_clock.T
+        hidden = (self.daily(daily) + self.hourly.bias).T[:, :, None] + when.permute(2, 0, 1)
+        hidden = hidden.flatten(1).addmm_(of_planes, hourly.flatten(1))
+        hidden = self.dropout(F.gelu(hidden))
+        hidden = F.gelu(torch.addmm(self.inner.bias[:, None], self.inner.weight, hidden))
+        return torch.addmm(self.out.bias[:, None], self.out.weight, hidden).unflatten(1, hourly.shape[1:])
 
 
 def recentre(head: Head, shift: float) -> None:
@@ -208,8 +220,7 @@ class AQNet(nn.Module):
         self.encoder = StationEncoder(sizes)
         self.knn = NeuralKNN(sizes)
         departures = 2 + 2 * sizes.knn_heads
-        self.head = Head(sizes, hourly=departures + sizes.knn_heads * sizes.channels + 3, daily=sizes.pooled + 3,
-                         departures=departures)
+        self.head = Head(sizes, hourly=2 + sizes.knn_heads * sizes.channels + departures + 1, daily=sizes.pooled + 3)
 
     def forward(self, window, inner: slice, value, smooth, observed, clock, near: Neighbours):
         return self.at_targets(self.read(window, inner, value, smooth, observed), clock, near)
@@ -220,27 +231,28 @@ class AQNet(nn.Module):
         logs = torch.log(value + LOG_SHIFT)
         learned = learned.unflatten(-1, (self.sizes.knn_heads, self.sizes.channels)).permute(2, 3, 0, 1)
         heads = [[value, logs, *channels] for channels in learned]
-        heads[0] += [observed, value**2]
-        return Stations(pooled, self.knn.neighbour(pooled), torch.cat([value, logs, smooth], dim=1),
+        heads[0].append(value**2)
+        return Stations(pooled, self.knn.neighbour(pooled), torch.cat([value, logs, smooth], dim=1), observed,
                         [torch.cat(series, dim=1) for series in heads])
 
-    def at_targets(self, stations: Stations, clock, near: Neighbours, lie=None):
+    def at_targets(self, stations: Stations, clock, near: Neighbours, lie: Lie | None = None):
         """The second half; `lie` is NeuralKNN.lie's, if it was asked before."""
+        lie = lie or self.knn.lie(near)
         weights, around = self.knn.weigh(stations.pooled, stations.keys, near, lie)
         base, logs, smooth = planes(stations.kriged, 3, near.index, near.weight)
         base = base.clamp_min(0.0)
+        share = interpolate(stations.observed, near.index, lie.positive)
         to_mean = 0.5 * LOG_SILL * near.variance[:, None]
-        others, inputs, channels = [_unlog(logs + to_mean), smooth.clamp_min(0.0)], [], self.sizes.channels
+        others, learned, channels = [_unlog(logs + to_mean), smooth.clamp_min(0.0)], [], self.sizes.channels
         for number, (weight, series) in enumerate(zip(weights, stations.heads, strict=True)):
-            mean, log, *mixed = planes(series, 2 + channels + 2 * (number == 0), near.index, weight)
+            mean, log, *mixed = planes(series, 2 + channels + (number == 0), near.index, weight)
             others += [mean, _unlog(log)]
-            inputs.append(mixed)
-        (*first, share, square), *rest = inputs
+            learned += mixed
+        square = learned.pop(channels)
         unit = base + LEVEL
         departures = (torch.stack(others) - base) / unit
         spread = torch.sqrt((square - others[2] ** 2).clamp_min(0.0) + 1.0) / unit
-        more = [share, torch.log1p(base) - 3.5, spread, *first, *(plane for mixed in rest for plane in mixed)]
-        hourly = torch.cat([departures, torch.stack(more)])
+        hourly = torch.cat([torch.stack([share, torch.log1p(base) - 3.5, *learned]), departures, spread[None]])
         out = self.head(hourly, clock, torch.cat([around, near.site], dim=1))
         return self._correct(out, base, unit, departures, near.variance)
 
@@ -259,7 +271,8 @@ class Stations:
     pooled: torch.Tensor        # (stations, pooled)
     keys: torch.Tensor          # (stations, knn_hidden), of the scores
     kriged: torch.Tensor        # values, their logarithms, smoothed values: what kriging's weights interpolate
-    heads: list[torch.Tensor]   # of each set of weights: values, logarithms, learned; first also observed, squares
+    observed: torch.Tensor      # (stations, hours), 1 where a value was observed
+    heads: list[torch.Tensor]   # of each set of weights: values, logarithms, learned series; of the first squares too
 
 
 def kriged(value, near: Neighbours):
