@@ -8,6 +8,7 @@ had begun, which others take over.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -149,17 +150,12 @@ def _end(pool: ProcessPoolExecutor) -> None:
 
 
 def _on_dask(function: Callable, jobs: list, address: str, shared, tell: Tell) -> Iterator:
-    from dask.distributed import Client, KilledWorker
+    from dask.distributed import KilledWorker
     from dask.distributed import as_completed as dask_as_completed
     from distributed.client import FutureCancelledError
     from distributed.comm import CommClosedError
 
-    try:
-        client = Client(address, timeout="10s", set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"No Dask scheduler answers at {address} ({error}).",
-                        "--scheduler is the address of a running scheduler, tcp://HOST:PORT.",
-                        "Start one with `dask scheduler`, or use --workers N.") from error
+    client = _client(address)
     with client, _told_by_us():
         client.subscribe_topic("all", partial(_on_event, tell))
         # A task and not scattered data, which is gone for good with the workers that held it: a task is done again.
@@ -176,6 +172,21 @@ def _on_dask(function: Callable, jobs: list, address: str, shared, tell: Tell) -
             raise UserError(f"The Dask scheduler at {address} has gone away ({error}).",
                             "It has to run until all jobs are done.",
                             "Start it and its workers again; the same command goes on.") from error
+
+
+def _client(address: str):
+    """A client of the scheduler at an address; a UserError where none answers."""
+    from dask.distributed import Client
+
+    try:
+        return Client(address, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        told = str(error)
+    # What is left of the client closes itself when it is collected; while the next client is made, that waits for ever.
+    gc.collect()
+    raise UserError(f"No Dask scheduler answers at {address} ({told}).",
+                    "--scheduler is the address of a running scheduler, tcp://HOST:PORT.",
+                    "Start one with `dask scheduler`, or use --workers N.")
 
 
 @contextlib.contextmanager
