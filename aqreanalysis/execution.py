@@ -8,6 +8,8 @@ had begun, which others take over.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import gc
 import logging
 import multiprocessing
@@ -22,11 +24,13 @@ from functools import partial
 
 from aqreanalysis.errors import UserError
 
-# Of worker processes. One thread each; and arrays of more than 16 MiB go back to the system when they are freed,
-# so that a worker's memory does not stay at its peak. Smaller ones stay with glibc: to ask the system for what the
-# network needs thousands of times cost a fifth of all time.
-WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-                      "MALLOC_MMAP_THRESHOLD_": str(16 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+# Of worker processes: one thread each.
+WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Of glibc (mallopt(3)): arrays over 16 MiB go back to the system when they are freed, so that a process does not stay
+# at its peak; smaller ones are kept. To ask the system for what a network needs thousands of times costs a third of
+# all time, and glibc's own way and Dask's (MALLOC_TRIM_THRESHOLD_=65536) do.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_MIB, TRIMMED_MIB = 16, 64
 LOSSES = 3  # of workers without a job done between them; then there is a reason that lasts
 
 Tell = Callable[[str], None]
@@ -67,6 +71,7 @@ def single_threaded(function: Callable, *arguments):
     """`function(*arguments)` with one thread of torch, and alone in this process."""
     import torch
 
+    _keep_memory()
     with _one_job:
         before = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -74,6 +79,14 @@ def single_threaded(function: Callable, *arguments):
             return function(*arguments)
         finally:
             torch.set_num_threads(before)
+
+
+@functools.cache
+def _keep_memory() -> None:
+    """Have freed arrays of middling size kept by this process; where the C library is glibc."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, KEPT_MIB << 20), mallopt(M_TRIM_THRESHOLD, TRIMMED_MIB << 20)
 
 
 def _with(function: Callable, shared) -> Callable:
