@@ -32,7 +32,8 @@ import performance_report as report
 from year import memory_of, tree
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "performance.json"
-WEEK = ("2019-01-14", "2019-01-20")   # a block of gridding
+WEEK = ("2019-01-14", "2019-01-20")
+MONTH = ("2019-01-01", "2019-01-31")  # what a product reads and grids at once
 
 
 def note(part: str, **facts) -> None:
@@ -188,15 +189,15 @@ def arrays_of(folder, month, job) -> tuple[dict, dict, np.ndarray]:
 
 # --- (b), (c) gridding -----------------------------------------------------------------------------
 
-def real_week(observations: str):
-    """Screened observations around a week, and the model."""
+def real(observations: str, days: tuple[str, str] = WEEK):
+    """Screened observations around some days, and the model."""
     from aqreanalysis import analysis, clock
     from aqreanalysis.models import checkpoint
     from aqreanalysis.readers import open_archive
 
     model, _ = checkpoint.load(checkpoint.locate(None))
-    week = clock.parse_period(None, *WEEK)
-    return model, analysis.observations_around(open_archive(observations, None), model, week), week
+    period = clock.parse_period(None, *days)
+    return model, analysis.observations_around(open_archive(observations, None), model, period), period
 
 
 def gridded(model, cube, week, grid, hours: int | None = None, k: int = 20) -> dict:
@@ -222,17 +223,17 @@ def gridded(model, cube, week, grid, hours: int | None = None, k: int = 20) -> d
 
 
 def compare(options) -> None:
-    """A week on the product's grid: ours, and every peer that is installed, on the same stations and cells."""
+    """On the product's grid: ours as a product does it, a month, and every peer that is installed, hours of it."""
     from aqreanalysis.grids import parse_grid
 
-    model, cube, week = real_week(options.observations)
+    model, cube, month = real(options.observations, MONTH)
     grid = parse_grid(options.grid)
-    gridded(model, cube, week, grid, 24)  # libraries are loaded, threads are there
-    ours = gridded(model, cube, week, grid)
-    found = {"AQ-Net": ours | {"hours": len(week.hours), "seconds_an_hour": ours["seconds"] / len(week.hours)}}
+    gridded(model, cube, month, grid, 24)  # libraries are loaded, threads are there
+    ours = gridded(model, cube, month, grid)
+    found = {"AQ-Net": ours | {"hours": len(month.hours), "seconds_an_hour": ours["seconds"] / len(month.hours)}}
     for name, measure in peers.PEERS.items():
         try:
-            found[name] = measure(cube.sel(time=week.hours), grid, model.k)
+            found[name] = measure(cube.sel(time=month.hours), grid, model.k)
         except ImportError as error:
             print(f"{name} is left out: {error}", flush=True)
             continue
@@ -246,7 +247,7 @@ def sizes(options) -> None:
     from aqreanalysis import schema
     from aqreanalysis.grids import parse_grid
 
-    model, cube, week = real_week(options.observations)
+    model, cube, week = real(options.observations)
     gridded(model, cube, week, parse_grid("1deg"), 24)
     grids = {name: gridded(model, cube, week, parse_grid(name)) for name in ("1deg", "0.25deg", "0.1deg", "0.05deg")}
     grid = parse_grid("0.25deg")
