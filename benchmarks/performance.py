@@ -205,8 +205,9 @@ def gridded(model, cube, week, grid, hours: int | None = None, k: int = 20) -> d
     from dataclasses import replace
 
     from aqreanalysis import execution, output
-    from aqreanalysis.models import interface
+    from aqreanalysis.models import interface, neighbours
 
+    neighbours._KEPT.clear()  # a product computes them once a station set
     model = replace(model, k=k)
     chosen = week.hours[:hours]
 
