@@ -24,7 +24,7 @@ MARGIN_HOURS = 12
 CONTEXT_HOURS = MARGIN_HOURS + filling.BIAS_HOURS
 LAPLACE_TO_STANDARD = np.float32(np.sqrt(2.0))  # standard deviation of a Laplace distribution of scale 1
 LEVEL = 20.0
-TARGETS_AT_ONCE = 1024
+TARGETS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
