@@ -71,7 +71,8 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
                                              month.n_days, job.grid.size))
         truth = stack.enter_context(_Truth(job, month, archive)) if isinstance(archive, TwinArchive) else None
         for block in _blocks(job, month, model, cube):
-            arrays = _rounded(block.arrays)
+            arrays = block.arrays
+            _round(arrays)
             file.write(block.first, arrays, block.points)
             means = _days(job, month.hours[block.first:block.first + len(arrays["pm25"])], arrays,
                           distance[block.points], model.calibration, card.error_memory_hours)
@@ -108,9 +109,11 @@ def _loaded(name: str, neighbours: int, weights_sha256: str, version: str):
     return model, card
 
 
-def _rounded(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """As they will stand in the file, so that days are the means of what users read there."""
-    return arrays | {name: encoding.rounded(name, arrays[name]) for name in cf.MANTISSA_BITS if name in arrays}
+def _round(arrays: dict[str, np.ndarray]) -> None:
+    """In their place, as they will stand in the file, so that days are the means of what users read there."""
+    for name in cf.MANTISSA_BITS:
+        if name in arrays:
+            arrays[name][...] = encoding.rounded(name, arrays[name])
 
 
 def _days(job: Job, hours: np.ndarray, arrays: dict[str, np.ndarray], distance: np.ndarray,

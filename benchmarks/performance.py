@@ -1,6 +1,7 @@
 """How fast: a build against writing alone, gridding against other packages, cost by size, memory, where time goes.
 
-    python benchmarks/performance.py year --observations PATH [--raw PATH] [--workers N] [--start DAY --end DAY]
+    python benchmarks/performance.py year --observations PATH [--workers N] [--start DAY --end DAY]
+    python benchmarks/performance.py processes --observations PATH [--raw PATH] [--workers N]
     python benchmarks/performance.py peers --observations PATH
     python benchmarks/performance.py sizes --observations PATH
     python benchmarks/performance.py periods --observations PATH
@@ -93,14 +94,19 @@ def year(options) -> None:
             facts[form]["ratio"] = facts[form]["seconds"] / facts[form]["writing_alone"]["seconds"]
             months = json.loads((out / "run.json").read_text())["months"].values()
             facts[form]["seconds_of_months"] = sum(month["seconds"] for month in months)
-    for count in {1, 2} - {options.workers}:
-        with tempfile.TemporaryDirectory() as scratch:
-            facts.setdefault("others", {})[count] = build(options.observations, period, options.grid, count,
-                                                          Path(scratch) / "product")
-    if options.raw:
-        with tempfile.TemporaryDirectory() as scratch:
-            facts["raw"] = build(options.raw, period, options.grid, options.workers, Path(scratch) / "product")
     note("year", **facts)
+
+
+def processes(options) -> None:
+    """Four months by one process, two, and all; and from raw files."""
+    period, found = ["--start", "2019-01-01", "--end", "2019-04-30"], {}
+    for name, observations, count in [*((str(count), options.observations, count)
+                                        for count in sorted({1, 2, options.workers})),
+                                      ("raw", options.raw, options.workers)]:
+        if observations:
+            with tempfile.TemporaryDirectory() as scratch:
+                found[name] = build(observations, period, options.grid, count, Path(scratch) / "product")
+    note("processes", workers=options.workers, grid=options.grid, builds=found)
 
 
 def days(options) -> int:
@@ -307,15 +313,15 @@ def profile(options) -> None:
     note("profile", grid=options.grid, seconds=whole, checks_before=before, parts=parts)
 
 
-PARTS = {"year": [year], "peers": [compare], "sizes": [sizes], "periods": [periods], "profile": [profile],
-         "all": [compare, sizes, profile, periods, year]}
+PARTS = {"year": [year], "processes": [processes], "peers": [compare], "sizes": [sizes], "periods": [periods], "profile": [profile],
+         "all": [compare, sizes, profile, periods, processes, year]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=[*PARTS, "report"])
     parser.add_argument("--observations")
-    parser.add_argument("--raw", help="the same observations as raw files, for the part `year`")
+    parser.add_argument("--raw", help="the same observations as raw files, for the part `processes`")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--grid", default="0.1deg")
     parser.add_argument("--period-grid", default="0.1deg", help="grid of the part `periods`")

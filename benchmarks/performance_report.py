@@ -46,15 +46,19 @@ def _year(facts: dict) -> str:
             "arrays with the same writers and as many processes.\n\n"
             + table(["format", "build, s", "writing alone, s", "ratio", "peak MiB", "of one process", "MB written"],
                     rows))
-    if others := facts.get("others"):
-        seconds = {int(count): of["seconds"] for count, of in others.items()}
-        seconds[facts["workers"]] = facts["netcdf"]["seconds"]
-        text += "\n" + table(["processes", "build, s", "times as fast as one"],
-                             [[count, f"{seconds[count]:.0f}", f"{seconds[1] / seconds[count]:.2f}"]
-                              for count in sorted(seconds)])
-    if raw := facts.get("raw"):
-        text += ("\nFrom raw files, which every month reads and screens anew with its margins: "
-                 f"{raw['seconds']:.0f} s, peak {raw['MiB']:.0f} MiB.\n")
+    return text
+
+
+def _processes(facts: dict) -> str:
+    seconds = {name: of["seconds"] for name, of in facts["builds"].items()}
+    counts = sorted(int(name) for name in seconds if name != "raw")
+    text = (f"## Processes\n\nFour months at {facts['grid']}, from start to maps and report.\n\n"
+            + table(["processes", "build, s", "times as fast as one", "peak MiB"],
+                    [[count, f"{seconds[str(count)]:.0f}", f"{seconds['1'] / seconds[str(count)]:.2f}",
+                      f"{facts['builds'][str(count)]['MiB']:.0f}"] for count in counts]))
+    if raw := seconds.get("raw"):
+        text += ("\nFrom raw files, of which every month reads and screens 15 days on either side too, with "
+                 f"{facts['workers']} processes: {raw:.0f} s.\n")
     return text
 
 
@@ -91,7 +95,7 @@ def _profile(facts: dict) -> str:
             f"under cProfile; checks before it {facts['checks_before']:.1f} s.\n\n" + table(["", "s", "share"], rows))
 
 
-SECTIONS = {"year": _year, "peers": _peers, "sizes": _sizes, "periods": _periods, "profile": _profile}
+SECTIONS = {"year": _year, "processes": _processes, "peers": _peers, "sizes": _sizes, "periods": _periods, "profile": _profile}
 
 
 def draw(results: dict, path: Path) -> None:

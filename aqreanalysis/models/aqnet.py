@@ -6,7 +6,7 @@ side; the running mean of how each station departs from its neighbours needs 15 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -17,6 +17,7 @@ from aqreanalysis.clock import HOURS_PER_DAY, local_days
 from aqreanalysis.features import Scaler, cyclic_time
 from aqreanalysis.models import filling
 from aqreanalysis.models.calibration import Calibration
+from aqreanalysis.models.filling import FilledStations
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood
 
@@ -25,6 +26,8 @@ CONTEXT_HOURS = MARGIN_HOURS + filling.BIAS_HOURS
 LAPLACE_TO_STANDARD = np.float32(np.sqrt(2.0))  # standard deviation of a Laplace distribution of scale 1
 LEVEL = 20.0
 TARGETS_AT_ONCE = 2048
+DAYS_KEPT = 8   # of what was read of the stations: more than a block has
+OF_PM25 = 7     # inputs of a station and hour that are made from PM2.5
 
 
 @dataclass(frozen=True)
@@ -39,29 +42,38 @@ class StationSide:
     time: np.ndarray
 
 
-def station_side(stations: xr.Dataset, scaler: Scaler, own: Neighbourhood) -> StationSide:
-    """Fill the gaps and assemble the inputs; `own` are the stations' neighbours among themselves."""
+def station_side(stations: xr.Dataset, scaler: Scaler, own: Neighbourhood, context: int = 0) -> StationSide:
+    """Fill the gaps and assemble the inputs; `own` are the stations' neighbours among themselves.
+
+    The first and last `context` hours serve the filling alone, and are not in what is returned.
+    """
     filled = filling.fill(stations.pm25.values, own)
+    inner = slice(context, len(filled.value) - context)
+    smooth = filling.smooth(filled.value)[inner].copy()
+    filled = FilledStations(*(getattr(filled, of.name)[inner].copy() for of in fields(filled)))
+    stations = stations.isel({schema.TIME: inner})
     clock = cyclic_time(stations.time.values)
-    shape = filled.value.shape
-    site = np.log(own.variance + 0.02) * 0.5 + 0.75
-    columns = [
-        scaler.scale("pm25", filled.value),
-        scaler.scale("pm25", filled.kriged),
-        (filled.value - filled.kriged) / (filled.kriged + LEVEL),
-        filled.bias / (filled.kriged + LEVEL),
-        filled.observed.astype(np.float32),
-        filled.age / filling.REACH_HOURS,
-        np.broadcast_to(site[None, :], shape),
-    ]
+    width = OF_PM25 + 2 * (len(schema.POLLUTANTS) - 1)
+    inputs = np.empty((*filled.value.shape, width + clock.shape[1]), np.float32)
+    for number, column in enumerate(_columns(stations, filled, scaler, own)):
+        inputs[..., number] = np.clip(np.nan_to_num(column), -8.0, 8.0)
+    inputs[..., width:] = clock[:, None, :]
+    return StationSide(inputs, filled.value, smooth, filled.observed, clock, stations.time.values)
+
+
+def _columns(stations: xr.Dataset, filled: FilledStations, scaler: Scaler, own: Neighbourhood) -> Iterator[np.ndarray]:
+    """The inputs but the clock, (time, station) each: OF_PM25 of PM2.5, then value and mask of each other pollutant."""
+    yield scaler.scale("pm25", filled.value)
+    yield scaler.scale("pm25", filled.kriged)
+    yield (filled.value - filled.kriged) / (filled.kriged + LEVEL)
+    yield filled.bias / (filled.kriged + LEVEL)
+    yield filled.observed.astype(np.float32)
+    yield filled.age / filling.REACH_HOURS
+    yield np.broadcast_to(np.log(own.variance + 0.02) * 0.5 + 0.75, filled.value.shape)
     for name in schema.POLLUTANTS[1:]:
         scaled = scaler.scale(name, stations[name].values)
-        columns += [np.nan_to_num(scaled), np.isfinite(scaled).astype(np.float32)]
-    inputs = np.empty((*shape, len(columns) + clock.shape[1]), np.float32)
-    for number, column in enumerate(columns):
-        inputs[..., number] = np.clip(np.nan_to_num(column), -8.0, 8.0)
-    inputs[..., len(columns):] = clock[:, None, :]
-    return StationSide(inputs, filled.value, filling.smooth(filled.value), filled.observed, clock, stations.time.values)
+        yield scaled
+        yield np.isfinite(scaled)
 
 
 def to_tensors(hood: Neighbourhood):
@@ -114,12 +126,12 @@ class AQNetAnalysis:
         stations = _with_margins(stations, hours)
         lat, lon = stations.lat.values, stations.lon.values
         own = neighbourhood(lat, lon, lat, lon, filling.NEIGHBOURS, self.correlation, leave_out_self=True)
-        return Reading(self, station_side(stations, self.scaler, own), lat, lon)
+        return Reading(self, station_side(stations, self.scaler, own, filling.BIAS_HOURS), lat, lon)
 
 
 @dataclass
 class Reading:
-    """A model and what it has read of the stations; each day is encoded once, wherever it is asked for."""
+    """A model and what it has read of the stations; the days last asked for are kept as the network encodes them."""
 
     model: AQNetAnalysis
     side: StationSide
@@ -174,6 +186,8 @@ class Reading:
         key = hours.tobytes()
         if key not in self._said:
             inputs, value, smooth, observed, clock, wanted = day_tensors(self.side, hours)
+            if len(self._said) == DAYS_KEPT:
+                del self._said[next(iter(self._said))]
             self._said[key] = self.model.network.read(inputs, wanted, value, smooth, observed), clock
         return self._said[key]
 
