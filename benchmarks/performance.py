@@ -313,7 +313,8 @@ def profile(options) -> None:
     note("profile", grid=options.grid, seconds=whole, checks_before=before, parts=parts)
 
 
-PARTS = {"year": [year], "processes": [processes], "peers": [compare], "sizes": [sizes], "periods": [periods], "profile": [profile],
+PARTS = {"year": [year], "processes": [processes], "peers": [compare], "sizes": [sizes], "periods": [periods],
+         "profile": [profile],
          "all": [compare, sizes, profile, periods, processes, year]}
 
 

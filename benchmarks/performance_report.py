@@ -95,7 +95,8 @@ def _profile(facts: dict) -> str:
             f"under cProfile; checks before it {facts['checks_before']:.1f} s.\n\n" + table(["", "s", "share"], rows))
 
 
-SECTIONS = {"year": _year, "processes": _processes, "peers": _peers, "sizes": _sizes, "periods": _periods, "profile": _profile}
+SECTIONS = {"year": _year, "processes": _processes, "peers": _peers, "sizes": _sizes, "periods": _periods,
+            "profile": _profile}
 
 
 def draw(results: dict, path: Path) -> None:
