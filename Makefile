@@ -14,7 +14,7 @@ product: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/ruff check aqreanalysis tests benchmarks
-	$(BIN)/python -m pytest -n auto --dist worksteal --doctest-glob='*.py' tests aqreanalysis -m "not archive"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --doctest-glob='*.py' tests aqreanalysis -m "not archive"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
