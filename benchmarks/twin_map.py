@@ -95,7 +95,8 @@ def map_parts(job: Job, cube: xr.Dataset, lat: np.ndarray, lon: np.ndarray, km: 
     support = uncertainty.Support(cube.lat.values, cube.lon.values, lat, lon, np.ones(len(lat), bool), 20)
     _, flag = support.of_hours(np.isfinite(cube.pm25.sel(time=job.period.hours).values))
     told = flag != schema.NO_OBSERVATIONS
-    parts = {("land", SEEN): told, ("land", INSIDE): told & support.inside,
+    inside = uncertainty.inside_hull(cube.lat.values, cube.lon.values, lat, lon)
+    parts = {("land", SEEN): told, ("land", INSIDE): told & inside,
              ("land", f"city: {CITY_KM:g} km round a centre"): told & city, ("land", "countryside"): told & ~city,
              **{("quality class", name): flag == number for number, name in enumerate(schema.QUALITY)
                 if number != schema.SEA},
