@@ -377,6 +377,7 @@ PARTS = {"kills": kills, "signals": signals, "disks": disks, "damage": damage, "
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs and their children ignore it
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=100, help="kills; of the others a sixth")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
