@@ -26,8 +26,7 @@ CONTEXT_HOURS = MARGIN_HOURS + filling.BIAS_HOURS
 LAPLACE_TO_STANDARD = np.float32(np.sqrt(2.0))  # standard deviation of a Laplace distribution of scale 1
 LEVEL = 20.0
 TARGETS_AT_ONCE = 2048
-DAYS_KEPT = 8   # of what was read of the stations: more than a block has
-OF_PM25 = 7     # inputs of a station and hour that are made from PM2.5
+OF_PM25 = 7  # inputs of a station and hour that are made from PM2.5
 
 
 @dataclass(frozen=True)
@@ -129,15 +128,14 @@ class AQNetAnalysis:
         return Reading(self, station_side(stations, self.scaler, own, filling.BIAS_HOURS), lat, lon)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reading:
-    """A model and what it has read of the stations; the days last asked for are kept as the network encodes them."""
+    """A model and what it has read of the stations."""
 
     model: AQNetAnalysis
     side: StationSide
     lat: np.ndarray  # of the stations, degrees
     lon: np.ndarray
-    _said: dict = field(default_factory=dict)
 
     def over(self, lat: np.ndarray, lon: np.ndarray) -> Callable[[np.ndarray], xr.Dataset]:
         """A function from hours to the estimate at points (degrees); see AQNetAnalysis.predict."""
@@ -183,13 +181,8 @@ class Reading:
 
     def _day(self, hours: np.ndarray):
         """What the network has read of the stations at some hours of one day, and their clock."""
-        key = hours.tobytes()
-        if key not in self._said:
-            inputs, value, smooth, observed, clock, wanted = day_tensors(self.side, hours)
-            if len(self._said) == DAYS_KEPT:
-                del self._said[next(iter(self._said))]
-            self._said[key] = self.model.network.read(inputs, wanted, value, smooth, observed), clock
-        return self._said[key]
+        inputs, value, smooth, observed, clock, wanted = day_tensors(self.side, hours)
+        return self.model.network.read(inputs, wanted, value, smooth, observed), clock
 
 
 def day_tensors(side: StationSide, hours: np.ndarray):
