@@ -59,6 +59,7 @@ def build(request: Request, watch: Callable = Unwatched) -> Path:
         record.content["seconds"] = round(time.monotonic() - began, 1)
         record.save()
         report.write_report(plan, record.content, maps)
+        output.remove_leftovers(plan.folder.path)  # of workers that were lost
     return plan.folder.path
 
 

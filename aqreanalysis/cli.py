@@ -46,6 +46,7 @@ def build(year: Year = None, start: Start = None, end: End = None,
               help="netcdf: a file a month and year. zarr: one Zarr v3 store of hours, one of days.")] = "netcdf",
           workers: Workers = CORES, scheduler: Scheduler = None) -> None:
     """Make hourly and daily cubes, maps and a report. Run it again to go on with an interrupted build."""
+    execution.warm_up(1 if scheduler else workers)
     from aqreanalysis import console
     from aqreanalysis.build import build as run
     from aqreanalysis.plan import Request

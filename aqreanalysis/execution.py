@@ -31,6 +31,10 @@ WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_
 # all time, and glibc's own way and Dask's (MALLOC_TRIM_THRESHOLD_=65536) do.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_MIB, TRIMMED_MIB = 16, 64
+# What workers import, once for all of them: while the parent still checks the input, a server imports it that they
+# are then forked from (Python's own way on Linux from 3.14 on). It computes nothing, so it has no threads.
+IMPORTED = ("torch", "aqreanalysis.month", "aqreanalysis.models.nets", "aqreanalysis.report", "cartopy.mpl.geoaxes",
+            "matplotlib.backends.backend_agg", "dask.array")
 LOSSES = 3  # of workers without a job done between them; then there is a reason that lasts
 
 Tell = Callable[[str], None]
@@ -93,12 +97,39 @@ def _with(function: Callable, shared) -> Callable:
     return function if shared is None else partial(function, shared)
 
 
-def _in_processes(function: Callable, jobs: list, workers: int, shared, tell: Tell) -> Iterator:
-    """Spawned processes: a fork of a process with torch's and HDF5's threads may hang."""
+def warm_up(workers: int) -> None:
+    """Begin to import what so many workers will need, and return at once; `run` does it where this was not called."""
+    if workers > 1 and _context().get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        with _environment_of_workers():
+            forkserver.ensure_running()
+
+
+@functools.cache
+def _context():
+    """How worker processes start. Not by a fork of this one: with torch's and HDF5's threads that may hang."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(IMPORTED))
+    return context
+
+
+@contextlib.contextmanager
+def _environment_of_workers() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
     os.environ.update(WORKER_ENVIRONMENT)
-    left, losses = dict(enumerate(jobs)), 0
     try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _in_processes(function: Callable, jobs: list, workers: int, shared, tell: Tell) -> Iterator:
+    left, losses = dict(enumerate(jobs)), 0
+    with _environment_of_workers():
         while left:
             for number, result in _one_pool(function, left, min(workers, len(left)), shared):
                 del left[number]
@@ -112,15 +143,11 @@ def _in_processes(function: Callable, jobs: list, workers: int, shared, tell: Te
                                     "Give fewer --workers or a coarser grid; the same command goes on.")
                 tell(f"a worker process was killed, perhaps for want of memory; {len(left)} jobs are left and go on "
                      f"with {workers}")
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _one_pool(function: Callable, jobs: dict, workers: int, shared) -> Iterator:
     """(number, result) of each job that is done before a worker is lost; all are, if none is."""
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker,
-                               initargs=(shared,))
+    pool = ProcessPoolExecutor(workers, _context(), initializer=_prepare_worker, initargs=(shared,))
     try:
         futures = {pool.submit(_in_worker, function, job): number for number, job in jobs.items()}
         for future in as_completed(futures):

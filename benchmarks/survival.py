@@ -234,20 +234,21 @@ def running(bench: Bench, how: str, form: str, rng: random.Random, **more) -> tu
 
 
 def kills(bench: Bench, times: int, rng: random.Random) -> None:
-    """kill -9 of the build, of a worker, of the scheduler, at random moments."""
-    victims = [("serial", "build"), ("workers", "build"), ("workers", "worker"), ("dask", "build"),
-               ("dask", "worker"), ("dask", "scheduler")]
+    """kill -9 of the build, of a worker, of the server that starts workers, of the scheduler, at random moments."""
+    victims = [("serial", "build"), ("workers", "build"), ("workers", "worker"), ("workers", "server"),
+               ("dask", "build"), ("dask", "worker"), ("dask", "scheduler")]
     for number in range(times):
         how, victim = victims[number % len(victims)]
         form = FORMATS[number // len(victims) % 2]
         building, out = running(bench, how, form, rng)
+        servers = [child for child in children(building.pid) if b"forkserver" in words(child)]
         at_work = bench.cluster.workers() if how == "dask" else [
-            child for child in children(building.pid) if b"spawn_main" in words(child)]
-        for pid in {"build": [building.pid], "scheduler": [bench.cluster.scheduler.pid],
+            worker for server in servers for worker in children(server)]
+        for pid in {"build": [building.pid], "scheduler": [bench.cluster.scheduler.pid], "server": servers,
                     "worker": rng.sample(at_work, min(1, len(at_work)))}[victim]:
             kill(pid)
         _, told = building.communicate(timeout=PATIENCE)
-        wanted = {"build": (-9, 0), "worker": (0,), "scheduler": (0, 2)}[victim]
+        wanted = {"build": (-9, 0), "worker": (0,), "server": (0,), "scheduler": (0, 2)}[victim]
         wrong = [] if building.returncode in wanted else [f"exit {building.returncode}: {told[-300:]}"]
         wrong += partial(out, bench.reference(form)) if out.exists() else []
         bench.cluster.mended()
