@@ -29,13 +29,13 @@ class Sizes:
     """Widths of the network; kept with the checkpoint. What is asked for each cell and hour is kept narrow."""
 
     inputs: int = 23         # features of a station and hour
-    width: int = 64          # of Z, the LSTM's output (both directions together)
-    attention_heads: int = 4
+    width: int = 32          # of Z, the LSTM's output (both directions together)
+    attention_heads: int = 2
     pooled: int = 16         # of the pooled vector of a station and day
-    knn_heads: int = 4       # sets of neighbour weights
-    knn_hidden: int = 32     # of the scores of neighbours
+    knn_heads: int = 2       # sets of neighbour weights
+    knn_hidden: int = 16     # of the scores of neighbours
     channels: int = 4        # learned series of a station that each set interpolates
-    hidden: int = 48         # of the head; its second layer has half of it
+    hidden: int = 16         # of the head
     dropout: float = 0.1
 
     def asdict(self) -> dict:
@@ -130,7 +130,7 @@ class NeuralKNN(nn.Module):
         """The same where the keys, `neighbour` of the pooled vectors, and how the neighbours lie are known."""
         around = interpolate(pooled, near.index, near.weight)
         hidden = F.embedding(near.index, keys)
-        hidden = F.gelu(hidden.add_(lie.geometry).add_(self.surroundings(around)[:, None]))
+        hidden = F.relu(hidden.add_(lie.geometry).add_(self.surroundings(around)[:, None]), inplace=True)
         scores = self.score(hidden).permute(2, 0, 1) + lie.prior
         return torch.softmax(scores, dim=-1), around
 
@@ -167,8 +167,7 @@ class Head(nn.Module):
         super().__init__()
         self.hourly = nn.Linear(hourly + CLOCK, sizes.hidden)
         self.daily = nn.Linear(daily, sizes.hidden, bias=False)
-        self.inner = nn.Linear(sizes.hidden, sizes.hidden // 2)
-        self.out = nn.Linear(sizes.hidden // 2, 2 + 2 + 2 * sizes.knn_heads)
+        self.out = nn.Linear(sizes.hidden, 2 + 2 + 2 * sizes.knn_heads)
         self.dropout = nn.Dropout(sizes.dropout)
         nn.init.zeros_(self.out.weight), nn.init.zeros_(self.out.bias)
         with torch.no_grad():
@@ -179,8 +178,7 @@ class Head(nn.Module):
         when = (clock if clock.ndim == 3 else clock[None]) @ of_clock.T
         hidden = (self.daily(daily) + self.hourly.bias).T[:, :, None] + when.permute(2, 0, 1)
         hidden = hidden.flatten(1).addmm_(of_planes, hourly.flatten(1))
-        hidden = self.dropout(F.gelu(hidden))
-        hidden = F.gelu(torch.addmm(self.inner.bias[:, None], self.inner.weight, hidden))
+        hidden = self.dropout(F.relu(hidden, inplace=True))
         return torch.addmm(self.out.bias[:, None], self.out.weight, hidden).unflatten(1, hourly.shape[1:])
 
 
