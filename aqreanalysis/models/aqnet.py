@@ -81,8 +81,8 @@ def to_tensors(hood: Neighbourhood):
 
     from aqreanalysis.models.nets import Neighbours
 
-    return Neighbours(*(torch.from_numpy(np.ascontiguousarray(a)) for a in
-                        (hood.index, hood.weight, hood.variance, hood.distance, hood.bearing)))
+    return Neighbours(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (
+        hood.index.astype(np.int32), hood.weight, hood.variance, hood.distance, hood.bearing)))
 
 
 @dataclass

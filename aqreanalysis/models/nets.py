@@ -76,7 +76,7 @@ class StationEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Neighbours of n targets as tensors: `index` int64 (n, k); `weight` (n, k) of kriging;
+    """Neighbours of n targets as tensors: `index` int32 (n, k); `weight` (n, k) of kriging;
     `variance` (n,) of kriging for a sill of 1; `distance` (n, k) km; `bearing` (n, k) radians."""
 
     index: torch.Tensor
@@ -114,13 +114,14 @@ class NeuralKNN(nn.Module):
         self.geometry = nn.Linear(6, sizes.knn_hidden)
         self.neighbour = nn.Linear(sizes.pooled, sizes.knn_hidden, bias=False)
         self.surroundings = nn.Linear(sizes.pooled, sizes.knn_hidden, bias=False)
-        self.score = nn.Linear(sizes.knn_hidden, sizes.knn_heads)
+        self.score = nn.Linear(sizes.knn_hidden, sizes.knn_heads, bias=False)
         nn.init.zeros_(self.score.weight)
 
     def lie(self, near: Neighbours) -> Lie:
         """What geometry says of the neighbours, for any day."""
         positive = near.weight.clamp_min(0.0)
-        return Lie(self.geometry(near.features), torch.log(positive + 0.01), positive / positive.sum(1, keepdim=True))
+        return Lie(self.geometry(near.features), torch.log(positive + 0.01),
+                   positive / positive.sum(1, keepdim=True), near.site)
 
     def forward(self, pooled: torch.Tensor, near: Neighbours):
         """The weights, and the pooled vector (n, pooled) of the neighbourhood."""
@@ -131,18 +132,19 @@ class NeuralKNN(nn.Module):
         around = interpolate(pooled, near.index, near.weight)
         hidden = F.embedding(near.index, keys)
         hidden = F.relu(hidden.add_(lie.geometry).add_(self.surroundings(around)[:, None]), inplace=True)
-        scores = self.score(hidden).permute(2, 0, 1) + lie.prior
-        return torch.softmax(scores, dim=-1), around
+        scores = (self.score.weight @ hidden.flatten(0, 1).T).unflatten(1, lie.prior.shape)
+        return torch.softmax(scores.add_(lie.prior), dim=-1), around
 
 
 @dataclass(frozen=True)
 class Lie:
     """How the neighbours of n targets lie: `geometry` (n, k, hidden) of the scores, their `prior` (n, k), and
-    kriging's `positive` weights (n, k), brought to a sum of 1."""
+    kriging's `positive` weights (n, k), brought to a sum of 1; `site` (n, 3) is Neighbours.site."""
 
     geometry: torch.Tensor
     prior: torch.Tensor
     positive: torch.Tensor
+    site: torch.Tensor
 
 
 def interpolate(series: torch.Tensor, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -176,7 +178,8 @@ class Head(nn.Module):
     def forward(self, hourly: torch.Tensor, clock: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
         of_planes, of_clock = self.hourly.weight.split([len(hourly), CLOCK], dim=1)
         when = (clock if clock.ndim == 3 else clock[None]) @ of_clock.T
-        hidden = (self.daily(daily) + self.hourly.bias).T[:, :, None] + when.permute(2, 0, 1)
+        whole_day = (self.daily(daily) + self.hourly.bias).T.contiguous()
+        hidden = whole_day[:, :, None] + when.permute(2, 0, 1).contiguous()
         hidden = hidden.flatten(1).addmm_(of_planes, hourly.flatten(1))
         hidden = self.dropout(F.relu(hidden, inplace=True))
         return torch.addmm(self.out.bias[:, None], self.out.weight, hidden).unflatten(1, hourly.shape[1:])
@@ -251,7 +254,7 @@ class AQNet(nn.Module):
         departures = (torch.stack(others) - base) / unit
         spread = torch.sqrt((square - others[2] ** 2).clamp_min(0.0) + 1.0) / unit
         hourly = torch.cat([torch.stack([share, torch.log1p(base) - 3.5, *learned]), departures, spread[None]])
-        out = self.head(hourly, clock, torch.cat([around, near.site], dim=1))
+        out = self.head(hourly, clock, torch.cat([around, lie.site], dim=1))
         return self._correct(out, base, unit, departures, near.variance)
 
     @staticmethod
