@@ -12,6 +12,7 @@ from aqreanalysis.clock import HOUR, HOURS_PER_DAY, Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid, check_inside, parse_grid
 from aqreanalysis.models import checkpoint
+from aqreanalysis.models.aqnet import AQNetAnalysis
 from aqreanalysis.month import Job, Source
 from aqreanalysis.output import FORMATS
 from aqreanalysis.output.cf import About
@@ -71,15 +72,16 @@ def prepare(request: Request) -> Plan:
     period = clock.parse_period(request.year, request.start, request.end)
     grid = parse_grid(recipe.grid)
     checkpoint_folder = checkpoint.locate(recipe.checkpoint)
-    model, card = checkpoint.load(checkpoint_folder, recipe.neighbours)
+    card = checkpoint.checked_card(checkpoint_folder)
+    k = recipe.neighbours or card.k
     source, archive, passed_over = find_observations(recipe, period)
-    inspection = inspect(archive, source, period, model)
+    inspection = inspect(archive, source, period)
     inspection.bad.extend(passed_over)
     warnings = checks.of_archive(archive, period.hours[0], period.hours[-1])
     far_share = check_inside(grid, archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy())
     identity = {"product": recipe.name, "period": period.label, "grid": f"{grid.name} {grid.fingerprint}",
                 "observations": inspection.fingerprint, "simulated": archive.simulated,
-                "checkpoint": card.identity, "neighbours": model.k,
+                "checkpoint": card.identity, "neighbours": k,
                 "minimum_hours": recipe.minimum_hours, "minimum_station_hours": recipe.minimum_station_hours,
                 "quality": recipe.quality.told,
                 "format": request.format, "aqreanalysis": __version__}
@@ -87,10 +89,10 @@ def prepare(request: Request) -> Plan:
                            source.path is None, request.format)
     check_identity(folder.path, identity)
     _check_space(folder.path, grid.size * len(period.hours))
-    about = describe(recipe, period, grid, archive, card, model.k)
+    about = describe(recipe, period, grid, archive, card, k)
     shipped = checkpoint_folder.parent == checkpoint.SHIPPED  # and so may lie elsewhere where a worker runs
     name = checkpoint_folder.name if shipped else str(checkpoint_folder.resolve())
-    job = Job(source, name, card.weights_sha256, grid, folder, about, model.k, recipe.minimum_hours,
+    job = Job(source, name, card.weights_sha256, grid, folder, about, k, recipe.minimum_hours,
               recipe.minimum_station_hours, recipe.quality)
     facts = {"recipe": recipe.model_dump(), "observations": source.path or f"twin, seed {source.twin_seed}",
              "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.bad,
@@ -144,7 +146,7 @@ def _candidates(folder: Path) -> list[Path]:
     return [*sorted(folder.glob("*.nc")), *sorted(p for p in folder.iterdir() if p.is_dir()), folder]
 
 
-def inspect(archive, source: Source, period: Period, model) -> Inspection:
+def inspect(archive, source: Source, period: Period) -> Inspection:
     """A look into every file that the product will read; an error if the period has no PM2.5 value.
 
     The margins before and after the period are read too, so their files are part of the fingerprint.
@@ -153,8 +155,8 @@ def inspect(archive, source: Source, period: Period, model) -> Inspection:
     found = archive.inspect(hours[0], hours[-1])
     if not found.values:
         raise none_good(found, source.path or "the twin", f"{period.first} to {period.last}")
-    for first, last in ((hours[0] - (model.history + REACH_HOURS) * HOUR, hours[0] - HOUR),
-                        (hours[-1] + HOUR, hours[-1] + (model.future + REACH_HOURS) * HOUR)):
+    for first, last in ((hours[0] - (AQNetAnalysis.history + REACH_HOURS) * HOUR, hours[0] - HOUR),
+                        (hours[-1] + HOUR, hours[-1] + (AQNetAnalysis.future + REACH_HOURS) * HOUR)):
         margin = archive.inspect(first, last)
         found.digest.update(margin.fingerprint.encode())
         for mine, theirs in ((found.bad, margin.bad), (found.odd, margin.odd)):

@@ -98,15 +98,15 @@ def year(options) -> None:
 
 
 def processes(options) -> None:
-    """Four months by one process, two, and all; and from raw files."""
-    period, found = ["--start", "2019-01-01", "--end", "2019-04-30"], {}
+    """The period by one process, two, and all; and from raw files."""
+    period, found = ["--start", options.start, "--end", options.end], {}
     for name, observations, count in [*((str(count), options.observations, count)
                                         for count in sorted({1, 2, options.workers})),
                                       ("raw", options.raw, options.workers)]:
         if observations:
             with tempfile.TemporaryDirectory() as scratch:
                 found[name] = build(observations, period, options.grid, count, Path(scratch) / "product")
-    note("processes", workers=options.workers, grid=options.grid, builds=found)
+    note("processes", workers=options.workers, grid=options.grid, days=days(options), builds=found)
 
 
 def days(options) -> int:

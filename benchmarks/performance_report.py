@@ -52,7 +52,7 @@ def _year(facts: dict) -> str:
 def _processes(facts: dict) -> str:
     seconds = {name: of["seconds"] for name, of in facts["builds"].items()}
     counts = sorted(int(name) for name in seconds if name != "raw")
-    text = (f"## Processes\n\nFour months at {facts['grid']}, from start to maps and report.\n\n"
+    text = (f"## Processes\n\n{facts['days']} days at {facts['grid']}, from start to maps and report.\n\n"
             + table(["processes", "build, s", "times as fast as one", "peak MiB"],
                     [[count, f"{seconds[str(count)]:.0f}", f"{seconds['1'] / seconds[str(count)]:.2f}",
                       f"{facts['builds'][str(count)]['MiB']:.0f}"] for count in counts]))

@@ -154,6 +154,19 @@ def die_once(folder, job):
     return job
 
 
+def kill_the_server_once(folder, job):
+    """Job 2 kills the process that workers are forked from, unless it did so before."""
+    import signal
+    from pathlib import Path
+
+    mark = folder / "killed"
+    if job == 2 and not mark.exists():
+        mark.touch()
+        assert b"forkserver" in Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
+        os.kill(os.getppid(), signal.SIGKILL)
+    return job
+
+
 def die(folder, job):
     os._exit(9)
 
@@ -165,6 +178,12 @@ def test_the_jobs_of_a_killed_worker_are_done_by_others(where, cluster, tmp_path
     assert sorted(execution.run(die_once, JOBS, shared=tmp_path, tell=told.append, **options)) == JOBS
     assert (tmp_path / "died").exists()
     assert len(told) == 1 and "worker" in told[0], told
+
+
+def test_the_server_of_workers_may_be_killed_too(tmp_path):
+    assert sorted(execution.run(kill_the_server_once, JOBS, workers=2, shared=tmp_path)) == JOBS
+    assert (tmp_path / "killed").exists()
+    assert sorted(execution.run(work, [0, 1], workers=2)) == sorted(execution.run(work, [0, 1])), "another one serves"
 
 
 @pytest.mark.parametrize("where", ["processes", "dask"])

@@ -23,7 +23,7 @@ def describe(path: str, station_table: str | None = None, progress: Progress = l
     """
     place = Path(path).expanduser()
     if not place.exists() and path in checkpoint.names() or _is_checkpoint(place):
-        return checkpoint.load(checkpoint.locate(path))[1]   # weights too: their hash is checked
+        return checkpoint.checked_card(checkpoint.locate(path))
     if files := product.files_of(place):
         return product.facts_of(place, files, progress)
     return archive.facts_of(open_archive(place, station_table), place, progress)

@@ -16,7 +16,7 @@ from aqreanalysis.models import calibration
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.weights import WEIGHTS, Layout
 
-LAYOUT = Layout("checkpoint", "checkpoint.json", "aqreanalysis-checkpoint", 1, "Copy or train the checkpoint again.")
+LAYOUT = Layout("checkpoint", "checkpoint.json", "aqreanalysis-checkpoint", 2, "Copy or train the checkpoint again.")
 KINDS = ("aqnet-analysis",)
 DEFAULT = "aqnet-north-china-2019"
 SHIPPED = Path(__file__).parent.parent / "checkpoints"
@@ -88,6 +88,13 @@ def read_card(folder: Path) -> Card:
 def _card(content: dict) -> Card:
     card = Card(**content)
     Scaler(**card.scaler), Correlation(**card.correlation), calibration.of_card(card.calibration)
+    return card
+
+
+def checked_card(folder: Path) -> Card:
+    """The description of a checkpoint whose weights are those that it was written with; without torch."""
+    card = read_card(folder)
+    LAYOUT.content(folder, card.weights_sha256)
     return card
 
 

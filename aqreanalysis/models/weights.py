@@ -55,6 +55,16 @@ class Layout:
             raise UserError(f"{path} does not describe a {self.what} ({error}).",
                             f"Its format is {self.format}, version {self.version}.", self.cure) from error
 
+    def content(self, folder: Path, weights_sha256: str) -> bytes:
+        """The weights of a folder as they lie in their file; UserError where they are missing or have another hash."""
+        try:
+            content = (folder / WEIGHTS).read_bytes()
+            if hashlib.sha256(content).hexdigest() != weights_sha256:
+                raise ValueError(f"its hash is not the one in {self.description}")
+        except (OSError, ValueError) as error:
+            raise self._damaged(folder, error) from error
+        return content
+
     def fill(self, folder: Path, weights_sha256: str, make: Callable[[], object]):
         """The network of `make` with the weights of a folder, ready to predict.
 
@@ -65,17 +75,17 @@ class Layout:
         from safetensors import SafetensorError
         from safetensors.torch import load as parse
 
+        content = self.content(folder, weights_sha256)
         try:
-            content = (folder / WEIGHTS).read_bytes()
-            if hashlib.sha256(content).hexdigest() != weights_sha256:
-                raise ValueError(f"its hash is not the one in {self.description}")
             network = make()
             network.load_state_dict(parse(content))
-        except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"{folder / WEIGHTS} is damaged ({str(error).splitlines()[0]}).",
-                            f"The weights must be those that {self.description} was written with.",
-                            self.cure) from error
+        except (ValueError, TypeError, RuntimeError, SafetensorError) as error:
+            raise self._damaged(folder, error) from error
         return network.eval()
+
+    def _damaged(self, folder: Path, error: Exception) -> UserError:
+        return UserError(f"{folder / WEIGHTS} is damaged ({str(error).splitlines()[0]}).",
+                         f"The weights must be those that {self.description} was written with.", self.cure)
 
     def save(self, folder: Path, network, card) -> Path:
         """Write a network and its card, whose `weights_sha256` is set; each file is complete or not there."""
