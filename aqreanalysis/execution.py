@@ -22,6 +22,8 @@ from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
+from threadpoolctl import threadpool_limits
+
 from aqreanalysis.errors import UserError
 
 # Of worker processes: one thread each.
@@ -72,11 +74,11 @@ def run(function: Callable, jobs: Iterable, workers: int = 1, scheduler: str | N
 
 
 def single_threaded(function: Callable, *arguments):
-    """`function(*arguments)` with one thread of torch, and alone in this process."""
+    """`function(*arguments)` with one thread of torch and of numpy's BLAS, and alone in this process."""
     import torch
 
     _keep_memory()
-    with _one_job:
+    with _one_job, threadpool_limits(limits=1, user_api="blas"):
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:

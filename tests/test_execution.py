@@ -23,6 +23,21 @@ def work(job):
     return job, (matrix @ matrix).sum().item(), torch.get_num_threads()
 
 
+def threads_of_blas(job):
+    from threadpoolctl import threadpool_info
+
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def test_sums_of_numpy_have_one_thread_too():
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=3, user_api="blas"):
+        found, = execution.run(threads_of_blas, [0])
+        assert found and set(found) == {1}
+        assert set(threads_of_blas(0)) == {3}, "restored"
+
+
 def fail(job):
     if job == 2:
         raise BadFile("job 2 has no bottom.", "Jobs have one.", "Give it one.")
