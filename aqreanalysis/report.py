@@ -49,6 +49,7 @@ def draw_maps(plan: Plan, workers: int = 1) -> list[Path]:
                   plan.folder.simulated)
     wanted = drawings(plan)
     missing = [drawing for drawing in wanted if not drawing.path.exists()]
+    missing.sort(key=lambda drawing: -len(drawing.panels))  # what takes longest is begun first
     for _ in execution.run(draw, missing, workers if len(missing) > FEW else 1, shared=sheet):
         pass
     return [drawing.path for drawing in wanted]

@@ -38,7 +38,8 @@ def read_mean(paths, variable: str = TARGET, period: Period | None = None) -> xr
     place = None
     for file, rows, values in _values(paths, variable, period):
         if place is None:
-            place, about = file[variable][0].drop_vars(TIME).load(), file.attrs
+            step = file[variable].isel({TIME: 0}, drop=True)
+            place, about = step.copy(data=np.zeros(step.shape, np.float32)).load(), file.attrs
             total, count = np.zeros(place.shape), np.zeros(place.shape, np.int32)
         present = np.isfinite(values)
         total[rows] += np.where(present, values, 0).sum(axis=0, dtype=np.float64)
@@ -99,12 +100,13 @@ def _selected(field: xr.DataArray, period: Period | None) -> Iterator[tuple[slic
     """Rows and values (steps, rows, ...) of the days of ``period``, of as many points as are held at once."""
     days = local_days(field[TIME].values)
     for steps, rows in pieces(field.variable):
-        wanted = slice(None)
-        if period is not None:
-            wanted = (days[steps] >= np.datetime64(period.first)) & (days[steps] <= np.datetime64(period.last))
-            if not wanted.any():
+        if period is not None:  # the axis ascends
+            first, last = np.searchsorted(days[steps], [np.datetime64(period.first),
+                                                        np.datetime64(period.last) + np.timedelta64(1, "D")])
+            steps = slice(steps.start + first, steps.start + last)
+            if first == last:
                 continue
-        yield rows, field[steps, rows].values[wanted]
+        yield rows, field[steps, rows].values
 
 
 def pieces(field: xr.Variable) -> Iterator[tuple[slice, slice]]:
