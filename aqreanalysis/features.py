@@ -14,6 +14,8 @@ import xarray as xr
 from aqreanalysis import schema
 from aqreanalysis.clock import UTC_OFFSET_HOURS
 
+LEVEL = 20.0  # ug m-3, added to a concentration that others are divided by
+
 
 def cyclic(value: np.ndarray, cycle: float) -> np.ndarray:
     """sin and cos of 2 pi value / cycle, float32 (..., 2)."""

@@ -17,7 +17,7 @@ import xarray as xr
 
 from aqreanalysis import clock, geo, schema
 from aqreanalysis.clock import HOURS_PER_DAY
-from aqreanalysis.features import Scaler
+from aqreanalysis.features import LEVEL, Scaler
 from aqreanalysis.models import filling
 from aqreanalysis.models.aqnet import MARGIN_HOURS, AQNetAnalysis, StationSide, station_side, to_tensors
 from aqreanalysis.models.geostatistics import Correlation
@@ -251,7 +251,7 @@ def mean_shift(trainer: Trainer, network, batches: int = 60) -> float:
     """
     import torch
 
-    from aqreanalysis.models.nets import LEVEL, kriged
+    from aqreanalysis.models.nets import kriged
 
     departure, unit = 0.0, 0.0
     with torch.inference_mode():

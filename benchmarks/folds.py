@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from aqreanalysis import clock, execution, recipe, schema
-from aqreanalysis.features import cyclic_time
+from aqreanalysis.features import LEVEL, cyclic_time
 from aqreanalysis.models import filling, geostatistics
-from aqreanalysis.models.boosting import LEVEL, PARAMETERS, lightgbm
+from aqreanalysis.models.boosting import PARAMETERS, lightgbm
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.kriging import Kriging
 from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood

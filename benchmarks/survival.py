@@ -359,7 +359,7 @@ def page(bench: Bench) -> str:
 
 
 def observations(folder: Path) -> Path:
-    """A tenth of the twin's stations around the period, as tidy Parquet."""
+    """A tenth of the twin's stations around the period, as a station archive."""
     import numpy as np
     import pyarrow.parquet as pq
 
@@ -371,7 +371,10 @@ def observations(folder: Path) -> Path:
         rows = pq.read_table(path).to_pandas()
         keep = np.sort(rows.station_id.unique())[::10]
         rows[rows.station_id.isin(keep)].to_parquet(path)
-    return folder
+    archive = folder.with_suffix(".nc")
+    subprocess.run([sys.executable, "-m", "aqreanalysis", "ingest", str(folder), "--to", str(archive)], check=True,
+                   stdout=subprocess.DEVNULL)
+    return archive
 
 
 PARTS = {"kills": kills, "signals": signals, "disks": disks, "damage": damage, "twice": twice}

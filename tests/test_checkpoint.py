@@ -121,7 +121,7 @@ def test_weights_of_another_network(folder):
 @pytest.mark.parametrize("changed, told", [
     ({"format": "something else"}, "something else"),
     ({"format": None}, "format"),
-    ({"format_version": 2}, "format version is 2"),
+    ({"format_version": 1}, "format version is 1"),
     ({"colour": "blue"}, "colour"),
     ({"scaler": None}, "scaler"),
     ({"scaler": {"mean": {}}}, "std"),

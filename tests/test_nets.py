@@ -99,12 +99,16 @@ def test_hours_of_the_window_by_number_or_slice():
     torch.testing.assert_close(some, whole[:, [0, 8, 23]], rtol=0, atol=0)
 
 
+def weigh(knn, pooled, near):
+    return knn(pooled, knn.neighbour(pooled), near, knn.lie(near))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_neural_knn_weights_sum_to_one_and_are_positive(seed):
     network, near = lively_network(seed), neighbours(seed=seed)
     pooled = torch.randn((STATIONS, network.sizes.pooled), generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
-        weights, _ = network.knn(pooled, near)
+        weights, _ = weigh(network.knn, pooled, near)
     assert weights.shape == (network.sizes.knn_heads, TARGETS, 5)
     torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
     assert (weights > 0).all()
@@ -114,7 +118,7 @@ def test_untrained_neural_knn_is_clipped_kriging():
     near = neighbours(k=8)
     assert (near.weight < 0).any()  # else nothing is clipped
     with torch.no_grad():
-        weights, around = NeuralKNN(small_sizes())(torch.randn(STATIONS, 4), near)
+        weights, around = weigh(NeuralKNN(small_sizes()), torch.randn(STATIONS, 4), near)
     prior = near.weight.clamp_min(0) + 0.01
     for head in weights:
         torch.testing.assert_close(head, prior / prior.sum(1, keepdim=True))
@@ -125,8 +129,8 @@ def test_trained_neural_knn_is_not_only_kriging():
     """What a station's pooled vector says moves the weights: learned, not geometric."""
     network, near = lively_network(), neighbours()
     with torch.no_grad():
-        one, _ = network.knn(torch.zeros(STATIONS, 4), near)
-        other, _ = network.knn(torch.randn(STATIONS, 4), near)
+        one, _ = weigh(network.knn, torch.zeros(STATIONS, 4), near)
+        other, _ = weigh(network.knn, torch.randn(STATIONS, 4), near)
     assert (one - other).abs().max() > 1e-3
 
 
@@ -138,8 +142,8 @@ def test_neural_knn_follows_the_order_of_the_neighbours(seed):
     pooled = torch.randn((STATIONS, 4), generator=generator)
     order = torch.rand(near.index.shape, generator=generator).argsort(1)
     with torch.no_grad():
-        weights, around = network.knn(pooled, near)
-        moved, around_moved = network.knn(pooled, permuted(near, order))
+        weights, around = weigh(network.knn, pooled, near)
+        moved, around_moved = weigh(network.knn, pooled, permuted(near, order))
     torch.testing.assert_close(moved, torch.gather(weights, 2, order.expand_as(weights)), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(around_moved, around, rtol=1e-4, atol=1e-5)
 

@@ -14,7 +14,7 @@ import xarray as xr
 
 from aqreanalysis import schema
 from aqreanalysis.clock import HOURS_PER_DAY, local_days
-from aqreanalysis.features import Scaler, cyclic_time
+from aqreanalysis.features import LEVEL, Scaler, cyclic_time
 from aqreanalysis.models import filling
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.filling import FilledStations
@@ -24,7 +24,6 @@ from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood
 MARGIN_HOURS = 12
 CONTEXT_HOURS = MARGIN_HOURS + filling.BIAS_HOURS
 LAPLACE_TO_STANDARD = np.float32(np.sqrt(2.0))  # standard deviation of a Laplace distribution of scale 1
-LEVEL = 20.0
 TARGETS_AT_ONCE = 2048
 OF_PM25 = 7  # inputs of a station and hour that are made from PM2.5
 

@@ -18,13 +18,12 @@ import xarray as xr
 from aqreanalysis import clock, geo, schema
 from aqreanalysis.clock import HOUR
 from aqreanalysis.errors import UserError
-from aqreanalysis.features import cyclic_time
+from aqreanalysis.features import LEVEL, cyclic_time
 from aqreanalysis.models.kriging import Kriging
 
-NEIGHBOURS = 12      # whose departures from kriging are features, nearest first
+NEIGHBOURS = 12      # whose departures from kriging, over it plus LEVEL, are features, nearest first
 NEAREST = 5          # whose other pollutants, changes in time and directions are features
 LAGS = (-3, -1, 1, 3)  # hours, of the nearest neighbours' mean change
-LEVEL = 20.0         # ug m-3; departures are relative to kriging plus this
 HIDDEN_SHARE, HIDDEN_PLACES, HIDDEN_RADIUS_KM = 0.06, 8, (5.0, 80.0)
 PARAMETERS = {"objective": "regression_l1", "learning_rate": 0.05, "num_leaves": 63, "min_data_in_leaf": 300,
               "feature_fraction": 0.5, "bagging_fraction": 0.7, "bagging_freq": 1, "lambda_l2": 10.0,

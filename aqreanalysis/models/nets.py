@@ -17,7 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-LEVEL = 20.0  # ug m-3, added to a concentration that others are divided by
+from aqreanalysis.features import LEVEL
+
 LOGS, SMOOTHED = 0.6, 0.6  # shares of the departures to kriging of logarithms and of smoothed values, untrained
 CLOCK = 6  # of cyclic time
 LOG_SILL = 0.2  # of the logarithms that is unknown where kriging's variance is 1: log-normal kriging's way to the mean
@@ -123,12 +124,8 @@ class NeuralKNN(nn.Module):
         return Lie(self.geometry(near.features), torch.log(positive + 0.01),
                    positive / positive.sum(1, keepdim=True), near.site)
 
-    def forward(self, pooled: torch.Tensor, near: Neighbours):
-        """The weights, and the pooled vector (n, pooled) of the neighbourhood."""
-        return self.weigh(pooled, self.neighbour(pooled), near, self.lie(near))
-
-    def weigh(self, pooled: torch.Tensor, keys: torch.Tensor, near: Neighbours, lie: Lie):
-        """The same where the keys, `neighbour` of the pooled vectors, and how the neighbours lie are known."""
+    def forward(self, pooled: torch.Tensor, keys: torch.Tensor, near: Neighbours, lie: Lie):
+        """The weights, and the pooled vector (n, pooled) of the neighbourhood; keys are `neighbour` of the pooled."""
         around = interpolate(pooled, near.index, near.weight)
         hidden = F.embedding(near.index, keys)
         hidden = F.relu(hidden.add_(lie.geometry).add_(self.surroundings(around)[:, None]), inplace=True)
@@ -239,7 +236,7 @@ class AQNet(nn.Module):
     def at_targets(self, stations: Stations, clock, near: Neighbours, lie: Lie | None = None):
         """The second half; `lie` is NeuralKNN.lie's, if it was asked before."""
         lie = lie or self.knn.lie(near)
-        weights, around = self.knn.weigh(stations.pooled, stations.keys, near, lie)
+        weights, around = self.knn(stations.pooled, stations.keys, near, lie)
         base, logs, smooth = planes(stations.kriged, 3, near.index, near.weight)
         base = base.clamp_min(0.0)
         share = interpolate(stations.observed, near.index, lie.positive)
