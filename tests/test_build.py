@@ -228,6 +228,14 @@ def test_a_zarr_product_is_the_netcdf_product(product, tmp_path, no_maps):
     assert {path: path.read_bytes() for path in before} == before and verify(str(folder))
 
 
+def test_the_input_is_checked_without_torch(tmp_path):
+    """Its import takes longer than all checks; workers import it meanwhile."""
+    code = ("import sys\nfrom aqreanalysis.plan import Request, prepare\n"
+            f"prepare(Request(start='2016-01-30', end='2016-01-30', grid='1deg', out={str(tmp_path / 'out')!r}))\n"
+            "assert 'torch' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_folder_of_another_recipe_is_refused_by_the_key_that_differs(product):
     before = hashes(product)
     with pytest.raises(UserError, match="neighbours = 20.*neighbours = 12"):

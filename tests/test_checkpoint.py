@@ -108,6 +108,15 @@ def test_truncated_weights_are_found(folder, size):
     assert WEIGHTS in error_of(folder).problem
 
 
+def test_a_card_is_checked_with_its_weights(folder):
+    """Without torch: whoever only asks what a checkpoint is need not build its network."""
+    assert checkpoint.checked_card(folder) == checkpoint.load(folder)[1]
+    content = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(content[:-1])
+    with pytest.raises(UserError, match="is damaged .its hash"):
+        checkpoint.checked_card(folder)
+
+
 def test_missing_weights(folder):
     (folder / WEIGHTS).unlink()
     assert WEIGHTS in error_of(folder).problem
