@@ -17,6 +17,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -101,21 +102,23 @@ def _with(function: Callable, shared) -> Callable:
 
 def warm_up(workers: int) -> None:
     """Begin to import what so many workers will need, and return at once; `run` does it where this was not called."""
-    if workers > 1 and _context().get_start_method() == "forkserver":
-        from multiprocessing import forkserver
-
-        with _environment_of_workers():
-            forkserver.ensure_running()
+    if workers > 1:
+        _context()
 
 
 @functools.cache
 def _context():
     """How worker processes start. Not by a fork of this one: with torch's and HDF5's threads that may hang."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(IMPORTED))
-    return context
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        from multiprocessing import forkserver
+
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(IMPORTED))
+        # It listens at a file in TMPDIR, whose path may be too long for a socket.
+        with _environment_of_workers(), contextlib.suppress(OSError):
+            forkserver.ensure_running()
+            return context
+    return multiprocessing.get_context("spawn")
 
 
 @contextlib.contextmanager
@@ -145,13 +148,17 @@ def _in_processes(function: Callable, jobs: list, workers: int, shared, tell: Te
                                     "Give fewer --workers or a coarser grid; the same command goes on.")
                 tell(f"a worker process was killed, perhaps for want of memory; {len(left)} jobs are left and go on "
                      f"with {workers}")
+                time.sleep(0.2)  # until a server that was killed is seen to be gone
 
 
 def _one_pool(function: Callable, jobs: dict, workers: int, shared) -> Iterator:
     """(number, result) of each job that is done before a worker is lost; all are, if none is."""
     pool = ProcessPoolExecutor(workers, _context(), initializer=_prepare_worker, initargs=(shared,))
     try:
-        futures = {pool.submit(_in_worker, function, job): number for number, job in jobs.items()}
+        futures = {}
+        with contextlib.suppress(BrokenProcessPool, ConnectionError, EOFError):  # they or their server were killed
+            for number, job in jobs.items():
+                futures[pool.submit(_in_worker, function, job)] = number
         for future in as_completed(futures):
             if not isinstance(future.exception(), BrokenProcessPool):
                 yield futures[future], future.result()

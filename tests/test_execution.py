@@ -201,6 +201,23 @@ def test_the_server_of_workers_may_be_killed_too(tmp_path):
     assert sorted(execution.run(work, [0, 1], workers=2)) == sorted(execution.run(work, [0, 1])), "another one serves"
 
 
+def test_where_no_server_can_listen_workers_are_spawned(tmp_path):
+    """The name of a socket has at most 107 bytes."""
+    import subprocess
+    import sys
+
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    code = ("import multiprocessing\nfrom aqreanalysis import execution\nfrom os.path import basename\n"
+            "if __name__ == '__main__':\n"
+            "    print(list(execution.run(basename, ['a/b', 'c/d'], workers=2)), execution._context())\n")
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    found = subprocess.run([sys.executable, str(script)], env=os.environ | {"TMPDIR": str(long)}, capture_output=True,
+                           text=True, check=True)
+    assert "SpawnContext" in found.stdout and "'b'" in found.stdout and "'d'" in found.stdout
+
+
 @pytest.mark.parametrize("where", ["processes", "dask"])
 def test_a_job_that_kills_every_worker_is_the_users_to_mend(where, cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(execution, "LOSSES", 2)
