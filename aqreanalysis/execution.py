@@ -170,7 +170,12 @@ def _one_pool(function: Callable, jobs: dict, workers: int, shared) -> Iterator:
 
 
 def _in_worker(function: Callable, job):
-    return single_threaded(_with(function, _shared), job)
+    """A job in a worker. One that is told to stop leaves nothing half written and ends at once: the pool would take
+    its leaving for a result, and it would then wait for the next job, for ever if one that died held the lock."""
+    try:
+        return single_threaded(_with(function, _shared), job)
+    except SystemExit:
+        os._exit(1)
 
 
 def _prepare_worker(shared) -> None:

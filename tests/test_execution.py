@@ -201,6 +201,41 @@ def test_the_server_of_workers_may_be_killed_too(tmp_path):
     assert sorted(execution.run(work, [0, 1], workers=2)) == sorted(execution.run(work, [0, 1])), "another one serves"
 
 
+def kill_the_idle_one(folder, job):
+    """Job 1 kills the worker of job 0, which has nothing left to do, and works on."""
+    import signal
+    import time
+    from pathlib import Path
+
+    mine, other = Path(folder, str(job)), Path(folder, str(1 - job))
+    first = not mine.exists()
+    mine.write_text(str(os.getpid()))
+    while not other.exists():  # both are at work at once
+        time.sleep(0.01)
+    if job == 1 and first:
+        time.sleep(1)  # until the other waits for a job, with the lock of all who wait
+        os.kill(int(other.read_text()), signal.SIGKILL)
+        time.sleep(30)
+    return job
+
+
+def test_a_worker_killed_while_it_waits_does_not_hold_up_the_others(tmp_path):
+    """Whoever works on is told to stop, and must not wait for the dead one's lock instead."""
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    (tmp_path / "marks").mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+                      "from aqreanalysis import execution\nfrom test_execution import kill_the_idle_one\n"
+                      "if __name__ == '__main__':\n"
+                      "    print(sorted(execution.run(kill_the_idle_one, [0, 1], workers=2,\n"
+                      f"                               shared={str(tmp_path / 'marks')!r})))\n")
+    found = subprocess.run([sys.executable, str(script)], timeout=100, capture_output=True, text=True)
+    assert found.stdout == "[0, 1]\n", found.stderr
+
+
 def test_where_no_server_can_listen_workers_are_spawned(tmp_path):
     """The name of a socket has at most 107 bytes."""
     import subprocess
