@@ -257,6 +257,8 @@ def _main(version: Annotated[bool, typer.Option("--version", callback=_version, 
 def main() -> None:
     """Entry point: 0 done, 1 a fault of ours, 2 bad input, 130 interrupted, by Ctrl-C or by SIGTERM."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell has us ignore it
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except UserError as error:
@@ -274,5 +276,6 @@ def main() -> None:
 
 def _interrupt(*_) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the end has begun
+    execution.stop()
     raise KeyboardInterrupt
 

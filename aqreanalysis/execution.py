@@ -38,10 +38,12 @@ KEPT_MIB, TRIMMED_MIB = 16, 64
 # are then forked from (Python's own way on Linux from 3.14 on). It computes nothing, so it has no threads.
 IMPORTED = ("torch", "aqreanalysis.month", "aqreanalysis.models.nets", "aqreanalysis.report", "cartopy.mpl.geoaxes",
             "matplotlib.backends.backend_agg", "dask.array")
+GRACE_S = 10.0  # seconds that a worker has to end
 LOSSES = 3  # of workers without a job done between them; then there is a reason that lasts
 
 Tell = Callable[[str], None]
 _one_job = threading.Lock()  # of this process: neither HDF5 nor torch's number of threads can be shared by two
+_stopping = threading.Event()
 _shared = None               # of this worker process: what all jobs have in common
 
 
@@ -67,11 +69,22 @@ def run(function: Callable, jobs: Iterable, workers: int = 1, scheduler: str | N
     """
     jobs = list(jobs)
     if scheduler:
-        yield from _on_dask(function, jobs, scheduler, shared, tell)
+        results = _on_dask(function, jobs, scheduler, shared, tell)
     elif workers <= 1 or len(jobs) <= 1:
-        yield from (single_threaded(_with(function, shared), job) for job in jobs)
+        results = (single_threaded(_with(function, shared), job) for job in jobs)
     else:
-        yield from _in_processes(function, jobs, min(workers, len(jobs)), shared, tell)
+        results = _in_processes(function, jobs, min(workers, len(jobs)), shared, tell)
+    with contextlib.closing(results):
+        for result in results:
+            yield result
+            if _stopping.is_set():
+                raise KeyboardInterrupt
+
+
+def stop() -> None:
+    """Have `run` end after the result in hand. A KeyboardInterrupt alone can be lost: Python ignores what is raised in
+    a destructor or in a callback from C."""
+    _stopping.set()
 
 
 def single_threaded(function: Callable, *arguments):
@@ -189,6 +202,9 @@ def _prepare_worker(shared) -> None:
 
 
 def _leave(*_) -> None:
+    last = threading.Timer(GRACE_S, os._exit, [1])  # should the exception be lost
+    last.daemon = True
+    last.start()
     raise SystemExit(1)  # through the `with` blocks, which remove what is half written
 
 

@@ -23,6 +23,18 @@ def work(job):
     return job, (matrix @ matrix).sum().item(), torch.get_num_threads()
 
 
+def test_an_interrupt_that_is_lost_ends_the_run_after_the_result_in_hand(monkeypatch):
+    """As one that is raised in a destructor, which Python ignores."""
+    import threading
+
+    monkeypatch.setattr(execution, "_stopping", threading.Event())
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        for result in execution.run(lambda job: execution.stop() if job == 1 else job, JOBS):
+            done.append(result)
+    assert done == [0, None]
+
+
 def threads_of_blas(job):
     from threadpoolctl import threadpool_info
 
