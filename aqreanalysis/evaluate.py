@@ -81,7 +81,7 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     gradient boosting as well.
     """
     folder = checkpoint.locate(checkpoint_name)
-    _, card = checkpoint.load(folder)
+    card = checkpoint.checked_card(folder)
     archive = open_archive(observations, stations)
     known = set(archive.stations["station_id"])
     single, cities = ([s for s in card.withheld[name] if s in known] for name in ("test_single", "test_city"))

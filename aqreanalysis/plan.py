@@ -12,7 +12,7 @@ from aqreanalysis.clock import HOUR, HOURS_PER_DAY, Period
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid, check_inside, parse_grid
 from aqreanalysis.models import checkpoint
-from aqreanalysis.models.aqnet import AQNetAnalysis
+from aqreanalysis.models.aqnet import CONTEXT_HOURS
 from aqreanalysis.month import Job, Source
 from aqreanalysis.output import FORMATS
 from aqreanalysis.output.cf import About
@@ -155,8 +155,8 @@ def inspect(archive, source: Source, period: Period) -> Inspection:
     found = archive.inspect(hours[0], hours[-1])
     if not found.values:
         raise none_good(found, source.path or "the twin", f"{period.first} to {period.last}")
-    for first, last in ((hours[0] - (AQNetAnalysis.history + REACH_HOURS) * HOUR, hours[0] - HOUR),
-                        (hours[-1] + HOUR, hours[-1] + (AQNetAnalysis.future + REACH_HOURS) * HOUR)):
+    reach = (CONTEXT_HOURS + REACH_HOURS) * HOUR
+    for first, last in ((hours[0] - reach, hours[0] - HOUR), (hours[-1] + HOUR, hours[-1] + reach)):
         margin = archive.inspect(first, last)
         found.digest.update(margin.fingerprint.encode())
         for mine, theirs in ((found.bad, margin.bad), (found.odd, margin.odd)):

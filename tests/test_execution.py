@@ -255,7 +255,7 @@ def test_where_no_server_can_listen_workers_are_spawned(tmp_path):
 
     long = tmp_path / ("x" * 100)
     long.mkdir()
-    code = ("import multiprocessing\nfrom aqreanalysis import execution\nfrom os.path import basename\n"
+    code = ("from aqreanalysis import execution\nfrom os.path import basename\n"
             "if __name__ == '__main__':\n"
             "    print(list(execution.run(basename, ['a/b', 'c/d'], workers=2)), execution._context())\n")
     script = tmp_path / "script.py"
