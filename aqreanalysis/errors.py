@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: what was given, the rule, the cure, the next command.
+"""Errors that are the user's to fix: what was given, the rule, the fix, the next command.
 
 A :class:`UserError` is shown as one paragraph without a traceback and ends the program with exit
 code 2. Every other exception is a fault of ours: a traceback and exit code 1.
@@ -12,15 +12,15 @@ class UserError(Exception):
     ----------
     problem : what was found, with the value itself.
     rule : what would have been right.
-    cure : what to do about it, as a command where there is one.
+    fix : what to do about it, as a command where there is one.
     """
 
-    def __init__(self, problem: str, rule: str = "", cure: str = ""):
-        self.problem, self.rule, self.cure = problem, rule, cure
-        super().__init__(" ".join(part for part in (problem, rule, cure) if part))
+    def __init__(self, problem: str, rule: str = "", fix: str = ""):
+        self.problem, self.rule, self.fix = problem, rule, fix
+        super().__init__(" ".join(part for part in (problem, rule, fix) if part))
 
     def __reduce__(self):  # so that it crosses process boundaries whole
-        return (type(self), (self.problem, self.rule, self.cure))
+        return (type(self), (self.problem, self.rule, self.fix))
 
 
 class BadFile(UserError):

@@ -13,8 +13,8 @@ import sys
 import numpy as np
 import pandas as pd
 
-from aqreanalysis.clock import HOUR
-from aqreanalysis.readers import open_archive
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.time_axis import HOUR
 
 LAGS = (-1, 0, 1)
 

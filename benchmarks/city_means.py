@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.readers import open_archive
+from aqreanalysis.observations.readers import open_archive
 
 CITIES = ("Beijing", "Tianjin", "Shijiazhuang", "Handan", "Anyang", "Zhengzhou", "Taiyuan", "Xi'an", "Shanghai")
 

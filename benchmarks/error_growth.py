@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
-from aqreanalysis import calibrate, clock, geo, train
-from aqreanalysis import recipe as recipes
+from aqreanalysis import geo, recipes, time_axis
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.models import checkpoint
-from aqreanalysis.models.neighbours import neighbourhood
+from aqreanalysis.models.neighbours import find_neighbourhood
+from aqreanalysis.training import calibration
+from aqreanalysis.workflows import train_analysis
 
 RADII = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 110)
 FOLDS = 5          # of the stations at a radius
@@ -61,19 +62,19 @@ def folds_at(cube, tune, radius: float) -> list[Fold]:
 
 def errors(model, cube, fold: Fold, days) -> pd.DataFrame:
     """A row for each scored station: its place among what is left, and sums of hours and days."""
-    rows = calibrate.rows_of(model, cube, fold, days)
+    rows = calibration.rows_of(model, cube, fold, days)
     known = np.isfinite(rows.truth) & np.isfinite(rows.estimate)
     miss, truth = (np.where(known, a, 0.0).astype(np.float64) for a in (rows.estimate - rows.truth, rows.truth))
-    whole = known.sum(axis=1) >= clock.MINIMUM_HOURS
+    whole = known.sum(axis=1) >= time_axis.MINIMUM_HOURS
     hours = np.maximum(known.sum(axis=1), 1)
     table = pd.DataFrame({"station": rows.station, "hours": known.sum(axis=1), "miss": np.abs(miss).sum(axis=1),
                           "level": truth.sum(axis=1), "day_miss": whole * np.abs(miss.sum(axis=1)) / hours,
                           "day_level": whole * truth.sum(axis=1) / hours})
     left, asked = cube.drop_sel(station=list(fold.removed)), cube.sel(station=list(*fold.scored.values()))
     places = (left.lat.values, left.lon.values, asked.lat.values, asked.lon.values)
-    hood = neighbourhood(*places, model.k, model.correlation)
+    neighbourhood = find_neighbourhood(*places, model.k, model.correlation)
     where = pd.DataFrame({"station": asked.station.values, "design": next(iter(fold.scored)),
-                          "distance": hood.distance[:, 0], "variance": hood.variance})
+                          "distance": neighbourhood.distance[:, 0], "variance": neighbourhood.variance})
     return where.merge(table.groupby("station", as_index=False).sum(), on="station")
 
 
@@ -125,8 +126,8 @@ def main() -> None:
     parser.add_argument("--out", help="CSV file for the sums of each station and radius")
     given = parser.parse_args()
     model, _ = checkpoint.load(checkpoint.locate(given.checkpoint))
-    data = train.load(recipes.load(given.recipe, recipes.TrainingRecipe))
-    days = data.days[train.TUNE_FIRST_DAY::given.every_days]
+    data = train_analysis.load(recipes.load(given.recipe, recipes.TrainingRecipe))
+    days = data.days[train_analysis.TUNE_FIRST_DAY::given.every_days]
     days = days[np.isin(days.astype("datetime64[M]").astype(int) % 12 + 1, MONTHS)]
     parts = []
     for radius in sorted({0.0, *given.radius}):

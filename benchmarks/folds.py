@@ -18,16 +18,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aqreanalysis import clock, execution, recipe, schema
-from aqreanalysis.features import LEVEL, cyclic_time
-from aqreanalysis.models import filling, geostatistics
-from aqreanalysis.models.boosting import PARAMETERS, lightgbm
+from aqreanalysis import recipes, schema, time_axis, workers
+from aqreanalysis.models import gap_filling, geostatistics
+from aqreanalysis.models.aqnet.network import LOG_SHIFT, LOG_SILL, LOGS, SMOOTHED
+from aqreanalysis.models.baselines.boosting import PARAMETERS, lightgbm
+from aqreanalysis.models.baselines.kriging import Kriging
+from aqreanalysis.models.features import LEVEL, cyclic_time
 from aqreanalysis.models.geostatistics import Correlation
-from aqreanalysis.models.kriging import Kriging
-from aqreanalysis.models.neighbours import Neighbourhood, neighbourhood
-from aqreanalysis.models.nets import LOG_SHIFT, LOG_SILL, LOGS, SMOOTHED
-from aqreanalysis.stations import city_numbers
-from aqreanalysis.train import load
+from aqreanalysis.models.neighbours import Neighbourhood, find_neighbourhood
+from aqreanalysis.observations.stations import city_numbers
+from aqreanalysis.workflows.train_analysis import load
 
 FOLDS, SEED, K = 10, 5, 20
 DESIGNS = ("single stations", "whole cities")
@@ -47,18 +47,18 @@ class Place:
     lon: np.ndarray
     to_lat: np.ndarray
     to_lon: np.ndarray
-    hood: Neighbourhood
+    neighbourhood: Neighbourhood
 
     def kriged(self, series: np.ndarray, correlation: Correlation | None = None) -> np.ndarray:
         """Of a series (time, station), by the neighbourhood's weights or by those of another correlation."""
-        weight = self.hood.weight
+        weight = self.neighbourhood.weight
         if correlation:
             weight, _ = geostatistics.weights(correlation, self.lat, self.lon, self.to_lat, self.to_lon,
-                                              self.hood.index)
+                                              self.neighbourhood.index)
         return self.weighted(series, weight)
 
     def weighted(self, series: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        matrix = filling.matrix(self.hood, weight.astype(np.float32), series.shape[1])
+        matrix = gap_filling.matrix(self.neighbourhood, weight.astype(np.float32), series.shape[1])
         return (matrix @ series[self.rows].T).T
 
     def logs(self, series: np.ndarray, shift: float, correlation: Correlation | None = None) -> np.ndarray:
@@ -68,14 +68,14 @@ class Place:
 def start(place: Place) -> np.ndarray:
     """The shipped network before training: kriging, and shares of the departures of logarithms and averages."""
     base = place.kriged(place.value)
-    to_mean = 0.5 * LOG_SILL * place.hood.variance[None]
+    to_mean = 0.5 * LOG_SILL * place.neighbourhood.variance[None]
     logs = (place.logs(place.value, LOG_SHIFT) + LOG_SHIFT) * np.exp(to_mean) - LOG_SHIFT
-    return base + LOGS * (logs - base) + SMOOTHED * (place.kriged(filling.smooth(place.value)) - base)
+    return base + LOGS * (logs - base) + SMOOTHED * (place.kriged(gap_filling.smooth(place.value)) - base)
 
 
 def half(correlation: Correlation | None = None) -> Callable[[Place], np.ndarray]:
     """Half kriging of averages, half of logarithms (+15)."""
-    return lambda place: 0.5 * (place.kriged(filling.smooth(place.value), correlation)
+    return lambda place: 0.5 * (place.kriged(gap_filling.smooth(place.value), correlation)
                                 + place.logs(place.value, 15.0, correlation))
 
 
@@ -85,23 +85,24 @@ WAYS: dict[str, Callable[[Place], np.ndarray]] = {
     "half averages, half logarithms (+15)": half(),
     "the same, nugget .02": half(Correlation(200.0, 0.02)),
     "the same, range 400 km": half(Correlation(400.0, 0.06)),
-    "logarithms of averages (+15)": lambda place: place.logs(filling.smooth(place.value), 15.0),
+    "logarithms of averages (+15)": lambda place: place.logs(gap_filling.smooth(place.value), 15.0),
 }
 
 
 def features(place: Place, base: np.ndarray, time: np.ndarray) -> np.ndarray:
     """What trees are given (hours, points, features): departures of other ways from `base`, tendencies, geometry."""
-    hood, value = place.hood, place.value
-    near = value[place.rows][:, hood.index]
-    positive = np.maximum(hood.weight, 0.0)
+    neighbourhood, value = place.neighbourhood, place.value
+    near = value[place.rows][:, neighbourhood.index]
+    positive = np.maximum(neighbourhood.weight, 0.0)
     positive = positive / positive.sum(axis=1, keepdims=True)
-    others = [place.kriged(value), place.kriged(filling.smooth(value)), place.logs(value, 15.0),
+    others = [place.kriged(value), place.kriged(gap_filling.smooth(value)), place.logs(value, 15.0),
               place.kriged(value, Correlation(60.0, 0.06)), place.kriged(value, Correlation(800.0, 0.3)),
               place.weighted(value, positive), near[..., 0], near[..., 1], np.median(near, axis=-1), near.min(axis=-1),
               near.max(axis=-1), *(place.kriged(np.roll(value, lag, axis=0)) for lag in (-3, -1, 1, 3))]
     columns = [np.log(base + 5.0), near.std(axis=-1) / (base + LEVEL), *((o - base) / (base + LEVEL) for o in others)]
-    fixed = (hood.variance, hood.distance[:, 0], hood.distance[:, 2], hood.distance.mean(axis=1),
-             np.minimum(hood.weight, 0.0).sum(axis=1))
+    fixed = (neighbourhood.variance, neighbourhood.distance[:, 0], neighbourhood.distance[:, 2],
+             neighbourhood.distance.mean(axis=1),
+             np.minimum(neighbourhood.weight, 0.0).sum(axis=1))
     columns += [np.broadcast_to(one[None], base.shape) for one in fixed]
     columns += [np.broadcast_to(one[:, None], base.shape) for one in cyclic_time(time[place.rows]).T]
     return np.stack(columns, axis=-1).astype(np.float32)
@@ -114,12 +115,12 @@ def one_fold(shared, job: tuple[str, int]) -> dict[str, np.ndarray]:
     parts = parts_of(cube, design)
     out, seen = np.flatnonzero(parts == fold), cube.isel(station=np.flatnonzero(parts != fold))[[schema.TARGET]]
     lat, lon, to_lat, to_lon = seen.lat.values, seen.lon.values, cube.lat.values[out], cube.lon.values[out]
-    own = neighbourhood(lat, lon, lat, lon, filling.NEIGHBOURS, Correlation(), leave_out_self=True)
-    value = filling.fill(seen[schema.TARGET].values, own).value
+    own = find_neighbourhood(lat, lon, lat, lon, gap_filling.NEIGHBOURS, Correlation(), leave_out_self=True)
+    value = gap_filling.fill(seen[schema.TARGET].values, own).value
     there = np.isfinite(value)
     level = np.where(there, value, 0.0).sum(axis=1, keepdims=True) / np.maximum(there.sum(axis=1, keepdims=True), 1)
     value = np.where(there, value, level).astype(np.float32)
-    place = Place(value, rows, lat, lon, to_lat, to_lon, neighbourhood(lat, lon, to_lat, to_lon, K, Correlation()))
+    place = Place(value, rows, lat, lon, to_lat, to_lon, find_neighbourhood(lat, lon, to_lat, to_lon, K, Correlation()))
     time = cube.time.values
     found = {"tuned kriging": Kriging().predict(seen, schema.make_targets(time[rows], to_lat, to_lon)).pm25.values,
              "truth": cube[schema.TARGET].values[np.ix_(rows, out)],
@@ -167,9 +168,9 @@ def errors(rows: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, float]:
     """MAE and RMSE of hours and of whole days, and the normalised mean bias in %."""
     error = (rows[name] - rows["truth"]).astype(np.float64)
     error[~np.isfinite(rows["tuned kriging"])] = np.nan
-    days = error.reshape(-1, clock.HOURS_PER_DAY, error.shape[1])
+    days = error.reshape(-1, time_axis.HOURS_PER_DAY, error.shape[1])
     count = np.isfinite(days).sum(axis=1)
-    daily = (np.nansum(days, axis=1) / np.maximum(count, 1))[count >= clock.MINIMUM_HOURS]
+    daily = (np.nansum(days, axis=1) / np.maximum(count, 1))[count >= time_axis.MINIMUM_HOURS]
     bias = 100.0 * np.nansum(error) / np.nansum(np.where(np.isfinite(error), rows["truth"], np.nan))
     return np.array([np.nanmean(abs(error)), np.sqrt(np.nanmean(error**2)), abs(daily).mean(),
                      np.sqrt((daily**2).mean())]), bias
@@ -183,15 +184,15 @@ def main() -> None:
     parser.add_argument("--trees", action="store_true", help="Also gradient boosting (LightGBM).")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    data = load(recipe.load(options.recipe, recipe.TrainingRecipe).model_copy(
+    data = load(recipes.load(options.recipe, recipes.TrainingRecipe).model_copy(
         update={"observations": options.observations}))
     cube = data.tune[[schema.TARGET]]
-    first = [clock.hours_of_days(day.item(), day.item())[0] for day in data.days[3::options.every_days]]
-    rows = (np.searchsorted(cube.time.values, first)[:, None] + np.arange(clock.HOURS_PER_DAY)).ravel()
+    first = [time_axis.hours_of_days(day.item(), day.item())[0] for day in data.days[3::options.every_days]]
+    rows = (np.searchsorted(cube.time.values, first)[:, None] + np.arange(time_axis.HOURS_PER_DAY)).ravel()
     designs = {}
     for design in DESIGNS:
-        folds = list(execution.run(one_fold, [(design, number) for number in range(FOLDS)], options.workers,
-                                   shared=(cube, rows, options.trees)))
+        folds = list(workers.run_jobs(one_fold, [(design, number) for number in range(FOLDS)], options.workers,
+                                      shared=(cube, rows, options.trees)))
         folds.sort(key=lambda found: found["fold"][0, 0])
         designs[design] = {name: np.concatenate([found[name] for found in folds], axis=1) for name in folds[0]}
     if options.trees:

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis import analysis, clock, schema
+from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.figures.maps import panel_map
 from aqreanalysis.grids import Grid, parse_grid
-from aqreanalysis.readers import open_archive
-from aqreanalysis.report import save
+from aqreanalysis.observations import screening
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.product.report import save
 
 COLUMNS = 4
 
@@ -39,15 +40,15 @@ def network_mean(archive, days: np.ndarray) -> pd.Series:
     parts = []
     for month in np.unique(days.astype("datetime64[M]")):
         of = days[days.astype("datetime64[M]") == month]
-        hours = clock.Period(of.min().item(), of.max().item()).hours
-        cube = analysis.screened(archive, hours[0], hours[-1])
+        hours = time_axis.Period(of.min().item(), of.max().item()).hours
+        cube = screening.screened(archive, hours[0], hours[-1])
         parts.append(cube[schema.TARGET].mean(schema.STATION).to_series())
     return pd.concat(parts)
 
 
 def haziest(hourly: pd.Series, days: np.ndarray, number: int) -> pd.DataFrame:
     """Table of the haziest days, in their order in time: `mean`, and its haziest `hour` (end-of-hour stamp, UTC)."""
-    of_day = hourly.groupby(clock.local_days(hourly.index.to_numpy()).astype("datetime64[ns]"))
+    of_day = hourly.groupby(time_axis.local_days(hourly.index.to_numpy()).astype("datetime64[ns]"))
     table = pd.DataFrame({"mean": of_day.mean(), "hour": of_day.idxmax()})
     table = table[table.index.isin(days.astype("datetime64[ns]"))]
     return table.nlargest(number, "mean").sort_index()
@@ -80,13 +81,13 @@ def main() -> None:
     given = parser.parse_args()
     daily, hourly = (files_of(given.product, kind) for kind in ("daily", "hourly"))
     stamps = pd.DatetimeIndex(np.concatenate([xr.open_dataset(path).indexes["time"] for path in daily]))
-    day_of = pd.Series(stamps, index=clock.local_days(stamps.to_numpy()).astype("datetime64[ns]"))
+    day_of = pd.Series(stamps, index=time_axis.local_days(stamps.to_numpy()).astype("datetime64[ns]"))
     table = haziest(network_mean(open_archive(given.observations), day_of.index.to_numpy("datetime64[D]")),
                     day_of.index.to_numpy("datetime64[D]"), given.days)
     grid = parse_grid(daily[0])
     days = page(daily, pd.DatetimeIndex(day_of[table.index]), [f"{day:%Y-%m-%d}" for day in table.index], grid,
                 f"The {len(table)} haziest days")
-    local = table.hour + pd.Timedelta(hours=clock.UTC_OFFSET_HOURS)
+    local = table.hour + pd.Timedelta(hours=time_axis.UTC_OFFSET_HOURS)
     hours = page(hourly, pd.DatetimeIndex(table.hour), [f"{stamp:%Y-%m-%d %H}:00 UTC+8" for stamp in local], grid,
                  f"The haziest hour of each of the {len(table)} haziest days")
     for name, figure in (("haze_days", days), ("haze_hours", hours)):

@@ -17,7 +17,7 @@ from pathlib import Path
 from year import watched
 
 from aqreanalysis import schema
-from aqreanalysis.readers import open_archive
+from aqreanalysis.observations.readers import open_archive
 
 
 def csv_bytes(folder: Path, pattern: str) -> int:

@@ -117,12 +117,11 @@ def writing_alone(product: Path, options) -> dict:
     """Seconds from the moment at which every process has its months' arrays in memory to the last file's end."""
     import multiprocessing
 
-    from aqreanalysis import build as building
     from aqreanalysis import output
-    from aqreanalysis import product as product_of
-    from aqreanalysis.output import cf, zarr_store
-    from aqreanalysis.output import days as daily
-    from aqreanalysis.plan import Request, prepare
+    from aqreanalysis.output import cf, daily, zarr_store
+    from aqreanalysis.product import folder as product_of
+    from aqreanalysis.product.plan import Request, prepare
+    from aqreanalysis.workflows import build as building
 
     form = "zarr" if list(product.glob("*.zarr")) else "netcdf"
     again = product.with_name("again")
@@ -159,7 +158,7 @@ def write_months(barrier, job, product: Path, months: list) -> None:
 
     from aqreanalysis import output
     from aqreanalysis.output import cf
-    from aqreanalysis.output.days import MonthDays
+    from aqreanalysis.output.daily import MonthDays
 
     before = replace(job.folder, path=product)
     held = [arrays_of(before, month, job) for month in months]
@@ -197,33 +196,34 @@ def arrays_of(folder, month, job) -> tuple[dict, dict, np.ndarray]:
 
 def real(observations: str, days: tuple[str, str] = WEEK):
     """Screened observations around some days, and the model."""
-    from aqreanalysis import analysis, clock
+    from aqreanalysis import time_axis
     from aqreanalysis.models import checkpoint
-    from aqreanalysis.readers import open_archive
+    from aqreanalysis.observations import screening
+    from aqreanalysis.observations.readers import open_archive
 
     model, _ = checkpoint.load(checkpoint.locate(None))
-    period = clock.parse_period(None, *days)
-    return model, analysis.observations_around(open_archive(observations, None), model, period), period
+    period = time_axis.parse_period(None, *days)
+    return model, screening.observations_around(open_archive(observations, None), model, period), period
 
 
 def gridded(model, cube, week, grid, hours: int | None = None, k: int = 20) -> dict:
     """Seconds of a block of hours, features and neighbourhoods included, on one thread; memory is a build's."""
     from dataclasses import replace
 
-    from aqreanalysis import execution, output
-    from aqreanalysis.models import interface, neighbours
+    from aqreanalysis import output, workers
+    from aqreanalysis.models import base, neighbours
 
     neighbours._KEPT.clear()  # a product computes them once a station set
     model = replace(model, k=k)
     chosen = week.hours[:hours]
 
     def block():
-        over = interface.read(model, cube, chosen)
+        over = base.read(model, cube, chosen)
         for points in output.tiles(grid):
             over(grid.lat[points], grid.lon[points])(chosen)
 
     began = time.process_time()
-    execution.single_threaded(block)
+    workers.single_threaded(block)
     seconds = time.process_time() - began
     return {"seconds": seconds, "cell_hours": grid.size * len(chosen),
             "nanoseconds_a_cell_hour": 1e9 * seconds / grid.size / len(chosen)}
@@ -289,9 +289,9 @@ def profile(options) -> None:
     import cProfile
     import pstats
 
-    from aqreanalysis import execution
-    from aqreanalysis.month import analyse_month
-    from aqreanalysis.plan import Request, prepare
+    from aqreanalysis import workers
+    from aqreanalysis.product.month import analyse_month
+    from aqreanalysis.product.plan import Request, prepare
 
     with tempfile.TemporaryDirectory() as scratch:
         began = time.process_time()
@@ -301,7 +301,7 @@ def profile(options) -> None:
         plan.folder.path.mkdir()
         month, profiler = plan.period.months()[0], cProfile.Profile(time.process_time)
         profiler.enable()
-        execution.single_threaded(analyse_month, plan.job, month)
+        workers.single_threaded(analyse_month, plan.job, month)
         profiler.disable()
     stats = pstats.Stats(profiler)
     whole = stats.total_tt

@@ -19,12 +19,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis import clock, evaluation, geo, quality, recipe, schema
-from aqreanalysis.clock import HOUR, Period
-from aqreanalysis.models.kriging import Kriging
-from aqreanalysis.readers import open_archive
+from aqreanalysis import evaluation, geo, recipes, schema, time_axis
+from aqreanalysis.models.baselines.kriging import Kriging
+from aqreanalysis.observations import quality
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.stations import reporting, split_stations
 from aqreanalysis.simulation import FAULTS, TwinArchive
-from aqreanalysis.stations import reporting, split_stations
+from aqreanalysis.time_axis import HOUR, Period
 
 BITS = schema.OBSERVATION_FLAGS
 SINGLE = BITS["missing"] | BITS["missing_code"] | BITS["out_of_range"]  # what no truth may have
@@ -36,12 +37,12 @@ TWIN_MONTHS = [Period(dt.date(2016, month, 1), dt.date(2016, month, 28)) for mon
 EPISODES = {"dust": ("pm10", 1000.0, 600.0, 8), "haze": ("pm25", 250.0, 250.0, 8)}  # of a day, of a value, days
 
 
-def screened(archive, period: Period, settings=quality.DEFAULT, apart=()) -> tuple[xr.Dataset, float]:
+def screened(archive, period: Period, settings=quality.DEFAULT, held_out=()) -> tuple[xr.Dataset, float]:
     """A screened period and the seconds of screening it, its margins included."""
     hours, margin = period.hours, quality.REACH_HOURS * HOUR
     raw = archive.read(hours[0] - margin, hours[-1] + margin)
     began = time.process_time()
-    cube = quality.screen(raw, settings, apart)
+    cube = quality.screen(raw, settings, held_out)
     return cube.sel(time=slice(hours[0], hours[-1])), time.process_time() - began
 
 
@@ -88,7 +89,7 @@ class Shares:
             self._add_days(episode, cube, name, of_day, of_value)
 
     def _add_days(self, episode: str, cube: xr.Dataset, name: str, of_day: float, of_value: float) -> None:
-        values, day = cube[name].values, clock.local_days(cube.time.values)
+        values, day = cube[name].values, time_axis.local_days(cube.time.values)
         bad = cube[f"{name}_flag"].values & sum(BITS[test] for test in quality.TESTS) > 0
         agreed = agreeing(values, cube.lat.values, cube.lon.values)
         for today in np.unique(day):
@@ -153,22 +154,22 @@ class Seeing:
 
 def withheld_table(observations: str, every_days: int) -> None:
     """Kriging at tuning stations with the first quality control only, and with all tests."""
-    archive, settings = open_archive(observations), recipe.load("aqnet-north-china-2019", recipe.TrainingRecipe)
-    period = clock.parse_period(None, settings.start, settings.end)
+    archive, settings = open_archive(observations), recipes.load("aqnet-north-china-2019", recipes.TrainingRecipe)
+    period = time_axis.parse_period(None, settings.start, settings.end)
     year = reporting(quality.usable(quality.screen(archive.read(*period.hours[[0, -1]]), quality.FIRST)))
     table = archive.stations[archive.stations["station_id"].isin(year.station.values)]  # as in train.load
     split = split_stations(table, settings.withheld.seed, settings.withheld.share_single, settings.withheld.share_city)
     groups = {"single stations": list(split.tune_single), "whole cities": list(split.tune_city)}
     parts = {"codes and range": [], "all tests": []}
     for month in period.months():
-        cube, _ = screened(archive, month, apart=split.tune + split.test)
+        cube, _ = screened(archive, month, held_out=split.tune + split.test)
         cube = cube.drop_sel(station=[s for s in split.test if s in cube.station.values])
         models = {name: Seeing(seen.drop_sel(station=list(split.tune))) for name, seen in variants(cube).items()}
         for truth, bits in (("codes and range", SINGLE), ("all tests", 0xFFFF)):
             asked = cube.assign(pm25=cube.pm25.where(cube.pm25_flag & bits == 0))
             for day in month.days()[2::every_days]:
                 parts[truth].append(evaluation.month_statistics(models, asked, list(split.tune),
-                                                                clock.hours_of_days(day, day)))
+                                                                time_axis.hours_of_days(day, day)))
     for truth, sums in parts.items():
         scores = evaluation.metrics(evaluation.add(sums), groups, reference="first tests")
         print(f"\nKriging at tuning stations, one day in {every_days}; truth: values that pass {truth}")
@@ -199,7 +200,7 @@ def main() -> None:
         withheld_table(options.observations, options.every_days)
         return
     archive, shares, seconds = open_archive(options.observations), Shares(), 0.0
-    for month in clock.parse_period("2019", None, None).months():
+    for month in time_axis.parse_period("2019", None, None).months():
         cube, spent = screened(archive, month)
         seconds += spent
         shares.add(cube)

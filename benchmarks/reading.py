@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from aqreanalysis.readers import open_archive
+from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.schema import POLLUTANTS
 
 

@@ -363,10 +363,10 @@ def observations(folder: Path) -> Path:
     import numpy as np
     import pyarrow.parquet as pq
 
-    from aqreanalysis import clock
-    from aqreanalysis.simulate import write_observations
+    from aqreanalysis import time_axis
+    from aqreanalysis.workflows.simulate import write_observations
 
-    paths = write_observations(clock.parse_period(None, "2016-01-01", "2016-04-30"), folder, 0)
+    paths = write_observations(time_axis.parse_period(None, "2016-01-01", "2016-04-30"), folder, 0)
     for path in paths:
         rows = pq.read_table(path).to_pandas()
         keep = np.sort(rows.station_id.unique())[::10]

@@ -16,12 +16,13 @@ import itertools
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import analysis, clock, schema
-from aqreanalysis.clock import Period, parse_day
+from aqreanalysis import schema, time_axis
 from aqreanalysis.models import checkpoint
-from aqreanalysis.models.idw import InverseDistance
-from aqreanalysis.models.kriging import Kriging
-from aqreanalysis.readers import open_archive
+from aqreanalysis.models.baselines.idw import InverseDistance
+from aqreanalysis.models.baselines.kriging import Kriging
+from aqreanalysis.observations import screening
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.time_axis import Period, parse_day
 
 STEPS = {
     "kriging": {"k": (12, 16, 20, 24, 32, 40, 56), "nugget": (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4),
@@ -35,15 +36,15 @@ MAKE = {"kriging": Kriging, "IDW": InverseDistance}
 def sample(observations: str, period: Period, card: checkpoint.Card, every_days: int, every_hours: int) -> xr.Dataset:
     """Training stations' PM2.5 in some hours of some days outside the withheld weeks, (time, station)."""
     archive = open_archive(observations)
-    apart = tuple(itertools.chain.from_iterable(card.withheld.values()))
+    held_out = tuple(itertools.chain.from_iterable(card.withheld.values()))
     parts = []
     for month in period.months():
-        cube = analysis.screened(archive, month.hours[0], month.hours[-1], apart=apart)[[schema.TARGET]]
-        days = clock.local_days(cube.time.values)
-        asked = (days.astype(int) % every_days == 0) & ~clock.withheld_weeks(
+        cube = screening.screened(archive, month.hours[0], month.hours[-1], held_out=held_out)[[schema.TARGET]]
+        days = time_axis.local_days(cube.time.values)
+        asked = (days.astype(int) % every_days == 0) & ~time_axis.withheld_weeks(
             days, card.training["every_nth_week_withheld"])
         hours = np.flatnonzero(asked)[::every_hours]
-        parts.append(cube.isel(time=hours, station=~cube.indexes["station"].isin(apart)).load())
+        parts.append(cube.isel(time=hours, station=~cube.indexes["station"].isin(held_out)).load())
     return xr.concat(parts, schema.TIME)
 
 

@@ -25,19 +25,20 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis import analysis, execution, schema, uncertainty
-from aqreanalysis.clock import Period
+from aqreanalysis import schema, workers
 from aqreanalysis.evaluation import holdout
 from aqreanalysis.evaluation.distributions import LAPLACE, NORMAL
-from aqreanalysis.evaluation.guesses import Guess, guess_of_hours
 from aqreanalysis.evaluation.metrics import DISTANCES
+from aqreanalysis.evaluation.predictions import IntervalPrediction, predict_hours
 from aqreanalysis.grids import Grid, parse_grid
-from aqreanalysis.models import checkpoint
-from aqreanalysis.models.kriging import Kriging
-from aqreanalysis.report import save
+from aqreanalysis.models import checkpoint, uncertainty
+from aqreanalysis.models.baselines.kriging import Kriging
+from aqreanalysis.observations import screening
+from aqreanalysis.observations.stations import Split, split_stations
+from aqreanalysis.product.report import save
 from aqreanalysis.simulation import TwinArchive
 from aqreanalysis.simulation.land import city_table
-from aqreanalysis.stations import Split, split_stations
+from aqreanalysis.time_axis import Period
 
 MONTHS = (1, 4, 7, 10)
 CITY_KM = 10.0   # a cell this near to the centre of a city is one of the city
@@ -60,7 +61,7 @@ class Job:
     draw: int | None = None
 
 
-def part_sums(guess: Guess, truth: np.ndarray, km: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def part_sums(guess: IntervalPrediction, truth: np.ndarray, km: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """SUMS over the `chosen` pairs; arrays (time, point) but for `km` (point,); `chosen` (point,) or (time, point)."""
     chosen = chosen & np.isfinite(truth) & np.isfinite(guess.pm25)
     km = np.broadcast_to(km, truth.shape)[chosen]
@@ -78,10 +79,10 @@ def by_distance(km: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
             for low, high in edges}
 
 
-def estimated(model, cube: xr.Dataset, hours: np.ndarray, lat: np.ndarray, lon: np.ndarray) -> Guess:
+def estimated(model, cube: xr.Dataset, hours: np.ndarray, lat: np.ndarray, lon: np.ndarray) -> IntervalPrediction:
     """A model's guess at places in the hours of whole days."""
-    return guess_of_hours(model, cube, schema.make_targets(hours, lat, lon),
-                          NORMAL if isinstance(model, Kriging) else LAPLACE)
+    return predict_hours(model, cube, schema.make_targets(hours, lat, lon),
+                         NORMAL if isinstance(model, Kriging) else LAPLACE)
 
 
 def map_parts(job: Job, cube: xr.Dataset, lat: np.ndarray, lon: np.ndarray, km: np.ndarray) -> dict:
@@ -108,7 +109,7 @@ def score_map(job: Job) -> dict[tuple, np.ndarray]:
     """SUMS by (model, places, cut, part) of one stretch."""
     archive = TwinArchive(job.seed)
     model, _ = checkpoint.load(job.checkpoint)
-    cube = analysis.observations_around(archive, model, job.period)
+    cube = screening.observations_around(archive, model, job.period)
     cells, hours = np.flatnonzero(job.grid.land), job.period.hours
     lat, lon = job.grid.lat[cells], job.grid.lon[cells]
     row, column = np.divmod(cells, job.grid.shape[1])
@@ -131,7 +132,7 @@ def score_draw(job: Job) -> dict[tuple, np.ndarray]:
     archive = TwinArchive(job.seed)
     model, _ = checkpoint.load(job.checkpoint)
     split = split_stations(archive.stations, job.draw)
-    cube = analysis.observations_around(archive, model, job.period, apart=split.test)
+    cube = screening.observations_around(archive, model, job.period, held_out=split.test)
     known, hours = set(cube.station.values), job.period.hours
     found = defaultdict(lambda: np.zeros(len(SUMS)))
     for fold in folds(archive.stations, split, job.grid):
@@ -246,8 +247,8 @@ def main() -> None:
                for month in MONTHS]
     maps = [Job(given.seed, folder, period, grid) for period in periods]
     draws = [Job(given.seed, folder, period, grid, draw) for draw in range(given.draws) for period in periods]
-    scores = added(execution.run(score_map, maps, given.workers), ["model", "cells", "cut", "part"])
-    designs = added(execution.run(score_draw, draws, given.workers), ["model", "truth", "cut", "part"])
+    scores = added(workers.run_jobs(score_map, maps, given.workers), ["model", "cells", "cut", "part"])
+    designs = added(workers.run_jobs(score_draw, draws, given.workers), ["model", "truth", "cut", "part"])
     given.out.mkdir(parents=True, exist_ok=True)
     scores.to_csv(given.out / "map.csv", float_format="%.6g")
     designs.to_csv(given.out / "designs.csv", float_format="%.6g")

@@ -49,7 +49,7 @@ def cluster() -> Iterator[str]:
     import dask
     from dask.distributed import LocalCluster
 
-    from aqreanalysis.execution import WORKER_ENVIRONMENT
+    from aqreanalysis.workers import WORKER_ENVIRONMENT
 
     spawned = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in WORKER_ENVIRONMENT.items()}
     with dask.config.set({"distributed.scheduler.allowed-failures": 1} | spawned), LocalCluster(

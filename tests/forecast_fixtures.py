@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aqreanalysis import schema
-from aqreanalysis.features import Scaler
+from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast.series import places, series
 
 LEVEL = (4.0, 0.8)

@@ -6,14 +6,14 @@ import datetime as dt
 
 import numpy as np
 
-from aqreanalysis import clock, schema
+from aqreanalysis import schema, time_axis
 
 MIDDLE = dt.date(2019, 1, 20)  # its window and context lie inside long_cube()
 
 
 def days(first: dt.date, last: dt.date | None = None) -> np.ndarray:
     """The hours of calendar days UTC+8, both included."""
-    return clock.hours_of_days(first, last or first)
+    return time_axis.hours_of_days(first, last or first)
 
 
 def long_cube(stations: int = 25, seed: int = 0, missing: float = 0.1):
@@ -23,7 +23,7 @@ def long_cube(stations: int = 25, seed: int = 0, missing: float = 0.1):
 
 def small_sizes():
     """A network of about a thousand parameters."""
-    from aqreanalysis.models.nets import Sizes
+    from aqreanalysis.models.aqnet.network import Sizes
 
     return Sizes(width=8, attention_heads=2, pooled=4, knn_heads=2, channels=2, hidden=8)
 
@@ -32,7 +32,7 @@ def lively_network(seed: int = 0, sizes=None):
     """A network in evaluation mode whose every part moves the estimate: none of its weights is 0."""
     import torch
 
-    from aqreanalysis.models.nets import AQNet
+    from aqreanalysis.models.aqnet.network import AQNet
 
     generator = torch.Generator().manual_seed(seed)
     network = AQNet(sizes or small_sizes())
@@ -44,8 +44,8 @@ def lively_network(seed: int = 0, sizes=None):
 
 def lively_model(cube, seed: int = 0, k: int = 8):
     """AQ-Net for analysis with a lively network."""
-    from aqreanalysis.features import Scaler
-    from aqreanalysis.models.aqnet import AQNetAnalysis
+    from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
+    from aqreanalysis.models.features import Scaler
 
     return AQNetAnalysis(lively_network(seed), Scaler.fit(cube), k=k)
 

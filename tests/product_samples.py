@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import clock, output
+from aqreanalysis import output, time_axis
 from aqreanalysis.grids import Grid, parse_grid
 from aqreanalysis.output import cf
 from aqreanalysis.schema import QUALITY
 
 FIRST, LAST = dt.date(2016, 2, 28), dt.date(2016, 3, 1)  # over a leap day and the end of a month
-HOURS = clock.hours_of_days(FIRST, LAST)
+HOURS = time_axis.hours_of_days(FIRST, LAST)
 DAYS = np.arange("2016-02-28", "2016-03-02", dtype="datetime64[D]")
 LAYOUTS = ("regular", "curvilinear", "points")
 

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from models_fixtures import lively_model
 
-from aqreanalysis import analysis, clock, schema, stations
-from aqreanalysis.clock import HOUR, Period
+from aqreanalysis import schema, time_axis
 from aqreanalysis.grids import Grid
-from aqreanalysis.models.kriging import Kriging
+from aqreanalysis.models.baselines.kriging import Kriging
+from aqreanalysis.observations import screening, stations
+from aqreanalysis.product.month import blocks, nearest_distance
 from aqreanalysis.schema import EXTRAPOLATED, NO_OBSERVATIONS, SEA, SUPPORTED
+from aqreanalysis.time_axis import HOUR, Period
 
 MONTH = Period(dt.date(2019, 1, 17), dt.date(2019, 1, 25))  # nine days: a block of seven and one of two
 
@@ -37,7 +39,7 @@ def joined(blocks):
 
 def test_blocks_are_one_prediction_of_the_month(cube):
     """A model without memory gives a stream of blocks what it gives the whole month at once."""
-    arrays = joined(analysis.blocks(Kriging(k=6), cube, GRID, MONTH, 6))
+    arrays = joined(blocks(Kriging(k=6), cube, GRID, MONTH, 6))
     whole = Kriging(k=6).predict(cube, schema.make_targets(MONTH.hours, GRID.lat, GRID.lon))
     for name in ("pm25", "pm25_standard_error"):
         np.testing.assert_array_equal(arrays[name], whole[name].values)
@@ -49,21 +51,21 @@ def test_blocks_are_one_prediction_of_the_month(cube):
 def test_a_later_block_does_not_need_the_earlier(cube):
     """Two readings of the same month, of which one is asked for the second block alone: the same bytes."""
     model = lively_model(cube)
-    second = list(analysis.blocks(model, cube, GRID, MONTH, 8))[1]
+    second = list(blocks(model, cube, GRID, MONTH, 8))[1]
     alone = lively_model(cube).read(cube, MONTH.hours).over(GRID.lat, GRID.lon)(MONTH.hours[second.first:])
     np.testing.assert_array_equal(second.arrays["pm25"], alone.pm25.values)
     np.testing.assert_array_equal(second.arrays["pm25_standard_error"], alone.pm25_standard_error.values)
 
 
 def test_counts_are_of_the_neighbours_that_reported(cube):
-    arrays = joined(analysis.blocks(Kriging(), cube, GRID, MONTH, 20))
+    arrays = joined(blocks(Kriging(), cube, GRID, MONTH, 20))
     observed = np.isfinite(cube.pm25.sel(time=MONTH.hours).values).sum(axis=1)  # all 20 stations are neighbours
     np.testing.assert_array_equal(arrays["number_of_observations"], np.broadcast_to(observed[:, None], (216, 16)))
 
 
 def test_classes_at_a_station_and_far_away(cube):
     grid = grid_at([cube.lat.values[0], 30.0], [cube.lon.values[0], 107.0])
-    arrays = joined(analysis.blocks(Kriging(), cube, grid, MONTH, 20))
+    arrays = joined(blocks(Kriging(), cube, grid, MONTH, 20))
     seen = np.isfinite(cube.pm25.sel(time=MONTH.hours).values[:, 0])
     assert (arrays["quality_flag"][seen, 0] == SUPPORTED).all() and (arrays["quality_flag"][:, 1] == EXTRAPOLATED).all()
 
@@ -73,7 +75,7 @@ def test_an_hour_without_observations(cube):
     silent = cube.assign(pm25=cube.pm25.where(cube.time != MONTH.hours[30]))
     for kind, there in (("regular", [NO_OBSERVATIONS, SEA]), ("points", [NO_OBSERVATIONS] * 2)):
         grid = grid_at([37.0, 38.0], [115.0, 116.0], [True, False], kind)
-        arrays = joined(analysis.blocks(Kriging(), silent, grid, MONTH, 20))
+        arrays = joined(blocks(Kriging(), silent, grid, MONTH, 20))
         assert np.isnan(arrays["pm25"][30]).all() and np.isfinite(np.delete(arrays["pm25"], 30, axis=0)).all()
         np.testing.assert_array_equal(arrays["quality_flag"][30], there)
         assert (arrays["number_of_observations"][30] == 0).all()
@@ -83,7 +85,7 @@ def test_an_hour_without_observations(cube):
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_silent_network_has_no_values(cube, left):
     grid = grid_at([37.0, 38.0], [115.0, 116.0], [True, False])
-    arrays = joined(analysis.blocks(lively_model(cube), cube.isel(station=slice(left)), grid, MONTH, 20))
+    arrays = joined(blocks(lively_model(cube), cube.isel(station=slice(left)), grid, MONTH, 20))
     assert arrays["pm25"].shape == (216, 2)
     assert np.isnan(arrays["pm25"]).all() and np.isnan(arrays["pm25_standard_error"]).all()
     np.testing.assert_array_equal(arrays["quality_flag"], np.broadcast_to([NO_OBSERVATIONS, SEA], (216, 2)))
@@ -99,7 +101,7 @@ class OneStationEach:
     def read(self, start, end):
         self.asked = start, end
         table = pd.DataFrame({"station_id": ["S0", "S1", "S2"], "lat": [36.0, 37.0, 38.0], "lon": [115.0] * 3})
-        hours = clock.complete_hours(start, end)
+        hours = time_axis.complete_hours(start, end)
         cube = stations.empty_cube(hours, table)
         cube["pm25"][:, 0] = 50.0 + 10.0 * np.sin(np.arange(len(hours)) / 3)
         cube["pm25"][:, 1] = np.where(np.isin(hours, MONTH.hours[:2]), 60.0, -999.0)
@@ -112,21 +114,21 @@ class Wide(Kriging):
 
 def test_observations_reach_as_far_as_the_model_asks_and_are_screened():
     archive = OneStationEach()
-    cube = analysis.observations_around(archive, Wide(), MONTH)
+    cube = screening.observations_around(archive, Wide(), MONTH)
     assert archive.asked == (MONTH.hours[0] - (5 + 168) * HOUR, MONTH.hours[-1] + (3 + 168) * HOUR)
     assert cube.sizes["time"] == 9 * 24 + 8
     assert list(cube.station.values) == ["S0", "S1"]  # the silent one is left out
     assert np.isfinite(cube.pm25.values[:, 1]).sum() == 2
-    strict = analysis.observations_around(OneStationEach(), Wide(), MONTH, minimum_station_hours=3)
+    strict = screening.observations_around(OneStationEach(), Wide(), MONTH, minimum_station_hours=3)
     assert list(strict.station.values) == ["S0"]
 
 
 def test_distance_to_the_nearest_station():
     """A degree of latitude is 6371.0088 km * pi / 180."""
     cube = OneStationEach().read(MONTH.hours[0], MONTH.hours[-1])
-    distance = analysis.nearest_distance(cube, grid_at([36.0, 39.0, 35.5], [115.0] * 3))
+    distance = nearest_distance(cube, grid_at([36.0, 39.0, 35.5], [115.0] * 3))
     np.testing.assert_allclose(distance, np.array([0.0, 1.0, 0.5]) * 6371.0088 * np.pi / 180, rtol=1e-6, atol=1e-3)
-    nobody = analysis.nearest_distance(cube.isel(station=[]), GRID)
+    nobody = nearest_distance(cube.isel(station=[]), GRID)
     assert nobody.shape == (16,) and np.isnan(nobody).all() and distance.dtype == nobody.dtype == np.float32
 
 
@@ -147,13 +149,13 @@ def test_other_pollutants_are_screened_and_seen_only_where_a_model_reads_them():
     cube.no2.values[24 * 12, 4] = cube.pm25.values[24 * 25, 7] = 900.0
     hours = cube.time.values
     model = type("Model", (), {"history": 24 * 15, "future": 24 * 15})()
-    period = clock.Period(*(day.astype("datetime64[D]").item() for day in (hours[24 * 29], hours[24 * 31])))
-    whole = analysis.observations_around(Asked(cube), model, period)
+    period = time_axis.Period(*(day.astype("datetime64[D]").item() for day in (hours[24 * 29], hours[24 * 31])))
+    whole = screening.observations_around(Asked(cube), model, period)
     model.others = 12
-    seen = analysis.observations_around(Asked(cube), model, period)
+    seen = screening.observations_around(Asked(cube), model, period)
     assert np.isnan(seen.no2.sel(time=hours[24 * 30 + 5])[4]) and np.isnan(seen.pm25.sel(time=hours[24 * 25])[7])
     np.testing.assert_array_equal(seen.pm25.values, whole.pm25.values)
-    inside = slice(period.hours[0] - 12 * clock.HOUR, period.hours[-1] + 12 * clock.HOUR)
+    inside = slice(period.hours[0] - 12 * time_axis.HOUR, period.hours[-1] + 12 * time_axis.HOUR)
     for name in schema.POLLUTANTS[1:]:
         np.testing.assert_array_equal(seen[name].sel(time=inside).values, whole[name].sel(time=inside).values)
         assert np.isfinite(seen[name].values).any(axis=1).sum() == len(period.hours) + 24

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models_fixtures import MIDDLE, days, lively_model, long_cube, targets_over
 
-from aqreanalysis import clock, features, schema
-from aqreanalysis.features import Scaler
-from aqreanalysis.models import Model, aqnet, neighbours
-from aqreanalysis.models.aqnet import CONTEXT_HOURS, MARGIN_HOURS, AQNetAnalysis
-from aqreanalysis.models.filling import REACH_HOURS
-from aqreanalysis.models.kriging import Kriging
+from aqreanalysis import schema, time_axis
+from aqreanalysis.models import Model, features, neighbours
+from aqreanalysis.models.aqnet import analysis
+from aqreanalysis.models.aqnet.analysis import CONTEXT_HOURS, MARGIN_HOURS, AQNetAnalysis
+from aqreanalysis.models.baselines.kriging import Kriging
+from aqreanalysis.models.features import Scaler
+from aqreanalysis.models.gap_filling import REACH_HOURS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -148,7 +149,7 @@ def test_the_days_window_is_the_calendar_day_with_margins():
     for window, last in zip(windows, (midnight, midnight + 24 * HOUR), strict=True):
         stamps = last + np.arange(-23 - MARGIN_HOURS, 1 + MARGIN_HOURS) * HOUR
         np.testing.assert_array_equal(window[0, :, -6:], features.cyclic_time(stamps))
-        assert len(set(clock.local_days(stamps[MARGIN_HOURS:-MARGIN_HOURS]))) == 1
+        assert len(set(time_axis.local_days(stamps[MARGIN_HOURS:-MARGIN_HOURS]))) == 1
         t = (stamps - cube.time.values[0]) / HOUR
         scaled = Scaler.fit(cube).scale("pm25", t[None] + 1000.0 * np.arange(9)[:, None])
         np.testing.assert_allclose(window[:, :, 0], scaled, rtol=1e-5)
@@ -169,7 +170,7 @@ def test_a_station_is_read_beside_its_kriging_from_the_others():
 
 
 def test_a_window_has_as_many_inputs_as_the_network():
-    from aqreanalysis.models.nets import Sizes
+    from aqreanalysis.models.aqnet.network import Sizes
 
     cube = long_cube(stations=4)
     model = spying(cube)
@@ -203,7 +204,7 @@ def test_hours_of_a_day_apart_or_together(cube, model):
 
 def test_points_in_parts_or_together(cube, model, monkeypatch):
     whole = model.predict(cube, targets_over(DAY))
-    monkeypatch.setattr(aqnet, "TARGETS_AT_ONCE", 7)  # 30 points: 7 + 7 + 7 + 7 + 2
+    monkeypatch.setattr(analysis, "TARGETS_AT_ONCE", 7)  # 30 points: 7 + 7 + 7 + 7 + 2
     assert_same(model.predict(cube, targets_over(DAY)), whole, rtol=1e-4)
     one = targets_over(DAY).isel(point=[11])
     assert_same(model.predict(cube, one), whole.isel(point=[11]), rtol=1e-4)

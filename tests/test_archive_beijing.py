@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aqreanalysis import clock
-from aqreanalysis.readers import open_archive
+from aqreanalysis import time_axis
+from aqreanalysis.observations.readers import open_archive
 
 pytestmark = pytest.mark.archive
 WINTER = ("2015-11-30T17", "2016-02-29T16")  # three months in UTC+8
@@ -73,7 +73,7 @@ def test_a_whole_row_against_the_csv_module(archive_path, municipal, part, kind,
 
 @pytest.fixture(scope="module")
 def year(municipal):
-    hours = clock.parse_period("2017", None, None).hours
+    hours = time_axis.parse_period("2017", None, None).hours
     return municipal.read(hours[0], hours[-1]).pm25
 
 
@@ -96,7 +96,7 @@ def test_the_archives_agree_at_the_same_stamp_and_at_no_other(municipal, uci):
     ours = municipal.read(start, end).pm25
 
     def r(lag):
-        theirs = uci.read(start + lag * clock.HOUR, end + lag * clock.HOUR).pm25
+        theirs = uci.read(start + lag * time_axis.HOUR, end + lag * time_axis.HOUR).pm25
         a, b = ours.sel(station=theirs.station).values.ravel(), theirs.values.ravel()
         both = np.isfinite(a) & np.isfinite(b)
         assert both.sum() > 20_000

@@ -7,12 +7,13 @@ import zipfile
 import numpy as np
 import pytest
 
-from aqreanalysis import clock, quality, schema
-from aqreanalysis.readers import open_archive
+from aqreanalysis import schema, time_axis
+from aqreanalysis.observations import quality
+from aqreanalysis.observations.readers import open_archive
 
 pytestmark = pytest.mark.archive
-JANUARY = clock.parse_period(None, "2019-01-01", "2019-01-31")
-JULY = clock.parse_period(None, "2019-07-01", "2019-07-31")
+JANUARY = time_axis.parse_period(None, "2019-01-01", "2019-01-31")
+JULY = time_axis.parse_period(None, "2019-07-01", "2019-07-31")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_the_calendar_day_is_that_of_the_official_means(archive_path, january):
     assert np.isfinite(right).sum() > 300
     assert np.nanmedian(right) <= 0.5 and np.nanquantile(right, 0.9) < 1  # the publisher rounds
     for shift in (-1, -2, -8):
-        assert np.nanmedian(difference(hours + shift * clock.HOUR)) > 2 * np.nanmedian(right)
+        assert np.nanmedian(difference(hours + shift * time_axis.HOUR)) > 2 * np.nanmedian(right)
 
 
 def test_the_day_of_which_no_file_exists_is_all_missing(archive):
@@ -98,7 +99,7 @@ def test_concentrations_are_in_their_units_and_below_the_known_maxima(january):
 
 
 def test_ozone_follows_the_sun_of_the_local_clock(july):
-    end_hour = (july.time.dt.hour + clock.UTC_OFFSET_HOURS) % 24
+    end_hour = (july.time.dt.hour + time_axis.UTC_OFFSET_HOURS) % 24
     mean = quality.usable(july).o3.mean("station").groupby(end_hour).mean()
     assert int(end_hour[0]) == 1  # the first stamp of a calendar day
     assert int(mean.idxmin()) in (6, 7)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from aqreanalysis.forecasting.scores import Sums, scores
-from aqreanalysis.forecasting.task import Task
-from aqreanalysis.forecasting.training import Settings, fit
-from aqreanalysis.forecasts import data as observations
+from aqreanalysis.evaluation.forecast import Sums, scores
 from aqreanalysis.models.forecast.series import LEVEL, places
+from aqreanalysis.training import forecast_data as observations
+from aqreanalysis.training.forecast import Settings, fit
+from aqreanalysis.training.task import Task
 
 pytestmark = pytest.mark.archive
 

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from aqreanalysis import clock, execution
-from aqreanalysis.build import build
-from aqreanalysis.evaluate import evaluate
-from aqreanalysis.plan import Request
-from aqreanalysis.readers import open_archive
+from aqreanalysis import time_axis, workers
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.product.plan import Request
+from aqreanalysis.workflows.build import build
+from aqreanalysis.workflows.evaluate_analysis import evaluate
 
 pytestmark = pytest.mark.archive
 
@@ -68,7 +68,7 @@ def test_cdo_makes_our_days(product, tmp_path):
 def test_city_means_of_the_days_are_near_what_the_stations_read(product, archive_path):
     """Hand calculation: the mean over a city's stations and hours, against the cells that they lie in."""
     archive = open_archive(archive_path / "cnemc-2019")
-    hours = clock.hours_of_days(pd.Timestamp("2019-01-11").date(), pd.Timestamp("2019-01-13").date())
+    hours = time_axis.hours_of_days(pd.Timestamp("2019-01-11").date(), pd.Timestamp("2019-01-13").date())
     raw = archive.read(hours[0], hours[-1]).pm25
     with xr.open_dataset(product / "pm25_daily_2019.nc") as file:
         mean = file.pm25.mean("time").load()
@@ -81,8 +81,8 @@ def test_city_means_of_the_days_are_near_what_the_stations_read(product, archive
 
 def test_aqnet_is_not_worse_than_kriging_at_stations_it_never_saw(archive_path):
     """By the hour and by the day, over the whole year, as docs/method.md says; a single month may go either way."""
-    table = evaluate(str(archive_path / "cnemc-2019"), clock.parse_period("2019", None, None),
-                     workers=execution.available_cores(), quick=True).table
+    table = evaluate(str(archive_path / "cnemc-2019"), time_axis.parse_period("2019", None, None),
+                     workers=workers.available_cores(), quick=True).table
     whole = table[(table.hours == "all") & (table.by == "all")]
     mae = whole.pivot(index=["group", "frequency"], columns="model", values="MAE")
     assert set(mae.index) == {(group, often) for group in ("single stations", "whole cities")

@@ -5,8 +5,8 @@ import pytest
 
 from aqreanalysis import schema
 from aqreanalysis.models import BASELINES, Model
-from aqreanalysis.models.flat import FlatMean
-from aqreanalysis.models.idw import InverseDistance, nearest
+from aqreanalysis.models.baselines.idw import InverseDistance, nearest
+from aqreanalysis.models.baselines.mean import FlatMean
 
 NAN = np.nan
 

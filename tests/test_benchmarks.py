@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aqreanalysis.evaluation.guesses import Guess
+from aqreanalysis.evaluation.predictions import IntervalPrediction
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -29,8 +29,9 @@ def twin_map():
 def test_sums_of_a_part(twin_map):
     """Two hours at three cells; the third cell is not asked for, the second has no truth in the first hour."""
     truth = np.array([[10.0, np.nan, 1.0], [20.0, 40.0, 1.0]])
-    guess = Guess(*(np.array(a, float) for a in ([[12, 5, 9], [17, 40, 9]], [[1, 1, 1], [1, 1, 1]],
-                                                 [[11, 0, 0], [10, 30, 0]], [[13, 9, 9], [25, np.nan, 9]])), True)
+    arrays = ([[12, 5, 9], [17, 40, 9]], [[1, 1, 1], [1, 1, 1]], [[11, 0, 0], [10, 30, 0]],
+              [[13, 9, 9], [25, np.nan, 9]])
+    guess = IntervalPrediction(*(np.array(a, float) for a in arrays), True)
     sums = twin_map.part_sums(guess, truth, np.array([5.0, 8.0, 99.0]), np.array([True, True, False]))
     assert dict(zip(twin_map.SUMS, sums, strict=True)) == {
         "n": 3, "distance": 18, "truth": 70, "error": -1, "absolute": 5, "squared": 13, "bounded": 2, "covered": 1,

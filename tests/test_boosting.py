@@ -5,10 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from aqreanalysis import clock, schema
+from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.models import Model, boosting
-from aqreanalysis.models.kriging import Kriging
+from aqreanalysis.models import Model
+from aqreanalysis.models.baselines import boosting
+from aqreanalysis.models.baselines.kriging import Kriging
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def model(cube):
 
 
 def days_of(cube):
-    return np.unique(clock.local_days(cube.time.values))[1:-1]
+    return np.unique(time_axis.local_days(cube.time.values))[1:-1]
 
 
 def targets(cube, points=5, seed=1):
@@ -41,7 +42,7 @@ def test_it_is_a_model_of_the_interface(cube, model):
 
 def test_features_by_hand():
     """Three stations on a meridian, the target on the second's south: departures are over kriging plus 20."""
-    hours = clock.complete_hours("2019-01-02T00", "2019-01-02T10")
+    hours = time_axis.complete_hours("2019-01-02T00", "2019-01-02T10")
     pm25 = np.stack([np.arange(11.0), np.full(11, 50.0), np.full(11, 80.0)], axis=1)
     cube = schema.make_station_cube(hours, ["A", "B", "C"], [36.0, 37.0, 38.0], [115.0] * 3,
                                     {"pm25": pm25, "so2": np.full((11, 3), 7.0)})
@@ -80,7 +81,7 @@ def test_an_hour_without_observations_is_missing(cube, model):
 def test_it_learns_what_kriging_can_not_know():
     """PM2.5 steps from 60 to 90 at 38 N. Kriging smooths it; the neighbours' SO2 says on which side they lie."""
     rng = np.random.default_rng(0)
-    hours = clock.complete_hours("2019-01-01T00", "2019-01-12T23")
+    hours = time_axis.complete_hours("2019-01-01T00", "2019-01-12T23")
     lat, lon = rng.uniform(36, 40, 60), rng.uniform(113, 119, 60)
     north = np.where(lat > 38, 1.0, 0.0)
     pm25 = 60 + 30 * north[None] + rng.normal(0, 1, (len(hours), 60))

@@ -5,7 +5,7 @@ import pytest
 import shapely
 from pyproj import Geod
 
-from aqreanalysis import boundaries
+from aqreanalysis.grids import boundaries
 
 WGS84 = Geod(ellps="WGS84")
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models_fixtures import lively_calibration, lively_model, long_cube
 
-from aqreanalysis import analysis, output
-from aqreanalysis.clock import Period
-from aqreanalysis.describe import describe
+from aqreanalysis import output
 from aqreanalysis.models import checkpoint
-from aqreanalysis.month import analyse_month
-from aqreanalysis.output import cf, days, encoding
-from aqreanalysis.plan import Request, prepare
+from aqreanalysis.output import cf, daily, encoding
+from aqreanalysis.product.month import analyse_month, blocks
+from aqreanalysis.product.plan import Request, prepare
+from aqreanalysis.time_axis import Period
+from aqreanalysis.workflows.describe import describe
 
 DAYS = np.array(["2016-01-30", "2016-01-31"], "datetime64[D]")
 NAMES = {"pm25_lower", "pm25_upper"}
@@ -36,7 +36,7 @@ def made(tmp_path_factory):
         patch.setenv("AQREANALYSIS_DATA", str(folder / "nothing"))
         plan = prepare(request)
         _, facts = analyse_month(plan.job, plan.period)
-    kept = days.load(plan.folder.days_of(plan.period), cf.fields_of(cf.DAILY, plan.about))
+    kept = daily.load(plan.folder.days_of(plan.period), cf.fields_of(cf.DAILY, plan.about))
     output.write_daily(plan.folder.path / "simulated_pm25_daily_2016.nc", plan.grid, DAYS, [kept], plan.about)
     return request, plan, facts
 
@@ -133,8 +133,8 @@ def test_a_silent_month_has_the_same_variables(calibrated):
     model = replace(lively_model(cube), calibration=lively_calibration() if calibrated else None)
     grid = type("Grid", (), dict(lat=np.array([38.0]), lon=np.array([115.0]), land=np.array([True]), size=1,
                                  kind="points"))()
-    blocks = [next(analysis.blocks(model, of, grid, month, 8)).arrays for of in (cube, cube.isel(station=[]))]
-    assert set(blocks[0]) == set(blocks[1]) and (NAMES <= set(blocks[0])) == calibrated
+    found = [next(blocks(model, of, grid, month, 8)).arrays for of in (cube, cube.isel(station=[]))]
+    assert set(found[0]) == set(found[1]) and (NAMES <= set(found[0])) == calibrated
 
 
 # --- rounding

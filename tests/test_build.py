@@ -15,11 +15,11 @@ import pytest
 import xarray as xr
 from filelock import FileLock
 
-from aqreanalysis import month, report
-from aqreanalysis.build import build
-from aqreanalysis.describe import verify
 from aqreanalysis.errors import UserError
-from aqreanalysis.plan import Request, prepare
+from aqreanalysis.product import month, report
+from aqreanalysis.product.plan import Request, prepare
+from aqreanalysis.workflows.build import build
+from aqreanalysis.workflows.describe import verify
 
 # Two calendar months, so that there are two jobs, on a coarse grid.
 REQUEST = Request(start="2016-01-30", end="2016-02-02", grid="1deg")
@@ -147,10 +147,10 @@ def copy(product, tmp_path):
 
 
 def opened_again(folder):
-    from aqreanalysis import product as products
+    from aqreanalysis.product import folder as products
 
     plan = prepare(replace(REQUEST, out=str(folder)))
-    return products.opened(plan.folder, plan.identity, plan.facts)
+    return products.open_record(plan.folder, plan.identity, plan.facts)
 
 
 @pytest.mark.parametrize("name, months", [
@@ -230,7 +230,7 @@ def test_a_zarr_product_is_the_netcdf_product(product, tmp_path, no_maps):
 
 def test_the_input_is_checked_without_torch(tmp_path):
     """Its import takes longer than all checks; workers import it meanwhile."""
-    code = ("import sys\nfrom aqreanalysis.plan import Request, prepare\n"
+    code = ("import sys\nfrom aqreanalysis.product.plan import Request, prepare\n"
             f"prepare(Request(start='2016-01-30', end='2016-01-30', grid='1deg', out={str(tmp_path / 'out')!r}))\n"
             "assert 'torch' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -244,12 +244,12 @@ def test_a_folder_of_another_recipe_is_refused_by_the_key_that_differs(product):
 
 
 def test_two_builds_into_one_folder_are_refused(product):
-    from aqreanalysis import product as products
+    from aqreanalysis.product import folder as products
 
     plan = prepare(replace(REQUEST, out=str(product)))
-    with products.opened(plan.folder, plan.identity, plan.facts):
+    with products.open_record(plan.folder, plan.identity, plan.facts):
         with pytest.raises(UserError, match="Another build"):
-            with products.opened(plan.folder, plan.identity, plan.facts):
+            with products.open_record(plan.folder, plan.identity, plan.facts):
                 pass
 
 

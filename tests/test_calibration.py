@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models_fixtures import MIDDLE, lively_calibration, lively_model, long_cube, targets_over
 
-from aqreanalysis import clock, geo
+from aqreanalysis import geo, time_axis
 from aqreanalysis.models import calibration
 from aqreanalysis.models.calibration import DISTANCE_KNOTS, LEVEL_KNOTS, SEASON_KNOTS, Bounds, Calibration
 
@@ -265,7 +265,7 @@ def test_round_trip_through_json():
 def test_the_network_with_a_calibration_gives_bounds():
     """The estimate stays as it is to the last bit; the rest is what the factors make of it, point by point."""
     cube = long_cube()
-    model, hours = lively_model(cube), clock.hours_of_days(MIDDLE, MIDDLE + dt.timedelta(days=2))
+    model, hours = lively_model(cube), time_axis.hours_of_days(MIDDLE, MIDDLE + dt.timedelta(days=2))
     raw, made = model.predict(cube, targets_over(hours)), lively_calibration()
     found = dataclasses.replace(model, calibration=made).predict(cube, targets_over(hours))
     assert set(raw.data_vars) == {"pm25", "pm25_standard_error"}
@@ -273,7 +273,7 @@ def test_the_network_with_a_calibration_gives_bounds():
     np.testing.assert_array_equal(found.pm25, raw.pm25)
     _, distance = geo.nearest(cube.lat.values, cube.lon.values, raw.lat.values, raw.lon.values, 1)
     expected = made.hourly.apply(raw.pm25.values, raw.pm25_standard_error.values, distance[:, 0].astype(np.float32),
-                                 clock.local_days(hours)[:, None])
+                                 time_axis.local_days(hours)[:, None])
     for name, array in zip(("pm25_standard_error", "pm25_lower", "pm25_upper"), expected, strict=True):
         np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-5)
     silent = cube.assign(pm25=cube.pm25.where(~cube.time.isin(hours)))

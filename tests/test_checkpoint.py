@@ -20,10 +20,10 @@ from models_fixtures import (
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.features import Scaler
 from aqreanalysis.models import checkpoint
-from aqreanalysis.models.aqnet import AQNetAnalysis
+from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
 from aqreanalysis.models.checkpoint import Card
+from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.weights import SEAL, WEIGHTS, sealed
 
@@ -62,7 +62,7 @@ def error_of(folder) -> UserError:
     with pytest.raises(UserError) as caught:
         checkpoint.load(folder)
     error = caught.value
-    assert error.rule and error.cure and str(folder) in error.problem
+    assert error.rule and error.fix and str(folder) in error.problem
     return error
 
 
@@ -153,7 +153,7 @@ def test_a_description_that_was_changed_by_hand_is_told(folder):
     assert text.count("123.0") == 1
     (folder / DESCRIPTION).write_text(text.replace("123.0", "123.1"))
     error = error_of(folder)
-    assert DESCRIPTION in error.problem and "changed" in error.problem and "again" in error.cure
+    assert DESCRIPTION in error.problem and "changed" in error.problem and "again" in error.fix
 
 
 def test_the_hash_of_a_description_is_that_of_its_other_keys(folder):
@@ -196,7 +196,7 @@ def test_another_kind(folder):
     rewrite(folder, kind="aqnet-forecast")
     with pytest.raises(UserError, match="aqnet-forecast") as caught:
         checkpoint.load(folder)
-    assert "aqnet-analysis" in caught.value.rule and caught.value.cure
+    assert "aqnet-analysis" in caught.value.rule and caught.value.fix
 
 
 @pytest.mark.parametrize("how", ["folder", WEIGHTS, DESCRIPTION])
@@ -208,7 +208,7 @@ def test_nothing_there(tmp_path, monkeypatch, folder):
     monkeypatch.setattr(checkpoint, "SHIPPED", folder.parent)
     with pytest.raises(UserError) as caught:
         checkpoint.locate(tmp_path / "nowhere")
-    assert "nowhere" in caught.value.problem and "a-test" in caught.value.rule and "train" in caught.value.cure
+    assert "nowhere" in caught.value.problem and "a-test" in caught.value.rule and "train" in caught.value.fix
 
 
 def test_located_by_name(monkeypatch, folder):

@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aqreanalysis import checks, clock, console, execution, plan, schema, train
+from aqreanalysis import schema, time_axis
+from aqreanalysis.cli import console
 from aqreanalysis.errors import UserError
-from aqreanalysis.evaluate import evaluate
 from aqreanalysis.models import checkpoint
-from aqreanalysis.readers import open_archive
-from aqreanalysis.recipe import TrainingRecipe
+from aqreanalysis.observations import checks
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.product import plan
+from aqreanalysis.recipes import TrainingRecipe
+from aqreanalysis.workflows import evaluate_analysis, train_analysis
+from aqreanalysis.workflows.evaluate_analysis import evaluate
 
 FIRST = np.datetime64("2019-03-01T00", "h")
 
@@ -19,7 +23,7 @@ FIRST = np.datetime64("2019-03-01T00", "h")
 def air(days=30, stations=8, shift=0, lon=120.0, seed=0, first=FIRST, amplitude=0.5):
     """Ozone that peaks at 15:24 of the sun, stamps `shift` hours late; the others at levels of clean air and more."""
     rng = np.random.default_rng(seed)
-    time = first + np.arange(24 * days) * clock.HOUR
+    time = first + np.arange(24 * days) * time_axis.HOUR
     solar = time.astype(int) % 24 + lon / 15.0
     cycle = 60.0 * (1.0 + amplitude * np.cos(2 * np.pi * (solar - 15.4) / 24.0))
     level = rng.uniform(0.8, 1.2, stations)
@@ -27,7 +31,7 @@ def air(days=30, stations=8, shift=0, lon=120.0, seed=0, first=FIRST, amplitude=
     values = {"o3": np.maximum(cycle[:, None] * level + noise, 1), "pm25": 40 * np.ones((len(time), 1)) * level}
     values |= {"pm10": 2 * values["pm25"], "so2": 0.2 * values["pm25"], "no2": values["pm25"],
                "co": 0.02 * values["pm25"]}
-    return schema.make_station_cube(time + shift * clock.HOUR, [f"S{n}" for n in range(stations)],
+    return schema.make_station_cube(time + shift * time_axis.HOUR, [f"S{n}" for n in range(stations)],
                                     np.full(stations, 36.0) + 0.1 * np.arange(stations), np.full(stations, lon), values)
 
 
@@ -117,10 +121,10 @@ def test_what_is_cut_is_told():
 def test_a_long_period_is_looked_at_in_three_parts_and_a_short_one_as_a_whole():
     year = Archive(air(days=365, stations=2))
     parts = checks.windows(year, *year.period())
-    assert [int((last - first) / clock.HOUR) + 1 for first, last in parts] == [192, 192, 192]
+    assert [int((last - first) / time_axis.HOUR) + 1 for first, last in parts] == [192, 192, 192]
     assert parts[0][0] == FIRST and abs(parts[2][1] - year.period()[1]) <= np.timedelta64(2, "h")
-    assert checks.windows(year, FIRST, FIRST + 100 * clock.HOUR) == [(FIRST, FIRST + 100 * clock.HOUR)]
-    assert checks.windows(year, FIRST - 100 * clock.HOUR, FIRST - clock.HOUR) == []
+    assert checks.windows(year, FIRST, FIRST + 100 * time_axis.HOUR) == [(FIRST, FIRST + 100 * time_axis.HOUR)]
+    assert checks.windows(year, FIRST - 100 * time_axis.HOUR, FIRST - time_axis.HOUR) == []
     checks.of_archive(year, *year.period())
     assert year.read_hours == 3 * 192
 
@@ -134,7 +138,7 @@ def test_the_twin_is_not_looked_at():
 def test_the_real_network_is_in_its_time_zone_and_shifts_are_found(archive_path, month):
     archive = open_archive(archive_path / "cnemc-2019")
     start = np.datetime64(month, "h")
-    cubes = [archive.read(start, start + 383 * clock.HOUR)]
+    cubes = [archive.read(start, start + 383 * time_axis.HOUR)]
     assert checks.time_zone(cubes) == [] and checks.wrong_unit(cubes) is None
     for hours in (-8, -4, 4, 8):
         shifted = [cube.assign_coords(time=cube.time + np.timedelta64(hours, "h")) for cube in cubes]
@@ -175,20 +179,20 @@ def test_build_and_train_refuse_what_can_not_be(tidy, tmp_path):
         plan.prepare(request(path, tmp_path))
     assert not (tmp_path / "out").exists()
     with pytest.raises(UserError, match="median of CO"):
-        train.load(TrainingRecipe(name="x", observations=path, **days))
+        train_analysis.load(TrainingRecipe(name="x", observations=path, **days))
 
 
 def test_evaluate_refuses_it_and_warns(tidy):
     _, card = checkpoint.load(checkpoint.locate(None))
     unseen = list(card.withheld["test_single"])[:8]
     cube, told = air(shift=8).assign_coords(station=np.array(unseen, object)), []
-    period = clock.parse_period(None, "2019-03-02", "2019-03-29")
+    period = time_axis.parse_period(None, "2019-03-02", "2019-03-29")
 
     def stop(*_):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(execution, "run", stop)   # no scores are wanted
+        patch.setattr(evaluate_analysis, "run_jobs", stop)   # no scores are wanted
         evaluate(tidy(cube), period, warn=told.extend)
     assert "8 h too late" in told[0]
     cube["co"] = cube.co * np.float32(1000)
@@ -199,6 +203,6 @@ def test_evaluate_refuses_it_and_warns(tidy):
 def test_training_warns(tidy):
     told = []
     with pytest.raises(UserError, match="stations are left"):
-        train.load(TrainingRecipe(name="x", observations=tidy(air(shift=8)), start="2019-03-02", end="2019-03-29"),
-                   told.extend)
+        train_analysis.load(TrainingRecipe(name="x", observations=tidy(air(shift=8)), start="2019-03-02",
+                                           end="2019-03-29"), told.extend)
     assert "8 h too late" in told[0]

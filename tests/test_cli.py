@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from aqreanalysis import cli
+from aqreanalysis.cli.app import main
 from aqreanalysis.models import checkpoint, weights
 
 HOURS = range(24)
@@ -33,7 +33,7 @@ def run(*arguments, cwd):
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["aqreanalysis", *map(str, arguments)])
         try:
-            cli.main()
+            main()
             code = 0
         except SystemExit as end:
             code = end.code or 0
@@ -88,7 +88,7 @@ def test_help_names_the_verbs(tmp_path):
 
 
 def test_help_does_not_import_torch(tmp_path):
-    code = "import sys, aqreanalysis.cli; print({'torch', 'cartopy', 'matplotlib'} & set(sys.modules))"
+    code = "import sys, aqreanalysis.cli.app; print({'torch', 'cartopy', 'matplotlib'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 
@@ -232,7 +232,7 @@ def test_a_full_disk_is_told_and_leaves_only_whole_files(archive, tmp_path):
     """A real limit on file size stands in for the disk's end: writes fail as they do when it is full."""
     code = ("import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000));"
-            "from aqreanalysis.cli import main; sys.argv = ['aqreanalysis'] + sys.argv[1:]; main()")
+            "from aqreanalysis.cli.app import main; sys.argv = ['aqreanalysis'] + sys.argv[1:]; main()")
     result = subprocess.run([sys.executable, "-c", code, "build", "--start", "2019-01-05", "--end", "2019-01-05",
                              "--grid", "1deg", "--observations", str(archive), "--out", str(tmp_path / "out"),
                              "--workers", "1"], cwd=tmp_path, capture_output=True, text=True)
@@ -264,11 +264,12 @@ def test_the_analysis_at_a_station_is_what_it_measured(archive, tmp_path):
 @pytest.mark.parametrize("stop", ["raise KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGTERM)"])
 def test_an_interrupt_ends_with_130_whatever_libraries_do_at_the_end(stop):
     """As a thread or an exit hook of a library that a second Ctrl-C meets while Python ends."""
-    code = ("import atexit, os, signal, sys\nfrom aqreanalysis import build, cli\n"
+    code = ("import atexit, os, signal, sys\n"
+            "from aqreanalysis.cli import app\nfrom aqreanalysis.workflows import build\n"
             "def again():\n    signal.signal(signal.SIGINT, signal.SIG_DFL)\n    os.kill(os.getpid(), signal.SIGINT)\n"
             "atexit.register(again)\n"
             f"def stop(*_):\n    {stop}\n"
-            "build.build = stop\nsys.argv = ['aqreanalysis', 'build', '--year', '2016']\ncli.main()\n")
+            "build.build = stop\nsys.argv = ['aqreanalysis', 'build', '--year', '2016']\napp.main()\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
     assert done.returncode == 130 and done.stderr.strip() == "Interrupted. Run the same command again to go on."

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqreanalysis import checks, geo
+from aqreanalysis import geo
 from aqreanalysis.errors import UserError
-from aqreanalysis.readers import coordinates
-from aqreanalysis.readers.station_table import read_station_table
+from aqreanalysis.observations import checks, datums
+from aqreanalysis.observations.station_table import read_station_table
 
 # gcoord's table of Chinese cities (test/fixtures/china-cities.json, MIT): lon, lat in WGS-84, GCJ-02 and BD-09
 CITIES = {
@@ -28,34 +28,34 @@ def metres(places, others):
 @pytest.mark.parametrize("city", CITIES)
 def test_published_places(city):
     wgs84, gcj02, bd09 = CITIES[city]
-    assert metres(coordinates.wgs84_to_gcj02(*wgs84), gcj02) < 1.0
-    assert metres(coordinates.gcj02_to_bd09(*gcj02), bd09) < 0.05
-    assert metres(coordinates.to_wgs84(*gcj02, "GCJ-02"), wgs84) < 1.0
-    assert metres(coordinates.to_wgs84(*bd09, "bd09"), wgs84) < 1.0
+    assert metres(datums.wgs84_to_gcj02(*wgs84), gcj02) < 1.0
+    assert metres(datums.gcj02_to_bd09(*gcj02), bd09) < 0.05
+    assert metres(datums.to_wgs84(*gcj02, "GCJ-02"), wgs84) < 1.0
+    assert metres(datums.to_wgs84(*bd09, "bd09"), wgs84) < 1.0
     assert metres(wgs84, gcj02) > 100 and metres(gcj02, bd09) > 500   # it matters
 
 
 def test_the_example_of_tiananmen_to_its_last_digit():
-    np.testing.assert_allclose(coordinates.wgs84_to_gcj02(*TIANANMEN), (116.41024449916938, 39.91640428150164),
+    np.testing.assert_allclose(datums.wgs84_to_gcj02(*TIANANMEN), (116.41024449916938, 39.91640428150164),
                                rtol=0, atol=1e-12)
-    np.testing.assert_allclose(coordinates.gcj02_to_bd09(*TIANANMEN), (116.41036949371029, 39.92133699351021),
+    np.testing.assert_allclose(datums.gcj02_to_bd09(*TIANANMEN), (116.41036949371029, 39.92133699351021),
                                rtol=0, atol=1e-12)
 
 
 @given(st.floats(74, 134), st.floats(18, 53))
 def test_there_and_back(lon, lat):
-    gcj02 = coordinates.wgs84_to_gcj02(lon, lat)
-    assert metres(coordinates.gcj02_to_wgs84(*gcj02), (lon, lat)) < 0.001
-    assert metres(coordinates.bd09_to_gcj02(*coordinates.gcj02_to_bd09(lon, lat)), (lon, lat)) < 0.001
-    assert metres(coordinates.to_wgs84(*coordinates.gcj02_to_bd09(*gcj02), "bd09"), (lon, lat)) < 0.002
+    gcj02 = datums.wgs84_to_gcj02(lon, lat)
+    assert metres(datums.gcj02_to_wgs84(*gcj02), (lon, lat)) < 0.001
+    assert metres(datums.bd09_to_gcj02(*datums.gcj02_to_bd09(lon, lat)), (lon, lat)) < 0.001
+    assert metres(datums.to_wgs84(*datums.gcj02_to_bd09(*gcj02), "bd09"), (lon, lat)) < 0.002
 
 
 def test_arrays_are_their_elements_and_the_rest_of_the_world_stays():
     lon, lat = np.array([[116.4, 2.35], [np.nan, 113.6]]), np.array([[39.9, 48.86], [40.0, 34.7]])
-    there = coordinates.wgs84_to_gcj02(lon, lat)
+    there = datums.wgs84_to_gcj02(lon, lat)
     assert (there[0][0, 1], there[1][0, 1]) == (2.35, 48.86) and np.isnan(there[0][1, 0])
-    assert there[0][0, 0] == coordinates.wgs84_to_gcj02(116.4, 39.9)[0]
-    back = coordinates.to_wgs84(*there, "gcj02")
+    assert there[0][0, 0] == datums.wgs84_to_gcj02(116.4, 39.9)[0]
+    back = datums.to_wgs84(*there, "gcj02")
     np.testing.assert_allclose(back[0], lon, atol=1e-9)
 
 
@@ -80,10 +80,10 @@ def test_a_datum_for_a_whole_table(tmp_path):
     lon, lat = CITIES["Xingtai"][1]
     table = read_station_table(write(tmp_path / "s.csv", f"station_id,lon,lat\nA,{lon},{lat}\n"))
     assert (table.lon[0], table.lat[0]) == (lon, lat)
-    moved = coordinates.table_in_wgs84(table, "gcj02")
+    moved = datums.table_in_wgs84(table, "gcj02")
     assert metres((moved.lon[0], moved.lat[0]), CITIES["Xingtai"][0]) < 1.0
     with pytest.raises(UserError, match="converted once"):
-        coordinates.table_in_wgs84(moved, "gcj02")
+        datums.table_in_wgs84(moved, "gcj02")
 
 
 def test_rows_without_a_datum_have_the_one_that_is_asked_for(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aqreanalysis.cuts import LEVELS, SEASONS, in_level, in_season
+from aqreanalysis.evaluation.strata import LEVELS, SEASONS, in_level, in_season
 
 
 @pytest.mark.parametrize("season, first, last", [

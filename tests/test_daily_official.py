@@ -12,9 +12,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from aqreanalysis import clock, uncertainty
-from aqreanalysis.readers import open_archive
-from aqreanalysis.recipe import ProductRecipe
+from aqreanalysis import time_axis
+from aqreanalysis.models import uncertainty
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.recipes import ProductRecipe
 
 pytestmark = pytest.mark.archive
 DAYS = [dt.date(2019, month, 1) - dt.timedelta(days=1) for month in range(2, 13)]
@@ -36,10 +37,10 @@ def days(archive_path):
     archive = open_archive(archive_path / "cnemc-2019")
     found = []
     for day in DAYS:
-        hours = clock.hours_of_days(day, day)
+        hours = time_axis.hours_of_days(day, day)
         pm25 = archive.read(hours[0], hours[-1]).pm25
         ours = uncertainty.daily(pm25.values, np.ones(pm25.shape), np.zeros(pm25.shape, np.int8),
-                                 ProductRecipe(name="x").minimum_hours, uncertainty.fading(6.5))
+                                 ProductRecipe(name="x").minimum_hours, uncertainty.exponential_correlation(6.5))
         found.append((ours["pm25"][0], ours["number_of_hours"][0], official(archive_path, day, pm25.station.values)))
     return tuple(np.stack(parts) for parts in zip(*found, strict=True))
 

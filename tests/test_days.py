@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aqreanalysis.errors import UserError
-from aqreanalysis.output import days
+from aqreanalysis.output import daily
 
 FIELDS = ("pm25", "quality_flag", "number_of_hours")
 
@@ -18,11 +18,11 @@ def means(count, points, seed=0):
 
 def test_what_was_written_in_tiles_and_weeks_comes_back(tmp_path):
     whole, path = means(9, 20), tmp_path / "days.npy"
-    with days.MonthDays(path, FIELDS, 9, 20) as file:
+    with daily.MonthDays(path, FIELDS, 9, 20) as file:
         for points in (slice(0, 12), slice(12, 20)):
             for first in (0, 7):
                 file.write(first, points, {name: array[first:first + 7, points] for name, array in whole.items()})
-    found = days.load(path, FIELDS)
+    found = daily.load(path, FIELDS)
     for name, array in whole.items():
         np.testing.assert_array_equal(found[name], array)
         assert isinstance(found[name], np.memmap)
@@ -32,14 +32,14 @@ def test_what_was_written_in_tiles_and_weeks_comes_back(tmp_path):
 def test_missing_days_are_nan(tmp_path):
     values = means(2, 3)
     values["pm25"][1, 2] = np.nan
-    with days.MonthDays(tmp_path / "days.npy", FIELDS, 2, 3) as file:
+    with daily.MonthDays(tmp_path / "days.npy", FIELDS, 2, 3) as file:
         file.write(0, slice(None), values)
-    assert np.isnan(days.load(tmp_path / "days.npy", FIELDS)["pm25"]).tolist() == [[False] * 3, [False, False, True]]
+    assert np.isnan(daily.load(tmp_path / "days.npy", FIELDS)["pm25"]).tolist() == [[False] * 3, [False, False, True]]
 
 
 def test_an_error_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError):
-        with days.MonthDays(tmp_path / "days.npy", FIELDS, 2, 3) as file:
+        with daily.MonthDays(tmp_path / "days.npy", FIELDS, 2, 3) as file:
             file.write(0, slice(None), means(2, 3))
             raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
@@ -47,5 +47,5 @@ def test_an_error_leaves_nothing(tmp_path):
 
 def test_a_folder_that_is_gone_is_told(tmp_path):
     with pytest.raises(UserError, match="days.npy could not be written"):
-        with days.MonthDays(tmp_path / "gone" / "days.npy", FIELDS, 1, 1):
+        with daily.MonthDays(tmp_path / "gone" / "days.npy", FIELDS, 1, 1):
             pass

@@ -14,13 +14,14 @@ import pytest
 from models_fixtures import lively_calibration
 from rich.console import Console
 
-from aqreanalysis import clock, schema
-from aqreanalysis.describe import describe, tables
-from aqreanalysis.describe.archive import Facts, Month, Values
+from aqreanalysis import schema, time_axis
+from aqreanalysis.cli import tables
 from aqreanalysis.errors import UserError
-from aqreanalysis.ingest import ingest
 from aqreanalysis.models import checkpoint
-from aqreanalysis.simulate import write_observations
+from aqreanalysis.observations.ingest import ingest
+from aqreanalysis.workflows.describe import describe
+from aqreanalysis.workflows.describe.archive import Facts, Month, Values
+from aqreanalysis.workflows.simulate import write_observations
 
 
 def shown(facts, width=80):
@@ -116,7 +117,7 @@ def test_a_station_archive_is_described_as_its_files_are(archive, tmp_path):
 
 
 def test_a_simulated_archive_says_so(tmp_path):
-    list(write_observations(clock.parse_period(None, "2016-01-05", "2016-01-06"), tmp_path / "twin", 0))
+    list(write_observations(time_axis.parse_period(None, "2016-01-05", "2016-01-06"), tmp_path / "twin", 0))
     facts = describe(str(tmp_path / "twin"))
     assert facts.simulated and facts.hours == 48
     assert shown(facts).lstrip("╭─╮\n│ ").startswith("SIMULATED") and "no reference state" in words(shown(facts))

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from aqreanalysis import disk
+from aqreanalysis import files
 from aqreanalysis.errors import UserError
 
 REFUSAL = UserError("Busy.", "One at a time.", "Wait.")
 HOLD = """
 import sys, time
 from pathlib import Path
-from aqreanalysis import disk
+from aqreanalysis import files
 from aqreanalysis.errors import UserError
-with disk.held(Path(sys.argv[1]), UserError("Busy.")):
+with files.held(Path(sys.argv[1]), UserError("Busy.")):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -31,19 +31,19 @@ def lock(tmp_path):
 
 
 def test_a_lock_makes_its_folder_refuses_others_and_leaves_nothing(lock):
-    with disk.held(lock, REFUSAL):
+    with files.held(lock, REFUSAL):
         with pytest.raises(UserError) as caught:
-            with disk.held(lock, REFUSAL):
+            with files.held(lock, REFUSAL):
                 pass
         assert caught.value is REFUSAL and lock.exists()
     assert list(lock.parent.iterdir()) == []
-    with disk.held(lock, REFUSAL):
+    with files.held(lock, REFUSAL):
         pass
 
 
 def test_it_is_let_go_when_the_work_fails(lock):
     with pytest.raises(ZeroDivisionError):
-        with disk.held(lock, REFUSAL):
+        with files.held(lock, REFUSAL):
             raise ZeroDivisionError
     assert list(lock.parent.iterdir()) == []
 
@@ -54,13 +54,13 @@ def test_another_process_is_refused_until_the_holder_is_killed(lock):
     try:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(UserError, match="Busy"):
-            with disk.held(lock, REFUSAL):
+            with files.held(lock, REFUSAL):
                 pass
     finally:
         holder.send_signal(signal.SIGKILL)
         holder.wait()
     assert lock.exists(), "a kill leaves the file, which is not what holds"
-    with disk.held(lock, REFUSAL):
+    with files.held(lock, REFUSAL):
         pass
 
 
@@ -79,7 +79,7 @@ def test_who_opened_the_file_before_it_was_removed_does_not_hold_it(lock, monkey
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(UserError, match="Busy"):
-        with disk.held(lock, REFUSAL):
+        with files.held(lock, REFUSAL):
             pass
     stage[1].close()
 
@@ -91,7 +91,7 @@ def test_no_two_hold_it_at_once_however_often_it_changes_hands(lock):
         taken = 0
         while taken < 50:
             try:
-                with disk.held(lock, REFUSAL):
+                with files.held(lock, REFUSAL):
                     holders.append(1)
                     most.append(len(holders))
                     holders.pop()
@@ -111,7 +111,7 @@ def test_no_two_hold_it_at_once_however_often_it_changes_hands(lock):
 def test_a_folder_that_can_not_be_written_is_told_with_its_cure(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="could not be written.*Give another"):
-        with disk.held(tmp_path / "file" / ".lock", REFUSAL, "Give another."):
+        with files.held(tmp_path / "file" / ".lock", REFUSAL, "Give another."):
             pass
 
 
@@ -121,13 +121,13 @@ def test_a_system_without_locks_is_told_and_not_taken_for_another_holder(lock, m
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(UserError, match="No locks available"):
-        with disk.held(Path(lock), REFUSAL):
+        with files.held(Path(lock), REFUSAL):
             pass
 
 
 def test_a_file_has_its_name_only_when_the_block_has_ended(tmp_path):
     path = tmp_path / "new" / "table.csv"
-    with disk.whole(path) as part:
+    with files.whole(path) as part:
         part.write_text("all of it")
         assert not path.exists() and part.parent == path.parent and part.name.startswith(".")
     assert path.read_text() == "all of it" and list(path.parent.iterdir()) == [path]
@@ -139,15 +139,15 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path, fault, raised):
     path = tmp_path / "table.csv"
     path.write_text("before")
     with pytest.raises(raised) as caught:
-        with disk.whole(path, "Free some.") as part:
+        with files.whole(path, "Free some.") as part:
             part.write_text("half")
             raise fault
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
     if raised is UserError:
-        assert "No space left" in caught.value.problem and caught.value.cure == "Free some."
+        assert "No space left" in caught.value.problem and caught.value.fix == "Free some."
 
 
 def test_a_file_in_the_place_of_its_folder_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="table.csv could not be written"):
-        disk.replace_text(tmp_path / "file" / "table.csv", "text")
+        files.replace_text(tmp_path / "file" / "table.csv", "text")

@@ -6,14 +6,15 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from aqreanalysis import clock, console, schema
-from aqreanalysis.cli import app
+from aqreanalysis import schema, time_axis
+from aqreanalysis.cli import console
+from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
-from aqreanalysis.evaluate import evaluate, write
 from aqreanalysis.evaluation import holdout
 from aqreanalysis.models import checkpoint
+from aqreanalysis.workflows.evaluate_analysis import evaluate, write
 
-PERIOD = clock.parse_period(None, "2019-01-05", "2019-01-07")
+PERIOD = time_axis.parse_period(None, "2019-01-05", "2019-01-07")
 
 
 @pytest.fixture(scope="module")
@@ -113,4 +114,4 @@ def test_the_command_and_a_quick_look(archive, tmp_path, result):
 
 def test_a_period_without_observations(archive):
     with pytest.raises(UserError, match="no PM2.5"):
-        evaluate(str(archive), clock.parse_period(None, "2020-03-01", "2020-03-02"), quick=True)
+        evaluate(str(archive), time_axis.parse_period(None, "2020-03-01", "2020-03-02"), quick=True)

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from aqreanalysis import clock, evaluation, schema
+from aqreanalysis import evaluation, schema, time_axis
 from aqreanalysis.models import BASELINES
-from aqreanalysis.models.flat import FlatMean
+from aqreanalysis.models.baselines.mean import FlatMean
 
-FOUR_DAYS = clock.hours_of_days(dt.date(2019, 1, 2), dt.date(2019, 1, 5))
+FOUR_DAYS = time_axis.hours_of_days(dt.date(2019, 1, 2), dt.date(2019, 1, 5))
 WITHHELD = ["S001", "S004", "S007"]
 
 
@@ -39,7 +39,7 @@ class Told:
 
 def network(*series):
     """A cube of one day (UTC+8) in which station s reads series[s] (24 values)."""
-    hours = clock.hours_of_days(dt.date(2019, 1, 2), dt.date(2019, 1, 2))
+    hours = time_axis.hours_of_days(dt.date(2019, 1, 2), dt.date(2019, 1, 2))
     values = np.stack([np.broadcast_to(s, 24) for s in series], axis=1)
     return hours, schema.make_station_cube(hours, [f"S{i}" for i in range(len(series))], 36.0 + np.arange(len(series)),
                                            [115.0] * len(series), {"pm25": values})
@@ -96,8 +96,8 @@ def test_no_model_sees_a_withheld_station_or_more_than_its_hours(cube):
     for spy in spies.values():
         (stations, targets), = spy.seen
         assert not set(WITHHELD) & set(stations.station.values) and stations.sizes["station"] == 11
-        assert stations.time.values[0] == FOUR_DAYS[0] - 3 * clock.HOUR
-        assert stations.time.values[-1] == FOUR_DAYS[-1] + 2 * clock.HOUR
+        assert stations.time.values[0] == FOUR_DAYS[0] - 3 * time_axis.HOUR
+        assert stations.time.values[-1] == FOUR_DAYS[-1] + 2 * time_axis.HOUR
         np.testing.assert_array_equal(targets.lat, cube.lat.sel(station=WITHHELD))
         np.testing.assert_array_equal(targets.time, FOUR_DAYS)
 
@@ -195,7 +195,7 @@ def test_an_unknown_standard_error_has_no_coverage(error):
 
 def test_coverage_of_an_honest_error_is_ninety_per_cent():
     rng = np.random.default_rng(0)
-    hours = clock.hours_of_days(dt.date(2019, 1, 1), dt.date(2019, 6, 30))
+    hours = time_axis.hours_of_days(dt.date(2019, 1, 1), dt.date(2019, 6, 30))
     cube = schema.make_station_cube(hours, ["S0", "S1", "S2"], [36.0, 37.0, 38.0], [115.0] * 3,
                                     {"pm25": 100 + 7 * rng.standard_normal((len(hours), 3))})
     row = scores({"kriging": Told(100.0, 7.0)}, cube, ["S0"], hours).loc[("all", "hourly", "kriging")]

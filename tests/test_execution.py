@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from aqreanalysis import execution
+from aqreanalysis import workers
 from aqreanalysis.errors import BadFile, UserError
 
 JOBS = list(range(5))
@@ -27,10 +27,10 @@ def test_an_interrupt_that_is_lost_ends_the_run_after_the_result_in_hand(monkeyp
     """As one that is raised in a destructor, which Python ignores."""
     import threading
 
-    monkeypatch.setattr(execution, "_stopping", threading.Event())
+    monkeypatch.setattr(workers, "_stopping", threading.Event())
     done = []
     with pytest.raises(KeyboardInterrupt):
-        for result in execution.run(lambda job: execution.stop() if job == 1 else job, JOBS):
+        for result in workers.run_jobs(lambda job: workers.stop_running() if job == 1 else job, JOBS):
             done.append(result)
     assert done == [0, None]
 
@@ -45,7 +45,7 @@ def test_sums_of_numpy_have_one_thread_too():
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=3, user_api="blas"):
-        found, = execution.run(threads_of_blas, [0])
+        found, = workers.run_jobs(threads_of_blas, [0])
         assert found and set(found) == {1}
         assert set(threads_of_blas(0)) == {3}, "restored"
 
@@ -67,7 +67,7 @@ def work_and_tell(shared, job):
 @pytest.fixture(scope="module")
 def expected():
     """What one process gives."""
-    return sorted(execution.run(work, JOBS))
+    return sorted(workers.run_jobs(work, JOBS))
 
 
 def test_serial(expected):
@@ -77,14 +77,14 @@ def test_serial(expected):
 
 def test_serial_results_come_as_they_are_asked_for():
     done = []
-    results = execution.run(lambda job: done.append(job) or job, JOBS)
+    results = workers.run_jobs(lambda job: done.append(job) or job, JOBS)
     assert done == [] and next(results) == 0 and done == [0]
 
 
 def test_processes_give_the_same_with_one_thread_and_leave_no_trace(expected, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    results = sorted(execution.run(work_and_tell, JOBS, workers=2, shared={"what": "all"}))
+    results = sorted(workers.run_jobs(work_and_tell, JOBS, workers=2, shared={"what": "all"}))
     assert [result for result, *_ in results] == expected
     assert {common for _, common, *_ in results} == {"all"}, "what jobs have in common reaches each"
     assert os.getpid() not in {pid for *_, pid, _ in results}
@@ -93,39 +93,39 @@ def test_processes_give_the_same_with_one_thread_and_leave_no_trace(expected, mo
 
 
 def test_dask_gives_the_same(expected, cluster):
-    assert sorted(execution.run(work, JOBS, scheduler=cluster)) == expected
+    assert sorted(workers.run_jobs(work, JOBS, scheduler=cluster)) == expected
 
 
 def test_no_jobs(cluster):
     for options in ({}, {"workers": 3}, {"scheduler": cluster}):
-        assert list(execution.run(work, [], **options)) == []
+        assert list(workers.run_jobs(work, [], **options)) == []
 
 
 def test_one_job_needs_no_process():
-    assert list(execution.run(work_and_tell, [0], workers=4, shared={"what": "all"}))[0][2] == os.getpid()
+    assert list(workers.run_jobs(work_and_tell, [0], workers=4, shared={"what": "all"}))[0][2] == os.getpid()
 
 
 @pytest.mark.parametrize("where", ["serial", "processes", "dask"])
 def test_a_users_error_arrives_whole(where, cluster):
     options = {"serial": {}, "processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
     with pytest.raises(UserError) as caught:
-        list(execution.run(fail, JOBS, **options))
+        list(workers.run_jobs(fail, JOBS, **options))
     error = caught.value
     assert type(error) is BadFile
-    assert (error.problem, error.rule, error.cure) == ("job 2 has no bottom.", "Jobs have one.", "Give it one.")
+    assert (error.problem, error.rule, error.fix) == ("job 2 has no bottom.", "Jobs have one.", "Give it one.")
     assert str(error) == "job 2 has no bottom. Jobs have one. Give it one."
 
 
 @pytest.mark.parametrize("where", ["serial", "dask"])
 def test_a_fault_of_ours_is_not_told_as_the_users(where, cluster):
     with pytest.raises(ZeroDivisionError, match="fault of ours"):
-        list(execution.run(crash, JOBS, scheduler=cluster if where == "dask" else None))
+        list(workers.run_jobs(crash, JOBS, scheduler=cluster if where == "dask" else None))
 
 
 def test_the_cluster_lives_on_after_an_error(cluster, expected):
     with pytest.raises(BadFile):
-        list(execution.run(fail, JOBS, scheduler=cluster))
-    assert sorted(execution.run(work, JOBS, scheduler=cluster)) == expected
+        list(workers.run_jobs(fail, JOBS, scheduler=cluster))
+    assert sorted(workers.run_jobs(work, JOBS, scheduler=cluster)) == expected
 
 
 @pytest.mark.parametrize("function", [work, crash])
@@ -136,7 +136,7 @@ def test_torchs_threads_are_restored(function):
     try:
         torch.set_num_threads(3)
         try:
-            execution.single_threaded(function, 0)
+            workers.single_threaded(function, 0)
         except ZeroDivisionError:
             pass
         assert torch.get_num_threads() == 3
@@ -151,12 +151,12 @@ def test_no_scheduler_there(address, monkeypatch):
     patient = dask.distributed.Client
     monkeypatch.setattr(dask.distributed, "Client", lambda *a, **k: patient(*a, **k | {"timeout": "0.5s"}))
     with pytest.raises(UserError) as caught:
-        list(execution.run(work, JOBS, scheduler=address))
-    assert address in caught.value.problem and "tcp://HOST:PORT" in caught.value.rule and caught.value.cure
+        list(workers.run_jobs(work, JOBS, scheduler=address))
+    assert address in caught.value.problem and "tcp://HOST:PORT" in caught.value.rule and caught.value.fix
 
 
 def test_available_cores():
-    assert 1 <= execution.available_cores() <= (os.cpu_count() or 1)
+    assert 1 <= workers.available_cores() <= (os.cpu_count() or 1)
 
 
 def with_shared(shared, job):
@@ -166,7 +166,7 @@ def with_shared(shared, job):
 @pytest.mark.parametrize("where", ["serial", "dask"])
 def test_what_jobs_have_in_common_reaches_each(where, cluster):
     options = {"serial": {}, "dask": {"scheduler": cluster}}[where]
-    found = execution.run(with_shared, JOBS, shared={"what": "all"}, **options)
+    found = workers.run_jobs(with_shared, JOBS, shared={"what": "all"}, **options)
     assert sorted(found) == [(job, "all") for job in JOBS]
 
 
@@ -202,15 +202,16 @@ def die(folder, job):
 def test_the_jobs_of_a_killed_worker_are_done_by_others(where, cluster, tmp_path):
     told = []
     options = {"processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
-    assert sorted(execution.run(die_once, JOBS, shared=tmp_path, tell=told.append, **options)) == JOBS
+    assert sorted(workers.run_jobs(die_once, JOBS, shared=tmp_path, tell=told.append, **options)) == JOBS
     assert (tmp_path / "died").exists()
     assert len(told) == 1 and "worker" in told[0], told
 
 
 def test_the_server_of_workers_may_be_killed_too(tmp_path):
-    assert sorted(execution.run(kill_the_server_once, JOBS, workers=2, shared=tmp_path)) == JOBS
+    assert sorted(workers.run_jobs(kill_the_server_once, JOBS, workers=2, shared=tmp_path)) == JOBS
     assert (tmp_path / "killed").exists()
-    assert sorted(execution.run(work, [0, 1], workers=2)) == sorted(execution.run(work, [0, 1])), "another one serves"
+    again = sorted(workers.run_jobs(work, [0, 1], workers=2))
+    assert again == sorted(workers.run_jobs(work, [0, 1])), "another one serves"
 
 
 def kill_the_idle_one(folder, job):
@@ -240,9 +241,9 @@ def test_a_worker_killed_while_it_waits_does_not_hold_up_the_others(tmp_path):
     (tmp_path / "marks").mkdir()
     script = tmp_path / "script.py"
     script.write_text(f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-                      "from aqreanalysis import execution\nfrom test_execution import kill_the_idle_one\n"
+                      "from aqreanalysis import workers\nfrom test_execution import kill_the_idle_one\n"
                       "if __name__ == '__main__':\n"
-                      "    print(sorted(execution.run(kill_the_idle_one, [0, 1], workers=2,\n"
+                      "    print(sorted(workers.run_jobs(kill_the_idle_one, [0, 1], workers=2,\n"
                       f"                               shared={str(tmp_path / 'marks')!r})))\n")
     found = subprocess.run([sys.executable, str(script)], timeout=100, capture_output=True, text=True)
     assert found.stdout == "[0, 1]\n", found.stderr
@@ -255,9 +256,9 @@ def test_where_no_server_can_listen_workers_are_spawned(tmp_path):
 
     long = tmp_path / ("x" * 100)
     long.mkdir()
-    code = ("from aqreanalysis import execution\nfrom os.path import basename\n"
+    code = ("from aqreanalysis import workers\nfrom os.path import basename\n"
             "if __name__ == '__main__':\n"
-            "    print(list(execution.run(basename, ['a/b', 'c/d'], workers=2)), execution._context())\n")
+            "    print(list(workers.run_jobs(basename, ['a/b', 'c/d'], workers=2)), workers._context())\n")
     script = tmp_path / "script.py"
     script.write_text(code)
     found = subprocess.run([sys.executable, str(script)], env=os.environ | {"TMPDIR": str(long)}, capture_output=True,
@@ -267,10 +268,10 @@ def test_where_no_server_can_listen_workers_are_spawned(tmp_path):
 
 @pytest.mark.parametrize("where", ["processes", "dask"])
 def test_a_job_that_kills_every_worker_is_the_users_to_mend(where, cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr(execution, "LOSSES", 2)
+    monkeypatch.setattr(workers, "LOSSES", 2)
     options = {"processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
     with pytest.raises(UserError, match="memory did not last.*same command goes on"):
-        list(execution.run(die, [0, 1], shared=tmp_path, **options))
+        list(workers.run_jobs(die, [0, 1], shared=tmp_path, **options))
 
 
 def sleep_and_tell(folder):
@@ -290,9 +291,9 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     from pathlib import Path
 
     code = (f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-            "from aqreanalysis import execution\nfrom test_execution import sleep_and_tell\n"
+            "from aqreanalysis import workers\nfrom test_execution import sleep_and_tell\n"
             f"if __name__ == '__main__':\n"
-            f"    list(execution.run(sleep_and_tell, [{str(tmp_path)!r}] * 2, workers=2))\n")
+            f"    list(workers.run_jobs(sleep_and_tell, [{str(tmp_path)!r}] * 2, workers=2))\n")
     script = tmp_path / "parent.py"
     script.write_text(code)
     parent = subprocess.Popen([sys.executable, str(script)])

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from aqreanalysis import features, schema
+from aqreanalysis import schema
+from aqreanalysis.models import features
 
 TURN = 2 * np.pi
 

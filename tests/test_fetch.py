@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from fetch_server import PAGE, serving
 
-from aqreanalysis import __version__, clock, resources
+from aqreanalysis import __version__, files, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.fetch import LOCK, fetch
-from aqreanalysis.fetch.download import LONGEST_WAIT, Manners
-from aqreanalysis.fetch.wanted import TEMPLATES, Request, folder_of, in_few_words, wanted_files
-from aqreanalysis.readers import open_archive
+from aqreanalysis.observations.download import LOCK, fetch
+from aqreanalysis.observations.download.transfer import LONGEST_WAIT, RetryPolicy
+from aqreanalysis.observations.download.wanted import TEMPLATES, Request, folder_of, in_few_words, wanted_files
+from aqreanalysis.observations.readers import open_archive
 
-QUICK = Manners(pause=0, attempts=3, backoff=0, timeout=5)
+QUICK = RetryPolicy(pause=0, attempts=3, backoff=0, timeout=5)
 STATIONS = ("0901A", "1001A", "1002A", *(f"{number}A" for number in range(2001, 2100)))
 TABLE = b"station_id,lon,lat\n1001A,116,40\n1002A,117,39\n"
 
@@ -50,7 +50,8 @@ def sleeps(monkeypatch):
 
 
 def request(mirror, folder, first="2019-01-05", last="2019-01-06", path="/data/china_sites_{date}.csv", **more):
-    return Request("cnemc", clock.parse_period(None, first, last), template=mirror.url + path, to=str(folder), **more)
+    period = time_axis.parse_period(None, first, last)
+    return Request("cnemc", period, template=mirror.url + path, to=str(folder), **more)
 
 
 FIRST = "/data/china_sites_20190105.csv"
@@ -69,7 +70,7 @@ def test_days_of_a_period_and_the_day_after_whose_midnight_ends_it(mirror, tmp_p
     assert (summary.got, summary.had, summary.missing, summary.failed, summary.advice) == (3, 0, [], [], [])
     (tmp_path / "stations.csv").rename(tmp_path.parent / "stations.csv")
     whole(mirror, tmp_path, "20190105", "20190106", "20190107")
-    hours = clock.parse_period(None, "2019-01-05", "2019-01-06").hours
+    hours = time_axis.parse_period(None, "2019-01-05", "2019-01-06").hours
     cube = open_archive(tmp_path, tmp_path.parent / "stations.csv").read(hours[0], hours[-1])
     assert np.isfinite(cube.pm25).all()
 
@@ -82,7 +83,7 @@ def test_a_second_run_asks_for_nothing(mirror, tmp_path):
 
 
 def test_one_connection_with_a_name_and_a_pause_between_files(mirror, tmp_path, sleeps):
-    fetch(request(mirror, tmp_path), Manners(pause=1.5))
+    fetch(request(mirror, tmp_path), RetryPolicy(pause=1.5))
     assert (mirror.connections, mirror.most_active, len(mirror.log)) == (1, 1, 3)
     assert all(f"aqreanalysis/{__version__}" in headers["User-Agent"] for _, headers in mirror.log)
     assert sleeps == [1.5, 1.5]
@@ -97,7 +98,7 @@ def ranges(mirror, path=FIRST):
 def test_what_broke_off_goes_on_where_it_was(mirror, tmp_path, tag, break_off):
     mirror.tag = tag
     mirror.plans[FIRST] = [(break_off, 50_000)]
-    summary = fetch(request(mirror, tmp_path, last="2019-01-05"), Manners(0, 3, 0, timeout=0.3))
+    summary = fetch(request(mirror, tmp_path, last="2019-01-05"), RetryPolicy(0, 3, 0, timeout=0.3))
     assert summary.got == 2
     whole(mirror, tmp_path, "20190105", "20190106")
     first, second = ranges(mirror)
@@ -122,7 +123,7 @@ def test_without_a_tag_nothing_is_glued(mirror, tmp_path):
 def interrupted(mirror, folder, **more):
     """A run whose every attempt at the first day breaks off, so that a piece of it is left."""
     mirror.plans[FIRST] = [("cut", 50_000)]
-    summary = fetch(request(mirror, folder, last="2019-01-05", **more), Manners(0, 1, 0, 5))
+    summary = fetch(request(mirror, folder, last="2019-01-05", **more), RetryPolicy(0, 1, 0, 5))
     assert "broke off" in summary.failed[0] and not (folder / "china_sites_20190105.csv").exists()
     assert (folder / "china_sites_20190105.csv.part").stat().st_size > 40_000
     mirror.log.clear()
@@ -212,7 +213,7 @@ def test_a_retry_after_that_is_none_and_one_that_is_a_date(mirror, tmp_path, sle
 
 def test_back_off_doubles(mirror, tmp_path, sleeps):
     mirror.plans[FIRST] = [("status", 500), ("status", 502), ("status", 504), ("cut", 100), ("cut", 100)]
-    assert fetch(request(mirror, tmp_path), Manners(pause=0, attempts=4, backoff=2)).got == 3
+    assert fetch(request(mirror, tmp_path), RetryPolicy(pause=0, attempts=4, backoff=2)).got == 3
     assert [seconds for seconds in sleeps if seconds] == [2, 4, 8, 2, 4]
 
 
@@ -334,7 +335,7 @@ def test_openaq_has_a_file_for_each_location_and_day(mirror, tmp_path):
     for location, day in ((3, "2019-01-05"), (3, "2019-01-06"), (12, "2019-01-05")):
         below = path.format(location=location, year="2019", month="01", date=day.replace("-", ""))
         mirror.files[below] = openaq_day(location, day)
-    asked = Request("openaq", clock.parse_period(None, "2019-01-05", "2019-01-06"), "3, 12,3", mirror.url + path,
+    asked = Request("openaq", time_axis.parse_period(None, "2019-01-05", "2019-01-06"), "3, 12,3", mirror.url + path,
                     to=str(tmp_path))
     summary = fetch(asked, QUICK)
     assert (summary.got, [item.label for item in summary.missing]) == (3, ["location 12 20190106"])
@@ -347,26 +348,26 @@ def test_openaq_has_a_file_for_each_location_and_day(mirror, tmp_path):
 def test_the_default_folder_is_one_where_build_looks(monkeypatch, tmp_path):
     monkeypatch.setenv("AQREANALYSIS_DATA", str(tmp_path / "data"))
     for source in TEMPLATES:
-        folder = folder_of(Request(source, clock.parse_period("2016", None, None)))
-        assert folder.parent == resources.data_folder() == tmp_path / "data"
+        folder = folder_of(Request(source, time_axis.parse_period("2016", None, None)))
+        assert folder.parent == files.data_folder() == tmp_path / "data"
 
 
 def test_the_default_address(tmp_path):
-    files = wanted_files(Request("cnemc", clock.parse_period("2016", None, None)), tmp_path)
+    files = wanted_files(Request("cnemc", time_axis.parse_period("2016", None, None)), tmp_path)
     assert len(files) == 367  # a leap year, and 1 January 2017
     assert files[59].url == "https://quotsoft.net/air/data/china_sites_20160229.csv"
-    files = wanted_files(Request("openaq", clock.parse_period("2019", None, None), "7421"), tmp_path)
+    files = wanted_files(Request("openaq", time_axis.parse_period("2019", None, None), "7421"), tmp_path)
     assert files[-1].url == ("https://openaq-data-archive.s3.amazonaws.com/records/csv.gz/locationid=7421/year=2019/"
                              "month=12/location-7421-20191231.csv.gz")
 
 
 def test_days_that_are_not_over_are_not_asked_for(tmp_path):
     today = dt.datetime.now(dt.timezone(dt.timedelta(hours=8))).date()
-    span = clock.Period(today - dt.timedelta(days=3), today + dt.timedelta(days=40))
+    span = time_axis.Period(today - dt.timedelta(days=3), today + dt.timedelta(days=40))
     days = [day for item in wanted_files(Request("cnemc", span), tmp_path) for day in item.days]
     assert 2 <= len(days) <= 3 and max(days) < today + dt.timedelta(days=1)
     with pytest.raises(UserError, match="not over yet"):
-        wanted_files(Request("cnemc", clock.Period(today + dt.timedelta(days=1), span.last)), tmp_path)
+        wanted_files(Request("cnemc", time_axis.Period(today + dt.timedelta(days=1), span.last)), tmp_path)
 
 
 @pytest.mark.parametrize(("source", "more", "words"), [
@@ -384,7 +385,7 @@ def test_days_that_are_not_over_are_not_asked_for(tmp_path):
 ])
 def test_requests_that_make_no_sense(tmp_path, source, more, words):
     with pytest.raises(UserError, match=words):
-        wanted_files(Request(source, clock.parse_period(None, "2019-01-05", "2019-01-06"), **more), tmp_path)
+        wanted_files(Request(source, time_axis.parse_period(None, "2019-01-05", "2019-01-06"), **more), tmp_path)
 
 
 def test_the_station_table_comes_too(mirror, tmp_path):
@@ -437,6 +438,6 @@ def test_real_files_pass_the_check_loose_and_zipped(archive_path, tmp_path):
         summary = fetch(request(mirror, zipped, "2019-01-15", "2019-01-15", "/{year}{month}.zip"), QUICK)
     assert (summary.got, summary.failed) == (1, [])
     assert (zipped / "201901.zip").read_bytes() == source.read_bytes()
-    hours, table = clock.parse_period(None, "2019-01-15", "2019-01-15").hours, source.parent / "stations.csv"
+    hours, table = time_axis.parse_period(None, "2019-01-15", "2019-01-15").hours, source.parent / "stations.csv"
     cubes = [open_archive(folder, table).read(hours[0], hours[-1]) for folder in (loose, zipped)]
     assert cubes[0].identical(cubes[1]) and np.isfinite(cubes[0].pm25).mean() > 0.8

@@ -9,11 +9,11 @@ import time
 import pytest
 from fetch_server import serving
 
-from aqreanalysis import clock
-from aqreanalysis.cli import main
-from aqreanalysis.fetch import fetch
-from aqreanalysis.fetch.download import Manners
-from aqreanalysis.fetch.wanted import Request
+from aqreanalysis import time_axis
+from aqreanalysis.cli.app import main
+from aqreanalysis.observations.download import fetch
+from aqreanalysis.observations.download.transfer import RetryPolicy
+from aqreanalysis.observations.download.wanted import Request
 
 FIRST, SECOND, THIRD = (f"/china_sites_2019010{day}.csv" for day in (5, 6, 7))
 STATIONS = ("0901A", "1001A", "1002A", *(f"{number}A" for number in range(2001, 2100)))
@@ -35,7 +35,7 @@ def command(mirror, folder):
 
 def start(mirror, folder, before=""):
     """The command line in a process of its own; `before` is run in it first."""
-    code = f"import sys; {before}\nfrom aqreanalysis.cli import main; sys.argv[0] = 'aqreanalysis'; main()"
+    code = f"import sys; {before}\nfrom aqreanalysis.cli.app import main; sys.argv[0] = 'aqreanalysis'; main()"
     return subprocess.Popen([sys.executable, "-c", code, *command(mirror, folder)], text=True, cwd=folder.parent,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "COLUMNS": "200"})
 
@@ -59,9 +59,9 @@ def stalled_half_way(mirror, folder):
 
 def again(mirror, folder):
     """The same in this process."""
-    asked = Request("cnemc", clock.parse_period(None, "2019-01-05", "2019-01-06"), to=str(folder),
+    asked = Request("cnemc", time_axis.parse_period(None, "2019-01-05", "2019-01-06"), to=str(folder),
                     template=f"{mirror.url}/china_sites_{{date}}.csv")
-    summary = fetch(asked, Manners(pause=0, attempts=1))
+    summary = fetch(asked, RetryPolicy(pause=0, attempts=1))
     assert (summary.got, summary.had, summary.missing, summary.failed) == (2, 1, [], [])
 
 

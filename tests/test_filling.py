@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis import schema
-from aqreanalysis.models import filling, geostatistics
-from aqreanalysis.models.filling import BIAS_HOURS, LASTING, REACH_HOURS, RESIDUAL_HOURS, fill
+from aqreanalysis.models import gap_filling, geostatistics
+from aqreanalysis.models.gap_filling import BIAS_HOURS, LASTING, REACH_HOURS, RESIDUAL_HOURS, fill
 from aqreanalysis.models.geostatistics import Correlation
-from aqreanalysis.models.neighbours import neighbourhood
+from aqreanalysis.models.neighbours import find_neighbourhood
 
 NAN = np.nan
 CORRELATION = Correlation()
 
 
 def own_neighbours(lat, lon, k):
-    return neighbourhood(lat, lon, lat, lon, k, CORRELATION, leave_out_self=True)
+    return find_neighbourhood(lat, lon, lat, lon, k, CORRELATION, leave_out_self=True)
 
 
 def mock(hours=120, stations=12, missing=0.2, seed=0):
@@ -28,9 +28,9 @@ def mock(hours=120, stations=12, missing=0.2, seed=0):
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**31), st.floats(0.0, 0.9))
 def test_observed_values_stay_and_filled_ones_are_not_negative(seed, missing):
-    values, hood = mock(seed=seed, missing=missing)
+    values, neighbourhood = mock(seed=seed, missing=missing)
     values = values - np.nanmin(values)  # down to 0
-    filled = fill(values, hood)
+    filled = fill(values, neighbourhood)
     seen = np.isfinite(values)
     np.testing.assert_array_equal(filled.observed, seen)
     np.testing.assert_array_equal(filled.value[seen], values[seen])
@@ -39,11 +39,11 @@ def test_observed_values_stay_and_filled_ones_are_not_negative(seed, missing):
 
 
 def test_kriged_is_kriging_from_the_others():
-    values, hood = mock(missing=0.0)
+    values, neighbourhood = mock(missing=0.0)
     rng = np.random.default_rng(0)
     lat, lon = rng.uniform(36, 40, 12), rng.uniform(113, 119, 12)  # the mock cube's places
-    hood = own_neighbours(lat, lon, 11)
-    filled = fill(values, hood)
+    neighbourhood = own_neighbours(lat, lon, 11)
+    filled = fill(values, neighbourhood)
     for station in range(12):
         others = np.delete(np.arange(12), station)
         weights, _ = geostatistics.weights(CORRELATION, lat, lon, lat[[station]], lon[[station]], others[None])
@@ -69,8 +69,8 @@ def test_a_station_that_always_reads_more_is_filled_with_more():
     values[:, 2] = 70.0
     values[100:180, 2] = NAN
     rng = np.random.default_rng(1)
-    hood = own_neighbours(rng.uniform(36, 40, 6), rng.uniform(113, 119, 6), 5)
-    filled = fill(values, hood)
+    neighbourhood = own_neighbours(rng.uniform(36, 40, 6), rng.uniform(113, 119, 6), 5)
+    filled = fill(values, neighbourhood)
     bias = 20.0 * 160 / (160 + 24)
     np.testing.assert_allclose(filled.bias[:, 2], bias, rtol=1e-5)
     a, b = np.arange(1, 81) / RESIDUAL_HOURS, np.arange(80, 0, -1) / RESIDUAL_HOURS
@@ -87,7 +87,7 @@ def test_carry_is_the_bridge_of_an_ornstein_uhlenbeck_process(length):
     a = np.arange(1, length) / RESIDUAL_HOURS
     span = length / RESIDUAL_HOURS
     expected = LASTING * (left * np.sinh(span - a) + right * np.sinh(a)) / np.sinh(span)
-    carried = filling._carry(residual)
+    carried = gap_filling._carry(residual)
     np.testing.assert_allclose(carried[20:19 + length, 0], expected, rtol=1e-5, atol=1e-6)
     known = np.isfinite(residual)
     np.testing.assert_array_equal(carried[known], residual[known])
@@ -98,8 +98,8 @@ def test_carry_at_the_ends_decays_and_without_data_is_zero():
     residual[10, 0] = 5.0
     away = np.abs(np.arange(30) - 10)
     expected = np.where(away == 0, 5.0, 5.0 * LASTING * np.exp(-away / RESIDUAL_HOURS))
-    np.testing.assert_allclose(filling._carry(residual)[:, 0], expected, rtol=1e-5)
-    np.testing.assert_array_equal(filling._carry(residual)[:, 1], 0.0)
+    np.testing.assert_allclose(gap_filling._carry(residual)[:, 0], expected, rtol=1e-5)
+    np.testing.assert_array_equal(gap_filling._carry(residual)[:, 1], 0.0)
 
 
 @pytest.mark.parametrize("half_width", [0, 3, BIAS_HOURS])
@@ -112,24 +112,24 @@ def test_running_mean_is_the_mean_of_a_window_with_24_zeros(half_width):
     for hour in range(60):
         window = series[max(hour - half_width, 0):hour + half_width + 1]
         expected[hour] = np.nansum(window, axis=0) / (np.isfinite(window).sum(axis=0) + 24)
-    np.testing.assert_allclose(filling.running_mean(series, half_width), expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(gap_filling.running_mean(series, half_width), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_running_mean_looks_no_farther_than_its_window():
     series = np.zeros((100, 1))
-    before = filling.running_mean(series, 10)
+    before = gap_filling.running_mean(series, 10)
     series[50] = 1e6
-    changed = np.flatnonzero(filling.running_mean(series, 10)[:, 0] != before[:, 0])
+    changed = np.flatnonzero(gap_filling.running_mean(series, 10)[:, 0] != before[:, 0])
     np.testing.assert_array_equal(changed, np.arange(40, 61))
 
 
 def test_age_is_the_distance_to_the_nearest_observed_hour():
-    values, hood = mock(hours=60, missing=0.0)
+    values, neighbourhood = mock(hours=60, missing=0.0)
     values[5:, 0] = NAN
     values[:57, 1] = NAN
     values[10:20, 2] = NAN
     hour = np.arange(60)
-    age = fill(values, hood).age
+    age = fill(values, neighbourhood).age
     np.testing.assert_array_equal(age[:, 0], np.clip(hour - 4, 0, REACH_HOURS))
     np.testing.assert_array_equal(age[:, 1], np.clip(57 - hour, 0, REACH_HOURS))
     np.testing.assert_array_equal(age[:, 2], np.where((hour < 10) | (hour > 19), 0, np.minimum(hour - 9, 20 - hour)))
@@ -144,8 +144,8 @@ def outage(length, hours=90, start=30, stations=8):
 
 
 def test_a_short_outage_is_bridged_linearly():
-    values, hood = outage(length=REACH_HOURS)
-    filled = fill(values, hood)
+    values, neighbourhood = outage(length=REACH_HOURS)
+    filled = fill(values, neighbourhood)
     expected = 2.0 * np.arange(90)[:, None] + np.arange(8)[None]
     np.testing.assert_allclose(filled.value, expected, rtol=1e-5, atol=1e-4)
     assert not filled.observed[30:42].any()
@@ -153,8 +153,8 @@ def test_a_short_outage_is_bridged_linearly():
 
 @pytest.mark.parametrize("length", [25, 40])
 def test_a_long_outage_stays_open_beyond_reach_of_both_ends(length):
-    values, hood = outage(length)
-    filled = fill(values, hood)
+    values, neighbourhood = outage(length)
+    filled = fill(values, neighbourhood)
     hour = np.arange(90)
     known = (hour < 30 + REACH_HOURS) | (hour >= 30 + length - REACH_HOURS)
     np.testing.assert_array_equal(np.isfinite(filled.value).all(axis=1), known)
@@ -164,8 +164,9 @@ def test_a_long_outage_stays_open_beyond_reach_of_both_ends(length):
 
 
 def test_an_outage_at_the_end_of_the_record():
-    values, hood = outage(length=60)
-    np.testing.assert_array_equal(np.isfinite(fill(values, hood).value).all(axis=1), np.arange(90) < 30 + REACH_HOURS)
+    values, neighbourhood = outage(length=60)
+    whole = np.isfinite(fill(values, neighbourhood).value).all(axis=1)
+    np.testing.assert_array_equal(whole, np.arange(90) < 30 + REACH_HOURS)
 
 
 def test_one_silent_station_is_not_bridged_but_kriged():
@@ -189,13 +190,13 @@ def test_the_order_of_the_stations_does_not_matter():
 
 
 def test_matrix_times_series_is_a_sum_over_neighbours():
-    _, hood = mock()
+    _, neighbourhood = mock()
     series = np.random.default_rng(0).normal(size=(3, 12)).astype(np.float32)
-    product = filling.matrix(hood, hood.weight, 12) @ series.T
+    product = gap_filling.matrix(neighbourhood, neighbourhood.weight, 12) @ series.T
     expected = np.zeros((12, 3))
     for station in range(12):
         for place in range(6):
-            expected[station] += hood.weight[station, place] * series[:, hood.index[station, place]]
+            expected[station] += neighbourhood.weight[station, place] * series[:, neighbourhood.index[station, place]]
     np.testing.assert_allclose(product, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -204,14 +205,14 @@ def test_smooth_by_hand():
     series = np.array([[1.0, 10.0, 4.0, NAN, 6.0, 0.0]]).T
     expected = [(4 * 1 + 2 * 10 + 4) / 7, (2 * 1 + 4 * 10 + 2 * 4) / 8, (1 + 20 + 16 + 6) / 8, NAN,
                 (4 + 24 + 0) / 7, (24 * 0 + 12 + 0) / 6]
-    np.testing.assert_allclose(filling.smooth(series)[:, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(gap_filling.smooth(series)[:, 0], expected, rtol=1e-6)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**31))
 def test_smooth_keeps_a_straight_line_and_lowers_noise(seed):
     line = np.linspace(20, 80, 50)[:, None] + np.arange(3)
-    np.testing.assert_allclose(filling.smooth(line)[2:-2], line[2:-2], rtol=1e-5)
+    np.testing.assert_allclose(gap_filling.smooth(line)[2:-2], line[2:-2], rtol=1e-5)
     noise = np.random.default_rng(seed).normal(size=(2000, 1))
-    share = np.var(filling.smooth(noise)) / np.var(noise)
+    share = np.var(gap_filling.smooth(noise)) / np.var(noise)
     assert abs(share - (0.4**2 + 2 * 0.2**2 + 2 * 0.1**2)) < 0.05

@@ -11,7 +11,7 @@ def lines_of(ax):
 
 def test_a_week_shows_both_series_of_each_slot_on_one_scale():
     slots = [figures.Slot("morning", np.arange(7.0), np.arange(7.0) + 5), figures.Slot("evening", np.full(7, 90.0),
-                                                                                      np.full(7, np.nan))]
+                                                                                       np.full(7, np.nan))]
     figure = figures.week(slots, "a week")
     first, second = figure.axes
     np.testing.assert_array_equal(lines_of(first)["forecast"][:, 1], np.arange(7.0) + 5)

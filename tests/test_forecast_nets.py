@@ -8,15 +8,15 @@ import pytest
 import torch
 from forecast_fixtures import LEVEL, cube, lively, windows
 
-from aqreanalysis import clock
+from aqreanalysis import time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.features import cyclic_time
+from aqreanalysis.models.aqnet.forecast import AQNetForecast, NeuralKNN, Sizes, TemporalPooling
+from aqreanalysis.models.features import cyclic_time
 from aqreanalysis.models.forecast import kinds
-from aqreanalysis.models.forecast.nets import window as nets_window
-from aqreanalysis.models.forecast.nets.aqnet import AQNetForecast, NeuralKNN, Sizes, TemporalPooling
-from aqreanalysis.models.forecast.nets.dlinear import DLinear
-from aqreanalysis.models.forecast.nets.linear import Climatology, NormalEquations, Persistence, Ridge
-from aqreanalysis.models.forecast.nets.patchtst import PatchTST
+from aqreanalysis.models.forecast import window as nets_window
+from aqreanalysis.models.forecast.dlinear import DLinear
+from aqreanalysis.models.forecast.linear import Climatology, NormalEquations, Persistence, Ridge
+from aqreanalysis.models.forecast.patchtst import PatchTST
 
 SIZES = Sizes(width=8, heads=2, hidden=8, blocks=4)
 OPTIONS = {"persistence": {}, "climatology": {}, "ridge": {"network": 6}, "dlinear": {}, "lstm": {"width": 8},
@@ -103,7 +103,7 @@ def test_persistence_is_the_last_value_or_mean():
 
 
 def test_climatology_finds_a_cycle_of_day_and_year():
-    hours = clock.complete_hours("2014-01-01T00", "2015-12-31T23")[::5]
+    hours = time_axis.complete_hours("2014-01-01T00", "2015-12-31T23")[::5]
     cycle = torch.from_numpy(cyclic_time(hours))
     day, year = torch.atan2(cycle[:, 0], cycle[:, 1]), torch.atan2(cycle[:, 4], cycle[:, 5])
     truth = 80 + 10 * torch.sin(day) + 30 * torch.cos(year) + 5 * torch.cos(2 * day) * torch.sin(year)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from aqreanalysis.cuts import SEASONS
-from aqreanalysis.forecasting.scores import Sums, scores, skill_interval
-from aqreanalysis.forecasts import published
+from aqreanalysis.evaluation import published
+from aqreanalysis.evaluation.forecast import Sums, scores, skill_interval
+from aqreanalysis.evaluation.strata import SEASONS
 
 HOURS = np.datetime64("2016-01-01T00", "h") + np.arange(0, 24 * 366, 5) * np.timedelta64(1, "h")
 

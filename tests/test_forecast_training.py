@@ -7,17 +7,18 @@ import pytest
 import torch
 from forecast_fixtures import cube, windows
 
-from aqreanalysis import clock
+from aqreanalysis import time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.features import Scaler
-from aqreanalysis.forecasting import attention, shares, training
-from aqreanalysis.forecasting.jitter import jittered
-from aqreanalysis.forecasting.losses import absolute_error, means
-from aqreanalysis.forecasting.slices import Slices
-from aqreanalysis.forecasting.task import Task
-from aqreanalysis.forecasting.training import Settings
+from aqreanalysis.evaluation import attention
+from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast.series import places, series
 from aqreanalysis.models.forecast.trend import Trend
+from aqreanalysis.training import forecast, shrinkage
+from aqreanalysis.training.forecast import Settings
+from aqreanalysis.training.jitter import jittered
+from aqreanalysis.training.losses import absolute_error, means
+from aqreanalysis.training.slices import Slices
+from aqreanalysis.training.task import Task
 
 HOURLY, DAILY = Task(24, 12, validate_every=3), Task(24, 48, mean_hours=24, minimum_hours=20)
 QUICK = Settings(steps=12, origins_per_step=16, stations_per_step=4, validate_every=4)
@@ -30,7 +31,7 @@ def fitted(kind, of, seed=0, settings=QUICK, task=HOURLY):
     scaler = Scaler.fit(of.isel(time=slice(0, slices.train)))
     known = of.isel(time=slice(0, slices.train))
     trend = Trend.fit(known.time.values, known.pm25.values)
-    return training.fit(kind, SMALL[kind], series(of, scaler, trend), scaler, trend, slices, task, settings, seed, k=6)
+    return forecast.fit(kind, SMALL[kind], series(of, scaler, trend), scaler, trend, slices, task, settings, seed, k=6)
 
 
 def test_slices_follow_each_other_and_windows_stay_inside():
@@ -47,7 +48,7 @@ def test_slices_follow_each_other_and_windows_stay_inside():
 
 def test_a_trend_is_found_beside_the_seasons_and_carried_on():
     """Ten per cent a year less, with a winter twice as dirty as the summer; of three and a half years."""
-    time = clock.complete_hours("2014-01-01T00", "2017-06-30T23")
+    time = time_axis.complete_hours("2014-01-01T00", "2017-06-30T23")
     when = time.astype("datetime64[h]").astype(int) / (24 * 365.2425)
     logs = 4.0 - 0.1 * (when - 45.0) + 0.35 * np.cos(2 * np.pi * when)
     pm25 = np.expm1(logs)[:, None] * np.ones((1, 3))
@@ -55,7 +56,7 @@ def test_a_trend_is_found_beside_the_seasons_and_carried_on():
     pm25[100:200] = np.nan
     found = Trend.fit(time, pm25)
     assert found.slope == pytest.approx(-0.1, abs=1e-6)
-    later = found.at(time[-1:] + 8766 * clock.HOUR) - found.at(time[-1:])
+    later = found.at(time[-1:] + 8766 * time_axis.HOUR) - found.at(time[-1:])
     assert later[0] == pytest.approx(-0.1, abs=1e-3)
     assert Trend.fit(time, np.full((len(time), 1), np.nan)) == Trend()
     assert Trend.fit(time[:24 * 700], pm25[:24 * 700]) == Trend()
@@ -68,12 +69,12 @@ def test_a_forecast_falls_with_the_trend():
     scaler, trend = Scaler.fit(of), Trend(-0.5, 49.0)
     data = series(of, scaler, trend)
     near = places(data.lat, data.lon, data.lat, data.lon, 6)
-    found = training.Forecaster(training.kinds.make("persistence", 24, 12, (4.0, 0.8), {}), scaler, 24, 12, trend=trend)
+    found = forecast.Forecaster(forecast.kinds.make("persistence", 24, 12, (4.0, 0.8), {}), scaler, 24, 12, trend=trend)
     np.testing.assert_allclose(found.at_origins(data, np.array([100, 400]), near), 50.0, rtol=1e-4)
     window = data.window([100, 400], 24, 12, near)
     assert (window.trend[0] - window.trend[1]).item() == pytest.approx(
         0.5 * 300 / (24 * 365.2425) / scaler.std["pm25"], rel=1e-3)
-    truth = training.without_trend(torch.full((2, 1, 1), 50.0), window, scaler.std["pm25"])
+    truth = forecast.without_trend(torch.full((2, 1, 1), 50.0), window, scaler.std["pm25"])
     torch.testing.assert_close(torch.log1p(truth[:, 0, 0]), np.log(51.0) - scaler.std["pm25"] * window.trend)
 
 
@@ -197,7 +198,7 @@ def test_the_share_is_none_where_learning_does_not_serve_validation():
     near = places(data.lat, data.lon, data.lat, data.lon, 6)
     with torch.no_grad():
         found.network.out.bias.fill_(5.0)  # far too high
-    shares.choose(found, data, slices, HOURLY, near)
+    shrinkage.choose(found, data, slices, HOURLY, near)
     assert found.network.share.tolist() == [0.0] * 12
 
 
@@ -207,20 +208,20 @@ def test_the_smallest_share_within_one_standard_error_is_kept():
     count = np.full(4, 10.0)
     best = np.full(4, 100.0)
     certain = np.stack([best + 20, best + 10, best])
-    assert shares.smallest(certain, count) == 2
+    assert shrinkage.smallest(certain, count) == 2
     unsure = np.stack([best + 10 * np.array([4.0, -2.0, 4.0, -2.0]), best + 15, best])
-    assert shares.smallest(unsure, count) == 0
+    assert shrinkage.smallest(unsure, count) == 0
     # a week without an observation, and one that counts for little, do not decide
-    assert shares.smallest(np.array([[0.0, 200.0, 0.0], [0.0, 100.0, 1.0]]), np.array([0.0, 10.0, 0.01])) == 1
+    assert shrinkage.smallest(np.array([[0.0, 200.0, 0.0], [0.0, 100.0, 1.0]]), np.array([0.0, 10.0, 0.01])) == 1
 
 
 def test_weekly_errors_by_hand():
     found = np.array([[[1.0, 2.0, 3.0, 4.0]], [[5.0, 5.0, 5.0, 5.0]]], np.float32)
     truth = torch.tensor([[[2.0, torch.nan, 3.0, 0.0]], [[5.0, 6.0, 9.0, 5.0]]])
-    errors, count = shares.weekly_errors(found, truth, np.array([0, 1]), 2, HOURLY)
+    errors, count = shrinkage.weekly_errors(found, truth, np.array([0, 1]), 2, HOURLY)
     assert errors.tolist() == [[1.0, 4.0], [1.0, 4.0]] and count.tolist() == [[1.0, 2.0], [2.0, 2.0]]
     daily = dataclasses.replace(HOURLY, mean_hours=2)
-    errors, count = shares.weekly_errors(found, truth, np.array([0, 1]), 2, daily)
+    errors, count = shrinkage.weekly_errors(found, truth, np.array([0, 1]), 2, daily)
     assert errors.tolist() == [[1.0, 2.0], [0.5, 2.0]] and count.tolist() == [[1.0, 1.0], [1.0, 1.0]]
 
 

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis import schema
-from aqreanalysis.clock import HOUR
 from aqreanalysis.errors import UserError
-from aqreanalysis.features import Scaler
 from aqreanalysis.models import Model
+from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast import Forecaster, kinds
 from aqreanalysis.models.forecast.series import places, series
+from aqreanalysis.time_axis import HOUR
 
 HISTORY, HORIZON = 24, 12
 OPTIONS = {"aqnet": {"width": 8, "heads": 2, "hidden": 8}, "lstm": {"width": 8}, "ridge": {"network": 6},

@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 from forecast_fixtures import RECIPE, write_archive
 
-from aqreanalysis import cli
-from aqreanalysis import recipe as recipes
+from aqreanalysis import recipes
+from aqreanalysis.cli.app import main
 from aqreanalysis.errors import UserError
-from aqreanalysis.forecasts import data as observations
-from aqreanalysis.forecasts.draw import draw
-from aqreanalysis.forecasts.evaluate import evaluate
-from aqreanalysis.forecasts.train import Job, chosen, train
 from aqreanalysis.models.forecast import stored
 from aqreanalysis.models.weights import WEIGHTS
+from aqreanalysis.training import forecast_data as observations
+from aqreanalysis.workflows.evaluate_forecast import evaluate
+from aqreanalysis.workflows.plot_forecast import draw
+from aqreanalysis.workflows.train_forecast import Job, chosen, train
 
 
 def load(folder, text=RECIPE, archive=None):
@@ -196,7 +196,7 @@ def test_models_and_options_are_checked_before_anything_is_read(tmp_path, change
 
 
 def test_a_station_archive_is_refused(tmp_path, monkeypatch):
-    from aqreanalysis.readers.station_archive import StationArchive
+    from aqreanalysis.observations.readers.station_archive import StationArchive
 
     monkeypatch.setattr(observations, "open_archive", lambda path, table: object.__new__(StationArchive))
     with pytest.raises(UserError, match="station archive") as error:
@@ -213,7 +213,7 @@ def command(monkeypatch, *arguments):
     """The command line within this process; its exit code."""
     monkeypatch.setattr(sys, "argv", ["aqreanalysis", *map(str, arguments)])
     try:
-        cli.main()
+        main()
     except SystemExit as end:
         return end.code or 0
     return 0
@@ -222,7 +222,7 @@ def command(monkeypatch, *arguments):
 def test_the_command_line_trains_scores_and_draws(base, run, tmp_path, monkeypatch, capsys):
     assert command(monkeypatch, "train", base / "recipes" / "small.yaml", "--out", run) == 0
     assert f"next: aqreanalysis evaluate {run}" in capsys.readouterr().out
-    monkeypatch.setattr("aqreanalysis.forecasts.evaluate.evaluate", lambda *arguments: None)  # done above
+    monkeypatch.setattr("aqreanalysis.workflows.evaluate_forecast.evaluate", lambda *arguments: None)  # done above
     (run / "tables.md").write_text("# small\n", encoding="utf-8")
     assert command(monkeypatch, "evaluate", run, "--workers", 1) == 0
     assert "# small" in capsys.readouterr().out

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Geod
 
-from aqreanalysis import boundaries
 from aqreanalysis.errors import UserError
-from aqreanalysis.grids import check_inside, named_grids, parse_grid
+from aqreanalysis.grids import boundaries, check_inside, named_grids, parse_grid
 
 needs_cdo = pytest.mark.skipif(shutil.which("cdo") is None, reason="cdo is not installed")
 LONLAT = "gridtype = lonlat\nxsize = 3\nysize = 2\nxfirst = 110\nxinc = 0.5\nyfirst = 35\nyinc = 0.25\n"

@@ -17,11 +17,12 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from aqreanalysis import clock, quality, schema
-from aqreanalysis.cli import app
+from aqreanalysis import schema, time_axis
+from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
-from aqreanalysis.ingest import ingest
-from aqreanalysis.readers import open_archive
+from aqreanalysis.observations import quality
+from aqreanalysis.observations.ingest import ingest
+from aqreanalysis.observations.readers import open_archive
 
 DAYS = ("20190130", "20190131", "20190202")  # 1 February has no file
 BITS = schema.OBSERVATION_FLAGS
@@ -72,7 +73,7 @@ def test_every_value_is_kept_on_a_complete_axis(national, folder, target):
     with xr.open_dataset(target) as file:
         hours = file.time.values
         assert (hours == np.arange("2019-01-29T16", "2019-02-02T16", dtype="datetime64[h]")).all()
-        assert (file.time_bnds.values == np.stack([hours - clock.HOUR, hours], axis=1)).all()
+        assert (file.time_bnds.values == np.stack([hours - time_axis.HOUR, hours], axis=1)).all()
         assert file.station_id.values.tolist() == list(national.stations)
         assert file.pm25.dtype == np.float32
         for number, stamp in enumerate(hours):
@@ -237,7 +238,7 @@ def test_days_outside_the_period_are_not_read_and_can_be_added(folder, target):
     garbled = folder / "china_sites_20190202.csv"
     text = garbled.read_text()
     garbled.write_text("")
-    summary = ingest([str(folder)], target, period=clock.parse_period(None, "2019-01-30", "2019-01-31"))
+    summary = ingest([str(folder)], target, period=time_axis.parse_period(None, "2019-01-30", "2019-01-31"))
     assert summary.skipped == [] and len(open_archive(target).hours) == 48
     garbled.write_text(text)
     assert ingest([str(folder)], target).files["new"] == 1
@@ -246,12 +247,12 @@ def test_days_outside_the_period_are_not_read_and_can_be_added(folder, target):
 
 KILLED = """
     import sys, time
-    from aqreanalysis.ingest import ingest
-    from aqreanalysis.output import archive_file
+    from aqreanalysis.observations.ingest import ingest
+    from aqreanalysis.observations.ingest import archive_writer
     def wait(*_):
         print("half", flush=True)
         time.sleep(60)
-    archive_file.ArchiveFile.finish = wait
+    archive_writer.ArchiveFile.finish = wait
     ingest([sys.argv[1]], sys.argv[2])
 """
 
@@ -274,7 +275,7 @@ def test_killed_the_old_file_is_whole_and_the_next_run_works(national, folder, t
 FULL = """
     import resource, signal, sys
     from aqreanalysis.errors import UserError
-    from aqreanalysis.ingest import ingest
+    from aqreanalysis.observations.ingest import ingest
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     for limit in map(int, sys.argv[3:]):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -358,7 +359,7 @@ def test_a_folder_that_can_not_be_written(folder, tmp_path):
 
 def test_a_period_without_files_and_a_source_given_twice(folder, target):
     with pytest.raises(UserError, match="No file holds hours of 2020-01-01"):
-        ingest([str(folder)], target, period=clock.parse_period(None, "2020-01-01", "2020-01-02"))
+        ingest([str(folder)], target, period=time_axis.parse_period(None, "2020-01-01", "2020-01-02"))
     with pytest.raises(UserError, match="given twice"):
         ingest([str(folder), f"{folder}/"], target)
     assert not target.exists()
@@ -376,11 +377,11 @@ def test_the_command_tells_what_it_did(folder, target):
 
 def test_places_in_another_datum(folder, target):
     """Tiananmen in BD-09 lies 1.1 km from where it is in WGS-84; a table without a column for it is told by --datum."""
-    from aqreanalysis.readers import coordinates
+    from aqreanalysis.observations import datums
 
     (folder / "stations.csv").write_text("station_id,lon,lat\n0901A,116.404,39.915\n1001A,117.5,39\n1002A,110,34.5\n")
     summary = ingest([str(folder)], target, datum="bd09")
-    lon, lat = coordinates.to_wgs84(116.404, 39.915, "bd09")
+    lon, lat = datums.to_wgs84(116.404, 39.915, "bd09")
     found = summary.archive.stations.set_index("station_id").loc["0901A"]
     np.testing.assert_allclose((found.lon, found.lat), (lon, lat), atol=1e-6)
     again = ingest([str(folder)], target)  # another datum: the places are others

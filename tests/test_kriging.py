@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pykrige.ok import OrdinaryKriging
 
 from aqreanalysis import geo, schema
-from aqreanalysis.models.kriging import Kriging, different_rows, expected_sample_variance
+from aqreanalysis.models.baselines.kriging import Kriging, different_rows, expected_sample_variance
 
 RANGE_KM, NUGGET = 150.0, 0.1
 KM_PER_DEGREE = geo.EARTH_RADIUS_KM * np.pi / 180.0

@@ -6,8 +6,11 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from aqreanalysis import build, cli, plan, uncertainty
+from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
+from aqreanalysis.models import uncertainty
+from aqreanalysis.product import plan
+from aqreanalysis.workflows import build
 
 REQUEST = {"start": "2016-01-30", "end": "2016-01-31", "grid": "1deg"}
 
@@ -26,7 +29,7 @@ def test_the_command_line_hands_it_on(monkeypatch):
 
     monkeypatch.setattr(build, "build", stop)
     for words in (["--minimum-hours", "18"], []):
-        CliRunner().invoke(cli.app, ["build", "--year", "2016", *words])
+        CliRunner().invoke(app, ["build", "--year", "2016", *words])
     assert [request.minimum_hours for request in asked] == [18, None]
 
 
@@ -59,6 +62,7 @@ def test_a_day_is_valid_from_that_many_hours_on():
     hours = np.arange(1.0, 25.0)[:, None] * np.ones(3)
     for place, n in enumerate((17, 18, 24)):
         hours[n:, place] = np.nan
-    found = uncertainty.daily(hours, np.ones_like(hours), np.zeros(hours.shape, np.int8), 18, uncertainty.fading(6.5))
+    found = uncertainty.daily(hours, np.ones_like(hours), np.zeros(hours.shape, np.int8), 18,
+                              uncertainty.exponential_correlation(6.5))
     assert found["number_of_hours"][0].tolist() == [17, 18, 24]
     np.testing.assert_array_equal(found["pm25"][0], np.float32([np.nan, 9.5, 12.5]))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aqreanalysis import geo
 from aqreanalysis.models import neighbours
 from aqreanalysis.models.geostatistics import Correlation
-from aqreanalysis.models.neighbours import neighbourhood
+from aqreanalysis.models.neighbours import find_neighbourhood
 
 CORRELATION = Correlation(range_km=200.0, nugget=0.06)
 steps = st.integers(0, 4)  # a coarse lattice, on which many stations share a place
@@ -22,8 +22,8 @@ def geometry(stations=15, points=6, seed=0):
     return tuple(rng.uniform(low, low + 4, n) for n in (stations, points) for low in (36.0, 113.0))
 
 
-def hood(lat, lon, to_lat, to_lon, k=5, **options):
-    return neighbourhood(lat, lon, to_lat, to_lon, k, CORRELATION, **options)
+def neighbourhood(lat, lon, to_lat, to_lon, k=5, **options):
+    return find_neighbourhood(lat, lon, to_lat, to_lon, k, CORRELATION, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def test_octant_search_takes_the_nearest_of_each_octant(seed, k):
 
 def test_all_stations_in_order_of_distance():
     lat, lon, to_lat, to_lon = geometry(stations=5)
-    found = hood(lat, lon, to_lat, to_lon)
+    found = neighbourhood(lat, lon, to_lat, to_lon)
     every = geo.pairwise_distance_km(to_lat, to_lon, lat, lon)
     np.testing.assert_array_equal(found.index, np.argsort(every, axis=1))
     np.testing.assert_allclose(found.distance, np.sort(every, axis=1), rtol=1e-6)
@@ -68,7 +68,7 @@ def test_all_stations_in_order_of_distance():
 
 def test_the_nearest_is_always_there_and_first():
     lat, lon, to_lat, to_lon = geometry()
-    found = hood(lat, lon, to_lat, to_lon)
+    found = neighbourhood(lat, lon, to_lat, to_lon)
     every = geo.pairwise_distance_km(to_lat, to_lon, lat, lon)
     np.testing.assert_array_equal(found.index[:, 0], every.argmin(axis=1))
     assert (np.diff(found.distance, axis=1) >= 0).all()
@@ -76,7 +76,8 @@ def test_the_nearest_is_always_there_and_first():
 
 
 def test_bearings_by_hand():
-    found = hood([1.0, 0.0, -2.0], [100.0, 103.0, 100.0], [0.0], [100.0], k=3)  # north 1, south 2, east 3 degrees
+    # north 1, south 2, east 3 degrees
+    found = neighbourhood([1.0, 0.0, -2.0], [100.0, 103.0, 100.0], [0.0], [100.0], k=3)
     np.testing.assert_array_equal(found.index, [[0, 2, 1]])
     np.testing.assert_allclose(found.bearing, [[0.0, np.pi, np.pi / 2]], atol=1e-6)
 
@@ -84,20 +85,20 @@ def test_bearings_by_hand():
 def test_weights_are_of_one_neighbour_or_of_two_by_symmetry():
     """One neighbour: weight 1, variance 2 (1 - C). Two like ones: 1/2 each."""
     correlated = 0.94 * np.exp(-geo.distance_km(0, 100, 0, 101) / 200.0)
-    apart = 0.94 * np.exp(-geo.distance_km(0, 100, 0, 102) / 200.0)
-    one = hood([0.0, 0.0], [100.0, 102.0], [0.0], [99.0], k=1)
-    two = hood([0.0, 0.0], [100.0, 102.0], [0.0], [101.0], k=2)
+    held_out = 0.94 * np.exp(-geo.distance_km(0, 100, 0, 102) / 200.0)
+    one = neighbourhood([0.0, 0.0], [100.0, 102.0], [0.0], [99.0], k=1)
+    two = neighbourhood([0.0, 0.0], [100.0, 102.0], [0.0], [101.0], k=2)
     np.testing.assert_allclose(one.weight, [[1.0]])
     np.testing.assert_allclose(one.variance, [2 * (1 - correlated)], rtol=1e-5)
     np.testing.assert_allclose(two.weight, [[0.5, 0.5]], rtol=1e-6)
-    np.testing.assert_allclose(two.variance, [1 - 2 * correlated + (1 + apart) / 2], rtol=1e-5)
+    np.testing.assert_allclose(two.variance, [1 - 2 * correlated + (1 + held_out) / 2], rtol=1e-5)
 
 
 @settings(max_examples=60, deadline=None)
 @given(networks, st.integers(1, 6))
 def test_leaving_oneself_out(places, k):
     lat, lon = 36.0 + np.array([p[0] for p in places]), 113.0 + np.array([p[1] for p in places])
-    found = hood(lat, lon, lat, lon, k, leave_out_self=True)
+    found = neighbourhood(lat, lon, lat, lon, k, leave_out_self=True)
     n = len(places)
     every = geo.pairwise_distance_km(lat, lon, lat, lon)
     for own in range(n):
@@ -112,53 +113,54 @@ def test_leaving_oneself_out(places, k):
 
 def test_at_a_station_the_variance_is_zero_only_if_it_is_not_left_out():
     lat, lon, *_ = geometry()
-    np.testing.assert_allclose(hood(lat, lon, lat, lon).variance, 0.0, atol=1e-12)
-    assert (hood(lat, lon, lat, lon, leave_out_self=True).variance > 0.06).all()
+    np.testing.assert_allclose(neighbourhood(lat, lon, lat, lon).variance, 0.0, atol=1e-12)
+    assert (neighbourhood(lat, lon, lat, lon, leave_out_self=True).variance > 0.06).all()
 
 
 def test_fewer_stations_than_neighbours():
     lat, lon, to_lat, to_lon = geometry(stations=3)
-    assert hood(lat, lon, to_lat, to_lon, k=5).index.shape == (6, 3)
-    assert hood(lat, lon, lat, lon, k=5, leave_out_self=True).index.shape == (3, 2)
+    assert neighbourhood(lat, lon, to_lat, to_lon, k=5).index.shape == (6, 3)
+    assert neighbourhood(lat, lon, lat, lon, k=5, leave_out_self=True).index.shape == (3, 2)
 
 
 def test_types():
-    found = hood(*geometry())
+    found = neighbourhood(*geometry())
     for field in dataclasses.fields(found):
         assert getattr(found, field.name).dtype == (np.int64 if field.name == "index" else np.float32)
 
 
 def test_memory_returns_the_same_object_for_the_same_geometry():
     places = geometry()
-    assert hood(*places) is hood(*(a.copy() for a in places))
+    assert neighbourhood(*places) is neighbourhood(*(a.copy() for a in places))
 
 
 @pytest.mark.parametrize("changed", range(4))
 def test_another_geometry_is_computed_anew(changed):
     places = geometry()
-    first = hood(*places)
+    first = neighbourhood(*places)
     places[changed][2] += 1e-9  # in place: the memory goes by numbers, not by arrays
-    assert hood(*places) is not first
+    assert neighbourhood(*places) is not first
 
 
 @pytest.mark.parametrize("other", [{"k": 4}, {"leave_out_self": True}, {"correlation": Correlation(100.0)}])
 def test_other_settings_are_computed_anew(other):
     lat, lon, *_ = geometry()
     plain = {"k": 5, "correlation": CORRELATION}
-    assert neighbourhood(lat, lon, lat, lon, **plain) is not neighbourhood(lat, lon, lat, lon, **plain | other)
+    one, two = (find_neighbourhood(lat, lon, lat, lon, **options) for options in (plain, plain | other))
+    assert one is not two
 
 
 def test_stations_and_targets_are_not_mixed_up():
     """The same six numbers in the same order: two stations and a target, or a station and two targets."""
-    assert hood([36.0, 37.0], [38.0, 39.0], [40.0], [41.0], k=1).index.shape == (1, 1)
-    assert hood([36.0], [37.0], [38.0, 39.0], [40.0, 41.0], k=1).index.shape == (2, 1)
+    assert neighbourhood([36.0, 37.0], [38.0, 39.0], [40.0], [41.0], k=1).index.shape == (1, 1)
+    assert neighbourhood([36.0], [37.0], [38.0, 39.0], [40.0, 41.0], k=1).index.shape == (2, 1)
 
 
 def test_memory_is_bounded_and_keeps_what_was_used_last():
     places = geometry()
-    first, second = hood(*places, k=1), hood(*places, k=2)
+    first, second = neighbourhood(*places, k=1), neighbourhood(*places, k=2)
     for k in range(3, 3 + neighbours._KEEP - 1):
-        hood(*places, k=k)
-        assert hood(*places, k=1) is first  # used again each time
+        neighbourhood(*places, k=k)
+        assert neighbourhood(*places, k=1) is first  # used again each time
     assert len(neighbours._KEPT) == neighbours._KEEP
-    assert hood(*places, k=2) is not second
+    assert neighbourhood(*places, k=2) is not second

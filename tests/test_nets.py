@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 from models_fixtures import lively_network, small_sizes
 
 from aqreanalysis import geo
-from aqreanalysis.models.aqnet import to_tensors
-from aqreanalysis.models.geostatistics import Correlation
-from aqreanalysis.models.neighbours import neighbourhood
-from aqreanalysis.models.nets import (
+from aqreanalysis.models.aqnet.analysis import to_tensors
+from aqreanalysis.models.aqnet.network import (
     LOG_SHIFT,
     LOG_SILL,
     LOGS,
@@ -24,6 +22,8 @@ from aqreanalysis.models.nets import (
     recentre,
     shrink,
 )
+from aqreanalysis.models.geostatistics import Correlation
+from aqreanalysis.models.neighbours import find_neighbourhood
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,7 +34,7 @@ INNER = slice(12, 36)
 def neighbours(k=5, seed=0, targets=TARGETS):
     rng = np.random.default_rng(seed)
     lat, lon, to_lat, to_lon = (rng.uniform(a, a + 4, n) for n in (STATIONS, targets) for a in (36, 113))
-    return to_tensors(neighbourhood(lat, lon, to_lat, to_lon, k, Correlation()))
+    return to_tensors(find_neighbourhood(lat, lon, to_lat, to_lon, k, Correlation()))
 
 
 def permuted(near, order):
@@ -287,7 +287,7 @@ def test_kriging_over_the_head_is_not_flattered_by_distance():
     window, value, _, observed, clock = day(stations=3)
     scales = []
     for step in (0.1, 0.5, 1.0, 3.0):
-        near = to_tensors(neighbourhood(lat, lon, [36.0 - step], [113.0], 3, Correlation()))
+        near = to_tensors(find_neighbourhood(lat, lon, [36.0 - step], [113.0], 3, Correlation()))
         assert near.distance[0, 0].item() == pytest.approx(step * geo.EARTH_RADIUS_KM * np.pi / 180, rel=1e-3)
         with torch.no_grad():
             same = torch.full_like(value, 60.0)

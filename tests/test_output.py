@@ -15,10 +15,10 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqreanalysis import clock, output
+from aqreanalysis import output, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.output import encoding
-from aqreanalysis.output.steps import part_name
+from aqreanalysis.output.writer import part_name
 
 NORMAL = st.floats(2.0**-126, 2.0**126, width=32) | st.floats(-(2.0**126), -(2.0**-126), width=32)
 
@@ -87,7 +87,7 @@ def test_what_was_written_comes_back(tmp_path, layout, steps):
 def test_blocks_do_not_change_the_content(tmp_path, layout):
     """A file longer than a chunk, in one block and in blocks across the chunks' seams."""
     grid = samples.grid(layout, tmp_path)
-    hours = clock.complete_hours("2016-01-01T00", "2016-01-17T15")  # 400 hours, 168 + 168 + 64
+    hours = time_axis.complete_hours("2016-01-01T00", "2016-01-17T15")  # 400 hours, 168 + 168 + 64
     whole = samples.hourly_file(tmp_path / "whole.nc", grid, 400, hours=hours)
     pieces = samples.hourly_file(tmp_path / "pieces.nc", grid, 97, hours=hours)
     with xr.open_dataset(whole) as one, xr.open_dataset(pieces) as other:
@@ -117,7 +117,7 @@ def test_bounds_have_no_attributes(tmp_path, grid):
 ])
 def test_chunks_are_a_week_by_equal_parts_of_at_most_45_by_60(tmp_path, name, chunk):
     big = samples.parse_grid(name)
-    hours = clock.complete_hours("2016-01-01T00", "2016-01-08T00")  # a week and an hour
+    hours = time_axis.complete_hours("2016-01-01T00", "2016-01-08T00")  # a week and an hour
     with output.HourlyFile(tmp_path / "h.nc", big, hours, samples.about(), samples.distance(big.size)) as file:
         nothing = np.zeros((len(hours), big.size), np.float32)
         whole = nothing.astype(np.int8)
@@ -262,7 +262,7 @@ FULL_DISK = """
     try:
         samples.hourly_file(folder / "product" / "h.nc", grid)
     except UserError as error:
-        print(error.problem, "|", error.rule, "|", error.cure)
+        print(error.problem, "|", error.rule, "|", error.fix)
 """
 
 
@@ -274,9 +274,9 @@ def test_a_disk_without_space_is_the_users_to_mend(tmp_path, limit):
                           capture_output=True, text=True, cwd=os.path.dirname(__file__),
                           env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
     assert done.returncode == 0, done.stderr
-    problem, rule, cure = done.stdout.split(" | ")
+    problem, rule, fix = done.stdout.split(" | ")
     assert "h.nc could not be written in" in problem and "bytes are free" in problem
-    assert "room" in rule and "same command again" in cure
+    assert "room" in rule and "same command again" in fix
     assert list((tmp_path / "product").iterdir()) == []
 
 
@@ -342,7 +342,7 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path, grid):
 @pytest.mark.parametrize("layout", samples.LAYOUTS)
 def test_the_mean_over_time_is_numpys(tmp_path, layout):
     grid = samples.grid(layout, tmp_path)
-    hours = clock.complete_hours("2016-01-01T00", "2016-01-17T15")
+    hours = time_axis.complete_hours("2016-01-01T00", "2016-01-17T15")
     path = samples.hourly_file(tmp_path / "h.nc", grid, hours=hours)
     with xr.open_dataset(path) as file:
         stored = file["pm25"].values.astype(np.float64)
@@ -355,7 +355,7 @@ def test_the_mean_over_time_is_numpys(tmp_path, layout):
 
 def test_a_mean_takes_the_days_of_its_period_from_all_files(tmp_path, grid):
     hourly, daily = samples.hourly_file(tmp_path / "h.nc", grid), samples.daily_file(tmp_path / "d.nc", grid)
-    march = clock.Period(samples.LAST, samples.LAST)
+    march = time_axis.Period(samples.LAST, samples.LAST)
     np.testing.assert_allclose(output.read_mean(hourly, period=march)["pm25"],
                                samples.fields(grid.size)["pm25"][48:].mean(axis=0).reshape(grid.shape), rtol=2**-11)
     assert (output.read_mean(daily, "number_of_hours", march)["number_of_hours"] == 24).all()
@@ -387,6 +387,6 @@ def test_means_that_can_not_be_made_are_refused(tmp_path, grid):
     with pytest.raises(UserError, match="another grid"):
         output.read_mean([path, other])
     with pytest.raises(UserError, match="has a step in the period 2017"):
-        output.read_mean(path, period=clock.parse_period(2017, None, None))
+        output.read_mean(path, period=time_axis.parse_period(2017, None, None))
     with pytest.raises(UserError, match="can't be read"):
         output.read_mean(tmp_path / "absent.nc")

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from aqreanalysis.grids import parse_grid
-from aqreanalysis.output import crs
+from aqreanalysis.output import cf
 
 KINDS = ("hourly", "daily", "truth")
 
@@ -59,9 +59,9 @@ def test_the_checker_has_nothing_to_say(files, convention):
 
 
 def test_the_coordinate_system_is_wgs84_for_proj():
-    parsed = pyproj.CRS.from_wkt(crs.WGS84_WKT)
+    parsed = pyproj.CRS.from_wkt(cf.WGS84_WKT)
     assert parsed.to_epsg(min_confidence=100) == 4326
-    ours, theirs = crs.crs_attributes(), parsed.to_cf()
+    ours, theirs = cf.crs_attributes(), parsed.to_cf()
     assert theirs | ours | {"crs_wkt": ""} == ours | theirs | {"crs_wkt": ""}
 
 

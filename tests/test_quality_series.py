@@ -5,9 +5,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from aqreanalysis import quality, schema
-from aqreanalysis.quality.settings import REPEAT_LEVEL
-from aqreanalysis.quality.surroundings import Neighbours, spread, usual
+from aqreanalysis import schema
+from aqreanalysis.observations import quality
+from aqreanalysis.observations.quality.settings import REPEAT_LEVEL
+from aqreanalysis.observations.quality.surroundings import Neighbours, spread, usual
 from aqreanalysis.simulation import FAULTS, TwinArchive
 
 BITS = schema.OBSERVATION_FLAGS
@@ -280,11 +281,11 @@ def test_the_order_of_stations_does_not_matter():
 
 def test_stations_that_stand_apart_judge_nobody_and_are_judged():
     cube = spoilt(7, days=20)
-    apart = list(cube.station.values[:3])
+    held_out = list(cube.station.values[:3])
     other = cube.copy(deep=True)
     for name in schema.POLLUTANTS:
         other[name].values[:, :3] = 7.0
-    before, after = (all_flags(quality.screen(given, apart=apart)) for given in (cube, other))
+    before, after = (all_flags(quality.screen(given, held_out=held_out)) for given in (cube, other))
     np.testing.assert_array_equal(before[:, :, 3:], after[:, :, 3:])
     assert (before[:, :, :3] & AWAY).any()
 
@@ -318,7 +319,7 @@ def test_the_twins_faults_are_found_and_its_good_values_are_left():
 @pytest.mark.parametrize("day, name, high, values", [
     ("2019-05-12", "pm10", 600, 900), ("2019-01-13", "pm25", 250, 2100)])
 def test_real_dust_and_haze_are_not_flagged_away(archive_path, day, name, high, values):
-    from aqreanalysis.readers import open_archive
+    from aqreanalysis.observations.readers import open_archive
 
     end = np.datetime64(day, "h") + 16 * np.timedelta64(1, "h")
     reach = quality.REACH_HOURS * np.timedelta64(1, "h")

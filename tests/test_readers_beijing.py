@@ -8,7 +8,7 @@ import pytest
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.readers import beijing, open_archive
+from aqreanalysis.observations.readers import beijing, open_archive
 
 NAMES = ("东四", "门头沟", "定陵")
 IDS = ("bj_dongsi", "bj_mentougou", "bj_dingling")
@@ -32,7 +32,7 @@ def text(day, part, given=value, names=NAMES):
     lines = [",".join(("date", "hour", "type", *names))]
     for hour in range(24):
         lines += [",".join((day, str(hour), kind, *(str(given(day, kind, name, hour) if kind in OURS else 77777)
-                                                   for name in names))) for kind in TYPES[part]]
+                                                    for name in names))) for kind in TYPES[part]]
     return "\n".join(lines) + "\n"
 
 
@@ -136,7 +136,7 @@ def test_a_table_that_does_not_tell_the_stations_is_an_error(folder, table, told
     (folder / "stations.csv").write_text(table, encoding="utf-8")
     with pytest.raises(UserError, match=told) as error:
         open_archive(folder)
-    assert "--stations" in error.value.cure
+    assert "--stations" in error.value.fix
 
 
 def test_a_folder_of_two_layouts_is_an_error_that_names_both(folder):

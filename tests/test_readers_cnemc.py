@@ -11,8 +11,9 @@ import pytest
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.readers import cnemc, open_archive, station_table
-from aqreanalysis.readers.archive import none_good
+from aqreanalysis.observations import station_table
+from aqreanalysis.observations.readers import cnemc, open_archive
+from aqreanalysis.observations.readers.archive import none_good
 
 OURS = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "CO": "co", "O3": "o3"}
 SIX = tuple(OURS)
@@ -464,7 +465,7 @@ def test_chinese_names_in_any_encoding(tmp_path, encoding):
 def test_a_bad_station_table_is_told(tmp_path, text, told):
     with pytest.raises(UserError, match=told) as error:
         table(tmp_path, text)
-    assert error.value.rule and error.value.cure
+    assert error.value.rule and error.value.fix
 
 
 def test_files_without_a_station_table_are_an_error(national, tmp_path):

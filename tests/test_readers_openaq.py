@@ -8,7 +8,7 @@ import pytest
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.readers import open_archive, openaq
+from aqreanalysis.observations.readers import open_archive, openaq
 
 HEADER = '"location_id","sensors_id","location","datetime","lat","lon","parameter","units","value"'
 DAY = ("2019-01-04T17", "2019-01-05T16")  # the calendar day 2019-01-05 in UTC+8

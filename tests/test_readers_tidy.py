@@ -8,8 +8,8 @@ import pytest
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.readers import open_archive, tidy
-from aqreanalysis.readers.archive import none_good
+from aqreanalysis.observations.readers import open_archive, tidy
+from aqreanalysis.observations.readers.archive import none_good
 
 PLACES = {"0007": (116.0, 40.0), "1001": (117.0, 39.0)}
 SPAN = ("2019-01-01T00", "2019-01-01T05")

@@ -9,7 +9,7 @@ import pytest
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.readers import open_archive, uci_beijing
+from aqreanalysis.observations.readers import open_archive, uci_beijing
 
 HEADER = "No,year,month,day,hour,PM2.5,PM10,SO2,NO2,CO,O3,TEMP,PRES,DEWP,RAIN,wd,WSPM,station"
 POINTS = ("N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW")
@@ -213,18 +213,18 @@ def test_a_station_that_the_table_lacks_is_told_and_the_others_are_read(folder):
         f"{name('Dongsi')} is of station Dongsi, which the station table does not have"]
 
 
-@pytest.mark.parametrize("table, told, cure", [
+@pytest.mark.parametrize("table, told, fix", [
     (None, "There is no station table at .*stations.csv", "--stations FILE"),
     ("station_id,lon,lat\n1003A,116,40\n", "has none of the stations Dongsi, Tiantan", "bj_dongsi"),
     ("station_id,lon,lat\nbj_dongsi,116,40\nDongsi,116,40\n", "Dongsi may be any of", "--stations FILE"),
 ])
-def test_files_that_can_not_be_placed_are_an_error_with_its_cure(folder, table, told, cure):
+def test_files_that_can_not_be_placed_are_an_error_with_its_cure(folder, table, told, fix):
     (folder / "stations.csv").unlink()
     if table:
         (folder / "stations.csv").write_text(table)
     with pytest.raises(UserError, match=told) as error:
         open_archive(folder)
-    assert cure in error.value.cure and error.value.rule
+    assert fix in error.value.fix and error.value.rule
 
 
 def test_a_table_given_by_name_serves(folder, tmp_path):

@@ -4,10 +4,9 @@ import dataclasses
 
 import pytest
 
-from aqreanalysis import recipe, resources, training
+from aqreanalysis import files, recipes
 from aqreanalysis.errors import UserError
-from aqreanalysis.forecasting import training as forecasting
-from aqreanalysis.recipe import (
+from aqreanalysis.recipes import (
     ForecastModel,
     ForecastRecipe,
     ForecastSettings,
@@ -16,8 +15,10 @@ from aqreanalysis.recipe import (
     TrainingSettings,
     Withheld,
 )
+from aqreanalysis.training import analysis
+from aqreanalysis.training import forecast as forecasting
 
-SHIPPED = sorted(resources.folder("recipes").glob("*.yaml"))
+SHIPPED = sorted(files.shipped_folder("recipes").glob("*.yaml"))
 FORECAST = "kind: forecast\nname: x\nobservations: data\nleads: [6]\nmodels:\n  A: {model: ridge}\n"
 TRAINING = 'name: x\nobservations: data\nstart: "2019-01-01"\nend: "2019-01-31"\n'
 
@@ -41,22 +42,22 @@ def write(tmp_path):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_recipe_loads_by_name_and_by_file_and_has_a_head(path):
     kind = kind_of(path)
-    loaded = recipe.load(path, kind)
-    assert type(loaded) is kind and loaded == recipe.load(path.stem, kind) == recipe.load(path.name, kind)
+    loaded = recipes.load(path, kind)
+    assert type(loaded) is kind and loaded == recipes.load(path.stem, kind) == recipes.load(path.name, kind)
     assert loaded.name == path.stem
     assert path.read_text(encoding="utf-8").startswith("# ")
     with pytest.raises(UserError):
-        recipe.load(path, TrainingRecipe if kind is ProductRecipe else ProductRecipe)
+        recipes.load(path, TrainingRecipe if kind is ProductRecipe else ProductRecipe)
 
 
 def test_all_kinds_ship_and_training_recipes_are_told_apart():
     assert {kind_of(path) for path in SHIPPED} == {ProductRecipe, TrainingRecipe, ForecastRecipe}
     for path in SHIPPED:
         if kind_of(path) is not ProductRecipe:
-            assert recipe.training_kind(path) is recipe.training_kind(path.stem) is kind_of(path)
+            assert recipes.training_kind(path) is recipes.training_kind(path.stem) is kind_of(path)
 
 
-@pytest.mark.parametrize("settings, section", [(training.Settings, TrainingSettings),
+@pytest.mark.parametrize("settings, section", [(analysis.Settings, TrainingSettings),
                                                (forecasting.Settings, ForecastSettings)])
 def test_training_settings_are_those_of_the_training(settings, section):
     theirs = {field.name: field.default for field in dataclasses.fields(settings)}
@@ -69,14 +70,15 @@ def test_training_settings_are_those_of_the_training(settings, section):
 
 def test_given_values_stand_and_the_others_are_defaults(write):
     path = write(TRAINING + "withheld:\n  seed: 5\ntraining:\n  hidden_radius_km: [1, 2]\n")
-    loaded = recipe.load(path, TrainingRecipe)
+    loaded = recipes.load(path, TrainingRecipe)
     assert (loaded.withheld.seed, loaded.withheld.every_nth_week) == (5, 6)
     assert loaded.training.hidden_radius_km == (1.0, 2.0) and loaded.training.steps == 3000
-    assert training.Settings(**loaded.training.model_dump()).hidden_radius_km == (1.0, 2.0)
+    assert analysis.Settings(**loaded.training.model_dump()).hidden_radius_km == (1.0, 2.0)
 
 
 def test_days_need_no_quotes(write):
-    assert recipe.load(write(TRAINING.replace('"', "")), TrainingRecipe) == recipe.load(write(TRAINING), TrainingRecipe)
+    bare, quoted = (recipes.load(write(text), TrainingRecipe) for text in (TRAINING.replace('"', ""), TRAINING))
+    assert bare == quoted
 
 
 @pytest.mark.parametrize("text, kind, told", [
@@ -89,7 +91,7 @@ def test_days_need_no_quotes(write):
 ])
 def test_an_unknown_key_lists_the_known_ones(write, text, kind, told):
     with pytest.raises(UserError, match=told) as error:
-        recipe.load(write(text), kind)
+        recipes.load(write(text), kind)
     nested = {"withheld.sead": Withheld, "training.epochs": TrainingSettings, "models.A.modl": ForecastModel}
     known = next((part for key, part in nested.items() if key in told), kind).model_fields
     listed = error.value.problem.split("Known keys: ")[1].rstrip(".").split(", ")
@@ -122,24 +124,24 @@ def test_an_unknown_key_lists_the_known_ones(write, text, kind, told):
 ])
 def test_other_slips_are_told(write, text, kind, told):
     with pytest.raises(UserError, match=told):
-        recipe.load(write(text), kind)
+        recipes.load(write(text), kind)
 
 
 def test_a_recipe_that_is_no_text(tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"name: \xff\xfe\n")
     with pytest.raises(UserError, match="is not YAML"):
-        recipe.load(tmp_path / "mine.yaml", ProductRecipe)
+        recipes.load(tmp_path / "mine.yaml", ProductRecipe)
 
 
 def test_an_unknown_recipe_lists_those_that_ship():
     with pytest.raises(UserError, match="no recipe 'southern-china'") as error:
-        recipe.locate("southern-china")
+        recipes.locate("southern-china")
     assert all(path.stem in error.value.rule for path in SHIPPED)
 
 
 def test_a_path_that_does_not_exist_is_not_taken_for_a_name(tmp_path):
     with pytest.raises(UserError, match="no recipe"):
-        recipe.locate(tmp_path / SHIPPED[0].name)
+        recipes.locate(tmp_path / SHIPPED[0].name)
 
 
 def test_recipes_are_frozen():

@@ -7,7 +7,7 @@ import product_samples as samples
 import pytest
 import xarray as xr
 
-from aqreanalysis import clock, reference_state
+from aqreanalysis import schema, time_axis
 
 
 @pytest.mark.parametrize(("first", "last", "words", "not_words"), [
@@ -18,14 +18,14 @@ from aqreanalysis import clock, reference_state
 def test_a_period_says_its_state(first, last, words, not_words):
     for days in ((dt.date.fromisoformat(first), dt.date.fromisoformat(last)),
                  (np.datetime64(first, "D"), np.datetime64(last, "D"))):
-        text = reference_state.of_period(*days)
+        text = schema.reference_state(*days)
         assert all(word in text for word in words) and not any(word in text for word in not_words)
 
 
 def test_the_change_is_at_local_midnight():
     """The stamp 2018-08-31T16:00Z is midnight in China and ends the last day of the old state."""
     stamps = np.array(["2018-08-31T16", "2018-08-31T17"], "datetime64[h]")
-    texts = [reference_state.of_period(day, day) for day in clock.local_days(stamps)]
+    texts = [schema.reference_state(day, day) for day in time_axis.local_days(stamps)]
     assert "until 2018-08-31" in texts[0] and "from 2018-09-01" in texts[1]
 
 

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from scipy import integrate, optimize, stats
 
-from aqreanalysis import clock, schema
+from aqreanalysis import schema, time_axis
 from aqreanalysis.evaluation import Sums, add
 from aqreanalysis.evaluation.bootstrap import intervals
 from aqreanalysis.evaluation.distributions import LAPLACE, NORMAL
@@ -91,7 +91,7 @@ class Told:
 
 
 def days(number, first=dt.date(2019, 1, 1)):
-    return clock.hours_of_days(first, first + dt.timedelta(days=number - 1))
+    return time_axis.hours_of_days(first, first + dt.timedelta(days=number - 1))
 
 
 def cube(hours, *series):

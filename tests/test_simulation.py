@@ -9,15 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqreanalysis import boundaries, clock, geo, schema
+from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.simulation import FAULTS, Twin, TwinArchive
-from aqreanalysis.simulation import air as air
-from aqreanalysis.simulation import land as land
-from aqreanalysis.simulation import network as network
+from aqreanalysis.grids import boundaries
+from aqreanalysis.simulation import FAULTS, Twin, TwinArchive, air, land, network
 
-YEAR = clock.complete_hours("2015-12-31T17", "2016-12-31T16")
-MONTH = clock.complete_hours("2016-01-20T00", "2016-02-19T23")  # across the seam of two months
+YEAR = time_axis.complete_hours("2015-12-31T17", "2016-12-31T16")
+MONTH = time_axis.complete_hours("2016-01-20T00", "2016-02-19T23")  # across the seam of two months
 PLACES = np.array([39.9, 34.3, 29.05, 42.95]), np.array([116.4, 108.9, 124.95, 106.05])
 GAPS = [FAULTS[name] for name in ("gap_hour", "gap_run", "outage")]  # what must be missing, nothing else
 
@@ -38,7 +36,7 @@ def sample(twin):
     """Two days in every ten of a year at all stations: local stamps and PM2.5 (hours, stations)."""
     whole_blocks = (air.hour_index(YEAR) // air.BLOCK_HOURS) % 5 == 0
     time = YEAR[whole_blocks]
-    local = pd.DatetimeIndex(time) + pd.Timedelta(hours=clock.UTC_OFFSET_HOURS - 0.5)
+    local = pd.DatetimeIndex(time) + pd.Timedelta(hours=time_axis.UTC_OFFSET_HOURS - 0.5)
     return local, twin.truth(time, twin.stations["lat"], twin.stations["lon"])
 
 
@@ -334,7 +332,7 @@ def test_the_archive_reads_like_a_readers():
     archive = TwinArchive(seed=3)
     assert archive.simulated and "seed 3" in archive.source
     cube = archive.read("2016-02-28T20", "2016-02-29T03")
-    np.testing.assert_array_equal(cube["time"].values, clock.complete_hours("2016-02-28T20", "2016-02-29T03"))
+    np.testing.assert_array_equal(cube["time"].values, time_axis.complete_hours("2016-02-28T20", "2016-02-29T03"))
     assert cube["station"].values.tolist() == archive.stations["station_id"].tolist()
     inspection = archive.inspect("2016-02-28T20", "2016-02-29T03")
     assert inspection.values == np.isfinite(cube["pm25"].values).sum() and not inspection.bad

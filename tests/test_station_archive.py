@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from aqreanalysis import analysis, clock, quality, schema
-from aqreanalysis.build import build
+from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.ingest import ingest
-from aqreanalysis.plan import Request
-from aqreanalysis.readers import open_archive, station_archive
+from aqreanalysis.observations import quality, screening
+from aqreanalysis.observations.ingest import ingest
+from aqreanalysis.observations.readers import open_archive, station_archive
+from aqreanalysis.product.plan import Request
+from aqreanalysis.workflows.build import build
 
-HOURS = clock.complete_hours("2019-01-18T00", "2019-03-03T23")  # over two ends of months
+HOURS = time_axis.complete_hours("2019-01-18T00", "2019-03-03T23")  # over two ends of months
 
 
 def tidy(folder, cube, **columns):
@@ -76,13 +77,13 @@ def test_stored_flags_are_those_of_the_whole_series(made):
 def test_stored_flags_are_used_where_the_settings_are_the_same(made, monkeypatch):
     raw, ours = (open_archive(path) for path in made)
     span = HOURS[[300, 400]]
-    expected, other = analysis.screened(raw, *span), quality.Settings(exclude=quality.TESTS)
-    expected_other = analysis.screened(raw, *span, other)
-    xr.testing.assert_equal(analysis.screened(ours, *span, other)[list(schema.POLLUTANTS)],
+    expected, other = screening.screened(raw, *span), quality.Settings(exclude=quality.TESTS)
+    expected_other = screening.screened(raw, *span, other)
+    xr.testing.assert_equal(screening.screened(ours, *span, other)[list(schema.POLLUTANTS)],
                             expected_other[list(schema.POLLUTANTS)])
     assert (expected_other.pm25.notnull() & expected.pm25.isnull()).any(), "the settings matter in these hours"
     monkeypatch.setattr(quality, "screen", None)  # not called
-    xr.testing.assert_equal(analysis.screened(ours, *span)[list(schema.POLLUTANTS)], expected[list(schema.POLLUTANTS)])
+    xr.testing.assert_equal(screening.screened(ours, *span)[list(schema.POLLUTANTS)], expected[list(schema.POLLUTANTS)])
 
 
 def test_a_build_has_the_same_bytes_from_the_archive_as_from_the_raw_files(made, tmp_path):
@@ -183,7 +184,7 @@ def test_simulated_rows_stay_simulated_and_are_not_mixed(cube, tmp_path):
 
 def test_flags_of_readers_stay_and_reach_the_cube(cube, tmp_path, monkeypatch):
     """`conflicting` is set where rows disagree: it must survive the archive, whatever was screened there."""
-    from aqreanalysis.readers.tidy import TidyArchive
+    from aqreanalysis.observations.readers.tidy import TidyArchive
 
     bit, read = schema.OBSERVATION_FLAGS["conflicting"], TidyArchive.read
 
@@ -204,7 +205,7 @@ def test_flags_of_readers_stay_and_reach_the_cube(cube, tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def weather(cube, tmp_path_factory):
     """Two days, the second from another source, which reports weather too."""
-    from aqreanalysis.readers.tidy import TidyArchive
+    from aqreanalysis.observations.readers.tidy import TidyArchive
 
     folder, read = tmp_path_factory.mktemp("weather"), TidyArchive.read
 
@@ -280,7 +281,7 @@ def test_what_is_no_station_archive_is_told(tmp_path, made):
 @pytest.mark.archive
 def test_days_of_the_real_archive_are_the_same_in_ours(archive_path, tmp_path):
     raw = open_archive(archive_path / "cnemc-2019")
-    period = clock.parse_period(None, "2019-03-30", "2019-04-02")
+    period = time_axis.parse_period(None, "2019-03-30", "2019-04-02")
     ingest([str(archive_path / "cnemc-2019")], tmp_path / "a.nc", period=period)
     ours = open_archive(tmp_path / "a.nc")
     expected, found = raw.read(*period.hours[[0, -1]]), ours.read(*period.hours[[0, -1]])

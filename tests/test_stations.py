@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aqreanalysis import schema, stations
+from aqreanalysis import schema
+from aqreanalysis.observations import stations
 
 TABLE = pd.DataFrame({"station_id": ["A", "B", "C"], "lat": [30.0, 31, 32], "lon": [110.0, 111, 112],
                       "city": ["x", "x", "y"]})
@@ -138,8 +139,8 @@ def test_cities_of_one_name_in_two_provinces_are_two_and_a_missing_province_join
                               "city": ["x", "x", "y", "y"], "province": province})
         return stations.split_stations(table, 0, share_single=0, share_city=0.25)
 
-    apart = city_of(["p", "q", "p", "q"])
-    assert len(apart.test_city) == len(apart.tune_city) == 1
+    held_out = city_of(["p", "q", "p", "q"])
+    assert len(held_out.test_city) == len(held_out.tune_city) == 1
     unknown = city_of([None, None, None, None])
     assert set(unknown.test_city) in ({"A", "B"}, {"C", "D"}) and set(unknown.tune_city) in ({"A", "B"}, {"C", "D"})
 

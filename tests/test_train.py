@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 from models_fixtures import lively_network, small_sizes
 from typer.testing import CliRunner
 
-from aqreanalysis import cli, clock, quality, train
-from aqreanalysis.clock import Period
+from aqreanalysis import time_axis
+from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
-from aqreanalysis.features import Scaler
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.checkpoint import Card
+from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.weights import WEIGHTS
-from aqreanalysis.recipe import TrainingRecipe
-from aqreanalysis.training import Settings
+from aqreanalysis.observations import quality
+from aqreanalysis.recipes import TrainingRecipe
+from aqreanalysis.time_axis import Period
+from aqreanalysis.training.analysis import Settings
+from aqreanalysis.workflows import train_analysis
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,7 +38,7 @@ TINY = Settings(steps=2, samples_per_step=3, targets_per_sample=4, learning_rate
 def test_withheld_weeks_by_hand():
     """Weeks begin on Thursdays, as 1970-01-01 did; 2019-01-10 is day 17906 = 7 * 2558."""
     assert (dt.date(2019, 1, 10) - dt.date(1970, 1, 1)).days == 7 * 2558
-    days = train.training_days(Period(dt.date(2019, 1, 5), dt.date(2019, 1, 18)), 2)
+    days = train_analysis.training_days(Period(dt.date(2019, 1, 5), dt.date(2019, 1, 18)), 2)
     expected = [f"2019-01-{day:02}" for day in (5, 6, 7, 8, 9, 17, 18)]
     np.testing.assert_array_equal(days, np.array(expected, "datetime64[D]"))
 
@@ -44,13 +47,13 @@ def test_withheld_weeks_by_hand():
 @given(st.integers(2, 12), st.integers(0, 20000))
 def test_one_week_in_so_many_is_withheld(nth, first):
     days = (np.datetime64("1970-01-01") + first) + np.arange(7 * nth)
-    assert clock.withheld_weeks(days, nth).sum() == 7
+    assert time_axis.withheld_weeks(days, nth).sum() == 7
 
 
 def rows(values=None):
     """A tidy table of 14 days at ten towns of three stations; `values` (hours, stations) of PM2.5."""
     rng = np.random.default_rng(0)
-    hours = clock.hours_of_days(dt.date(2019, 1, 5), dt.date(2019, 1, 18))
+    hours = time_axis.hours_of_days(dt.date(2019, 1, 5), dt.date(2019, 1, 18))
     lat = np.repeat(np.linspace(31, 41, 10), 3) + np.tile([0, 0.05, 0.1], 10)
     lon = np.repeat(rng.uniform(110, 120, 10), 3)
     pm25 = rng.gamma(4.0, 15.0, (len(hours), 30))
@@ -78,13 +81,13 @@ def archive(tmp_path):
 
 
 def scaler_of(data):
-    return Scaler.fit(data.train.sel(time=train._hours_of(data.train, data.days)))
+    return Scaler.fit(data.train.sel(time=train_analysis._hours_of(data.train, data.days)))
 
 
 def test_test_stations_and_withheld_weeks_reach_neither_scaler_nor_tuning(archive):
     """Without the tests of series, which look a week around: the next test is of those."""
     first = {"exclude": quality.TESTS}
-    data = train.load(recipe(archive, quality=first))
+    data = train_analysis.load(recipe(archive, quality=first))
     split = data.split
     assert split.test_single and split.test_city and split.tune_single and split.tune_city
     assert not set(split.test) & set(data.tune.station.values)
@@ -92,49 +95,49 @@ def test_test_stations_and_withheld_weeks_reach_neither_scaler_nor_tuning(archiv
     assert set(data.tune.station.values) == set(split.train + split.tune)
 
     def changed(hours, pm25):
-        withheld = np.isin(clock.local_days(hours), np.arange("2019-01-10", "2019-01-17", dtype="datetime64[D]"))
+        withheld = np.isin(time_axis.local_days(hours), np.arange("2019-01-10", "2019-01-17", dtype="datetime64[D]"))
         taken = np.isin([f"S{i:02}" for i in range(30)], split.test)
         return np.where(withheld[:, None] | taken[None], 900.0, pm25)
 
     rows(changed).to_parquet(archive / "rows.parquet")
-    other = train.load(recipe(archive, quality=first))
+    other = train_analysis.load(recipe(archive, quality=first))
     assert other.split == split and other.fingerprint != data.fingerprint
     assert scaler_of(other) == scaler_of(data)
-    hours = train._hours_of(data.tune, data.days)
+    hours = train_analysis._hours_of(data.tune, data.days)
     xr.testing.assert_identical(other.tune.sel(time=hours), data.tune.sel(time=hours))
 
 
 def test_withheld_stations_have_no_part_in_the_flags_of_others(archive):
-    data = train.load(recipe(archive))
+    data = train_analysis.load(recipe(archive))
     taken = np.isin([f"S{i:02}" for i in range(30)], data.split.test + data.split.tune)
     rows(lambda hours, pm25: np.where(taken[None], 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
-    other = train.load(recipe(archive))
+    other = train_analysis.load(recipe(archive))
     assert other.split == data.split
     xr.testing.assert_identical(other.train, data.train)
 
 
 def test_a_training_station_in_a_training_week_does_reach_the_scaler(archive):
     """So the test above could fail."""
-    data = train.load(recipe(archive))
+    data = train_analysis.load(recipe(archive))
     number = int(data.split.train[0][1:])
 
     def changed(hours, pm25):
-        pm25[clock.local_days(hours) == np.datetime64("2019-01-07"), number] = 900.0
+        pm25[time_axis.local_days(hours) == np.datetime64("2019-01-07"), number] = 900.0
         return pm25
 
     rows(changed).to_parquet(archive / "rows.parquet")
-    assert scaler_of(train.load(recipe(archive))) != scaler_of(data)
+    assert scaler_of(train_analysis.load(recipe(archive))) != scaler_of(data)
 
 
 def test_a_run_is_a_folder_with_a_checkpoint(archive, tmp_path):
     reports = []
-    folder = train.train(recipe(archive), tmp_path / "run", reports.append)
+    folder = train_analysis.train(recipe(archive), tmp_path / "run", reports.append)
     model, card = checkpoint.load(folder)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["recipe.yaml", "small", "validation.csv"]
     assert [report["step"] for report in reports] == [1, 2] and card.training["steps"] in (1, 2)
-    split = train.load(recipe(archive)).split
+    split = train_analysis.load(recipe(archive)).split
     assert card.withheld == {name: list(getattr(split, name)) for name in card.withheld}
-    assert card.scaler == dataclasses.asdict(scaler_of(train.load(recipe(archive))))
+    assert card.scaler == dataclasses.asdict(scaler_of(train_analysis.load(recipe(archive))))
     assert (card.k, model.k, card.network) == (4, 4, small_sizes().asdict())
     table = pd.read_csv(tmp_path / "run" / "validation.csv")
     assert set(table.model) == {"kriging", "AQ-Net"} and set(table.group) == {"single stations", "whole cities"}
@@ -142,20 +145,20 @@ def test_a_run_is_a_folder_with_a_checkpoint(archive, tmp_path):
     assert model.calibration is not None and set(card.calibration) == {"hourly", "daily", "correlation", "facts"}
     facts = card.calibration["facts"]
     assert facts["stations"] == len(split.tune) and facts["at_other_towns"]["hourly"]["all"]["n"] > 0
-    assert TrainingRecipe.model_validate(train.yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()))
+    assert TrainingRecipe.model_validate(train_analysis.yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()))
 
 
 def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
     """The network keeps its weights; test stations have no part in the factors."""
     made = recipe(archive)
-    data = train.load(made)
+    data = train_analysis.load(made)
     network, sizes = lively_network(), small_sizes().asdict()
     card = Card(name="small", kind="aqnet-analysis", created="2026-01-31", network=sizes,
                 scaler=dataclasses.asdict(scaler_of(data)), correlation={}, k=4, variables=["pm25"], window={},
                 training={}, withheld={name: list(getattr(data.split, name)) for name in WITHHELD},
                 error_memory_hours=5.0, versions={})
     before = checkpoint.save(tmp_path / "before", network, card)
-    folder = train.recalibrate(made, before, tmp_path / "after")
+    folder = train_analysis.recalibrate(made, before, tmp_path / "after")
     found = checkpoint.read_card(folder)
     assert folder == tmp_path / "after" / "small" and found.calibration and not checkpoint.read_card(before).calibration
     assert dataclasses.replace(found, calibration={}) == checkpoint.read_card(before)
@@ -163,17 +166,17 @@ def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
 
     taken = np.isin([f"S{i:02}" for i in range(30)], data.split.test)
     rows(lambda hours, pm25: np.where(taken[None], 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
-    (tmp_path / "small.yaml").write_text(train.yaml.safe_dump(made.model_dump(mode="json")))
+    (tmp_path / "small.yaml").write_text(train_analysis.yaml.safe_dump(made.model_dump(mode="json")))
     command = ["train", str(tmp_path / "small.yaml"), "--calibrate", str(before), "--out", str(tmp_path / "again")]
-    told = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    told = CliRunner().invoke(app, command, catch_exceptions=False)
     assert told.exit_code == 0 and "again/small" in "".join(told.output.split())
     assert checkpoint.read_card(tmp_path / "again" / "small").calibration == found.calibration
     with pytest.raises(UserError, match="not empty"):
-        train.recalibrate(made, before, tmp_path / "again")
+        train_analysis.recalibrate(made, before, tmp_path / "again")
     other = recipe(archive, withheld={"seed": 1, "share_single": 0.1, "share_city": 0.1, "every_nth_week": 2})
     with pytest.raises(UserError, match="withholds other stations") as caught:
-        train.recalibrate(other, before, tmp_path / "other")
-    assert caught.value.rule and caught.value.cure and not (tmp_path / "other").exists()
+        train_analysis.recalibrate(other, before, tmp_path / "other")
+    assert caught.value.rule and caught.value.fix and not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("changed, told", [
@@ -183,15 +186,15 @@ def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
 ])
 def test_recipes_that_can_not_be_trained(archive, tmp_path, changed, told):
     with pytest.raises(UserError, match=told) as caught:
-        train.train(recipe(archive, **changed), tmp_path / "run", print)
-    assert caught.value.rule and caught.value.cure and not (tmp_path / "run").exists()
+        train_analysis.train(recipe(archive, **changed), tmp_path / "run", print)
+    assert caught.value.rule and caught.value.fix and not (tmp_path / "run").exists()
 
 
 def test_a_run_folder_is_not_written_into_twice(archive, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").touch()
     with pytest.raises(UserError, match="not empty"):
-        train.train(recipe(archive), tmp_path / "run", print)
+        train_analysis.train(recipe(archive), tmp_path / "run", print)
 
 
 # --- the memory of the error
@@ -209,9 +212,9 @@ def test_error_memory_is_found_again(memory):
     """The variance of the mean of 24 errors correlated as r^lag is (24 + 2 sum (24 - lag) r^lag) / 24^2."""
     r = np.exp(-1 / memory)
     ratio = (24 + 2 * sum((24 - lag) * r**lag for lag in range(1, 24))) / 24**2
-    assert train.error_memory(sums_of(daily=50.0 * ratio, hourly=50.0)) == pytest.approx(memory, rel=1e-6)
+    assert train_analysis.error_memory(sums_of(daily=50.0 * ratio, hourly=50.0)) == pytest.approx(memory, rel=1e-6)
 
 
 @pytest.mark.parametrize("ratio", [0.01, 1.2])
 def test_a_ratio_that_no_memory_explains(ratio):
-    assert train.error_memory(sums_of(daily=ratio, hourly=1.0)) == 24.0
+    assert train_analysis.error_memory(sums_of(daily=ratio, hourly=1.0)) == 24.0

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models_fixtures import small_sizes
 
-from aqreanalysis import clock, geo, schema, training
-from aqreanalysis.features import Scaler
-from aqreanalysis.models.aqnet import MARGIN_HOURS
+from aqreanalysis import geo, schema, time_axis
+from aqreanalysis.models.aqnet.analysis import MARGIN_HOURS
+from aqreanalysis.models.aqnet.network import AQNet
+from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.geostatistics import Correlation
-from aqreanalysis.models.nets import AQNet
-from aqreanalysis.training import Settings, Trainer
+from aqreanalysis.training import analysis
+from aqreanalysis.training.analysis import Settings, Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -29,7 +30,7 @@ def cube():
 
 def trainer_on(cube, settings=SMALL, **changed):
     torch.manual_seed(settings.seed)
-    days = np.unique(clock.local_days(cube.time.values))
+    days = np.unique(time_axis.local_days(cube.time.values))
     return Trainer(cube, days, Scaler.fit(cube), dataclasses.replace(settings, **changed), AQNet(small_sizes()))
 
 
@@ -42,7 +43,7 @@ def test_hidden_are_single_stations_and_all_round_a_place(seed):
     rng = np.random.default_rng(seed)
     lat, lon = rng.uniform(36, 40, 40), rng.uniform(113, 119, 40)
     places = dataclasses.replace(SMALL, hidden_single=0.0, hidden_places=1, hidden_radius_km=(90.0, 90.0))
-    hidden = training.draw_hidden(lat, lon, places, np.random.default_rng(seed))
+    hidden = analysis.draw_hidden(lat, lon, places, np.random.default_rng(seed))
     rounds = geo.pairwise_distance_km(lat, lon, lat, lon) <= 90.0
     extra = [(hidden & ~round_one).sum() for round_one in rounds if (hidden | ~round_one).all()]
     assert extra and min(extra) <= 1  # all round one place, and at most one more
@@ -51,20 +52,20 @@ def test_hidden_are_single_stations_and_all_round_a_place(seed):
 def test_share_of_single_stations():
     alone = dataclasses.replace(SMALL, hidden_single=0.25, hidden_places=0)
     rng = np.random.default_rng(0)
-    hidden = training.draw_hidden(np.zeros(4000), np.zeros(4000), alone, rng)
+    hidden = analysis.draw_hidden(np.zeros(4000), np.zeros(4000), alone, rng)
     assert hidden.mean() == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 4000))
     nobody = dataclasses.replace(alone, hidden_single=0.0)
-    assert training.draw_hidden(np.zeros(50), np.zeros(50), nobody, rng).sum() == 1  # a view needs a target
+    assert analysis.draw_hidden(np.zeros(50), np.zeros(50), nobody, rng).sum() == 1  # a view needs a target
 
 
 def test_kept_hours():
     rng = np.random.default_rng(0)
-    assert training.draw_kept_hours((500, 9), dataclasses.replace(SMALL, gap=0.0, outage=0.0), rng).all()
-    keep = training.draw_kept_hours((5000, 9), dataclasses.replace(SMALL, gap=0.0, outage=0.05), rng)
+    assert analysis.draw_kept_hours((500, 9), dataclasses.replace(SMALL, gap=0.0, outage=0.0), rng).all()
+    keep = analysis.draw_kept_hours((5000, 9), dataclasses.replace(SMALL, gap=0.0, outage=0.05), rng)
     out = ~keep.any(axis=1)
     np.testing.assert_array_equal(keep.all(axis=1), ~out)  # an outage is of the whole network
     assert 0.02 < out.mean() < 0.08                        # 25 runs of 1 to 19 hours, some overlapping
-    keep = training.draw_kept_hours((5000, 9), dataclasses.replace(SMALL, gap=0.4, outage=0.0), rng)
+    keep = analysis.draw_kept_hours((5000, 9), dataclasses.replace(SMALL, gap=0.4, outage=0.0), rng)
     assert 0.0 < (~keep).mean() <= 0.4
 
 
@@ -76,19 +77,20 @@ def test_nothing_hidden_reaches_the_inputs(seed):
     scaler, correlation = Scaler.fit(cube), Correlation()
     draw = dataclasses.replace(SMALL, outage=0.1, gap=0.3)
     rng = np.random.default_rng(seed)  # the same draws as draw_view's
-    hidden = training.draw_hidden(cube.lat.values, cube.lon.values, draw, rng)
+    hidden = analysis.draw_hidden(cube.lat.values, cube.lon.values, draw, rng)
     removed = np.zeros(cube.pm25.shape, bool)
     removed[:, hidden] = True
-    removed[:, ~hidden] = ~training.draw_kept_hours((80, int((~hidden).sum())), draw, rng)
+    removed[:, ~hidden] = ~analysis.draw_kept_hours((80, int((~hidden).sum())), draw, rng)
     other = cube.copy(deep=True)
     for name in schema.POLLUTANTS:
         other[name] = other[name].where(~removed, other[name] + np.float32(500.0))
-    view, changed = (training.draw_view(c, scaler, correlation, draw, np.random.default_rng(seed))
+    view, changed = (analysis.draw_masked_sample(c, scaler, correlation, draw, np.random.default_rng(seed))
                      for c in (cube, other))
     for field in dataclasses.fields(view.side):
         np.testing.assert_array_equal(getattr(view.side, field.name), getattr(changed.side, field.name), field.name)
-    for field in dataclasses.fields(view.hood):
-        np.testing.assert_array_equal(getattr(view.hood, field.name), getattr(changed.hood, field.name), field.name)
+    for field in dataclasses.fields(view.neighbourhood):
+        before, after = (getattr(one.neighbourhood, field.name) for one in (view, changed))
+        np.testing.assert_array_equal(before, after, field.name)
     np.testing.assert_allclose(changed.truth, cube.pm25.values[:, hidden] + 500.0, rtol=1e-6)
     np.testing.assert_array_equal(view.truth, cube.pm25.values[:, hidden])
 
@@ -96,11 +98,12 @@ def test_nothing_hidden_reaches_the_inputs(seed):
 def test_a_visible_value_does_reach_the_inputs(cube):
     """So the test above could fail."""
     draw = dataclasses.replace(SMALL, outage=0.0, gap=0.0)
-    hidden = training.draw_hidden(cube.lat.values, cube.lon.values, draw, np.random.default_rng(0))
+    hidden = analysis.draw_hidden(cube.lat.values, cube.lon.values, draw, np.random.default_rng(0))
     other = cube.copy(deep=True)
     other["pm25"][40, np.flatnonzero(~hidden)[0]] = 300.0
     scaler = Scaler.fit(cube)
-    views = [training.draw_view(c, scaler, Correlation(), draw, np.random.default_rng(0)) for c in (cube, other)]
+    views = [analysis.draw_masked_sample(c, scaler, Correlation(), draw, np.random.default_rng(0))
+             for c in (cube, other)]
     assert (views[0].side.inputs != views[1].side.inputs).any()
 
 
@@ -109,9 +112,9 @@ def test_a_visible_value_does_reach_the_inputs(cube):
 
 def test_windows_of_allowed_days_that_the_axis_holds():
     """The cube begins 2019-01-01 00:00Z: the day 01-02 (from 01-01 17:00Z) has its window from 05:00Z on, row 5."""
-    time = np.datetime64("2019-01-01T00", "ns") + np.arange(150) * clock.HOUR
+    time = np.datetime64("2019-01-01T00", "ns") + np.arange(150) * time_axis.HOUR
     days = np.array(["2019-01-01", "2019-01-02", "2019-01-04", "2019-01-06", "2019-01-07"], "datetime64[D]")
-    np.testing.assert_array_equal(training._window_starts(time, days), [5, 53, 101])  # 101 + 48 = 149 <= 150
+    np.testing.assert_array_equal(analysis._window_starts(time, days), [5, 53, 101])  # 101 + 48 = 149 <= 150
 
 
 def test_a_batch_holds_the_right_stations_and_hours():
@@ -122,15 +125,15 @@ def test_a_batch_holds_the_right_stations_and_hours():
     batch = trainer._batch()
     station, hour = (batch.truth // 1000).astype(int), batch.truth % 1000
     assert (station == station[:, :1]).all() and (np.diff(hour, axis=1) == 1).all()
-    np.testing.assert_array_equal(clock.local_days(cube.time.values[hour[:, 0].astype(int)]),
-                                  clock.local_days(cube.time.values[hour[:, -1].astype(int)]))
-    neighbours = batch.value[batch.hood.index]  # (targets, k, hours)
+    np.testing.assert_array_equal(time_axis.local_days(cube.time.values[hour[:, 0].astype(int)]),
+                                  time_axis.local_days(cube.time.values[hour[:, -1].astype(int)]))
+    neighbours = batch.value[batch.neighbourhood.index]  # (targets, k, hours)
     np.testing.assert_array_equal(neighbours % 1000, np.broadcast_to(hour[:, None], neighbours.shape))
     who = (neighbours[..., 0] // 1000).astype(int)
     assert not (who == station[:, :1]).any()
     distance = geo.distance_km(cube.lat.values[who], cube.lon.values[who], cube.lat.values[station[:, :1]],
                                cube.lon.values[station[:, :1]])
-    np.testing.assert_allclose(batch.hood.distance, distance, rtol=1e-4)
+    np.testing.assert_allclose(batch.neighbourhood.distance, distance, rtol=1e-4)
     scaled = trainer.scaler.scale("pm25", batch.value)
     inner = slice(MARGIN_HOURS, MARGIN_HOURS + 24)
     np.testing.assert_allclose(batch.window[:, inner, 0], scaled, atol=2e-3)  # inputs are kept in float16
@@ -141,7 +144,7 @@ def test_a_batch_holds_the_right_stations_and_hours():
 def test_only_allowed_days_are_asked_for(cube):
     allowed = np.array(["2019-01-03"], "datetime64[D]")
     trainer = Trainer(cube, allowed, Scaler.fit(cube), SMALL, AQNet(small_sizes()))
-    expected = trainer.views[0].side.clock[clock.local_days(cube.time.values) == allowed[0]]
+    expected = trainer.views[0].side.clock[time_axis.local_days(cube.time.values) == allowed[0]]
     for _ in range(4):
         batch = trainer._batch()
         np.testing.assert_array_equal(batch.clock, np.broadcast_to(expected, (len(batch.truth), 24, 6)))
@@ -155,14 +158,14 @@ def test_loss_by_hand():
     truth = torch.tensor([[13.0, 19.0, np.nan]])
     fit = (3 + 1) / 2 / 10 + (9 + 1) / 2 / 1500
     likelihood = (np.log(2) + 3 / 2 + np.log(4) + 1 / 4) / 2
-    assert training.loss(estimate, scale, truth).item() == pytest.approx(fit + 0.2 * likelihood, rel=1e-6)
+    assert analysis.loss(estimate, scale, truth).item() == pytest.approx(fit + 0.2 * likelihood, rel=1e-6)
 
 
 def test_the_scale_does_not_pull_the_estimate():
     truth, gradients = torch.tensor([[30.0, 5.0]]), []
     for scale in (0.5, 50.0):
         estimate = torch.tensor([[10.0, 20.0]], requires_grad=True)
-        training.loss(estimate, torch.full((1, 2), scale), truth).backward()
+        analysis.loss(estimate, torch.full((1, 2), scale), truth).backward()
         gradients.append(estimate.grad)
     torch.testing.assert_close(*gradients, rtol=0, atol=0)
 
@@ -172,8 +175,8 @@ def test_the_scale_does_not_pull_the_estimate():
 
 def loss_of(trainer, batch):
     with torch.no_grad():
-        estimate, scale = training.estimate_of(trainer.network.eval(), batch)
-        return training.loss(estimate, scale, torch.from_numpy(batch.truth)).item()
+        estimate, scale = analysis.estimate_of(trainer.network.eval(), batch)
+        return analysis.loss(estimate, scale, torch.from_numpy(batch.truth)).item()
 
 
 def test_steps_on_one_batch_lower_its_loss(cube, monkeypatch):
@@ -214,7 +217,7 @@ def test_a_run_keeps_its_best_network(cube):
         states.append({name: value.clone() for name, value in model.network.state_dict().items()})
         return next(scores)
 
-    best = training.run(trainer_on(cube, steps=5, validate_every=2), validate, reports.append)
+    best = analysis.run(trainer_on(cube, steps=5, validate_every=2), validate, reports.append)
     assert [report["step"] for report in reports] == [2, 4, 5]  # and the last step, whatever its number
     assert [report["best"] for report in reports] == [3.0, 1.0, 1.0]
     for name, value in best.items():

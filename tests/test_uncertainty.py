@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqreanalysis import geo, uncertainty
+from aqreanalysis import geo
+from aqreanalysis.models import uncertainty
+from aqreanalysis.models.uncertainty import FAR_KM, NEAR_KM, Support, daily, exponential_correlation, inside_hull
 from aqreanalysis.schema import EXTRAPOLATED, NO_OBSERVATIONS, SEA, SUPPORTED, WEAK_SUPPORT
-from aqreanalysis.uncertainty import FAR_KM, NEAR_KM, Support, daily, fading, inside_hull
 
 DEGREE_KM = geo.EARTH_RADIUS_KM * np.pi / 180.0
 
@@ -98,15 +99,15 @@ def a_day(pm25=50.0, error=4.0, flag=SUPPORTED, points=1):
 
 def test_errors_that_last_do_not_average_out():
     error = np.linspace(1, 9, 24)
-    found = daily(*a_day(error=error), minimum_hours=20, correlation=fading(1e9))
+    found = daily(*a_day(error=error), minimum_hours=20, correlation=exponential_correlation(1e9))
     assert found["pm25_standard_error"].item() == pytest.approx(error.mean(), rel=1e-5)
 
 
 def test_errors_that_forget_average_out():
-    found = daily(*a_day(error=4.0), minimum_hours=20, correlation=fading(1e-3))
+    found = daily(*a_day(error=4.0), minimum_hours=20, correlation=exponential_correlation(1e-3))
     assert found["pm25_standard_error"].item() == pytest.approx(4.0 / np.sqrt(24), rel=1e-5)
     error = np.linspace(1, 9, 24)
-    found = daily(*a_day(error=error), minimum_hours=20, correlation=fading(1e-3))
+    found = daily(*a_day(error=error), minimum_hours=20, correlation=exponential_correlation(1e-3))
     assert found["pm25_standard_error"].item() == pytest.approx(np.sqrt((error**2).sum()) / 24, rel=1e-5)
 
 
@@ -115,7 +116,7 @@ def test_errors_in_between(memory):
     """(24 + 2 sum (24 - lag) r^lag) / 24^2 of the hourly variance, r = exp(-1 / memory)."""
     r = np.exp(-1 / memory)
     share = (24 + 2 * sum((24 - lag) * r**lag for lag in range(1, 24))) / 24**2
-    found = daily(*a_day(error=4.0), minimum_hours=20, correlation=fading(memory))
+    found = daily(*a_day(error=4.0), minimum_hours=20, correlation=exponential_correlation(memory))
     assert found["pm25_standard_error"].item() == pytest.approx(4.0 * np.sqrt(share), rel=1e-5)
 
 
@@ -123,7 +124,7 @@ def test_means_are_of_the_hours_there_are():
     pm25 = np.arange(24.0)
     pm25[[0, 23]] = np.nan
     hours = a_day(pm25=pm25, error=np.where(np.isnan(pm25), np.nan, 4.0))
-    found = daily(*hours, minimum_hours=20, correlation=fading(1e-3))
+    found = daily(*hours, minimum_hours=20, correlation=exponential_correlation(1e-3))
     assert found["pm25"].item() == pytest.approx(np.arange(1, 23).mean())
     assert found["number_of_hours"].item() == 22
     assert found["pm25_standard_error"].item() == pytest.approx(4.0 / np.sqrt(22), rel=1e-5)
@@ -132,7 +133,7 @@ def test_means_are_of_the_hours_there_are():
 @pytest.mark.parametrize("hours, minimum, valid", [(20, 20, True), (19, 20, False), (1, 1, True), (0, 1, False)])
 def test_a_day_needs_enough_hours(hours, minimum, valid):
     pm25 = np.where(np.arange(24) < hours, 50.0, np.nan)
-    found = daily(*a_day(pm25=pm25, flag=WEAK_SUPPORT), minimum_hours=minimum, correlation=fading(8.0))
+    found = daily(*a_day(pm25=pm25, flag=WEAK_SUPPORT), minimum_hours=minimum, correlation=exponential_correlation(8.0))
     assert np.isfinite(found["pm25"].item()) == np.isfinite(found["pm25_standard_error"].item()) == valid
     assert found["quality_flag"].item() == (WEAK_SUPPORT if valid else NO_OBSERVATIONS)
     assert found["number_of_hours"].item() == hours
@@ -147,11 +148,12 @@ def test_a_day_needs_enough_hours(hours, minimum, valid):
 ])
 def test_the_flag_is_that_of_most_hours(votes, winner):
     flag = np.repeat(list(votes), list(votes.values()))
-    assert daily(*a_day(flag=flag), minimum_hours=20, correlation=fading(8.0))["quality_flag"].item() == winner
+    found = daily(*a_day(flag=flag), minimum_hours=20, correlation=exponential_correlation(8.0))
+    assert found["quality_flag"].item() == winner
 
 
 def test_sea_without_values_stays_sea():
-    found = daily(*a_day(pm25=np.nan, flag=SEA), minimum_hours=20, correlation=fading(8.0))
+    found = daily(*a_day(pm25=np.nan, flag=SEA), minimum_hours=20, correlation=exponential_correlation(8.0))
     assert found["quality_flag"].item() == SEA and np.isnan(found["pm25"].item())
 
 
@@ -159,11 +161,12 @@ def test_days_and_points_do_not_mix():
     rng = np.random.default_rng(0)
     pm25, error = rng.uniform(10, 90, (2, 72, 5)).astype(np.float32)
     flag = rng.integers(0, 3, (72, 5)).astype(np.int8)
-    whole = daily(pm25, error, flag, 20, fading(8.0))
+    whole = daily(pm25, error, flag, 20, exponential_correlation(8.0))
     np.testing.assert_allclose(whole["pm25"], [pm25[24 * d:24 * d + 24].mean(axis=0) for d in range(3)], rtol=1e-5)
     for day in range(3):
         for point in range(5):
-            alone = daily(*(a[24 * day:24 * day + 24, point:point + 1] for a in (pm25, error, flag)), 20, fading(8.0))
+            alone = daily(*(a[24 * day:24 * day + 24, point:point + 1] for a in (pm25, error, flag)), 20,
+                          exponential_correlation(8.0))
             for name, array in alone.items():
                 np.testing.assert_allclose(array[0, 0], whole[name][day, point], rtol=1e-5)
 

@@ -11,10 +11,10 @@ import xarray as xr
 import zarr
 
 from aqreanalysis import output
-from aqreanalysis.describe import describe
-from aqreanalysis.draw import draw_days
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.output import cf, zarr_store
+from aqreanalysis.workflows.describe import describe
+from aqreanalysis.workflows.plot_map import draw_days
 
 MONTHS = (slice(0, 48), slice(48, 72))  # of samples.HOURS: two days of February, one of March
 LAYERS = 2
@@ -100,8 +100,8 @@ def test_order_repetition_and_time_do_not_change_a_byte(tmp_path, grid):
 def test_months_share_no_file(tmp_path, grid):
     """What lets processes write them at once."""
     path = hourly_store(tmp_path / "h.zarr", grid)
-    files = [set(zarr_store.files(path, rows, number)) for number, rows in enumerate(MONTHS)]
-    others = set(zarr_store.files(path, None))
+    files = [set(zarr_store.stored_files(path, rows, number)) for number, rows in enumerate(MONTHS)]
+    others = set(zarr_store.stored_files(path, None))
     variables = len(cf.fields_of(cf.HOURLY, samples.about()))
     assert [len(of) for of in files] == [2 * variables + 1, variables + 1]  # a day a variable, and the distances
     assert not files[0] & files[1] and not (files[0] | files[1]) & others

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis import clock
-from aqreanalysis.cuts import SEASONS, THIRDS, in_season
+from aqreanalysis import time_axis
 from aqreanalysis.evaluation.bootstrap import intervals
 from aqreanalysis.evaluation.statistics import PIT_BINS, SHARES, SLICES, Sums
+from aqreanalysis.evaluation.strata import SEASONS, THIRDS, in_season
 
 SHORT = ("n", "MAE", "RMSE", "R2", "NMB_percent", "NME_percent", "coverage_90", "z_rms", "skill_percent")
 DISTANCES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, np.inf)  # km, of the curve of error against distance
@@ -118,7 +118,7 @@ def _days(day: xr.DataArray, every_nth_week: int) -> dict[tuple, np.ndarray]:
     """Which days or blocks (day,) make all of them, the withheld weeks and the seasons; those that have any."""
     days = day.values.astype("datetime64[D]")
     chosen = {("all", "all", "all"): np.ones(len(days), bool),
-              ("withheld weeks", "all", "all"): clock.withheld_weeks(days, every_nth_week)}
+              ("withheld weeks", "all", "all"): time_axis.withheld_weeks(days, every_nth_week)}
     chosen |= {("all", "season", season): in_season(days, season) for season in SEASONS}
     return {key: mask for key, mask in chosen.items() if mask.any()}
 

@@ -13,12 +13,12 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import clock, schema
-from aqreanalysis.clock import HOURS_PER_DAY, MINIMUM_HOURS
-from aqreanalysis.cuts import LEVELS, in_level
+from aqreanalysis import schema, time_axis
 from aqreanalysis.evaluation.distributions import NORMAL, Distribution
-from aqreanalysis.evaluation.guesses import Guess, guess_of_days, guess_of_hours
 from aqreanalysis.evaluation.holdout import Fold, nearest_remaining
+from aqreanalysis.evaluation.predictions import IntervalPrediction, predict_days, predict_hours
+from aqreanalysis.evaluation.strata import LEVELS, in_level
+from aqreanalysis.time_axis import HOURS_PER_DAY, MINIMUM_HOURS
 
 SHARES = (50, 80, 90, 95)  # per cent, of the central intervals
 PENALTY = 2 / (1 - 0.9)    # of a miss by 1 ug m-3 in the interval score: 2 / alpha
@@ -104,19 +104,19 @@ def fold_statistics(models: Mapping[str, object], cube: xr.Dataset, fold: Fold, 
     targets = schema.make_targets(hours, asked.lat.values, asked.lon.values)
     distance = nearest_remaining(seen.lat.values, seen.lon.values, asked.lat.values, asked.lon.values)
     truth = asked.pm25.reindex(time=hours).values
-    guesses = {name: guess_of_hours(model, seen, targets, (distributions or {}).get(name, NORMAL))
+    guesses = {name: predict_hours(model, seen, targets, (distributions or {}).get(name, NORMAL))
                for name, model in models.items()}
     together = np.isfinite(truth) & np.all([np.isfinite(guess.pm25) for guess in guesses.values()], axis=0)
     truth = np.where(together, truth, np.nan)
     daily_truth = mean_of_days(truth, minimum_hours)
     cuts = {name: [] for name in Sums.__dataclass_fields__}
-    days = np.unique(clock.local_days(hours))
+    days = np.unique(time_axis.local_days(hours))
     blocks, block_of_day = _blocks(days)
     members = np.stack([np.isin(scored, stations) for stations in fold.scored.values()], axis=1).astype(float)
     for name, hourly in guesses.items():
         hourly = hourly.where(together)
         asking = errors_of_days and partial(errors_of_days, name, days=days, distance=distance)
-        daily = guess_of_days(hourly, mean_of_days(hourly.pm25, minimum_hours), asking)
+        daily = predict_days(hourly, mean_of_days(hourly.pm25, minimum_hours), asking)
         pairs = [(truth, hourly, (distributions or {}).get(name, NORMAL), HOURS_PER_DAY),
                  (daily_truth, daily, NORMAL, 1)]
         found = [_cut(t, guess, _statistics(t, guess, distance, of), members, length, block_of_day)
@@ -139,7 +139,7 @@ def mean_of_days(hourly: np.ndarray, minimum_hours: int) -> np.ndarray:
 
 
 def week_number(days: np.ndarray) -> np.ndarray:
-    """Weeks since 1970-01-01 of days (datetime64), as clock.withheld_weeks counts them."""
+    """Weeks since 1970-01-01 of days (datetime64), as time_axis.withheld_weeks counts them."""
     return days.astype("datetime64[D]").astype(int) // 7
 
 
@@ -163,7 +163,7 @@ def _dataset(sums: np.ndarray, cut: str, groups: list[str], models: list[str], n
                       coords=coords)
 
 
-def _statistics(truth, guess: Guess, distance, distribution: Distribution) -> np.ndarray:
+def _statistics(truth, guess: IntervalPrediction, distance, distribution: Distribution) -> np.ndarray:
     """The statistics (SUMS, time, station) of arrays (time, station), in float64; 0 where there is no pair."""
     known = np.isfinite(truth)
     truth, estimate = (np.where(known, a, 0.0).astype(np.float64) for a in (truth, guess.pm25))
@@ -181,7 +181,8 @@ def _statistics(truth, guess: Guess, distance, distribution: Distribution) -> np
     return np.stack([np.asarray(row, np.float64) for row in rows])
 
 
-def _interval(truth: np.ndarray, guess: Guess, known: np.ndarray, distribution: Distribution) -> tuple[np.ndarray, ...]:
+def _interval(truth: np.ndarray, guess: IntervalPrediction, known: np.ndarray,
+              distribution: Distribution) -> tuple[np.ndarray, ...]:
     """The statistics of SUMS from `n_interval` on (the score: Gneiting and Raftery 2007, equation 43).
 
     Where the model gave bounds, CRPS, PIT and the shares in the other central intervals are of the distribution of two
@@ -201,7 +202,7 @@ def _interval(truth: np.ndarray, guess: Guess, known: np.ndarray, distribution: 
             *(place == number for number in range(PIT_BINS)))
 
 
-def _cut(truth, guess: Guess, statistics: np.ndarray, members: np.ndarray, per_day: int,
+def _cut(truth, guess: IntervalPrediction, statistics: np.ndarray, members: np.ndarray, per_day: int,
          block_of_day: np.ndarray) -> dict[str, np.ndarray]:
     """Statistics (SUMS, time, station) summed into (variable, group, *cut) for each cut; `members` (station, group)."""
     days = statistics.reshape(len(SUMS), statistics.shape[1] // per_day, per_day, statistics.shape[2])
@@ -218,7 +219,7 @@ def _cut(truth, guess: Guess, statistics: np.ndarray, members: np.ndarray, per_d
             "scaled": np.stack([_scaled(truth[:, mine], guess.at(mine)) for mine in members.T > 0], axis=1)}
 
 
-def _scaled(truth: np.ndarray, guess: Guess) -> np.ndarray:
+def _scaled(truth: np.ndarray, guess: IntervalPrediction) -> np.ndarray:
     """`n`, `covered` and `width` (3, factor) of intervals of each of FACTORS times the standard error, cut at 0."""
     sure = np.isfinite(truth) & (guess.error > 0)
     truth, estimate, error = (a[sure].astype(np.float64) for a in (truth, guess.pm25, guess.error))

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import shapely
 
-from aqreanalysis import boundaries
 from aqreanalysis.figures.layout import FONT
-from aqreanalysis.grids import Grid
+from aqreanalysis.grids import Grid, boundaries
 
 SEA, NO_ESTIMATE, INK = "#dfe6ea", "#ffffff", "#333333"
 PAD, PAD_OF_PLACES = 0.015, 0.06  # of the map's larger side

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from aqreanalysis.cuts import LEVELS, SEASONS, THIRDS
+from aqreanalysis.evaluation.strata import LEVELS, SEASONS, THIRDS
 from aqreanalysis.figures.layout import FONT
 
 DPI = 150

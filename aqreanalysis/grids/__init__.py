@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from aqreanalysis import geo, resources
-from aqreanalysis.boundaries import is_land
+from aqreanalysis import files, geo
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import cdo, netcdf
+from aqreanalysis.grids.boundaries import is_land
 from aqreanalysis.grids.points import read_points
 from aqreanalysis.schema import LAT, LON, REGION_EDGES, REGION_NAME, STATION
 
@@ -107,7 +107,7 @@ def parse_grid(text: str | Path) -> Grid:
 
 def named_grids() -> dict[str, Path]:
     """Names of the grids that ship -> their files."""
-    return {path.stem: path for path in sorted(resources.folder("grids").glob("*.txt"))}
+    return {path.stem: path for path in sorted(files.shipped_folder("grids").glob("*.txt"))}
 
 
 def check_inside(grid: Grid, lat, lon) -> float:

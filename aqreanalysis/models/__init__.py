@@ -1,9 +1,9 @@
-"""Models behind one interface (interface.py): a dict of those that need no training."""
+"""Models behind one interface (base.py): a dict of those that need no training."""
 
-from aqreanalysis.models.flat import FlatMean
-from aqreanalysis.models.idw import InverseDistance, nearest
-from aqreanalysis.models.interface import Model
-from aqreanalysis.models.kriging import Kriging, plain
+from aqreanalysis.models.base import Model
+from aqreanalysis.models.baselines.idw import InverseDistance, nearest
+from aqreanalysis.models.baselines.kriging import Kriging, plain
+from aqreanalysis.models.baselines.mean import FlatMean
 
 # The defaults of Kriging and InverseDistance are what benchmarks/tune_baselines.py found best at training stations left
 # out singly and in whole cities (its table is in docs/method.md; 56 neighbours are as good as 40 and cost twice as

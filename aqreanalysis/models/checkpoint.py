@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aqreanalysis.errors import UserError
-from aqreanalysis.features import Scaler
 from aqreanalysis.models import calibration
+from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.weights import WEIGHTS, Layout
 
@@ -29,7 +29,7 @@ class Card:
     name: str
     kind: str
     created: str                  # ISO date; also the date of the version of products made with it
-    network: dict                 # nets.Sizes
+    network: dict                 # aqnet.network.Sizes
     scaler: dict                  # mean and std of log1p by pollutant, of the training slice
     correlation: dict             # geostatistics.Correlation
     k: int
@@ -100,8 +100,8 @@ def checked_card(folder: Path) -> Card:
 
 def load(folder: Path, k: int | None = None):
     """The model of a checkpoint, ready to predict, and its card."""
-    from aqreanalysis.models.aqnet import AQNetAnalysis
-    from aqreanalysis.models.nets import AQNet, Sizes
+    from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
+    from aqreanalysis.models.aqnet.network import AQNet, Sizes
 
     card = read_card(folder)
     network = LAYOUT.fill(folder, card.weights_sha256, lambda: AQNet(Sizes(**card.network)))

@@ -38,8 +38,8 @@ class Neighbourhood:
     variance: np.ndarray  # float32, kriging variance for a sill of 1; 0 at a station
 
 
-def neighbourhood(lat, lon, to_lat, to_lon, k: int, correlation: Correlation,
-                  leave_out_self: bool = False) -> Neighbourhood:
+def find_neighbourhood(lat, lon, to_lat, to_lon, k: int, correlation: Correlation,
+                       leave_out_self: bool = False) -> Neighbourhood:
     """Neighbours of targets among stations, from memory where this geometry was seen before.
 
     `leave_out_self` is for targets that are the stations themselves, in the same order: each is

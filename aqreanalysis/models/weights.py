@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from aqreanalysis import disk
+from aqreanalysis import files
 from aqreanalysis.errors import UserError
 
 WEIGHTS = "model.safetensors"
@@ -31,7 +31,7 @@ class Layout:
     description: str  # name of the JSON file
     format: str
     version: int      # of the format
-    cure: str         # of a folder that is damaged
+    fix: str         # of a folder that is damaged
 
     def read(self, folder: Path, parse: Callable[[dict], Card]) -> Card:
         """The card that `parse` makes of a folder's description.
@@ -53,7 +53,7 @@ class Layout:
             return parse({name: value for name, value in content.items() if name != SEAL})
         except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
             raise UserError(f"{path} does not describe a {self.what} ({error}).",
-                            f"Its format is {self.format}, version {self.version}.", self.cure) from error
+                            f"Its format is {self.format}, version {self.version}.", self.fix) from error
 
     def content(self, folder: Path, weights_sha256: str) -> bytes:
         """The weights of a folder as they lie in their file; UserError where they are missing or have another hash."""
@@ -85,7 +85,7 @@ class Layout:
 
     def _damaged(self, folder: Path, error: Exception) -> UserError:
         return UserError(f"{folder / WEIGHTS} is damaged ({str(error).splitlines()[0]}).",
-                         f"The weights must be those that {self.description} was written with.", self.cure)
+                         f"The weights must be those that {self.description} was written with.", self.fix)
 
     def save(self, folder: Path, network, card) -> Path:
         """Write a network and its card, whose `weights_sha256` is set; each file is complete or not there."""
@@ -93,10 +93,10 @@ class Layout:
 
         content = serialise({name: value.contiguous() for name, value in network.state_dict().items()})
         card = replace(card, weights_sha256=hashlib.sha256(content).hexdigest())
-        with disk.whole(folder / WEIGHTS, NO_SPACE) as part:
+        with files.whole(folder / WEIGHTS, NO_SPACE) as part:
             part.write_bytes(content)
         text = json.dumps(sealed(asdict(card)), indent=1, ensure_ascii=False, sort_keys=True)
-        disk.replace_text(folder / self.description, text + "\n", NO_SPACE)
+        files.replace_text(folder / self.description, text + "\n", NO_SPACE)
         return folder
 
 

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from aqreanalysis import disk
-from aqreanalysis.clock import HOUR, HOURS_PER_DAY, UTC_OFFSET_HOURS
+from aqreanalysis import files
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf, zarr_store
 from aqreanalysis.output.cf import About
 from aqreanalysis.output.encoding import TIME_CHUNK, tiles
 from aqreanalysis.output.means import open_file, pieces, read_mean, read_most_frequent
 from aqreanalysis.output.netcdf_file import NetCDFFile, check_file
-from aqreanalysis.output.steps import MARK, Steps
+from aqreanalysis.output.writer import MARK, Steps
 from aqreanalysis.schema import TARGET
+from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, UTC_OFFSET_HOURS
 
 __all__ = ["About", "FORMATS", "HourlyFile", "Part", "TruthFile", "check_file", "end_of_days", "fingerprint",
            "open_file", "opened", "pieces", "read_mean", "read_most_frequent", "remove_leftovers", "tiles",
@@ -71,11 +71,11 @@ def fingerprint(path: Path, part: Part | None = None) -> dict[str, int | str]:
     The hash of several files is that of their list as `sha256sum` writes it. OSError where one can't be read.
     """
     if path.suffix != zarr_store.SUFFIX:
-        return {"bytes": path.stat().st_size, "sha256": disk.sha256_of(path)}
+        return {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
     store = zarr_store.live(path)
     wanted = (None,) if part is None else (slice(part.first, part.first + len(part.stamps)), part.month, part.hours)
-    found = list(zarr_store.files(path, *wanted))
-    listed = "".join(f"{disk.sha256_of(file)}  {file.relative_to(store)}\n" for file in found)
+    found = list(zarr_store.stored_files(path, *wanted))
+    listed = "".join(f"{files.sha256_of(file)}  {file.relative_to(store)}\n" for file in found)
     return {"bytes": sum(file.stat().st_size for file in found), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
 
 

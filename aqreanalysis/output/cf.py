@@ -12,21 +12,9 @@ from functools import partial
 
 import numpy as np
 
-from aqreanalysis.clock import HOUR, UTC_OFFSET_HOURS
 from aqreanalysis.geo import EARTH_RADIUS_KM
-from aqreanalysis.output.extent import extent
-from aqreanalysis.schema import (
-    LAT,
-    LON,
-    LOWER,
-    QUALITY,
-    STANDARD_ERROR,
-    STANDARD_NAMES,
-    TARGET,
-    TIME,
-    UNITS,
-    UPPER,
-)
+from aqreanalysis.schema import LAT, LON, LOWER, QUALITY, STANDARD_ERROR, STANDARD_NAMES, TARGET, TIME, UNITS, UPPER
+from aqreanalysis.time_axis import HOUR, UTC_OFFSET_HOURS
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 EPOCH = np.datetime64("2013-01-01T00", "h")  # the year the network began
@@ -281,3 +269,73 @@ _FIELDS = {TARGET: _pm25, STANDARD_ERROR: _standard_error, QUALITY_FLAG: _qualit
 def hours_since_epoch(stamps: np.ndarray) -> np.ndarray:
     """Whole hours since :data:`EPOCH`, int32 (times,), of datetime64 stamps (times,)."""
     return ((np.asarray(stamps).astype("datetime64[h]") - EPOCH) // HOUR).astype(np.int32)
+
+
+# The coordinate reference system of the products, WGS 84, in CF's words and in WKT.
+
+# Written out rather than asked of PROJ, whose text for EPSG:4326 grows with each realisation of
+# WGS 84: the same product has the same bytes under any PROJ.
+WGS84_WKT = (
+    'GEOGCRS["WGS 84",DATUM["World Geodetic System 1984",ELLIPSOID["WGS 84",6378137,298.257223563,'
+    'LENGTHUNIT["metre",1]]],PRIMEM["Greenwich",0,ANGLEUNIT["degree",0.0174532925199433]],'
+    'CS[ellipsoidal,2],AXIS["geodetic latitude (Lat)",north,ORDER[1],ANGLEUNIT["degree",'
+    '0.0174532925199433]],AXIS["geodetic longitude (Lon)",east,ORDER[2],ANGLEUNIT["degree",'
+    '0.0174532925199433]],ID["EPSG",4326]]')
+
+
+def crs_attributes() -> dict:
+    """The grid mapping: latitude and longitude on WGS 84."""
+    return {"grid_mapping_name": "latitude_longitude", "longitude_of_prime_meridian": 0.0,
+            "semi_major_axis": 6378137.0, "inverse_flattening": 298.257223563,
+            "long_name": "WGS 84 (EPSG:4326)", "crs_wkt": WGS84_WKT,
+            "coverage_content_type": "referenceInformation"}
+
+
+# Extent of a file in space and time, as ACDD-1.3 global attributes.
+
+# Nominal; HJ 664-2013 wants the inlets of automatic stations 3 to 20 m above the ground.
+INLET_HEIGHT_M = 10.0
+
+
+def extent(grid, stamps: np.ndarray, frequency) -> dict:
+    """Extent in space and time; ACDD wants the coordinate values themselves, not the edges.
+
+    `frequency` has hours and resolution of a step.
+    """
+    def iso(stamp):
+        return f"{np.datetime64(stamp, 's')}Z"
+    hours = len(stamps) * frequency.hours
+    attributes = {
+        "time_coverage_start": iso(stamps[0]), "time_coverage_end": iso(stamps[-1]),
+        "time_coverage_duration": f"P{hours // 24}D" if hours % 24 == 0 else f"PT{hours}H",
+        "time_coverage_resolution": frequency.resolution,
+        "geospatial_bounds": _outline(grid), "geospatial_bounds_crs": "EPSG:4326",
+        "geospatial_bounds_vertical_crs": "height above the ground",
+        "geospatial_vertical_min": INLET_HEIGHT_M, "geospatial_vertical_max": INLET_HEIGHT_M,
+        "geospatial_vertical_units": "m", "geospatial_vertical_positive": "up",
+        "geospatial_vertical_resolution": "one level",
+    }
+    for name, values, units in ((LAT, grid.lat, "degrees_north"), (LON, grid.lon, "degrees_east")):
+        attributes |= {f"geospatial_{name}_min": float(values.min()),
+                       f"geospatial_{name}_max": float(values.max()),
+                       f"geospatial_{name}_units": units,
+                       f"geospatial_{name}_resolution": _resolution(grid, name)}
+    return attributes
+
+
+def _outline(grid) -> str:
+    """WKT of the rectangle of all positions, in the axis order of EPSG:4326 (latitude first)."""
+    import shapely
+
+    corners = shapely.MultiPoint([(float(grid.lat.min()), float(grid.lon.min())),
+                                  (float(grid.lat.max()), float(grid.lon.max()))])
+    return shapely.to_wkt(corners.envelope, rounding_precision=6)
+
+
+def _resolution(grid, name: str) -> str:
+    if grid.kind != "regular":
+        return "not uniform"
+    steps = np.diff(grid.axis_lat if name == LAT else grid.axis_lon)
+    if steps.size == 0 or np.ptp(steps) > 1e-6:
+        return "not uniform"
+    return f"{steps.mean():.6g} degree"

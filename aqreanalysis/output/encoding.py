@@ -9,9 +9,7 @@ import numpy as np
 
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
-from aqreanalysis.output.cf import DISTANCE, MANTISSA_BITS, OUTWARDS, QUALITY_FLAG
-from aqreanalysis.output.crs import crs_attributes
-from aqreanalysis.output.extent import INLET_HEIGHT_M
+from aqreanalysis.output.cf import DISTANCE, INLET_HEIGHT_M, MANTISSA_BITS, OUTWARDS, QUALITY_FLAG, crs_attributes
 from aqreanalysis.schema import LAT, LON, QUALITY, TARGET, TIME
 
 # A week of hours by at most so many cells: one map and one point's series are both read in little time.

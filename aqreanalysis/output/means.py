@@ -9,12 +9,12 @@ from contextlib import contextmanager
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.clock import Period, local_days
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.output.cf import QUALITY_FLAG
 from aqreanalysis.output.encoding import TILE_POINTS, TIME_CHUNK
 from aqreanalysis.output.zarr_store import SUFFIX
 from aqreanalysis.schema import LAT, LON, QUALITY, TARGET, TIME
+from aqreanalysis.time_axis import Period, local_days
 
 
 def read_mean(paths, variable: str = TARGET, period: Period | None = None) -> xr.Dataset:

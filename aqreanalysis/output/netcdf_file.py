@@ -11,20 +11,13 @@ import os
 import netCDF4
 import numpy as np
 
-from aqreanalysis import disk
+from aqreanalysis import files
 from aqreanalysis.errors import BadFile
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
 from aqreanalysis.output.cf import QUALITY_FLAG, About
-from aqreanalysis.output.encoding import (
-    BYTE_FILL,
-    TIME_CHUNK,
-    create_field,
-    encode,
-    layers,
-    write_coordinates,
-)
-from aqreanalysis.output.steps import Steps, part_name
+from aqreanalysis.output.encoding import BYTE_FILL, TIME_CHUNK, create_field, encode, layers, write_coordinates
+from aqreanalysis.output.writer import Steps, part_name
 from aqreanalysis.schema import TIME
 
 
@@ -64,16 +57,16 @@ class NetCDFFile(Steps):
             self._netcdf.sync()  # whole chunks go to the disk, so that a full one is noticed now
 
     def _finish(self) -> None:
-        with disk.writing(self.path):
+        with files.writing(self.path):
             self._netcdf.close()
-            disk.fsync(self._part)
+            files.fsync(self._part)
         check_file(self._part, self.stamps)
-        with disk.writing(self.path):
+        with files.writing(self.path):
             os.replace(self._part, self.path)
-            disk.fsync(self.path.parent)
+            files.fsync(self.path.parent)
 
     def _discard(self) -> None:
-        disk.discard(self._netcdf, self._part)
+        files.discard(self._netcdf, self._part)
 
     def _define(self) -> None:
         """Dimensions, coordinates, attributes and empty variables."""

@@ -18,15 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from aqreanalysis import disk
-from aqreanalysis.clock import local_days
+from aqreanalysis import files
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
-from aqreanalysis.output.cf import DISTANCE, MANTISSA_BITS, About
-from aqreanalysis.output.crs import crs_attributes
+from aqreanalysis.output.cf import DISTANCE, MANTISSA_BITS, About, crs_attributes
 from aqreanalysis.output.encoding import TIME_CHUNK, coordinates, rounded, rows_of, space_chunks, tiles
-from aqreanalysis.output.steps import MARK, Steps, part_name
+from aqreanalysis.output.writer import MARK, Steps, part_name
 from aqreanalysis.schema import LAT, LON, TIME
+from aqreanalysis.time_axis import local_days
 
 SUFFIX = ".zarr"
 MONTH = "month"
@@ -61,13 +60,13 @@ def create(path: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: 
     """
     new, store = part_name(path), hidden(path)
     try:
-        with disk.writing(path):
+        with files.writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             _define(new, grid, np.asarray(stamps), about, frequency, months)
             if not store.exists():
                 new.rename(store)
                 return
-            for before in list(files(path, None)):  # whatever may have happened to them
+            for before in list(stored_files(path, None)):  # whatever may have happened to them
                 before.unlink()
             for file in [file for file in new.rglob("*") if file.is_file()]:
                 (store / file.relative_to(new)).parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +77,7 @@ def create(path: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: 
 
 def reopen(path: Path) -> None:
     """Hide a finished store of which something is to be written again."""
-    with disk.writing(path):
+    with files.writing(path):
         path.rename(hidden(path))
 
 
@@ -89,15 +88,15 @@ def finish(path: Path) -> None:
     if path.exists():
         reopen(path)
     part = hidden(path)
-    with disk.writing(path):
+    with files.writing(path):
         for left in part.rglob(UNFINISHED):  # of processes that were killed
             left.unlink(missing_ok=True)
         with warnings.catch_warnings():  # that version 3 of the format does not know them yet; xarray does
             warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
             zarr.consolidate_metadata(zarr.storage.LocalStore(part))
-        disk.fsync(part / "zarr.json")
+        files.fsync(part / "zarr.json")
         part.rename(path)
-        disk.fsync(path.parent)
+        files.fsync(path.parent)
 
 
 class ZarrSteps(Steps):
@@ -121,7 +120,8 @@ class ZarrSteps(Steps):
 
     def _begin(self) -> None:
         self._group = _opened(hidden(self.path))
-        for file in list(files(self.path, self._rows, self._month, self._hours)):  # zarr would read and fill them up
+        # else zarr would read and fill them up
+        for file in list(stored_files(self.path, self._rows, self._month, self._hours)):
             file.unlink()
         if self._distance is not None:
             self._group[DISTANCE][self._month] = np.asarray(self._distance, np.float32).reshape(self.grid.shape)
@@ -131,15 +131,15 @@ class ZarrSteps(Steps):
         self._group[name][first + rows.start:first + rows.stop, places] = rounded(name, values)
 
     def _finish(self) -> None:
-        with disk.writing(self.path):
-            for file in files(self.path, self._rows, self._month, self._hours):
-                disk.fsync(file)
+        with files.writing(self.path):
+            for file in stored_files(self.path, self._rows, self._month, self._hours):
+                files.fsync(file)
 
     def _discard(self) -> None:
         """Steps that were written stay: whoever makes them again writes the same."""
 
 
-def files(path: Path, rows: slice | None, month: int = 0, hours: int = 1) -> Iterator[Path]:
+def stored_files(path: Path, rows: slice | None, month: int = 0, hours: int = 1) -> Iterator[Path]:
     """The files of some steps of a store and of the layer of distances of a month, sorted by variable.
 
     With `rows` None: all other files, which are the metadata and the coordinates. A step has so many `hours`.

@@ -4,7 +4,7 @@ Stands in where no observations are at hand, and is the one place where the erro
 in every cell. Cheap and deterministic: every number depends on the seed, the place and the hour alone.
 
     >>> twin = Twin(seed=0)
-    >>> hours = clock.complete_hours("2016-01-01T00", "2016-01-01T05")
+    >>> hours = time_axis.complete_hours("2016-01-01T00", "2016-01-01T05")
     >>> twin.truth(hours, [39.9], [116.4]).shape
     (6, 1)
     >>> dict(twin.observe(hours).sizes)
@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis import clock, schema
+from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.readers.archive import Inspection, Part
+from aqreanalysis.observations.readers.archive import Inspection, Part
 from aqreanalysis.simulation.air import BLOCK_HOURS, Air, Band, RandomField, hour_index, year_angle
 from aqreanalysis.simulation.land import city_table, plane, urban
 from aqreanalysis.simulation.network import (
@@ -129,7 +129,7 @@ class Twin:
 
 
 class TwinArchive:
-    """The twin's network in the shape of a reader's archive (readers.archive.Archive)."""
+    """The twin's network in the shape of a reader's archive (observations.readers.archive.Archive)."""
 
     simulated = True
 
@@ -143,7 +143,7 @@ class TwinArchive:
 
     def period(self) -> tuple[np.datetime64, np.datetime64]:
         """First and last hour that can be read."""
-        return np.datetime64(clock.FIRST_DAY, "ns"), np.datetime64(clock.LAST_DAY, "ns")
+        return np.datetime64(time_axis.FIRST_DAY, "ns"), np.datetime64(time_axis.LAST_DAY, "ns")
 
     def parts(self) -> list[Part]:
         """No files: one part that stands for all of it under its seed."""
@@ -152,11 +152,11 @@ class TwinArchive:
 
     def read(self, start, end) -> xr.Dataset:
         """Raw station cube, (time, station), of every hour from `start` to `end`, both included."""
-        return self.twin.observe(clock.complete_hours(start, end))
+        return self.twin.observe(time_axis.complete_hours(start, end))
 
     def inspect(self, start, end) -> Inspection:
         """No files: how many values there will be, and a hash of what they all follow from."""
-        missing = np.isin(self.twin.faults(clock.complete_hours(start, end)), GAPS)
+        missing = np.isin(self.twin.faults(time_axis.complete_hours(start, end)), GAPS)
         return Inspection(values=int((~missing).sum()),
                           digest=hashlib.sha256(f"twin {VERSION} {self.twin.seed}".encode()))
 
@@ -185,7 +185,7 @@ def companions(pm25, middle, urban_share, factor) -> dict[str, np.ndarray]:
     """
     winter = np.cos(year_angle(middle)).astype(np.float32)[:, None]
     spring = np.exp(2 * np.cos(year_angle(middle) - np.pi / 2) - 2).astype(np.float32)[:, None]
-    angle = (2 * np.pi / 24 * (middle + clock.UTC_OFFSET_HOURS)).astype(np.float32)[:, None]
+    angle = (2 * np.pi / 24 * (middle + time_axis.UTC_OFFSET_HOURS)).astype(np.float32)[:, None]
     afternoon = np.cos(angle - 2 * np.pi * 15 / 24)
     rush = np.cos(2 * (angle - 2 * np.pi * 8.5 / 24))
     haze = (pm25 / 45) ** 0.35

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage, sparse
 
-from aqreanalysis import clock, schema
+from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.simulation.land import MAP_KM, MAP_SOUTH, MAP_WEST, emissions, mountain_air, plane, urban
 
@@ -42,7 +42,7 @@ BACKGROUND, TRANSPORT = 11.0, 2.8  # ug m-3; scale of the transported part
 CEILING = 950.0                # ug m-3; approached, never passed
 CALM_SPEED = 14.0              # km h-1; above it ventilation clears the air
 SEASON, SEASON_PEAK_DAY = 0.45, 10
-YEAR_HOURS = 365.2425 * clock.HOURS_PER_DAY
+YEAR_HOURS = 365.2425 * time_axis.HOURS_PER_DAY
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ class Air:
         """Features of the block's hours, (features, BLOCK_HOURS)."""
         middle = block * BLOCK_HOURS + np.arange(BLOCK_HOURS) - 0.5
         winter = np.cos(year_angle(middle))
-        clock_angle = 2 * np.pi / 24 * (middle + clock.UTC_OFFSET_HOURS)
+        clock_angle = 2 * np.pi / 24 * (middle + time_axis.UTC_OFFSET_HOURS)
         night = (0.12 + 0.03 * winter) * np.cos(clock_angle - 2 * np.pi * 2.5 / 24)
         rush = 0.05 * np.cos(2 * (clock_angle - 2 * np.pi * 9.5 / 24))
         spread = 0.5 * sum(band.sigma**2 for band in BANDS)  # keeps the mean whatever the bands

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from aqreanalysis import boundaries, geo, schema
+from aqreanalysis import geo, schema
+from aqreanalysis.grids import boundaries
 from aqreanalysis.simulation.air import draw
 
 STATIONS = 640

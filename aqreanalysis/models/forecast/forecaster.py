@@ -1,4 +1,4 @@
-"""Any forecasting network behind the interface of every model (models/interface.py).
+"""Any forecasting network behind the interface of every model (models/base.py).
 
 A forecast is targets that lie after the last given hour, the hour of issue; what is not passed in can't leak.
 """
@@ -11,11 +11,11 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import schema
-from aqreanalysis.clock import HOUR
 from aqreanalysis.errors import UserError
-from aqreanalysis.features import Scaler
+from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast.series import LARGEST, LEVEL, Series, places, series
 from aqreanalysis.models.forecast.trend import Trend
+from aqreanalysis.time_axis import HOUR
 
 AT_ONCE = 64  # windows in one call of a network
 

@@ -7,16 +7,15 @@ import inspect
 
 from aqreanalysis.errors import UserError
 
-NETS = "aqreanalysis.models.forecast.nets"
 # name in recipes -> (module, class, how it is fitted)
 KINDS = {
-    "persistence": ("linear", "Persistence", "nothing"),
-    "climatology": ("linear", "Climatology", "equations"),
-    "ridge": ("linear", "Ridge", "equations"),
-    "dlinear": ("dlinear", "DLinear", "steps"),
-    "lstm": ("lstm", "LSTM", "steps"),
-    "patchtst": ("patchtst", "PatchTST", "steps"),
-    "aqnet": ("aqnet", "AQNetForecast", "steps"),
+    "persistence": ("aqreanalysis.models.forecast.linear", "Persistence", "nothing"),
+    "climatology": ("aqreanalysis.models.forecast.linear", "Climatology", "equations"),
+    "ridge": ("aqreanalysis.models.forecast.linear", "Ridge", "equations"),
+    "dlinear": ("aqreanalysis.models.forecast.dlinear", "DLinear", "steps"),
+    "lstm": ("aqreanalysis.models.forecast.lstm", "LSTM", "steps"),
+    "patchtst": ("aqreanalysis.models.forecast.patchtst", "PatchTST", "steps"),
+    "aqnet": ("aqreanalysis.models.aqnet.forecast", "AQNetForecast", "steps"),
 }
 
 
@@ -32,11 +31,11 @@ def make(kind: str, hours: int, horizon: int, level: tuple[float, float], option
     file. A UserError names an option that the model has not.
     """
     module, name, _ = KINDS[kind]
-    maker = getattr(importlib.import_module(f"{NETS}.{module}"), name)
+    maker = getattr(importlib.import_module(module), name)
     given = {"hours": hours, "horizon": horizon}
     known = list(inspect.signature(maker).parameters)
     given |= {"level": tuple(level)} if "level" in known else {}
-    sizes = getattr(importlib.import_module(f"{NETS}.{module}"), "Sizes", None)
+    sizes = getattr(importlib.import_module(module), "Sizes", None)
     named = list(inspect.signature(sizes).parameters) if sizes else [key for key in known if key not in given]
     unknown = sorted(set(options) - set(named))
     if unknown:

@@ -17,9 +17,9 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import geo, schema
-from aqreanalysis.clock import HOUR
-from aqreanalysis.features import Scaler, cyclic_time
+from aqreanalysis.models.features import Scaler, cyclic_time
 from aqreanalysis.models.forecast.trend import Trend
+from aqreanalysis.time_axis import HOUR
 
 SAME_PLACE_KM = 0.01
 LEVEL = Trend()  # none
@@ -49,7 +49,7 @@ class Series:
         """
         import torch
 
-        from aqreanalysis.models.forecast.nets.window import Window, carried, fill
+        from aqreanalysis.models.forecast.window import Window, carried, fill
 
         origins = torch.as_tensor(origins)
         before = origins[:, None] + torch.arange(1 - hours, 1)
@@ -72,7 +72,7 @@ def series(cube: xr.Dataset, scaler: Scaler, trend: Trend = LEVEL, more_hours: i
     """The arrays of a station cube; the clock goes on for `more_hours` after its end."""
     import torch
 
-    from aqreanalysis.models.forecast.nets.window import network_mean
+    from aqreanalysis.models.forecast.window import network_mean
 
     schema.check_station_cube(cube)
     time = cube.time.values
@@ -88,10 +88,10 @@ def series(cube: xr.Dataset, scaler: Scaler, trend: Trend = LEVEL, more_hours: i
 
 
 def places(lat, lon, to_lat, to_lon, k: int):
-    """The k stations nearest to each point, as tensors (nets.window.Places)."""
+    """The k stations nearest to each point, as tensors (window.Places)."""
     import torch
 
-    from aqreanalysis.models.forecast.nets.window import Places
+    from aqreanalysis.models.forecast.window import Places
 
     lat, lon, to_lat, to_lon = (np.asarray(a, float) for a in (lat, lon, to_lat, to_lon))
     index, distance = geo.nearest(lat, lon, to_lat, to_lon, k)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from aqreanalysis import schema
-from aqreanalysis.features import Scaler
+from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast import kinds
 from aqreanalysis.models.forecast.forecaster import Forecaster
 from aqreanalysis.models.forecast.trend import Trend

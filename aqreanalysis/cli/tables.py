@@ -1,0 +1,282 @@
+"""`aqreanalysis describe` on the terminal: tables that fit 80 columns and can be read when piped."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from aqreanalysis import schema
+from aqreanalysis.cli import console
+from aqreanalysis.models.checkpoint import Card
+from aqreanalysis.time_axis import HOUR, UTC_OFFSET_HOURS
+from aqreanalysis.training.calibration import SLICES
+from aqreanalysis.workflows.describe import archive, product
+
+LISTED = 10   # gaps, sentences and the like; the rest is counted
+MONTHS = 36   # in a table; longer archives are told by year
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on the error stream that leaves nothing behind; what it yields takes parts done and parts in all."""
+    with Progress(TextColumn("reading"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TextColumn("left:"),
+                  TimeRemainingColumn(), console=console.ERR, transient=True,
+                  disable=not console.ERR.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def show(facts, out: Console | None = None) -> None:
+    """Print what `describe` found."""
+    out = out or console.OUT
+    kinds = {archive.Facts: _archive, product.Facts: _product, Card: _checkpoint}
+    for part in kinds[type(facts)](facts):
+        out.print(part)
+
+
+def _archive(facts: archive.Facts):
+    if facts.simulated:
+        yield Panel("SIMULATED: these observations are the twin's, not real air.", style="bold red")
+    yield _pairs([
+        ("archive", str(facts.path)), ("source", facts.source),
+        ("files", f"{facts.files:,}, {_bytes(facts.bytes)}"
+                  + (f"; {len(facts.bad)} skipped" if facts.bad else "")),
+        ("period", f"{_local(facts.first)} to {_local(facts.last)} (UTC+8, END of the hour), {facts.hours:,} hours"),
+        ("stations", f"{facts.stations:,}: {_shares_told(facts)}"),
+        ("silence", _silence(facts)), ("reference", facts.reference_state)])
+    yield _values(facts)
+    yield _completeness(facts)
+    yield _flags(facts)
+    if facts.gaps:
+        yield _gaps(facts)
+    for title, texts in (("Warnings", facts.warnings), ("Odd, but used", facts.odd), ("Skipped files", facts.bad)):
+        if texts:
+            yield _listed(title, texts)
+
+
+def _shares_told(facts: archive.Facts) -> str:
+    """How many stations have which share of PM2.5 hours."""
+    none, *classes = facts.stations_by_share
+    edges = [f"{edge:.0%}" for edge in archive.SHARES]
+    told = [f"{n:,} over {low}" for n, low in zip(classes[::-1], edges[-2::-1], strict=True) if n]
+    text = f"{', '.join(told)} of the hours with PM2.5".replace(" over 0%", " under 25%")
+    return text + (f"; {none:,} never" if none else "")
+
+
+def _silence(facts: archive.Facts) -> str:
+    silent = sum(hours for _, hours in facts.gaps)
+    if not silent:
+        return "in each hour some station reports PM2.5"
+    gaps = f"{len(facts.gaps):,} gap{'s' * (len(facts.gaps) > 1)}"
+    return f"{silent:,} hours ({silent / facts.hours:.1%}), in {gaps}, have no PM2.5 at any station"
+
+
+def _values(facts: archive.Facts) -> Table:
+    table = _table("Values", ("", "unit", "reported", "missing\n%", "flagged\n%", "low", "mean\ngood",
+                              "high\ngood", "high"))
+    whole = facts.stations * facts.hours
+    for name, of in facts.values.items():
+        flagged = f"{100 * (of.reported - of.good) / of.reported:.2f}" if of.reported and of.flags else "-"
+        table.add_row(schema.LONG_NAMES[name], schema.UNITS[name], f"{of.reported:,}",
+                      f"{100 * (1 - of.reported / whole):.1f}", flagged,
+                      *(_number(value) for value in (of.low, of.mean, of.good_high, of.high)))
+    return table
+
+
+def _completeness(facts: archive.Facts) -> Table:
+    by_year = len(facts.months) > MONTHS
+    names = [name for name in schema.POLLUTANTS if name in facts.values]
+    table = _table("Completeness, % of all stations and hours", ("year" if by_year else "month", "hours",
+                                                                 *(schema.LONG_NAMES[name] for name in names)))
+    rows: dict[str, list] = {}
+    for month in facts.months:
+        rows.setdefault(month.label[:4] if by_year else month.label, []).append(month)
+    for label, months in rows.items():
+        hours = sum(month.hours for month in months)
+        share = (100 * sum(month.reported[name] for month in months) / hours / facts.stations for name in names)
+        table.add_row(label, f"{hours:,}", *(f"{percent:.1f}" for percent in share))
+    return table
+
+
+def _flags(facts: archive.Facts) -> Table:
+    found = {name: facts.values[name] for name in schema.POLLUTANTS if name in facts.values}
+    table = _table("Flags, % of what was reported", ("", *(schema.LONG_NAMES[name] for name in found)))
+    for flag in schema.OBSERVATION_FLAGS:
+        if flag != "missing":
+            table.add_row(flag, *(_share(of.flags[flag], of.reported) for of in found.values()))
+    return table
+
+
+def _gaps(facts: archive.Facts) -> Table:
+    table = _table("Longest gaps of the whole network (UTC+8)", ("first hour", "last hour", "hours"))
+    for start, hours in facts.gaps[:LISTED]:
+        table.add_row(_local(start), _local(start + (hours - 1) * HOUR), f"{hours:,}")
+    return table
+
+
+def _product(facts: product.Facts):
+    if facts.attributes.get("simulated") == "true":
+        yield Panel("SIMULATED: made from the twin's observations, not from real air.", style="bold red")
+    rows = [("product", str(facts.path)), ("title", facts.attributes.get("title", "")), ("grid", facts.grid),
+            ("source", facts.attributes.get("source", "")),
+            ("reference", facts.attributes.get("reference_state", "not told: written by an older version")),
+            ("made by", facts.attributes.get("history", ""))]
+    yield _pairs(rows + (_settings(facts.record) if facts.record else []))
+    for kind in facts.kinds.values():
+        yield Text(f"\n{kind.name}: {kind.first} to {kind.last} (UTC+8), {kind.files} "
+                   f"file{'s' * (kind.files > 1)}, {_bytes(kind.bytes)}", style="bold")
+        yield _pairs(list(kind.variables.items()))
+        yield _fields(kind)
+        if kind.classes.sum():
+            yield _classes(kind)
+    if facts.bad:
+        yield _listed("Files that can't be read", facts.bad)
+
+
+def _settings(record: dict) -> list[tuple[str, str]]:
+    """What run.json says that the files do not."""
+    identity, facts, months = record["identity"], record.get("facts", {}), record["months"]
+    rows = [("checkpoint", identity.get("checkpoint", "").split()[0]),
+            ("settings", f"{identity.get('neighbours')} neighbours; a day needs {identity.get('minimum_hours')} of 24 "
+                         f"hours; a station {identity.get('minimum_station_hours')} in a month"),
+            ("observations", f"{facts.get('stations', '?')} stations, {facts.get('files', '?')} files, "
+                             f"{len(facts.get('files_skipped', []))} skipped"),
+            ("months done", f"{len(months)}; {sum(m['hours_without_observations'] for m in months.values())} hours "
+                            "without any observation")]
+    return rows + [("warning", text) for text in facts.get("warnings", [])[:LISTED]]
+
+
+def _fields(kind: product.Kind) -> Table:
+    table = _table("", ("ug m-3", "steps", "lowest", "mean", "highest", "missing\n%"))
+    for name, of in kind.fields.items():
+        mean = of.total / (of.values - of.missing) if of.values > of.missing else np.nan
+        table.add_row(name, f"{of.steps:,}", _number(of.low), _number(mean), _number(of.high),
+                      f"{100 * of.missing / max(of.values, 1):.2f}")
+    return table
+
+
+def _classes(kind: product.Kind) -> Table:
+    table = _table("", ("quality_flag", "", "% of land", "% of all"))
+    land = kind.classes.sum() - kind.classes[schema.SEA]
+    for number, name in enumerate(schema.QUALITY):
+        n = kind.classes[number]
+        of_land = "-" if number == schema.SEA else _share(n, land)
+        table.add_row(str(number), name, of_land, _share(n, kind.classes.sum()))
+    return table
+
+
+def _checkpoint(card: Card):
+    training, withheld = card.training, card.withheld
+    if training.get("simulated"):
+        yield Panel("SIMULATED: trained on the twin's observations, not on real air.", style="bold red")
+    sizes = ", ".join(f"{name} {value}" for name, value in card.network.items())
+    window = card.window
+    yield _pairs([
+        ("checkpoint", f"{card.name} ({card.kind}), made {card.created}"),
+        ("reads", f"{', '.join(schema.LONG_NAMES[name] for name in card.variables)}, from "
+                  f"{window.get('margin_hours', '?')} h before the target day to as long after it, means over "
+                  f"{window.get('context_hours', '?')} h on either side; {card.k} neighbours"),
+        ("network", sizes),
+        ("trained on", f"{training['source']}; {training['start']} to {training['end']}, {training['stations']} "
+                       f"stations, every {training['every_nth_week_withheld']}th week left out"),
+        ("effort", f"{training['steps']:,} steps, {training['seconds'] / 60:.0f} minutes"),
+        ("never seen", f"to test {len(withheld['test_single'])} single stations and {len(withheld['test_city'])} in "
+                       f"whole cities; to tune {len(withheld['tune_single'])} and {len(withheld['tune_city'])}"),
+        ("error", _error(card)),
+        ("versions", ", ".join(f"{name} {text}" for name, text in card.versions.items())),
+        ("weights", f"whole (sha256 {card.weights_sha256[:16]}...)")])
+    if coverage := card.calibration.get("facts", {}).get("at_other_towns"):
+        yield _coverage(coverage)
+    for name, rows in card.scores.items():
+        yield _scores(f"Scores at the {name.replace('_', ' ')}, by which training chose: not a test", rows)
+
+
+def _error(card: Card) -> str:
+    if not card.calibration:
+        return f"not calibrated; correlated in time with an e-folding time of {card.error_memory_hours:g} h"
+    facts, by_lag = card.calibration.get("facts", {}), card.calibration["correlation"]
+    made = (f" at {facts['stations']} tuning stations, {facts['days']} days from {facts['first']} to {facts['last']}"
+            if facts else "")
+    return (f"calibrated{made}; correlation in time {by_lag[1]:.2f} after an hour, {by_lag[6]:.2f} after six, "
+            f"{by_lag[23]:.2f} after 23")
+
+
+def _coverage(found: dict) -> Table:
+    """`inside` should be 90 %, `z rms` 1; of factors that were fitted without the stations' own towns."""
+    table = _table("Observations inside the bounds at tuning stations, by factors fitted in other towns",
+                   ("", "hours", "inside\n%", "z rms", "width", "days", "inside\n%", "z rms", "width"))
+    there = dict.fromkeys(name for of in found.values() for name in of)
+    for name in [name for name in SLICES if name in there] + [name for name in there if name not in SLICES]:
+        parts = [found.get(frequency, {}).get(name) for frequency in ("hourly", "daily")]
+        table.add_row(name, *(text for of in parts for text in (
+            (f"{of['n']:,}", f"{100 * of['inside']:.1f}", f"{of['z_rms']:.2f}", f"{of['width']:.1f}") if of
+            else ("-",) * 4)))
+    return table
+
+
+def _scores(title: str, rows: list[dict]) -> Table:
+    table = _table(title, ("", "", "n", "MAE", "RMSE", "R2", "skill\n%", "NMB\n%", "in\n90 %"))
+    for row in rows:
+        covered = row.get("coverage_90")
+        table.add_row(row["group"], row["frequency"], f"{row['n']:,}", f"{row['MAE']:.2f}", f"{row['RMSE']:.2f}",
+                      f"{row['R2']:.3f}", f"{row['skill_percent']:+.1f}", f"{row['NMB_percent']:+.1f}",
+                      f"{covered:.2f}" if covered is not None and np.isfinite(covered) else "-")
+    return table
+
+
+def _pairs(rows: list[tuple[str, str]]) -> Table:
+    """Names and what is to be said of them, wrapped beside each other."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row(name, Text(text))
+    return table
+
+
+def _table(title: str, columns: tuple[str, ...]) -> Table:
+    table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
+                  pad_edge=False, padding=(0, 1, 0, 0))
+    for number, name in enumerate(columns):
+        words = number == 0 or name in ("", "unit", "first hour", "last hour")
+        table.add_column(name, justify="left" if words else "right", no_wrap=words)
+    return table
+
+
+def _listed(title: str, texts: list[str]) -> Table:
+    table = _pairs([("-", text) for text in texts[:LISTED]])
+    table.title, table.title_justify, table.title_style = f"\n{title}", "left", "bold"
+    if len(texts) > LISTED:
+        table.add_row("", f"... {len(texts)} in all")
+    return table
+
+
+def _local(stamp: np.datetime64) -> str:
+    return str(np.datetime64(stamp, "m") + UTC_OFFSET_HOURS * HOUR).replace("T", " ")
+
+
+def _number(value: float) -> str:
+    """At most seven characters for what concentrations can be."""
+    if not np.isfinite(value):
+        return "-"
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _share(part: int, whole: int) -> str:
+    if not part:
+        return "-"
+    return f"{100 * part / whole:.2f}" if 100 * part / whole >= 0.005 else "<0.01"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"

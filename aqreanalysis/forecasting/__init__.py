@@ -1,1 +1,0 @@
-"""Forecasts: slices of time, training of one model, sums of errors."""

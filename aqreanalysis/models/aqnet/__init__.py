@@ -1,0 +1,1 @@
+"""AQ-Net (Kheder et al. 2025), for analysis and as a forecaster."""

@@ -1,0 +1,1 @@
+"""Models that need no training, or little: the yardsticks of every other."""

@@ -1,0 +1,32 @@
+"""LSTM on the station's own window: all pollutants, masks and, if asked for, cyclic time.
+
+Hochreiter & Schmidhuber 1997, Neural Computation 9, 1735-1780; the paper's baseline of that name. The last state is
+read out linearly for every lead. Hours before the last `recent` are averaged in groups of `every`, as for AQ-Net.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from aqreanalysis.models.forecast.window import Window, at_points, thin
+
+
+class LSTM(nn.Module):
+    """(batch, stations, hours, pollutants) -> (batch, points, horizon)."""
+
+    def __init__(self, hours: int, horizon: int, width: int = 64, layers: int = 1, dropout: float = 0.1,
+                 cyclic: bool = True, recent: int = 48, every: int = 6):
+        super().__init__()
+        self.cyclic, self.recent, self.every = cyclic, recent, every
+        self.lstm = nn.LSTM(12 + 6 * cyclic, width, num_layers=layers, batch_first=True)
+        self.dropout, self.out = nn.Dropout(dropout), nn.Linear(width, horizon)
+
+    def forward(self, window: Window) -> torch.Tensor:
+        parts = [window.values, window.mask]
+        if self.cyclic:
+            parts.append(window.past[:, None].expand(-1, window.values.shape[1], -1, -1))
+        steps = thin(torch.cat(parts, dim=-1), self.recent, self.every)
+        _, (last, _) = self.lstm(steps.flatten(0, 1))
+        found = self.out(self.dropout(last[-1])).unflatten(0, steps.shape[:2])
+        return at_points(found, window.places)

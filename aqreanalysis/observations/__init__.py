@@ -1,0 +1,1 @@
+"""Observations: readers, quality control, station archives, downloads, and what stations are."""

@@ -1,0 +1,172 @@
+"""Whether an archive can be what it says: time zone, units, a network that is cut, places. Sentences, not flags.
+
+These faults are of a whole archive, not of single values, and no quality test of a value finds them: every hour of
+an archive in the wrong time zone is plausible. A look at some weeks is enough, so that a build starts quickly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.spatial import cKDTree
+
+from aqreanalysis import geo, schema, time_axis
+from aqreanalysis.errors import UserError
+from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY
+
+WINDOW_DAYS, WINDOWS = 8, 3   # of a period: its beginning, middle and end
+
+# Solar time at which the first harmonic of the network's ozone peaks, END stamps. The 832 stations of 2019 have
+# 14.7 (December) to 15.9 h (March), parts of 8 days 14.4 to 16.4 h: what is farther off than this is not air.
+OZONE_PEAK_H, SHIFT_H = 15.4, 2.5
+OZONE_DAYS, OZONE_HOURS, OZONE_STATIONS = 10, 18, 5   # that a statement needs: days of so many hours, stations
+OZONE_AMPLITUDE = 0.1   # of its mean, below which there is no cycle to speak of
+HALVES_AGREE_H = 1.5    # odd and even days must say the same
+
+# Between which the median of a network lies if its unit is right: clean air has more than the lower, and no month
+# of any city more than the upper. A factor of 1000 leads out of it.
+MEDIAN = {"pm25": (1.0, 1000.0), "pm10": (1.0, 2000.0), "so2": (0.2, 1000.0), "no2": (0.2, 500.0), "co": (0.05, 50.0),
+          "o3": (1.0, 500.0)}
+MEDIAN_VALUES = 100
+SHARE_CUT, HOURS_CUT = 0.5, 3
+SHARED_KM = 0.01
+
+
+def of_archive(archive, start, end) -> list[str]:
+    """What is strange in an archive between two stamps, as sentences, from a look at some weeks of it.
+
+    Raises UserError where a unit can't be right. A twin is not looked at.
+    """
+    if archive.simulated:
+        return []
+    cubes = sample(archive, start, end)
+    if error := wrong_unit(cubes):
+        raise error
+    return places(archive.stations) + time_zone(cubes) + cut(cubes)
+
+
+def sample(archive, start, end) -> list[xr.Dataset]:
+    """Raw station cubes of some weeks between two stamps."""
+    return [archive.read(first, last) for first, last in windows(archive, start, end)]
+
+
+def windows(archive, start, end) -> list[tuple[np.datetime64, np.datetime64]]:
+    """First and last stamps of the hours to look at: all of a short period, else parts of it, without overlap."""
+    first, last = archive.period()
+    first, last = max(np.datetime64(start, "h"), np.datetime64(first, "h")), min(np.datetime64(end, "h"),
+                                                                                 np.datetime64(last, "h"))
+    hours, width = int((last - first) / HOUR) + 1, WINDOW_DAYS * HOURS_PER_DAY
+    if hours <= 0:
+        return []
+    if hours <= WINDOWS * width:
+        return [(first, last)]
+    starts = [first + n * ((hours - width) // (WINDOWS - 1)) * HOUR for n in range(WINDOWS)]
+    return [(begin, begin + (width - 1) * HOUR) for begin in starts]
+
+
+def time_zone(cubes: list[xr.Dataset]) -> list[str]:
+    """A sentence if ozone says that the stamps are hours off; none if they are right or nothing can be said.
+
+    Ozone is made by the sun: it is lowest at dawn and highest in the afternoon. The phase of the first harmonic of
+    the network's median is compared with the sun's time at the network's median longitude.
+    """
+    values = np.concatenate([cube["o3"].values for cube in cubes]) if cubes else np.empty((0, 0))
+    present = values >= 0   # neither missing nor a code
+    if present.any(axis=0).sum() < OZONE_STATIONS:
+        return []
+    rows = present.any(axis=1)
+    level = np.nanmedian(np.where(present, values, np.nan)[rows], axis=1)
+    stamps = np.concatenate([cube[schema.TIME].values for cube in cubes])[rows].astype("datetime64[h]")
+    day = time_axis.local_days(stamps)
+    days, count = np.unique(day, return_counts=True)
+    whole = days[count >= OZONE_HOURS]
+    if len(whole) < OZONE_DAYS:
+        return []
+    phase, amplitude = _first_harmonic(stamps, level)
+    halves = [_first_harmonic(stamps[on], level[on])[0] for on in (np.isin(day, whole[::2]), np.isin(day, whole[1::2]))]
+    if amplitude < OZONE_AMPLITUDE or abs(_hours_apart(*halves)) > HALVES_AGREE_H:
+        return []
+    shift = _hours_apart(phase + float(cubes[0][schema.LON].median()) / 15.0, OZONE_PEAK_H)
+    return [_shifted(phase, shift)] if abs(shift) >= SHIFT_H else []
+
+
+def _first_harmonic(stamps: np.ndarray, level: np.ndarray) -> tuple[float, float]:
+    """Hour (UTC) of the peak and amplitude by mean of the daily cycle's first harmonic."""
+    hour = stamps.astype(int) % HOURS_PER_DAY
+    cycle = np.array([level[hour == number].mean() if (hour == number).any() else np.nan for number in range(24)])
+    turn = 2.0 * np.pi * np.arange(HOURS_PER_DAY) / HOURS_PER_DAY
+    wave = 2.0 * np.nanmean(cycle * np.exp(1j * turn))
+    return float(np.angle(wave) / (2.0 * np.pi) * HOURS_PER_DAY), float(abs(wave) / max(np.nanmean(cycle), 1e-9))
+
+
+def _hours_apart(hour: float, other: float) -> float:
+    """How much later an hour of the day is than another, -12 to 12."""
+    return (hour - other + 12.0) % HOURS_PER_DAY - 12.0
+
+
+def _shifted(phase_utc: float, shift: float) -> str:
+    found = round(phase_utc + time_axis.UTC_OFFSET_HOURS) % HOURS_PER_DAY
+    like = ""
+    if round(abs(shift)) in (7, 8, 9):
+        like = (", as those of UTC data that were read as UTC+8" if shift < 0
+                else ", as those of local time (UTC+8) that was read as UTC")
+    return (f"time zone: the network's ozone peaks at about {found:02d}:00 (UTC+8) and not in the afternoon; the time "
+            f"stamps look {abs(shift):.0f} h too {'late' if shift > 0 else 'early'}{like}")
+
+
+def wrong_unit(cubes: list[xr.Dataset]) -> UserError | None:
+    """The error for the first pollutant whose median can't be in its unit; None where all can."""
+    for name, (low, high) in MEDIAN.items():
+        values = np.concatenate([cube[name].values.ravel() for cube in cubes] or [[]])
+        values = values[values > 0]
+        if values.size < MEDIAN_VALUES:
+            continue
+        median, unit = float(np.median(values)), schema.UNITS[name]
+        if not low <= median <= high:
+            other = {"ug m-3": "mg m-3", "mg m-3": "ug m-3"}[unit] if (median > high) == (unit == "mg m-3") else None
+            guess = f" They look like {other}." if other else ""
+            factor = "divided by 1000" if median > high else "multiplied by 1000"
+            return UserError(
+                f"The median of {schema.LONG_NAMES[name]} is {median:.4g}, which can't be {unit}.{guess}",
+                f"{schema.LONG_NAMES[name]} is given in {unit}; medians of a network lie between {low:g} and {high:g}.",
+                f"Give values in {unit}, perhaps {factor}, or leave the column out.")
+    return None
+
+
+def cut(cubes: list[xr.Dataset]) -> list[str]:
+    """A sentence for each day on which most of the network is absent, or whose file seems to end too early.
+
+    A download that was cut leaves the first rows, or the first stations, of a day. The files of a day have the local
+    stamps 00:00 to 23:00.
+    """
+    days, stations, last = [], [], []
+    for cube in cubes:
+        present = np.isfinite(cube[schema.TARGET].values)
+        local = cube[schema.TIME].values.astype("datetime64[h]") + time_axis.UTC_OFFSET_HOURS * HOUR
+        for day in np.unique(local.astype("datetime64[D]")):
+            rows = present[local.astype("datetime64[D]") == day]
+            if len(rows) == HOURS_PER_DAY and rows.any():
+                days.append(day), stations.append(int(rows.any(axis=0).sum()))
+                last.append(int(np.flatnonzero(rows.any(axis=1))[-1]))
+    usual = float(np.median(stations)) if stations else 0.0
+    few = [f"cut: {n} of usually {usual:.0f} stations report PM2.5 on {day}"
+           for day, n in zip(days, stations, strict=True) if n < SHARE_CUT * usual]
+    return few + [f"cut: no station reports after {hour:02d}:00 (UTC+8) on {day}"
+                  for day, hour in zip(days, last, strict=True) if hour < HOURS_PER_DAY - HOURS_CUT]
+
+
+def places(table: pd.DataFrame) -> list[str]:
+    """What is to be known of a station table's places: moved stations, shared places, missing and converted ones."""
+    told = list(table.attrs.get("moved", []))
+    vectors = geo.unit_vectors(table.lat, table.lon)
+    for one, other in sorted(cKDTree(vectors).query_pairs(SHARED_KM / geo.EARTH_RADIUS_KM)):
+        a, b = table.iloc[one], table.iloc[other]
+        told.append(f"stations {a.station_id} and {b.station_id} share one place ({a.lon:.4f}, {a.lat:.4f})")
+    if without := table.attrs.get("without_coordinates"):
+        told.append(f"{len(without)} station{'s have' if len(without) > 1 else ' has'} no coordinates: "
+                    f"{', '.join(without[:5])}{' ...' if len(without) > 5 else ''}")
+    if "converted_from" in table:
+        for datum, rows in table[table.converted_from != ""].groupby("converted_from"):
+            told.append(f"{len(rows)} places were converted from {datum} to WGS-84")
+    return told

@@ -1,0 +1,193 @@
+"""`aqreanalysis ingest`: archives of any layout to one station archive, screened, with its provenance.
+
+The archive is made month by month beside its place and moved there when it is whole. A second ingest reads the
+files that are new or changed; whatever else the archive has is taken from the archive as it was.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aqreanalysis import __version__, files, schema, time_axis
+from aqreanalysis.errors import UserError
+from aqreanalysis.observations import checks, quality
+from aqreanalysis.observations.ingest import archive_writer
+from aqreanalysis.observations.ingest.archive_attributes import ArchiveAbout
+from aqreanalysis.observations.ingest.intake import Given, Job, Taken, take_month
+from aqreanalysis.observations.ingest.plan import IngestPlan, check_target, prepare
+from aqreanalysis.observations.ingest.sources import Span, inside, open_sources, stretches
+from aqreanalysis.observations.readers.station_archive import COUNTS, ODD, REFUSED, TABLES, Record, StationArchive
+from aqreanalysis.time_axis import HOUR, Period
+from aqreanalysis.workers import run_jobs
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an ingest did, and what the archive is now."""
+
+    path: Path
+    written: bool             # False where nothing was new
+    archive: StationArchive
+    files: dict[str, int]     # of the given sources: new, changed, unchanged, vanished
+    vanished: list[str]       # names
+    skipped: list[str]        # a sentence for each file that could not be used
+    odd: list[str]            # and for what is strange in those that were
+    counts: dict[str, int]    # readers.station_archive.COUNTS, over all sources and hours
+    flagged: tuple[int, int]  # PM2.5 values of the months that were made: marked by quality control, and all
+    warnings: list[str]       # what is strange in the sources as a whole (checks.of_archive)
+
+
+def ingest(sources: list[str], target: str | Path, station_table: str | None = None, period: Period | None = None,
+           settings: quality.Settings = quality.DEFAULT, workers: int = 1, datum: str | None = None,
+           on_month: Callable[[int, int], None] = lambda done, of: None) -> Summary:
+    """Write or extend the station archive at `target`.
+
+    Parameters
+    ----------
+    sources : folders or files of observations. Where two have the same value, that of the first stands, and what
+        the archive has stands before what is new to it.
+    station_table : places of the stations, where the table does not lie beside the files.
+    period : days to ingest; all that the sources hold where it is not given. An archive has one period without
+        holes: from the first to the last hour that was ever asked for.
+    settings : of quality control; an archive has one set of them.
+    datum : of the stations' places, where no column of their table says it: wgs84, gcj02 or bd09.
+    on_month : told how many months are done, of how many.
+
+    Raises
+    ------
+    UserError : for sources that can't be read, for a target that is something else or has other settings, where
+        another ingest is writing, and for a full disk. What was there before is untouched then.
+    """
+    target = Path(target).expanduser().absolute()
+    check_target(target)
+    opened = open_sources(sources, station_table, datum)
+    busy = UserError(f"Another ingest is writing {target}.", "One at a time writes a file.",
+                     "Wait for it, or give another name with --to.")
+    with files.held(target.with_name(f".{target.name}.lock"), busy, archive_writer.FIX):
+        archive_writer.remove_leftovers(target)
+        plan = prepare(opened, target, period, settings)
+        if not plan.stale().any() and not any(changes.moved for changes in plan.changes.values()):
+            return _summary(plan, target, [], [], written=False)
+        warnings = [f"{source.name}: {text}" for source in plan.sources.values()
+                    for text in checks.of_archive(source.archive, *plan.axis)]
+        return _summary(plan, target, _write(plan, target, workers, on_month), warnings, written=True)
+
+
+def _write(plan: IngestPlan, target: Path, workers: int, on_month) -> list[Taken]:
+    """Make the months that are stale, copy the others, and move the file to its place when it is whole."""
+    months, stale = plan.months(), plan.stale()
+    with files.writing(target, archive_writer.FIX):
+        scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}{archive_writer.MARK}", dir=target.parent)
+    with scratch as folder:
+        jobs = {number: _job(plan, number, span, Path(folder)) for number, span in enumerate(months)
+                if stale[inside(plan.hours, [span])].any()}
+        results, taken = run_jobs(take_month, jobs.values(), workers), {}
+        with archive_writer.ArchiveFile(target, plan.table, plan.hours, _about(plan)) as file:
+            for number, span in enumerate(months):
+                row = int((span[0] - plan.axis[0]) / HOUR)
+                if number in jobs:
+                    while number not in taken:
+                        result = next(results)
+                        taken[result.number] = result
+                    with np.load(taken[number].arrays) as arrays:
+                        file.write(row, arrays)
+                    taken[number].arrays.unlink()
+                else:
+                    hours = np.arange(span[0], span[1] + HOUR, HOUR)
+                    file.write(row, plan.before.layers(hours, plan.table["station_id"]))
+                on_month(number + 1, len(months))
+            results.close()
+            file.finish(_record(plan, list(taken.values())))
+    return list(taken.values())
+
+
+def _job(plan: IngestPlan, number: int, span: Span, scratch: Path) -> Job:
+    given = tuple(Given(of, source.archive, (source.path, source.station_table, source.parts),
+                        tuple(stretches((part.first, part.last) for part in source.parts)),
+                        plan.changes[of].kept, frozenset(source.refused)) for of, source in plan.sources.items())
+    return Job(number, *span, plan.axis, plan.read(), _count_sources(plan), given,
+               plan.before.path if plan.before else None, plan.table, plan.settings, scratch)
+
+
+def _count_sources(plan: IngestPlan) -> int:
+    return max(*plan.sources, len(plan.record.tables["source"]))
+
+
+def _record(plan: IngestPlan, taken: list[Taken]) -> Record:
+    """The provenance of the archive as it will be."""
+    counts = np.zeros((_count_sources(plan), len(COUNTS), len(plan.hours)), np.int32)
+    if plan.before is not None:
+        counts[:len(plan.record.counts), :, inside(plan.hours, [plan.before.period()])] = plan.record.counts
+    read = inside(plan.hours, plan.read())
+    for month in taken:
+        rows = np.flatnonzero(inside(plan.hours, [(month.first, month.last)]))
+        for number, of_source in month.counts.items():
+            new = read[rows]
+            counts[number - 1][:, rows[new]] = of_source[new].T
+    return Record({"source": _source_table(plan), "file": _file_table(plan, counts[:, COUNTS.index("values")]),
+                   "remark": _remark_table(plan, taken)}, counts)
+
+
+def _source_table(plan: IngestPlan) -> pd.DataFrame:
+    rows = {number: tuple(row) for number, row in enumerate(plan.record.tables["source"].itertuples(index=False), 1)}
+    rows |= {number: (source.name, source.archive.source, source.station_table)
+             for number, source in plan.sources.items()}
+    return pd.DataFrame([rows[number] for number in sorted(rows)], columns=list(TABLES["source"]))
+
+
+def _file_table(plan: IngestPlan, values: np.ndarray) -> pd.DataFrame:
+    """Files of all sources; `values` (sources, hours) are counted in the hours of each."""
+    kept = plan.record.tables["file"]
+    tables = [kept[~kept["source"].isin(list(plan.sources))], *(changes.files for changes in plan.changes.values())]
+    table = pd.concat([rows for rows in tables if len(rows)], ignore_index=True).sort_values(["source", "name"])
+    so_far = np.concatenate([np.zeros((len(values), 1), np.int64), values.cumsum(axis=1, dtype=np.int64)], axis=1)
+    first, last = ((table[name].to_numpy("datetime64[h]") - plan.axis[0]).astype(int) for name in ("first", "last"))
+    of = table["source"].to_numpy(int) - 1
+    return table.assign(values=so_far[of, last + 1] - so_far[of, first]).reset_index(drop=True)
+
+
+def _remark_table(plan: IngestPlan, taken: list[Taken]) -> pd.DataFrame:
+    """Remarks that still hold and new ones; the same sentence of several months is one row."""
+    old = plan.record.tables["remark"]
+    again = inside(old["first"].to_numpy("datetime64[h]"), plan.read())
+    again &= inside(old["last"].to_numpy("datetime64[h]"), plan.read())
+    old = old[~(old["source"].isin(list(plan.sources)) & (again | (old["kind"] == REFUSED)))]
+    rows = [*old.itertuples(index=False, name=None), *plan.remarks, *(row for month in taken for row in month.remarks)]
+    table = pd.DataFrame(rows, columns=list(TABLES["remark"]))
+    table[["first", "last"]] = table[["first", "last"]].astype("datetime64[s]")
+    joined = table.groupby(["source", "kind", "text"], sort=True, as_index=False).agg({"first": "min", "last": "max"})
+    return joined[list(TABLES["remark"])]
+
+
+def _about(plan: IngestPlan) -> ArchiveAbout:
+    table = _source_table(plan)
+    simulated = plan.sources[min(plan.sources)].archive.simulated
+    newest = max([*(changes.files["modified"].max() for changes in plan.changes.values()),
+                  *plan.record.tables["file"]["modified"]])
+    days = time_axis.local_days(plan.hours[[0, -1]])
+    return ArchiveAbout(
+        observations="; ".join(dict.fromkeys(table["phrase"])), sources=tuple(table["name"]), simulated=simulated,
+        settings=plan.settings.model_dump(mode="json"),
+        reference_state=schema.NO_REFERENCE_STATE if simulated else schema.reference_state(*days),
+        created=str(np.datetime64(int(newest), "ns").astype("datetime64[D]")), software_version=__version__)
+
+
+def _summary(plan: IngestPlan, target: Path, taken: list[Taken], warnings: list[str], written: bool) -> Summary:
+    archive = StationArchive(target)
+    record = archive.record()
+    remarks, known = record.tables["remark"], record.tables["file"]
+    totals = record.counts.sum(axis=(0, 2), dtype=np.int64)
+    return Summary(
+        path=target, written=written, archive=archive,
+        files={state: sum(changes.counts[state] for changes in plan.changes.values())
+               for state in ("new", "changed", "unchanged", "vanished")},
+        vanished=list(known["name"][(known["vanished"] == 1) & known["source"].isin(list(plan.sources))]),
+        skipped=list(remarks["text"][remarks["kind"] != ODD]), odd=list(remarks["text"][remarks["kind"] == ODD]),
+        counts=dict(zip(COUNTS, map(int, totals), strict=True)),
+        flagged=tuple(sum(month.flagged[part] for month in taken) for part in (0, 1)), warnings=warnings)

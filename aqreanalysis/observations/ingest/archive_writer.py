@@ -1,0 +1,199 @@
+"""Writing a station archive: NetCDF-4, month by month under a hidden name, moved when whole.
+
+The layout is told in observations.readers.station_archive, the words in archive_attributes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pandas as pd
+
+from aqreanalysis import files
+from aqreanalysis.grids import Grid
+from aqreanalysis.observations.ingest.archive_attributes import (
+    COUNT_TEXTS,
+    STATION_TEXTS,
+    ArchiveAbout,
+    column_attributes,
+    global_attributes,
+    variable_attributes,
+)
+from aqreanalysis.observations.readers.station_archive import COUNTS, FLAG, ODD, PROVENANCE, SOURCE, TABLES, Record
+from aqreanalysis.output import cf
+from aqreanalysis.output.encoding import FLOAT_FILL, TIME_CHUNK, create_compressed, write_coordinates
+from aqreanalysis.schema import FLAG_DTYPE, OBSERVATION_FLAGS, POLLUTANTS, STATION, TIME
+
+MARK = ".part"  # in the names of what is being written
+CACHE_BYTES = 8 << 20  # of one variable: months come in order, so that one chunk at a time is being filled
+FIX = "Free space, or choose another place with --to; then give the same command again. Nothing was lost."
+
+
+class ArchiveFile:
+    """A station archive that is being written; what was there before stays until the new one is whole.
+
+    Parameters
+    ----------
+    path : final name.
+    table : stations, sorted by station_id: station_id, lat, lon and, where known, name, city, province.
+    hours : (hours,) datetime64, complete, UTC, END of each hour.
+    about : what the file says of itself. Of several sources, each variable has its `<variable>_source`.
+    """
+
+    def __init__(self, path: Path, table: pd.DataFrame, hours: np.ndarray, about: ArchiveAbout):
+        self.path, self.table, self.hours, self.about = Path(path), table, hours, about
+        self._part = part_name(self.path)
+        self._grid = _points(table)
+        self._several = len(about.sources) > 1
+        self._netcdf = None
+
+    def __enter__(self):
+        try:
+            with files.writing(self.path, FIX):
+                self._netcdf = netCDF4.Dataset(self._part, "w", format="NETCDF4")
+                self._define()
+        except BaseException:
+            files.discard(self._netcdf, self._part)
+            raise
+        return self
+
+    def write(self, first: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write hours from number `first` on; months come in order.
+
+        arrays : (steps, stations) by name: float32 values, `<pollutant>_flag`, `<variable>_source`. A variable
+            that is not among them is missing in these hours.
+        """
+        stored = self._netcdf.variables
+        wanted = [name for name in arrays if self._several or not name.endswith(SOURCE)]
+        steps = len(arrays[POLLUTANTS[0]])
+        with files.writing(self.path, FIX):
+            for name in wanted:
+                if name not in stored:
+                    self._create(name)
+                    self._leave_empty(name, 0, first)
+            for name in stored:
+                if name in arrays:
+                    values = arrays[name]
+                    stored[name][first:first + steps] = (
+                        np.where(np.isnan(values), FLOAT_FILL, values) if values.dtype.kind == "f" else values)
+                elif stored[name].dimensions == (TIME, STATION):
+                    self._leave_empty(name, first, first + steps)
+
+    def finish(self, record: Record) -> None:
+        """Write the provenance, check the file and move it to its name."""
+        with files.writing(self.path, FIX):
+            self._write_record(record)
+            self._netcdf.close()
+            files.fsync(self._part)
+            _read_through(self._part)
+            os.replace(self._part, self.path)
+            files.fsync(self.path.absolute().parent)
+
+    def __exit__(self, kind, error, traceback) -> None:
+        files.discard(self._netcdf, self._part)
+
+    def _define(self) -> None:
+        file = self._netcdf
+        file.setncatts(global_attributes(self.about, self._grid, self.hours))
+        file.createDimension(TIME, None)
+        file.createDimension(STATION, self._grid.size)
+        write_coordinates(file, self._grid, self.hours, cf.HOURLY, None)
+        for name, attributes in STATION_TEXTS.items():
+            if name in self.table and self.table[name].notna().any():
+                variable = file.createVariable(f"station_{name}", str, (STATION,))
+                variable.setncatts(attributes | {"coverage_content_type": "referenceInformation"})
+                variable[:] = self.table[name].fillna("").to_numpy(object)
+        for name in POLLUTANTS:
+            self._create(name)
+            self._create(name + FLAG)
+            if self._several:
+                self._create(name + SOURCE)
+
+    def _create(self, name: str) -> None:
+        """An empty variable. Only values have a fill value: flags and numbers of sources are never missing."""
+        kind = next((kind for ending, kind in {FLAG: FLAG_DTYPE, SOURCE: np.uint8}.items() if name.endswith(ending)),
+                    None)
+        variable = create_compressed(self._netcdf, name, kind or "f4", None if kind else FLOAT_FILL, self._grid,
+                                     len(self.hours), CACHE_BYTES)
+        variable.setncatts(variable_attributes(name, self.about))
+
+    def _leave_empty(self, name: str, first: int, last: int) -> None:
+        nothing = FLOAT_FILL
+        if name.endswith((FLAG, SOURCE)):
+            nothing = OBSERVATION_FLAGS["missing"] if name.endswith(FLAG) else 0
+        for row in range(first, last, TIME_CHUNK):
+            self._netcdf[name][row:min(row + TIME_CHUNK, last)] = nothing
+
+    def _write_record(self, record: Record) -> None:
+        group = self._netcdf.createGroup(PROVENANCE)
+        group.software = json.dumps(_versions(), sort_keys=True)
+        group.stations_without_coordinates = json.dumps(self.table.attrs.get("without_coordinates", []),
+                                                        ensure_ascii=False)
+        kinds = list(record.tables["remark"]["kind"])
+        group.files_skipped, group.oddities = np.int32(len(kinds) - kinds.count(ODD)), np.int32(kinds.count(ODD))
+        for table, columns in TABLES.items():
+            rows = record.tables[table]
+            group.createDimension(table, len(rows))
+            for column in columns:
+                array = _encoded(rows[column])
+                variable = group.createVariable(f"{table}_{column}", str if array.dtype == object else array.dtype,
+                                                (table,))
+                variable.setncatts(column_attributes(table, column))
+                if len(array):
+                    variable[:] = array
+        for number, name in enumerate(COUNTS):
+            variable = group.createVariable(name, "i4", ("source", TIME), compression="zlib", complevel=1,
+                                            shuffle=True, chunksizes=(1, min(len(self.hours), 8760)))
+            variable.setncatts({"long_name": COUNT_TEXTS[name], "units": "1"})
+            variable[:] = record.counts[:, number]
+
+
+def _points(table: pd.DataFrame) -> Grid:
+    """The stations as a list of points, which product files know how to write."""
+    lat, lon = table["lat"].to_numpy(np.float64), table["lon"].to_numpy(np.float64)
+    return Grid("stations", "points", lat.shape, lat, lon, None, None, np.ones(lat.shape, bool),
+                tuple(table["station_id"].astype(str)))
+
+
+def _encoded(column: pd.Series) -> np.ndarray:
+    """A column as it is stored: text, hours since the epoch, or whole numbers."""
+    if column.name in ("first", "last"):
+        return cf.hours_since_epoch(column.to_numpy("datetime64[h]"))
+    if column.name in ("source", "vanished"):
+        return column.to_numpy(np.int32)
+    return column.to_numpy(np.int64 if column.name in ("bytes", "modified", "values") else object)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    from aqreanalysis import __version__
+
+    return {"aqreanalysis": __version__} | {name: version(name) for name in ("netCDF4", "numpy", "pandas", "xarray")}
+
+
+def _read_through(path: Path) -> None:
+    """Read every value: zlib holds checksums, so damage is found before the old file is given up."""
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        for variable in file.variables.values():
+            for first in range(0, len(variable) if variable.dimensions[:1] == (TIME,) else 0, TIME_CHUNK):
+                variable[first:first + TIME_CHUNK]
+
+
+def part_name(path: Path) -> Path:
+    """The hidden name that a file of this process has until it is whole."""
+    return path.with_name(f".{path.name}{MARK}{os.getpid()}")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left beside an archive that nobody else is writing to."""
+    import shutil
+
+    for left in path.parent.glob(f".{path.name}{MARK}*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)

@@ -1,0 +1,95 @@
+"""Tests of sensors that stand still: runs of one value, and days with hardly any change. Arrays (hours, stations).
+
+Integers repeat by themselves where air is clean: a run counts only where it is no accident at its level, and where
+neighbours do not repeat as well (quiet nights).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aqreanalysis.observations.quality.settings import REPEAT_LEVEL, RESOLUTION, Settings
+from aqreanalysis.observations.quality.surroundings import (
+    BLOCK_HOURS,
+    Neighbours,
+    around,
+    block_sums,
+    middle,
+    shifted,
+    sum_of_shifts,
+)
+from aqreanalysis.time_axis import HOURS_PER_DAY
+
+BRIDGED_HOURS = 2   # missing hours that do not end a run
+CALM_BLOCKS = 3     # of BLOCK_HOURS, before and after: a calm counts to its last hour
+LONGEST_RUN = 48    # hours; a run that could be an accident at this length is never flagged
+
+
+def stuck(values: np.ndarray, pollutant: str, neighbours: Neighbours, settings: Settings) -> np.ndarray:
+    """A value in a run of identical ones, longer than chance makes it (`stuck_chance`, `stuck_hours`).
+
+    values : in units of schema.UNITS, NaN where nothing is known
+    """
+    level = REPEAT_LEVEL[pollutant]
+    chance = np.fmax(level / (level + np.maximum(values, 0)), _calm(values, neighbours))
+    needed = 1 + np.log(settings.stuck_chance) / np.log(np.clip(chance, 1e-6, 0.999))
+    needed = np.maximum(needed, settings.stuck_hours)
+    length = np.minimum(_since_change(values) + _since_change(values[::-1])[::-1] + 1, LONGEST_RUN)
+    return np.isfinite(values) & (length >= needed)
+
+
+def still(level: np.ndarray, values: np.ndarray, pollutant: str, neighbours: Neighbours,
+          settings: Settings) -> np.ndarray:
+    """A value in 24 hours whose spread is far below that of the neighbours in the same hours, and of its other days.
+
+    Other days, since ozone on a mountain hardly has a night.
+
+    level : logarithms; values : as they were reported, for what rounding alone adds to the spread
+    """
+    blocks = HOURS_PER_DAY // BLOCK_HOURS
+    known = np.isfinite(level)
+    from_4 = np.where(known, level - 4.0, 0.0)  # near the levels, so that squares keep their digits
+    count, total, squares = (sum_of_shifts(block_sums(array), 0, blocks - 1)
+                             for array in (known.astype(float), from_4, from_4**2))
+    mean = total / np.maximum(count, 1)
+    variance = np.where(count >= 0.75 * HOURS_PER_DAY,
+                        np.maximum(squares / np.maximum(count, 1) - mean**2, 0), np.nan)
+    rounding = (RESOLUTION[pollutant] / np.exp(mean + 4.0)) ** 2 / 12
+    spread = np.sqrt(variance).astype(np.float32)
+    of_neighbours = neighbours.median(spread)
+    low = ((np.sqrt(variance + rounding) < settings.still_ratio * of_neighbours)
+           & (of_neighbours >= settings.still_neighbours)
+           & (spread < settings.still_itself * _on_other_days(spread, settings.window_days)))
+    in_such_hours = sum_of_shifts(low.astype(float), 1 - blocks, 0) > 0
+    return np.isfinite(values) & np.repeat(in_such_hours, BLOCK_HOURS, axis=0)
+
+
+def _on_other_days(spread: np.ndarray, days: int) -> np.ndarray:
+    """Median of the station's own spread at the same blocks of other days: (blocks, stations)."""
+    per_day = HOURS_PER_DAY // BLOCK_HOURS
+    others = np.stack([shifted(spread, per_day * day) for day in range(-days, days + 1) if day], axis=-1)
+    others.sort(axis=-1)
+    return middle(others, np.isfinite(others).sum(axis=-1))
+
+
+def _calm(values: np.ndarray, neighbours: Neighbours) -> np.ndarray:
+    """Share of the neighbours' hours that repeat the hour before, in the calmest day near each; NaN without any."""
+    before = shifted(values, -1)
+    pair = np.isfinite(values) & np.isfinite(before)
+    repeats, pairs = (sum_of_shifts(block_sums(array.astype(np.float32)), -2, 2)
+                      for array in (values == before, pair))
+    share = neighbours.mean(np.where(pairs > 0, repeats / np.maximum(pairs, 1), np.nan).astype(np.float32))
+    return np.repeat(around(share, CALM_BLOCKS, np.fmax), BLOCK_HOURS, axis=0)
+
+
+def _since_change(values: np.ndarray) -> np.ndarray:
+    """Hours since the first value of the run that each value belongs to, at most LONGEST_RUN."""
+    known = np.isfinite(values)
+    repeats, silent = np.zeros(values.shape, bool), np.ones(values.shape, bool)
+    for hours in range(1, BRIDGED_HOURS + 2):  # the last value before, if it is not too long ago
+        before = shifted(values, -hours)
+        repeats |= silent & (values == before)
+        silent &= np.isnan(before)
+    hour = np.arange(len(values), dtype=np.int32)[:, None]
+    began = np.maximum.accumulate(np.where(known & ~repeats, hour, 0), axis=0)
+    return np.where(known, np.minimum(hour - began, LONGEST_RUN), 0).astype(np.int16)

@@ -1,0 +1,56 @@
+"""What a model may see of an archive: values that passed quality control, on a complete hourly axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis import schema
+from aqreanalysis.observations import quality, stations
+from aqreanalysis.observations.readers.station_archive import StationArchive
+from aqreanalysis.time_axis import HOUR, Period
+
+
+def observations_around(archive, model, period: Period, minimum_station_hours: int = 1,
+                        settings: quality.Settings = quality.DEFAULT, held_out: Sequence[str] = ()) -> xr.Dataset:
+    """The station cube that a model may see for a period: screened, flagged values NaN.
+
+    It reaches `history` hours before and `future` after; stations that reported PM2.5 in it. Those that stand
+    `held_out` have no part in the flags of others.
+    """
+    hours = period.hours
+    cube = screened(archive, hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR, settings,
+                    held_out, _other_hours(model, hours))
+    return stations.reporting(cube, minimum_station_hours)
+
+
+def _other_hours(model, hours: np.ndarray) -> tuple[np.datetime64, np.datetime64] | None:
+    """The first and last hour of which a model reads other pollutants than PM2.5, if it says so."""
+    reach = getattr(model, "others", None)
+    return None if reach is None else (hours[0] - reach * HOUR, hours[-1] + reach * HOUR)
+
+
+def screened(archive, start, end, settings: quality.Settings = quality.DEFAULT, held_out: Sequence[str] = (),
+             others: tuple[np.datetime64, np.datetime64] | None = None) -> xr.Dataset:
+    """The usable values of an archive from `start` to `end`, both included; flagged ones are NaN.
+
+    Quality control looks quality.REACH_HOURS further on either side, so that an hour has the same flags whichever
+    month it is read for. With `others`, pollutants other than PM2.5 are NaN outside these two hours: most of the work
+    is theirs, and a model that reads them for a few hours round a target needs no flags of whole weeks.
+    """
+    if not held_out and isinstance(archive, StationArchive) and archive.screened_with(settings):
+        cube = quality.usable(archive.read_screened(start, end))  # the flags are in the file
+    else:
+        margin = quality.REACH_HOURS * HOUR
+        raw = archive.read(start - margin, end + margin)
+        rows = slice(None)
+        if others:
+            rows = slice(*np.searchsorted(raw.time.values, [others[0] - margin, others[1] + margin + HOUR]))
+        marked = quality.screen(raw, settings, held_out, rows)
+        cube = quality.usable(marked.sel(time=slice(start, end)))
+    if others:
+        seen = (cube.time >= others[0]) & (cube.time <= others[1])
+        cube = cube.assign({name: cube[name].where(seen) for name in schema.POLLUTANTS if name != schema.TARGET})
+    return cube

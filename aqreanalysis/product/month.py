@@ -1,0 +1,237 @@
+"""One month of a product, from observations to its hours and its days: the unit of work.
+
+A `Job` and a month are all that a process needs, here or on another machine that sees the same files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis import __version__, files, geo, output, schema
+from aqreanalysis.errors import UserError
+from aqreanalysis.grids import Grid
+from aqreanalysis.models import base, checkpoint, uncertainty
+from aqreanalysis.models.calibration import Calibration
+from aqreanalysis.models.uncertainty import Support
+from aqreanalysis.observations import screening
+from aqreanalysis.observations.quality import DEFAULT, Settings
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.output import cf, encoding
+from aqreanalysis.output.cf import About
+from aqreanalysis.output.daily import MonthDays
+from aqreanalysis.product.folder import ProductFolder, fingerprints
+from aqreanalysis.simulation import TwinArchive
+from aqreanalysis.time_axis import HOURS_PER_DAY, Period, local_days
+
+BLOCK_HOURS = 168
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where observations come from: a path, or the twin under a seed."""
+
+    path: str | None
+    station_table: str | None
+    twin_seed: int
+
+    def open(self):
+        """The archive."""
+        if self.path is None:
+            return TwinArchive(self.twin_seed)
+        return open_archive(self.path, self.station_table)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all months of a product have in common; sent to each worker once."""
+
+    source: Source
+    checkpoint: str          # its name if it ships with the package, else its folder
+    weights_sha256: str
+    grid: Grid
+    folder: ProductFolder
+    about: About
+    neighbours: int
+    minimum_hours: int
+    minimum_station_hours: int
+    quality: Settings = DEFAULT
+
+
+def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
+    """Write a month's analysis and keep its days; returns the month's label and facts for run.json."""
+    began = time.monotonic()
+    model, card = _loaded(job.checkpoint, job.neighbours, job.weights_sha256, job.about.software_version)
+    archive = job.source.open()
+    cube = screening.observations_around(archive, model, month, job.minimum_station_hours, job.quality)
+    distance = nearest_distance(cube, job.grid)
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(output.opened(job.folder.hourly(month), job.grid, job.about, cf.HOURLY, distance))
+        days = stack.enter_context(MonthDays(job.folder.days_of(month), cf.fields_of(cf.DAILY, job.about),
+                                             month.n_days, job.grid.size))
+        truth = stack.enter_context(_Truth(job, month, archive)) if isinstance(archive, TwinArchive) else None
+        for block in _blocks(job, month, model, cube):
+            arrays = block.arrays
+            _round(arrays)
+            file.write(block.first, arrays, block.points)
+            means = _days(job, month.hours[block.first:block.first + len(arrays["pm25"])], arrays,
+                          distance[block.points], model.calibration, card.error_memory_hours)
+            days.write(block.first // HOURS_PER_DAY, block.points, means)
+            if truth:
+                truth.compare(block, arrays)
+    job.folder.progress(month).unlink(missing_ok=True)
+    facts = {"files": fingerprints(job.folder.parts(month)), "hours": len(month.hours),
+             "stations": int(cube.sizes[schema.STATION]), "seconds": round(time.monotonic() - began, 1),
+             "hours_without_observations": int((~np.isfinite(cube.pm25.sel(time=month.hours).values)
+                                                .any(axis=1)).sum())}
+    return f"{month.first:%Y-%m}", facts | (truth.facts() if truth else {})
+
+
+def _blocks(job: Job, month: Period, model, cube) -> Iterator[Block]:
+    """Every block of a month, tile by tile of the grid; leaves word of how far it is."""
+    done = 0
+    for block in blocks(model, cube, job.grid, month, job.neighbours, list(output.tiles(job.grid))):
+        yield block
+        done += block.arrays["pm25"].size
+        _tell(job, month, done // job.grid.size)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(name: str, neighbours: int, weights_sha256: str, version: str):
+    """The model and its card, kept for the next month of this process; UserError where they are not the product's."""
+    model, card = checkpoint.load(checkpoint.locate(name), neighbours)
+    for what, have, want in (("aqreanalysis", __version__, version),
+                             (f"a checkpoint {name} with the hash", card.weights_sha256, weights_sha256)):
+        if have != want:
+            raise UserError(f"A worker has {what} {have}; the product is made with {want}.",
+                            "All workers of a product have the same package and the same checkpoint.",
+                            "Install the same version everywhere, or give --checkpoint as a folder that all see.")
+    return model, card
+
+
+def _round(arrays: dict[str, np.ndarray]) -> None:
+    """In their place, as they will stand in the file, so that days are the means of what users read there."""
+    for name in cf.MANTISSA_BITS:
+        if name in arrays:
+            arrays[name][...] = encoding.rounded(name, arrays[name])
+
+
+def _days(job: Job, hours: np.ndarray, arrays: dict[str, np.ndarray], distance: np.ndarray,
+          calibration: Calibration | None, memory_hours: float) -> dict[str, np.ndarray]:
+    """Means of the days of a block of whole days of `hours`, with what is known of their errors."""
+    correlation = calibration.correlation if calibration else uncertainty.exponential_correlation(memory_hours)
+    days = uncertainty.daily(arrays["pm25"], arrays["pm25_standard_error"], arrays["quality_flag"], job.minimum_hours,
+                             correlation)
+    dates = local_days(hours[::HOURS_PER_DAY])
+    return uncertainty.calibrated(days, calibration.daily, distance, dates) if calibration else days
+
+
+def _tell(job: Job, month: Period, hours: int) -> None:
+    """Leave word of how far this month is, for whoever watches the folder."""
+    with files.writing(job.folder.progress(month)):
+        job.folder.progress(month).write_text(str(hours))
+
+
+class _Truth:
+    """The twin's truth beside the analysis, a context manager: its file, and the error by quality class."""
+
+    def __init__(self, job: Job, month: Period, archive):
+        self._job, self._twin, self._hours = job, archive.twin, month.hours
+        self._sums = np.zeros((len(schema.QUALITY), 3))
+        self._file = output.opened(job.folder.truth(month), job.grid, job.about, cf.TRUTH)
+
+    def __enter__(self):
+        self._file.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._file.__exit__(*error)
+
+    def compare(self, block: Block, arrays: dict[str, np.ndarray]) -> None:
+        """Write the truth of a block and add up the errors of its estimate."""
+        hours = self._hours[block.first:block.first + len(arrays["pm25"])]
+        grid = self._job.grid
+        truth = self._twin.truth(hours, grid.lat[block.points], grid.lon[block.points])
+        truth = encoding.rounded("pm25", truth.astype(np.float32))
+        self._file.write(block.first, {"pm25": truth}, block.points)
+        error = np.abs(arrays["pm25"] - truth)
+        half = 1.6449 * arrays["pm25_standard_error"]  # without a calibration, as if errors were normal
+        inside = ((truth >= arrays.get("pm25_lower", arrays["pm25"] - half))
+                  & (truth <= arrays.get("pm25_upper", arrays["pm25"] + half)))
+        for number in range(len(schema.QUALITY)):
+            of_class = (arrays["quality_flag"] == number) & np.isfinite(error)
+            covered = of_class & inside
+            self._sums[number] += of_class.sum(), error[of_class].sum(dtype=np.float64), covered.sum()
+
+    def facts(self) -> dict:
+        """Mean absolute error and coverage of the 90 % interval in every cell, by quality class."""
+        return {"true_error": {name: {"cell_hours": int(n), "sum_absolute_error": float(total),
+                                      "covered_90": int(covered)}
+                               for name, (n, total, covered) in zip(schema.QUALITY, self._sums, strict=True)}}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Estimates of some hours of a month at some points of a grid; arrays (hours, points)."""
+
+    first: int            # number of the block's first hour in the month
+    points: slice         # of the grid
+    arrays: dict[str, np.ndarray]
+
+
+def blocks(model, cube: xr.Dataset, grid, period: Period, k: int,
+           tiles: Sequence[slice] = (slice(None),)) -> Iterator[Block]:
+    """The estimates of a period on a grid, tile by tile, a week of hours at a time, with their support."""
+    hours, land = period.hours, _land(grid)
+    if cube.sizes[schema.STATION] < 2:  # a month in which the network is silent has no values
+        names = (schema.TARGET, schema.STANDARD_ERROR)
+        names += (schema.LOWER, schema.UPPER) if getattr(model, "calibration", None) else ()
+        for points in tiles:
+            yield from _silent(land[points], len(hours), points, names)
+        return
+    over = base.read(model, cube, hours)
+    observed = np.isfinite(cube.pm25.reindex(time=hours).values)
+    for points in tiles:
+        lat, lon = grid.lat[points], grid.lon[points]
+        support = Support(cube.lat.values, cube.lon.values, lat, lon, land[points], k)
+        estimate_at = over(lat, lon)
+        for first in range(0, len(hours), BLOCK_HOURS):
+            rows = slice(first, first + BLOCK_HOURS)
+            estimate = estimate_at(hours[rows])
+            count, flag = support.of_hours(observed[rows])
+            flag = np.where(np.isfinite(estimate[schema.TARGET].values), flag, _nothing(land[points]))
+            yield Block(first, points, {name: array.values for name, array in estimate.data_vars.items()} | {
+                "quality_flag": flag.astype(np.int8), "number_of_observations": count})
+
+
+def _land(grid) -> np.ndarray:
+    """Which targets are not sea: a point on a pier or a small island is none."""
+    return grid.land | (grid.kind == "points")
+
+
+def _nothing(land: np.ndarray) -> np.ndarray:
+    """Quality classes (points,) of an hour without an estimate: sea stays sea."""
+    return np.where(land, schema.NO_OBSERVATIONS, schema.SEA)
+
+
+def _silent(land: np.ndarray, hours: int, points: slice, names: Sequence[str]) -> Iterator[Block]:
+    for first in range(0, hours, BLOCK_HOURS):
+        shape = (min(BLOCK_HOURS, hours - first), land.size)
+        nothing = np.full(shape, np.nan, np.float32)
+        yield Block(first, points, {name: nothing for name in names} | {
+            "quality_flag": np.broadcast_to(_nothing(land), shape).astype(np.int8),
+            "number_of_observations": np.zeros(shape, np.int8)})
+
+
+def nearest_distance(cube: xr.Dataset, grid) -> np.ndarray:
+    """Distance in km, float32 (points,), from each target to the nearest station of the cube."""
+    if not cube.sizes[schema.STATION]:
+        return np.full(grid.size, np.nan, np.float32)
+    _, distance = geo.nearest(cube.lat.values, cube.lon.values, grid.lat, grid.lon, 1)
+    return distance[:, 0].astype(np.float32)

@@ -1,0 +1,223 @@
+"""What a build will do, checked before it starts: every error that input can cause is found here."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from aqreanalysis import __version__, files, recipes, schema, time_axis
+from aqreanalysis.errors import UserError
+from aqreanalysis.grids import Grid, check_inside, parse_grid
+from aqreanalysis.models import checkpoint, uncertainty
+from aqreanalysis.models.aqnet.analysis import CONTEXT_HOURS
+from aqreanalysis.observations import checks
+from aqreanalysis.observations.quality import REACH_HOURS
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers.archive import Inspection, none_good
+from aqreanalysis.output import FORMATS
+from aqreanalysis.output.cf import About
+from aqreanalysis.product.folder import ProductFolder, check_identity
+from aqreanalysis.product.month import Job, Source
+from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
+
+DEFAULT_RECIPE = "northern-china"
+BYTES_PER_CELL_HOUR = 7.0  # of a finished product, with room to spare; a truth beside it included
+REFERENCE = ("Kheder, A., Foreback, B., Wang, L., Liu, Z.-S., Boy, M. (2025): Deep Spatio-Temporal Neural Network "
+             "for Air Quality Reanalysis. SCIA 2025, arXiv:2502.11941.")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; None is the recipe's or the default."""
+
+    year: str | None = None
+    start: str | None = None
+    end: str | None = None
+    grid: str | None = None
+    observations: str | None = None
+    stations: str | None = None
+    recipe: str | None = None
+    checkpoint: str | None = None
+    neighbours: int | None = None
+    out: str | None = None
+    workers: int = 1
+    scheduler: str | None = None
+    minimum_hours: int | None = None
+    format: str = "netcdf"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked request."""
+
+    period: Period
+    grid: Grid
+    folder: ProductFolder
+    about: About
+    identity: dict           # what a folder must agree in to be gone on with
+    facts: dict              # what is worth knowing besides
+    inspection: Inspection
+    far_share: float         # of the grid, farther from any station than grids.check_inside allows to trust
+    job: Job                 # what its months have in common
+    warnings: list[str]      # what is strange in the observations
+
+
+def prepare(request: Request) -> Plan:
+    """Check everything; raises UserError and leaves nothing behind."""
+    if request.format not in FORMATS:
+        raise UserError(f"--format {request.format} is unknown.", f"Formats are {' and '.join(FORMATS)}.",
+                        "Leave it out for NetCDF.")
+    recipe = _recipe(request)
+    period = time_axis.parse_period(request.year, request.start, request.end)
+    grid = parse_grid(recipe.grid)
+    checkpoint_folder = checkpoint.locate(recipe.checkpoint)
+    card = checkpoint.checked_card(checkpoint_folder)
+    k = recipe.neighbours or card.k
+    source, archive, passed_over = find_observations(recipe, period)
+    inspection = inspect(archive, source, period)
+    inspection.bad.extend(passed_over)
+    warnings = checks.of_archive(archive, period.hours[0], period.hours[-1])
+    far_share = check_inside(grid, archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy())
+    identity = {"product": recipe.name, "period": period.label, "grid": f"{grid.name} {grid.fingerprint}",
+                "observations": inspection.fingerprint, "simulated": archive.simulated,
+                "checkpoint": card.identity, "neighbours": k,
+                "minimum_hours": recipe.minimum_hours, "minimum_station_hours": recipe.minimum_station_hours,
+                "quality": recipe.quality.told,
+                "format": request.format, "aqreanalysis": __version__}
+    folder = ProductFolder(_out(request, recipe, period, grid, archive.simulated), archive.simulated, period,
+                           source.path is None, request.format)
+    check_identity(folder.path, identity)
+    _check_space(folder.path, grid.size * len(period.hours))
+    about = describe(recipe, period, grid, archive, card, k)
+    shipped = checkpoint_folder.parent == checkpoint.SHIPPED  # and so may lie elsewhere where a worker runs
+    name = checkpoint_folder.name if shipped else str(checkpoint_folder.resolve())
+    job = Job(source, name, card.weights_sha256, grid, folder, about, k, recipe.minimum_hours,
+              recipe.minimum_station_hours, recipe.quality)
+    facts = {"recipe": recipe.model_dump(), "observations": source.path or f"twin, seed {source.twin_seed}",
+             "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.bad,
+             "warnings": warnings, "oddities": inspection.odd,
+             "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
+             "versions": _versions()}
+    return Plan(period, grid, folder, about, identity, facts, inspection, far_share, job, warnings)
+
+
+def _recipe(request: Request) -> recipes.ProductRecipe:
+    """The recipe with what the command line says instead."""
+    recipe = recipes.load(request.recipe or DEFAULT_RECIPE, recipes.ProductRecipe)
+    told = {name: getattr(request, name)
+            for name in ("grid", "observations", "stations", "checkpoint", "neighbours", "minimum_hours")}
+    changed = recipe.model_dump() | {name: value for name, value in told.items() if value is not None}
+    if not 4 <= (changed["neighbours"] or 20) <= 64:
+        raise UserError(f"--neighbours {changed['neighbours']} is out of range.",
+                        "The neural kNN takes 4 to 64 neighbours.", "Leave it out for the checkpoint's own.")
+    if not 1 <= changed["minimum_hours"] <= HOURS_PER_DAY:
+        raise UserError(f"--minimum-hours {changed['minimum_hours']} is out of range.",
+                        "A valid day has 1 to 24 hours.", "Leave it out for the recipe's, 20 if it says nothing.")
+    return recipes.ProductRecipe(**changed)
+
+
+def find_observations(recipe: recipes.ProductRecipe, period: Period):
+    """The source and its archive: the recipe's or command line's, else the data folder's, else the twin.
+
+    Third, a sentence for each place in the data folder that can't be used: nobody should get the twin and not know.
+    """
+    if recipe.observations:
+        source = Source(str(Path(recipe.observations).expanduser().resolve()), recipe.stations, 0)
+        return source, source.open(), []
+    passed_over = []
+    for path in _candidates(files.data_folder()):
+        try:
+            archive = open_archive(path, recipe.stations)
+        except UserError as error:
+            passed_over.append(f"{path}: {error}")
+            continue
+        first, last = archive.period()
+        if first <= period.hours[-1] and last >= period.hours[0]:
+            return Source(str(path.resolve()), recipe.stations, 0), archive, passed_over
+    source = Source(None, None, recipe.twin_seed)
+    return source, source.open(), passed_over
+
+
+def _candidates(folder: Path) -> list[Path]:
+    """Where observations may lie in the data folder: station archives, then folders, then loose files."""
+    if not folder.is_dir():
+        return []
+    return [*sorted(folder.glob("*.nc")), *sorted(p for p in folder.iterdir() if p.is_dir()), folder]
+
+
+def inspect(archive, source: Source, period: Period) -> Inspection:
+    """A look into every file that the product will read; an error if the period has no PM2.5 value.
+
+    The margins before and after the period are read too, so their files are part of the fingerprint.
+    """
+    hours = period.hours
+    found = archive.inspect(hours[0], hours[-1])
+    if not found.values:
+        raise none_good(found, source.path or "the twin", f"{period.first} to {period.last}")
+    reach = (CONTEXT_HOURS + REACH_HOURS) * HOUR
+    for first, last in ((hours[0] - reach, hours[0] - HOUR), (hours[-1] + HOUR, hours[-1] + reach)):
+        margin = archive.inspect(first, last)
+        found.digest.update(margin.fingerprint.encode())
+        for mine, theirs in ((found.bad, margin.bad), (found.odd, margin.odd)):
+            mine.extend(text for text in theirs if text not in mine)
+    return found
+
+
+def _out(request: Request, recipe, period: Period, grid: Grid, simulated: bool) -> Path:
+    if request.out:
+        return Path(request.out).expanduser().absolute()  # workers may stand in another folder
+    return Path("products").absolute() / f"{recipe.name}_{period.label}_{grid.name}{'_simulated' if simulated else ''}"
+
+
+def _check_space(path: Path, cell_hours: int) -> None:
+    existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+    need, free = cell_hours * BYTES_PER_CELL_HOUR, shutil.disk_usage(existing).free
+    have = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else 0
+    if need - have > free:
+        raise UserError(f"{existing} has {free / 1e9:.2f} GB free; the product takes up to {need / 1e9:.2f} GB.",
+                        "A product is not started that can't be finished.",
+                        "Free some space or give another folder with --out.")
+
+
+def describe(recipe, period: Period, grid: Grid, archive, card: checkpoint.Card, k: int) -> About:
+    """What the files will say of themselves; nothing from the clock, so that bytes can be compared."""
+    trained = " trained on SIMULATED observations" if card.training.get("simulated") else ""
+    state = (schema.NO_REFERENCE_STATE if archive.simulated
+             else schema.reference_state(period.first, period.last))
+    return About(
+        product=recipe.name, grid_name=grid.name, period=period.label, simulated=archive.simulated,
+        observations=f"{archive.source}.", model=f"{card.name} ({card.kind}{trained}), {k} neighbours",
+        model_reference=REFERENCE, reference_state=state, created=card.created,
+        software_version=__version__,
+        history=f"aqreanalysis {__version__} build: {recipe.name}, {period.label}, {grid.name}",
+        quality=f"{uncertainty.CLASSES}.", daily_quality=uncertainty.DAILY_CLASSES,
+        standard_error=_standard_error(card), bounds=_bounds(card) if card.calibration else "",
+        neighbours=k, minimum_hours=recipe.minimum_hours)
+
+
+def _standard_error(card: checkpoint.Card) -> str:
+    if card.calibration:
+        return ("Root mean square of the error to be expected at a place without a station: what the network expects, "
+                "times factors by level, distance to the nearest station and season that make it so at stations left "
+                "out. For a daily mean, errors of hours are combined with their measured correlation, and calibrated "
+                "in the same way.")
+    return ("Standard deviation that the network expects of its error at a place without a station; its own first "
+            "estimate, not calibrated. In a daily mean, errors of hours are taken as correlated with an e-folding "
+            f"time of {card.error_memory_hours:.0f} h.")
+
+
+def _bounds(card: checkpoint.Card) -> str:
+    facts = card.calibration.get("facts", {})
+    made = f", {facts['stations']} stations from {facts['first']} to {facts['last']}" if facts else ""
+    return ("Conformal bounds: 90 % of what stations observe lies between pm25_lower and pm25_upper. Factors by level, "
+            "distance to the nearest station and season of the error that the network expects, fitted at stations left "
+            f"out{made}. They are of what a station at the place would observe, its own error included, and hold over "
+            "many hours and places, not for each place by itself.")
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("numpy", "torch", "xarray", "netCDF4", "pandas", "scipy")}
+

@@ -1,0 +1,207 @@
+"""Recipes: strict YAML of products and trainings. An unknown key is an error that lists the known ones.
+
+A recipe is a file or the name of one that ships with the package (recipes/).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from aqreanalysis import files
+from aqreanalysis.errors import UserError
+from aqreanalysis.observations.quality import DEFAULT
+from aqreanalysis.observations.quality import Settings as QualitySettings
+from aqreanalysis.time_axis import MINIMUM_HOURS
+
+# YAML reads a day without quotes as a date
+Day = Annotated[str, BeforeValidator(lambda day: day.isoformat() if isinstance(day, dt.date) else day)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProductRecipe(Strict):
+    """How to build a product; the command line has the last word."""
+
+    name: str = Field(description="Name of the product; part of the folder's name.", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    grid: str = Field("0.1deg", description="Resolution, named grid, or a file (CDO, NetCDF, CSV of points).")
+    observations: str | None = Field(None, description="Folder or file of observations.")
+    stations: str | None = Field(None, description="Station table, where it does not lie beside the observations.")
+    checkpoint: str | None = Field(None, description="Name or folder of an AQ-Net checkpoint.")
+    neighbours: int | None = Field(None, ge=4, le=64, description="k of the neural kNN; default the checkpoint's.")
+    minimum_hours: int = Field(MINIMUM_HOURS, ge=1, le=24, description="Hours that make a valid day.")
+    minimum_station_hours: int = Field(1, ge=1, description="PM2.5 hours that a station needs round a month.")
+    twin_seed: int = Field(0, ge=0, description="Seed of the simulated twin, where there are no observations.")
+    quality: QualitySettings = Field(DEFAULT, description="Thresholds of quality control.")
+
+
+class TrainingSettings(Strict):
+    """Fields of training.Settings; see there."""
+
+    steps: int = Field(3000, ge=1)
+    samples_per_step: int = Field(16, ge=1)
+    targets_per_sample: int = Field(24, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    averaging: float = Field(0.995, ge=0, lt=1)
+    k: int = Field(20, ge=4, le=64)
+    views: int = Field(10, ge=1)
+    renew_every: int = Field(40, ge=1)
+    hidden_single: float = Field(0.08, ge=0, lt=1)
+    hidden_places: int = Field(12, ge=0)
+    hidden_radius_km: tuple[float, float] = (5.0, 80.0)
+    outage: float = Field(0.03, ge=0, lt=0.5)
+    gap: float = Field(0.05, ge=0, lt=1)
+    seed: int = 0
+    validate_every: int = Field(250, ge=1)
+
+
+class Withheld(Strict):
+    """What training never sees: stations to test and to tune, and every nth week to test."""
+
+    seed: int = Field(2019, description="Seed of the draw of stations.")
+    share_single: float = Field(0.08, ge=0, lt=0.4, description="Share of stations withheld singly, for each use.")
+    share_city: float = Field(0.08, ge=0, lt=0.4, description="Share of stations in withheld cities, likewise.")
+    every_nth_week: int = Field(6, ge=2, description="One week in so many is withheld in time.")
+
+
+class TrainingRecipe(Strict):
+    """How to train a checkpoint."""
+
+    name: str = Field(description="Name of the checkpoint.", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    observations: str = Field(description="Folder or file of observations.")
+    stations: str | None = None
+    start: Day = Field(description="First day, UTC+8.")
+    end: Day = Field(description="Last day, UTC+8.")
+    network: dict[str, float | int] = Field(default_factory=dict, description="Fields of aqnet.network.Sizes.")
+    withheld: Withheld = Withheld()
+    training: TrainingSettings = TrainingSettings()
+    quality: QualitySettings = Field(DEFAULT, description="Thresholds of quality control.")
+
+
+class ForecastSettings(Strict):
+    """Fields of forecasting.training.Settings; see there."""
+
+    steps: int = Field(800, ge=1)
+    origins_per_step: int = Field(64, ge=1)
+    stations_per_step: int = Field(8, ge=1)
+    learning_rate: float = Field(5e-3, gt=0)
+    weight_decay: float = Field(2e-2, ge=0)
+    averaging: float = Field(0.99, ge=0, lt=1)
+    clip: float = Field(1.0, gt=0)
+    lead_exponent: float = Field(0.5, ge=0)
+    hide: float = Field(0.0, ge=0, lt=1)
+    season_jitter: float = Field(0.8, ge=0)
+    level_jitter: float = Field(0.1, ge=0)
+    validate_every: int = Field(100, ge=1)
+    patience: int = Field(4, ge=1)
+
+
+class ForecastModel(Strict):
+    """A row of a forecast's tables: a model and the configurations that are tried, or another row with a change."""
+
+    model: str | None = Field(None, description="Kind of the model: models.forecast.KINDS.")
+    configurations: tuple[dict[str, bool | int | float | str], ...] = Field(
+        ({},), min_length=1, description="Options of the model and fields of `training`; validation chooses.")
+    like: str | None = Field(None, description="A row whose chosen configuration is taken, instead of `model`.")
+    change: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="What differs from that row's configuration.")
+    withheld: bool = Field(False, description="Trained without the withheld stations, and scored there alone.")
+
+    @model_validator(mode="after")
+    def _one_of_two(self):
+        if (self.model is None) == (self.like is None):
+            raise ValueError("a row has either `model` or `like`")
+        return self
+
+
+class ForecastRecipe(Strict):
+    """How to train and score forecasts at the stations of a city: every model of a table, all seeds."""
+
+    kind: Literal["forecast"]
+    name: str = Field(description="Name of the run folder.", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    observations: str = Field(description="Folder or file of observations.")
+    stations: str | None = Field(None, description="Station table, where it does not lie beside the observations.")
+    history: int = Field(24, ge=2, description="Hours that a forecast reads.")
+    horizon: int = Field(24, ge=1, description="Hours that it gives.")
+    mean_hours: int = Field(1, ge=1, description="Errors are of means over so many hours; 24: of days.")
+    minimum_hours: int = Field(1, ge=1, description="Observed hours that such a mean needs.")
+    leads: tuple[int, ...] = Field(description="Leads of the table, in hours or in means of hours.")
+    train_share: float = Field(0.7, gt=0, lt=1, description="Share of the period that trains, from its beginning.")
+    validate_share: float = Field(0.1, gt=0, lt=1, description="Share after it, for choices; the rest is the test.")
+    validate_every: int = Field(7, ge=1, description="Hours between hours of issue in validation.")
+    test_every: int = Field(5, ge=1, description="Hours between hours of issue in the test.")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="The first chooses among configurations.")
+    k: int = Field(35, ge=1, description="k of the neural kNN.")
+    trend: bool = Field(True, description="Whether the training slice's trend of PM2.5 is carried on, for every model.")
+    withheld_share: float = Field(0.0, ge=0, lt=0.5, description="Share of stations for rows with `withheld`.")
+    withheld_seed: int = Field(0, description="Seed of their draw.")
+    models: dict[str, ForecastModel] = Field(description="The rows of the table.")
+    training: ForecastSettings = ForecastSettings()
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.horizon % self.mean_hours or not all(1 <= n <= self.horizon // self.mean_hours for n in self.leads):
+            raise ValueError("`horizon` is a multiple of `mean_hours`, and `leads` lie within it")
+        for name, row in self.models.items():
+            if row.like and (row.like not in self.models or self.models[row.like].like):
+                raise ValueError(f"{name} is like {row.like!r}, which is no row with a `model`")
+        return self
+
+
+def training_kind(text: str | Path) -> type[Strict]:
+    """ForecastRecipe for a recipe with `kind: forecast`, else TrainingRecipe."""
+    return ForecastRecipe if _content(locate(text)).get("kind") == "forecast" else TrainingRecipe
+
+
+def load(text: str | Path, kind: type[Strict]):
+    """A recipe of a kind (ProductRecipe, TrainingRecipe or ForecastRecipe) by file or name."""
+    path = locate(text)
+    content = _content(path)
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_told(error, kind)}", "", "See recipes/ for examples.") from error
+
+
+def _content(path: Path) -> dict:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, OSError) as error:  # ValueError: no UTF-8, or a day like 2019-02-30
+        raise UserError(f"{path} is not YAML ({str(error).splitlines()[0]}).", "A recipe is a YAML file.",
+                        "See recipes/ for examples.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no keys.", "A recipe is a YAML mapping.", "See recipes/ for examples.")
+    return content
+
+
+def locate(text: str | Path) -> Path:
+    """The file of a recipe."""
+    path = Path(text).expanduser()
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return path
+    shipped = files.shipped_folder("recipes")
+    for candidate in (shipped / path.name, shipped / f"{path.name}.yaml"):
+        if len(path.parts) == 1 and candidate.is_file():  # a path that does not exist is no name
+            return candidate
+    known = ", ".join(sorted(f.stem for f in shipped.glob("*.yaml")))
+    raise UserError(f"There is no recipe {str(text)!r}.", f"A recipe is a .yaml file or one of: {known}.", "")
+
+
+def _told(error: ValidationError, kind: type[Strict]) -> str:
+    """The first thing wrong with a recipe, in a sentence; unknown keys first, which explain missing ones."""
+    first = min(error.errors(), key=lambda found: found["type"] not in ("extra_forbidden", "invalid_key"))
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"the key {key} is missing."
+    if first["type"] != "extra_forbidden":
+        return f"the key {key} is {first.get('input')!r}: {first['msg']}."
+    for part in first["loc"][:-1]:  # a mapping of names to sections has no fields of its own
+        kind = kind.model_fields[part].annotation if hasattr(kind, "model_fields") else get_args(kind)[1]
+    return f"the key {key} is unknown. Known keys: {', '.join(kind.model_fields)}."

@@ -1,0 +1,93 @@
+"""The observations of a forecast recipe, sliced in time; read once in each process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.errors import UserError
+from aqreanalysis.models.features import Scaler
+from aqreanalysis.models.forecast.series import Series, series
+from aqreanalysis.models.forecast.trend import Trend
+from aqreanalysis.observations import checks, quality, screening
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers.archive import none_good
+from aqreanalysis.observations.readers.station_archive import StationArchive
+from aqreanalysis.observations.stations import reporting
+from aqreanalysis.recipes import ForecastRecipe
+from aqreanalysis.training.slices import Slices
+from aqreanalysis.training.task import Task
+
+
+@dataclass(frozen=True)
+class Data:
+    """All stations, those that rows with `withheld` do not see, and the slices."""
+
+    cube: xr.Dataset
+    withheld: tuple[str, ...]
+    slices: Slices
+    source: str
+    fingerprint: str
+    warnings: tuple[str, ...]
+
+    def visible(self, withheld: bool) -> xr.Dataset:
+        """The cube that a row may read."""
+        return self.cube.isel(station=~np.isin(self.cube.station.values, self.withheld)) if withheld else self.cube
+
+    def scaler(self, withheld: bool) -> Scaler:
+        """Fitted on the training slice of what a row may read."""
+        return Scaler.fit(self.visible(withheld).isel(time=slice(0, self.slices.train)))
+
+    def trend(self, withheld: bool) -> Trend:
+        """Fitted likewise."""
+        known = self.visible(withheld).isel(time=slice(0, self.slices.train))
+        return Trend.fit(known.time.values, known.pm25.values)
+
+    def series(self, withheld: bool, scaler: Scaler, trend: Trend) -> Series:
+        """The arrays of what a row may read."""
+        return series(self.visible(withheld), scaler, trend)
+
+    def truth(self, asked: xr.Dataset) -> Callable[[np.ndarray, int], np.ndarray]:
+        """A function of hours of issue (rows) and horizon: PM2.5 (origins, stations, horizon) at stations `asked`."""
+        pm25 = asked.pm25.values
+        return lambda origins, horizon: pm25[origins[:, None] + np.arange(1, horizon + 1)].transpose(0, 2, 1)
+
+
+def task_of(recipe: ForecastRecipe) -> Task:
+    """What the recipe's models forecast."""
+    return Task(recipe.history, recipe.horizon, recipe.mean_hours, recipe.minimum_hours, recipe.validate_every)
+
+
+@lru_cache(maxsize=1)
+def load(observations: str, stations: str | None, train_share: float, validate_share: float, withheld_share: float,
+         withheld_seed: int) -> Data:
+    """Read an archive from its beginning to its end.
+
+    Only tests of single values screen it: a flag of a series depends on hours within a week on either side, also on
+    those after an hour of issue, and would carry them into a forecast.
+    """
+    archive = open_archive(observations, stations)
+    if isinstance(archive, StationArchive):
+        raise UserError(f"{observations} is a station archive.",
+                        "Its flags were set by hours on either side of a value, which a forecast must not know.",
+                        "Give the files that it was made of.")
+    start, end = archive.period()
+    inspection = archive.inspect(start, end)
+    if not inspection.values:
+        raise none_good(inspection, observations, f"{start} to {end}")
+    cube = reporting(screening.screened(archive, start, end, quality.FIRST))
+    ids = np.sort(cube.station.values.astype(str))
+    drawn = np.random.default_rng(withheld_seed).permutation(ids)[:round(withheld_share * len(ids))]
+    slices = Slices.of(cube.sizes["time"], train_share, validate_share)
+    return Data(cube, tuple(sorted(drawn.tolist())), slices, archive.source, inspection.fingerprint,
+                tuple(checks.of_archive(archive, start, end)))
+
+
+def of(recipe: ForecastRecipe) -> Data:
+    """The observations of a recipe."""
+    return load(recipe.observations, recipe.stations, recipe.train_share, recipe.validate_share,
+                recipe.withheld_share, recipe.withheld_seed)
