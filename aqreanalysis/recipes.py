@@ -63,7 +63,7 @@ class TrainingSettings(Strict):
 
 
 class Withheld(Strict):
-    """What training never sees: stations to test and to tune, and every nth week to test."""
+    """What training never sees: stations for testing and for validation, and every nth week to test."""
 
     seed: int = Field(2019, description="Seed of the draw of stations.")
     share_single: float = Field(0.08, ge=0, lt=0.4, description="Share of stations withheld singly, for each use.")

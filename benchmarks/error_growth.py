@@ -2,13 +2,13 @@
 
     python benchmarks/error_growth.py RECIPE [--checkpoint NAME|FOLDER] [--every-days 5] [--radius KM ...] [--out FILE]
 
-Tuning stations of the recipe, never trained on, are left out a few at a time, all others are given; then again with
+Validation stations of the recipe, never trained on, are left out a few at a time, all others are given; then again with
 everything within a radius of them taken out. A station's error at a radius is compared with the same station's error
 where nothing else was taken out and a station lies within BESIDE_KM ("beside"), over the same days: growth is the
 ratio of mean absolute errors over those stations. NMAE is the mean absolute error over the mean level. Prints both by
 the distance that was reached and by kriging's variance; and the distances at which a curve through the growth,
 non-decreasing and weighted by station-hours (isotonic regression), passes 1.5 and 2, with the 5th and 95th percentile
-over DRAWS draws of the stations. No tuning station lies outside the hull of the others, so that nothing is said of it.
+over DRAWS draws of the stations. No validation station lies outside the hull of the others, so nothing is said of it.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def far_apart(lat, lon, folds: int) -> np.ndarray:
     return fold
 
 
-def folds_at(cube, tune, radius: float) -> list[Fold]:
-    """Folds of the tuning stations with all others nearer than `radius` taken out too."""
-    asked = cube.sel(station=list(tune))
+def folds_at(cube, validation, radius: float) -> list[Fold]:
+    """Folds of the validation stations with all others nearer than `radius` taken out too."""
+    asked = cube.sel(station=list(validation))
     fold = far_apart(asked.lat.values, asked.lon.values, FOLDS)
     found = []
     for number in range(FOLDS):
-        scored = np.array(tune, object)[fold == number]
+        scored = np.array(validation, object)[fold == number]
         of = asked.sel(station=list(scored))
         near = geo.pairwise_distance_km(of.lat, of.lon, cube.lat, cube.lon).min(axis=0) <= radius
         removed = set(scored) | set(cube.station.values[near])
@@ -127,11 +127,12 @@ def main() -> None:
     given = parser.parse_args()
     model, _ = checkpoint.load(checkpoint.locate(given.checkpoint))
     data = train_analysis.load(recipes.load(given.recipe, recipes.TrainingRecipe))
-    days = data.days[train_analysis.TUNE_FIRST_DAY::given.every_days]
+    days = data.days[train_analysis.VALIDATION_FIRST_DAY::given.every_days]
     days = days[np.isin(days.astype("datetime64[M]").astype(int) % 12 + 1, MONTHS)]
     parts = []
     for radius in sorted({0.0, *given.radius}):
-        parts += [errors(model, data.tune, fold, days) for fold in folds_at(data.tune, data.split.tune, radius)]
+        folds = folds_at(data.validation, data.split.validation, radius)
+        parts += [errors(model, data.validation, fold, days) for fold in folds]
         print(f"{radius:g} km done", flush=True)
     found = pd.concat(parts, ignore_index=True)
     if given.out:

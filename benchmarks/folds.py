@@ -1,4 +1,4 @@
-"""How far interpolation and learning come: every training and tuning station left out in tenths, singly and by cities.
+"""How far interpolation and learning come: training and validation stations left out in tenths, singly and by cities.
 
     python benchmarks/folds.py --observations PATH [--recipe recipes/aqnet-north-china-2019.yaml] [--every-days 7]
                                [--trees] [--workers N]
@@ -186,7 +186,7 @@ def main() -> None:
     options = parser.parse_args()
     data = load(recipes.load(options.recipe, recipes.TrainingRecipe).model_copy(
         update={"observations": options.observations}))
-    cube = data.tune[[schema.TARGET]]
+    cube = data.validation[[schema.TARGET]]
     first = [time_axis.hours_of_days(day.item(), day.item())[0] for day in data.days[3::options.every_days]]
     rows = (np.searchsorted(cube.time.values, first)[:, None] + np.arange(time_axis.HOURS_PER_DAY)).ravel()
     designs = {}

@@ -5,7 +5,7 @@
     python benchmarks/quality.py --observations PATH --withheld   # and whether kriging gains at withheld stations
 
 Thresholds were tuned on the twin of seed 0 and on 2019; the tables are of another twin. Withheld stations are the
-tuning stations of the training recipe; its test stations are left out of everything.
+validation stations of the training recipe; its test stations are left out of everything.
 """
 
 from __future__ import annotations
@@ -153,26 +153,26 @@ class Seeing:
 
 
 def withheld_table(observations: str, every_days: int) -> None:
-    """Kriging at tuning stations with the first quality control only, and with all tests."""
+    """Kriging at validation stations with the first quality control only, and with all tests."""
     archive, settings = open_archive(observations), recipes.load("aqnet-north-china-2019", recipes.TrainingRecipe)
     period = time_axis.parse_period(None, settings.start, settings.end)
     year = reporting(quality.usable(quality.screen(archive.read(*period.hours[[0, -1]]), quality.FIRST)))
     table = archive.stations[archive.stations["station_id"].isin(year.station.values)]  # as in train.load
     split = split_stations(table, settings.withheld.seed, settings.withheld.share_single, settings.withheld.share_city)
-    groups = {"single stations": list(split.tune_single), "whole cities": list(split.tune_city)}
+    groups = {"single stations": list(split.validation_single), "whole cities": list(split.validation_city)}
     parts = {"codes and range": [], "all tests": []}
     for month in period.months():
-        cube, _ = screened(archive, month, held_out=split.tune + split.test)
+        cube, _ = screened(archive, month, held_out=split.validation + split.test)
         cube = cube.drop_sel(station=[s for s in split.test if s in cube.station.values])
-        models = {name: Seeing(seen.drop_sel(station=list(split.tune))) for name, seen in variants(cube).items()}
+        models = {name: Seeing(seen.drop_sel(station=list(split.validation))) for name, seen in variants(cube).items()}
         for truth, bits in (("codes and range", SINGLE), ("all tests", 0xFFFF)):
             asked = cube.assign(pm25=cube.pm25.where(cube.pm25_flag & bits == 0))
             for day in month.days()[2::every_days]:
-                parts[truth].append(evaluation.month_statistics(models, asked, list(split.tune),
+                parts[truth].append(evaluation.month_statistics(models, asked, list(split.validation),
                                                                 time_axis.hours_of_days(day, day)))
     for truth, sums in parts.items():
         scores = evaluation.metrics(evaluation.add(sums), groups, reference="first tests")
-        print(f"\nKriging at tuning stations, one day in {every_days}; truth: values that pass {truth}")
+        print(f"\nKriging at validation stations, one day in {every_days}; truth: values that pass {truth}")
         print(scores[["group", "frequency", "model", "n", "MAE", "RMSE", "R2", "NMB_percent", "skill_percent"]]
               .round(3).to_string(index=False))
 
@@ -189,7 +189,7 @@ def variants(cube: xr.Dataset) -> dict[str, xr.Dataset]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--observations", help="a real archive of 2019")
-    parser.add_argument("--withheld", action="store_true", help="score kriging at tuning stations as well")
+    parser.add_argument("--withheld", action="store_true", help="score kriging at validation stations as well")
     parser.add_argument("--every-days", type=int, default=6, help="of these scores: one day in so many")
     parser.add_argument("--seed", type=int, default=7, help="of the twin")
     options = parser.parse_args()

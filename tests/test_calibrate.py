@@ -71,17 +71,17 @@ def test_rows_are_of_the_raw_scale():
     assert (rows.scale == 9).all()
 
 
-def test_designs_ask_for_tuning_stations_alone_and_leave_half_of_the_network():
+def test_designs_ask_for_validation_stations_alone_and_leave_half_of_the_network():
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"station_id": [f"S{i:03}" for i in range(200)], "lat": rng.uniform(32, 41, 200),
                           "lon": rng.uniform(108, 118, 200)})
     ids = table.station_id.tolist()
     split = Split(tuple(ids[20:]), tuple(ids[:12]), tuple(ids[12:20]), (), ())
     first, *others = calibration.designs(table, split)
-    assert set(first.removed) == set(split.tune) and others
-    assert sorted(s for fold in others for of in fold.scored.values() for s in of) == sorted(split.tune)
+    assert set(first.removed) == set(split.validation) and others
+    assert sorted(s for fold in others for of in fold.scored.values() for s in of) == sorted(split.validation)
     for fold in others:
-        assert set(split.tune) <= set(fold.removed) and len(fold.removed) <= 100
+        assert set(split.validation) <= set(fold.removed) and len(fold.removed) <= 100
 
 
 def test_designs_without_land_around():

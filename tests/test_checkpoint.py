@@ -36,7 +36,7 @@ def card_of(scaler: Scaler, **changed) -> Card:
                  scaler=dataclasses.asdict(scaler), correlation=dataclasses.asdict(CORRELATION), k=7,
                  variables=list(schema.POLLUTANTS), window={"margin_hours": 12, "context_hours": 372},
                  training={"source": "the mock cube", "every_nth_week_withheld": 6},
-                 withheld={"test_single": ["S001"], "test_city": [], "tune_single": [], "tune_city": []},
+                 withheld={"test_single": ["S001"], "test_city": [], "validation_single": [], "validation_city": []},
                  error_memory_hours=5.5, versions={"torch": torch.__version__})
     return Card(**facts | changed)
 
@@ -236,5 +236,5 @@ def test_shipped_checkpoints_say_what_they_were_trained_on(name):
     """As `aqreanalysis train` writes it: nobody ships a stand-in."""
     card = checkpoint.read_card(checkpoint.locate(name))
     assert {"source", "fingerprint", "start", "end", "stations", "settings", "steps"} <= set(card.training)
-    assert set(card.withheld) == {"test_single", "test_city", "tune_single", "tune_city"}
+    assert set(card.withheld) == {"test_single", "test_city", "validation_single", "validation_city"}
     assert all(card.withheld.values()) and card.scores and card.window and card.versions

@@ -180,7 +180,7 @@ def test_a_checkpoint_by_name_and_by_folder():
     text = words(shown(by_name))
     assert f"checkpoint {checkpoint.DEFAULT} (aqnet-analysis), made" in text
     assert "2019-01-01 to 2019-12-31" in text and "every 6th week left out" in text
-    row = by_name.scores["tuning_stations"][0]
+    row = by_name.scores["validation_stations"][0]
     assert f"{row['group']} {row['frequency']} {row['n']:,} {row['MAE']:.2f} {row['RMSE']:.2f}" in text
 
 
@@ -194,7 +194,7 @@ def test_a_calibrated_checkpoint(tmp_path):
     calibration = lively_calibration().asdict() | {"facts": facts}
     text = words(shown(describe(str(checkpoint.save(tmp_path / "c", model.network,
                                                     dataclasses.replace(card, calibration=calibration))))))
-    assert "138 tuning stations, 76 days from 2019-01-07 to 2019-12-29" in text and "0.97 after an hour" in text
+    assert "138 validation stations, 76 days from 2019-01-07 to 2019-12-29" in text and "0.97 after an hour" in text
     assert "all 1,200 89.7 1.02 44.5 50 89.7 1.02 44.5" in text and "far 1,200 90.0 1.02 44.5 - - - -" in text
     assert "Dec-Feb 7 89.7" in text  # an older name of a season
     plain = dataclasses.replace(card, calibration={})

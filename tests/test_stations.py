@@ -9,7 +9,7 @@ from aqreanalysis.observations import stations
 
 TABLE = pd.DataFrame({"station_id": ["A", "B", "C"], "lat": [30.0, 31, 32], "lon": [110.0, 111, 112],
                       "city": ["x", "x", "y"]})
-PARTS = ("train", "tune_single", "tune_city", "test_single", "test_city")
+PARTS = ("train", "validation_single", "validation_city", "test_single", "test_city")
 
 
 def rows(*given):
@@ -101,13 +101,14 @@ def test_a_split_is_complete_disjoint_and_divides_no_withheld_city(seed, named):
     parts = [getattr(split, part) for part in PARTS]
     together = sum(parts, ())
     assert sorted(together) == sorted(table["station_id"]) and len(set(together)) == len(table)
-    assert split.test == split.test_single + split.test_city and split.tune == split.tune_single + split.tune_city
+    assert split.test == split.test_single + split.test_city
+    assert split.validation == split.validation_single + split.validation_city
     city = table.set_index("station_id")["city"]
-    for part in (split.test_city, split.tune_city):
+    for part in (split.test_city, split.validation_city):
         assert set(city[city.isin(city[list(part)])].index) == set(part)  # all of each city, and nothing else
-    for part in (split.test_single, split.tune_single):
+    for part in (split.test_single, split.validation_single):
         assert len(part) == round(0.08 * len(table))
-    for part in (split.test_city, split.tune_city):  # no more than needed: one city takes it over the share
+    for part in (split.test_city, split.validation_city):  # no more than needed: one city takes it over the share
         assert 0.08 * len(table) <= len(part) < 0.08 * len(table) + city.value_counts().max()
     assert set(table["station_id"][table["lat"] < 29]) <= set(split.train)
 
@@ -127,7 +128,7 @@ def test_stations_near_the_edge_only_train_and_so_do_their_cities(margin, trains
     table = pd.DataFrame({"station_id": ["out", "edge", "near", "mate", "in"], "lat": [28.9, 29.4, 30.9, 36, 36],
                           "lon": [116.0] * 5, "city": ["o", "e", "n", "n", "i"]})
     split = stations.split_stations(table, 0, share_single=0, share_city=1, margin_deg=margin)
-    withheld = set(split.test + split.tune)
+    withheld = set(split.test + split.validation)
     assert trains <= set(split.train)
     assert ("mate" in withheld) == ("near" in withheld) == ("near" not in trains)
     assert "in" in withheld
@@ -140,9 +141,10 @@ def test_cities_of_one_name_in_two_provinces_are_two_and_a_missing_province_join
         return stations.split_stations(table, 0, share_single=0, share_city=0.25)
 
     held_out = city_of(["p", "q", "p", "q"])
-    assert len(held_out.test_city) == len(held_out.tune_city) == 1
+    assert len(held_out.test_city) == len(held_out.validation_city) == 1
     unknown = city_of([None, None, None, None])
-    assert set(unknown.test_city) in ({"A", "B"}, {"C", "D"}) and set(unknown.tune_city) in ({"A", "B"}, {"C", "D"})
+    assert set(unknown.test_city) in ({"A", "B"}, {"C", "D"})
+    assert set(unknown.validation_city) in ({"A", "B"}, {"C", "D"})
 
 
 def test_without_city_names_a_chain_of_near_stations_is_one_city():
@@ -150,10 +152,10 @@ def test_without_city_names_a_chain_of_near_stations_is_one_city():
     lat = [36, 36 + step, 36 + 2 * step, 36 + 3 * step, 40]
     table = pd.DataFrame({"station_id": list("ABCDE"), "lat": lat, "lon": 116.0})
     split = stations.split_stations(table, 0, share_single=0, share_city=0.2)
-    assert {split.test_city, split.tune_city} == {("A", "B", "C", "D"), ("E",)}
+    assert {split.test_city, split.validation_city} == {("A", "B", "C", "D"), ("E",)}
 
 
 def test_nothing_is_withheld_where_nothing_is_asked_for():
     table = network(1)
     split = stations.split_stations(table, 0, share_single=0, share_city=0)
-    assert split.train == tuple(sorted(table["station_id"])) and split.test == split.tune == ()
+    assert split.train == tuple(sorted(table["station_id"])) and split.test == split.validation == ()

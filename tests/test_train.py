@@ -27,7 +27,7 @@ from aqreanalysis.workflows import train_analysis
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-WITHHELD = ("test_single", "test_city", "tune_single", "tune_city")
+WITHHELD = ("test_single", "test_city", "validation_single", "validation_city")
 TINY = Settings(steps=2, samples_per_step=3, targets_per_sample=4, learning_rate=1e-2, k=4, views=2, renew_every=20,
                 hidden_places=1, hidden_radius_km=(30.0, 60.0), validate_every=1)
 
@@ -84,15 +84,15 @@ def scaler_of(data):
     return Scaler.fit(data.train.sel(time=train_analysis._hours_of(data.train, data.days)))
 
 
-def test_test_stations_and_withheld_weeks_reach_neither_scaler_nor_tuning(archive):
+def test_test_stations_and_withheld_weeks_reach_neither_scaler_nor_validation(archive):
     """Without the tests of series, which look a week around: the next test is of those."""
     first = {"exclude": quality.TESTS}
     data = train_analysis.load(recipe(archive, quality=first))
     split = data.split
-    assert split.test_single and split.test_city and split.tune_single and split.tune_city
-    assert not set(split.test) & set(data.tune.station.values)
+    assert split.test_single and split.test_city and split.validation_single and split.validation_city
+    assert not set(split.test) & set(data.validation.station.values)
     assert set(data.train.station.values) == set(split.train)
-    assert set(data.tune.station.values) == set(split.train + split.tune)
+    assert set(data.validation.station.values) == set(split.train + split.validation)
 
     def changed(hours, pm25):
         withheld = np.isin(time_axis.local_days(hours), np.arange("2019-01-10", "2019-01-17", dtype="datetime64[D]"))
@@ -103,13 +103,13 @@ def test_test_stations_and_withheld_weeks_reach_neither_scaler_nor_tuning(archiv
     other = train_analysis.load(recipe(archive, quality=first))
     assert other.split == split and other.fingerprint != data.fingerprint
     assert scaler_of(other) == scaler_of(data)
-    hours = train_analysis._hours_of(data.tune, data.days)
-    xr.testing.assert_identical(other.tune.sel(time=hours), data.tune.sel(time=hours))
+    hours = train_analysis._hours_of(data.validation, data.days)
+    xr.testing.assert_identical(other.validation.sel(time=hours), data.validation.sel(time=hours))
 
 
 def test_withheld_stations_have_no_part_in_the_flags_of_others(archive):
     data = train_analysis.load(recipe(archive))
-    taken = np.isin([f"S{i:02}" for i in range(30)], data.split.test + data.split.tune)
+    taken = np.isin([f"S{i:02}" for i in range(30)], data.split.test + data.split.validation)
     rows(lambda hours, pm25: np.where(taken[None], 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
     other = train_analysis.load(recipe(archive))
     assert other.split == data.split
@@ -144,7 +144,7 @@ def test_a_run_is_a_folder_with_a_checkpoint(archive, tmp_path):
     assert (table.n > 0).all() and np.isfinite(table.MAE).all()
     assert model.calibration is not None and set(card.calibration) == {"hourly", "daily", "correlation", "facts"}
     facts = card.calibration["facts"]
-    assert facts["stations"] == len(split.tune) and facts["at_other_towns"]["hourly"]["all"]["n"] > 0
+    assert facts["stations"] == len(split.validation) and facts["at_other_towns"]["hourly"]["all"]["n"] > 0
     assert TrainingRecipe.model_validate(train_analysis.yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()))
 
 

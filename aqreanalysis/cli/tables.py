@@ -189,7 +189,8 @@ def _checkpoint(card: Card):
                        f"stations, every {training['every_nth_week_withheld']}th week left out"),
         ("effort", f"{training['steps']:,} steps, {training['seconds'] / 60:.0f} minutes"),
         ("never seen", f"to test {len(withheld['test_single'])} single stations and {len(withheld['test_city'])} in "
-                       f"whole cities; to tune {len(withheld['tune_single'])} and {len(withheld['tune_city'])}"),
+                       f"whole cities; for validation {len(withheld['validation_single'])} and "
+                       f"{len(withheld['validation_city'])}"),
         ("error", _error(card)),
         ("versions", ", ".join(f"{name} {text}" for name, text in card.versions.items())),
         ("weights", f"whole (sha256 {card.weights_sha256[:16]}...)")])
@@ -203,15 +204,15 @@ def _error(card: Card) -> str:
     if not card.calibration:
         return f"not calibrated; correlated in time with an e-folding time of {card.error_memory_hours:g} h"
     facts, by_lag = card.calibration.get("facts", {}), card.calibration["correlation"]
-    made = (f" at {facts['stations']} tuning stations, {facts['days']} days from {facts['first']} to {facts['last']}"
-            if facts else "")
+    made = (f" at {facts['stations']} validation stations, {facts['days']} days from {facts['first']} to "
+            f"{facts['last']}" if facts else "")
     return (f"calibrated{made}; correlation in time {by_lag[1]:.2f} after an hour, {by_lag[6]:.2f} after six, "
             f"{by_lag[23]:.2f} after 23")
 
 
 def _coverage(found: dict) -> Table:
     """`inside` should be 90 %, `z rms` 1; of factors that were fitted without the stations' own towns."""
-    table = _table("Observations inside the bounds at tuning stations, by factors fitted in other towns",
+    table = _table("Observations inside the bounds at validation stations, by factors fitted in other towns",
                    ("", "hours", "inside\n%", "z rms", "width", "days", "inside\n%", "z rms", "width"))
     there = dict.fromkeys(name for of in found.values() for name in of)
     for name in [name for name in SLICES if name in there] + [name for name in there if name not in SLICES]:

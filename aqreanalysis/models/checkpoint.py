@@ -36,13 +36,13 @@ class Card:
     variables: list[str]
     window: dict                  # hours before and after the target day, hours of context
     training: dict                # data, its hash, period, stations, settings, seconds
-    withheld: dict                # stations never seen: test_single, test_city, tune_single, tune_city
+    withheld: dict                # stations never seen: test_single, test_city, validation_single, validation_city
     error_memory_hours: float     # e-folding time of the error at one place
     versions: dict
     weights_sha256: str = ""
     format: str = LAYOUT.format
     format_version: int = LAYOUT.version
-    scores: dict = field(default_factory=dict)  # on the tuning stations
+    scores: dict = field(default_factory=dict)  # on the validation stations
     calibration: dict = field(default_factory=dict)  # calibration.Calibration; empty where there is none
 
     @property
@@ -86,6 +86,8 @@ def read_card(folder: Path) -> Card:
 
 
 def _card(content: dict) -> Card:
+    content["withheld"] = {name.replace("tune_", "validation_"): value for name, value in content["withheld"].items()}
+    content["scores"] = {name.replace("tuning_", "validation_"): value for name, value in content["scores"].items()}
     card = Card(**content)
     Scaler(**card.scaler), Correlation(**card.correlation), calibration.of_card(card.calibration)
     return card

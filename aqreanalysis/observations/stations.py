@@ -84,13 +84,13 @@ def reporting(cube: xr.Dataset, minimum_hours: int = 1) -> xr.Dataset:
 class Split:
     """Which stations take which part; names of stations, each in one tuple only.
 
-    `test_single`, `test_city` are never seen in training or tuning; `tune_single`, `tune_city`
-    choose settings and the moment to stop; all others train.
+    `test_single`, `test_city` are never seen in training or validation; `validation_single`,
+    `validation_city` choose settings and the moment to stop; all others train.
     """
 
     train: tuple[str, ...]
-    tune_single: tuple[str, ...]
-    tune_city: tuple[str, ...]
+    validation_single: tuple[str, ...]
+    validation_city: tuple[str, ...]
     test_single: tuple[str, ...]
     test_city: tuple[str, ...]
 
@@ -99,19 +99,19 @@ class Split:
         return self.test_single + self.test_city
 
     @property
-    def tune(self) -> tuple[str, ...]:
-        return self.tune_single + self.tune_city
+    def validation(self) -> tuple[str, ...]:
+        return self.validation_single + self.validation_city
 
 
 def split_stations(table: pd.DataFrame, seed: int, share_single: float = 0.08, share_city: float = 0.08,
                    margin_deg: float = 0.0) -> Split:
-    """Withhold whole cities, then single stations of the other cities; twice, to test and to tune.
+    """Withhold whole cities, then single stations of the other cities; twice, for testing and for validation.
 
     Parameters
     ----------
     table : station_id, lat, lon and city (else clusters of stations within 30 km are the cities).
     seed : of the draw, which depends on the set of stations but not on their order.
-    share_single, share_city : of the stations, for testing and as many again for tuning.
+    share_single, share_city : of the stations, for testing and as many again for validation.
     margin_deg : stations this near to the region's edge, or outside it, only train.
     """
     table = table.sort_values("station_id").reset_index(drop=True)
@@ -122,15 +122,15 @@ def split_stations(table: pd.DataFrame, seed: int, share_single: float = 0.08, s
     rng = np.random.default_rng(seed)
     part = np.full(len(table), "train", dtype=object)
     cities = [c for c in rng.permutation(np.unique(city)) if inside[city == c].all()]
-    for name in ("test_city", "tune_city"):
+    for name in ("test_city", "validation_city"):
         while cities and (part == name).sum() < share_city * len(table):
             part[city == cities.pop()] = name
     singles = [s for s in rng.permutation(np.flatnonzero(inside & (part == "train")))]
-    for name in ("test_single", "tune_single"):
+    for name in ("test_single", "validation_single"):
         take = [singles.pop() for _ in range(min(round(share_single * len(table)), len(singles)))]
         part[take] = name
     ids = table["station_id"].to_numpy()
-    names = ("train", "tune_single", "tune_city", "test_single", "test_city")
+    names = ("train", "validation_single", "validation_city", "test_single", "test_city")
     return Split(**{name: tuple(ids[part == name]) for name in names})
 
 

@@ -1,4 +1,4 @@
-"""Calibration of a network's errors at the tuning stations: which rows, which factors, and how well they hold.
+"""Calibration of a network's errors at the validation stations: which rows, which factors, and how well they hold.
 
 Rows come from stations that the network was neither trained on nor given, on days outside the withheld weeks: as they
 were withheld, and with their surroundings taken out too, so that the distances to the nearest station are those of the
@@ -68,8 +68,8 @@ def calibrate(model, cube: xr.Dataset, split: Split, days: np.ndarray,
 
     Parameters
     ----------
-    cube : station cube (time, station) of training and tuning stations, no others.
-    split : whose tuning stations are asked for.
+    cube : station cube (time, station) of training and validation stations, no others.
+    split : whose validation stations are asked for.
     days : datetime64[D], days that may be asked for.
     """
     days = days[::EVERY_DAYS]
@@ -81,7 +81,7 @@ def calibrate(model, cube: xr.Dataset, split: Split, days: np.ndarray,
         tell(f"calibration: estimates of fold {number} of {len(folds)}")
     rows = Rows.joined(parts)
     if not rows.whole.any():
-        raise UserError(f"The {len(split.tune)} tuning stations have no whole day among {len(days)} days.",
+        raise UserError(f"The {len(split.validation)} validation stations have no whole day among {len(days)} days.",
                         f"A calibration needs days of at least {MINIMUM_HOURS} hours with an observation.",
                         "Choose a longer period, or withhold other stations (withheld: seed).")
     towns = table.assign(town=city_numbers(table)).set_index("station_id").town
@@ -93,18 +93,18 @@ def calibrate(model, cube: xr.Dataset, split: Split, days: np.ndarray,
 
 
 def designs(table: pd.DataFrame, split: Split) -> list[Fold]:
-    """The tuning stations as they were withheld, and with their surroundings taken out, as far apart as land cells.
+    """The validation stations as they were withheld, and with their surroundings taken out, as far apart as land cells.
 
-    `table` has station_id, lat, lon of training and tuning stations. Where too few stations or no land cells lie
+    `table` has station_id, lat, lon of training and validation stations. Where too few stations or no land cells lie
     around, only as withheld.
     """
     lat, lon = table.lat.to_numpy(), table.lon.to_numpy()
-    folds = [holdout.withheld(split.tune_single, split.tune_city)]
+    folds = [holdout.withheld(split.validation_single, split.validation_city)]
     cells = parse_grid(GRID)
     inside = cells.land & uncertainty.inside_hull(lat, lon, cells.lat, cells.lon)
     if inside.any():
         wanted = holdout.nearest_remaining(lat, lon, cells.lat[inside], cells.lon[inside])
-        folds += holdout.distance_matched(table, split.tune, wanted).folds
+        folds += holdout.distance_matched(table, split.validation, wanted).folds
     return folds[:1] + [fold for fold in folds[1:] if len(fold.removed) <= len(table) / 2]
 
 

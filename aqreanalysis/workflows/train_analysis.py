@@ -32,20 +32,20 @@ from aqreanalysis.time_axis import HOUR, Period
 from aqreanalysis.training.analysis import Settings, Trainer, mean_shift, run
 from aqreanalysis.training.calibration import calibrate
 
-TUNE_FIRST_DAY = 4
+VALIDATION_FIRST_DAY = 4
 FINISH_EVERY_DAYS = 8
 SHARES = (0.0, 0.5, 1.0)
-TUNE_EVERY_DAYS = 17  # validation looks at one day in so many: coprime to the week
+VALIDATION_EVERY_DAYS = 17  # validation looks at one day in so many: coprime to the week
 
 
 @dataclass(frozen=True)
 class Data:
-    """The training slice and what tuning may look at; test stations are in neither."""
+    """The training slice and what validation may look at; test stations are in neither."""
 
     train: xr.Dataset
-    tune: xr.Dataset          # train and tuning stations
+    validation: xr.Dataset    # train and validation stations
     split: Split
-    days: np.ndarray          # that may be asked for in training and tuning
+    days: np.ndarray          # that may be asked for in training and validation
     fingerprint: str
     source: str
     simulated: bool
@@ -88,14 +88,14 @@ def train(recipe: TrainingRecipe, out: Path, report: Callable[[dict], None],
 
     state = run(trainer, validate, log.add)
     network, finishing, sums, table = finish(trainer, state, data)
-    calibration = calibrate(trainer.model_of(network), data.tune, data.split, data.days[TUNE_FIRST_DAY:])
+    calibration = calibrate(trainer.model_of(network), data.validation, data.split, data.days[VALIDATION_FIRST_DAY:])
     card = describe(recipe, data, trainer, sums, table, time.monotonic() - began, finishing)
     return checkpoint.save(out / recipe.name, network, replace(card, calibration=calibration.asdict()))
 
 
 def recalibrate(recipe: TrainingRecipe, name: str | Path, out: Path, tell: Callable[[str], None] = lambda text: None,
                 warn: Callable[[list[str]], None] = lambda texts: None) -> Path:
-    """A checkpoint (name or folder) calibrated anew at the tuning stations of its recipe; the network stays as it is.
+    """A checkpoint (name or folder) calibrated again at the validation stations of its recipe; same network.
 
     Writes a checkpoint of the same name into the folder `out` and returns its folder.
     """
@@ -109,14 +109,14 @@ def recalibrate(recipe: TrainingRecipe, name: str | Path, out: Path, tell: Calla
             raise UserError(f"The recipe {recipe.name} withholds other stations than {card.name} did ({group}).",
                             "A checkpoint is calibrated at stations that its training never saw, and that are not kept "
                             "for its test.", "Give the recipe and the observations that it was trained with.")
-    calibration = calibrate(model, data.tune, data.split, data.days[TUNE_FIRST_DAY:], tell)
+    calibration = calibrate(model, data.validation, data.split, data.days[VALIDATION_FIRST_DAY:], tell)
     return checkpoint.save(out / card.name, model.network, replace(card, calibration=calibration.asdict()))
 
 
 def finish(trainer: Trainer, state: dict, data: Data):
     """Keep the share of what the best network learned that serves best, with its mean level at kriging's.
 
-    A correction learned at some stations is partly of those stations alone; the share is chosen at the tuning
+    A correction learned at some stations is partly of those stations alone; the share is chosen at the validation
     stations, over hours and days, as the one with the smallest mean ratio of MAE and RMSE to kriging's.
     Returns the network, what was done to it, and its sums and table of scores.
     """
@@ -170,13 +170,13 @@ def load(recipe: TrainingRecipe, warn: Callable[[list[str]], None] = lambda text
         raise UserError(f"{len(split.train)} stations are left for training.",
                         f"Training needs at least {2 * recipe.training.k}.", "Withhold fewer, or use a larger network.")
     days = training_days(period, withheld.every_nth_week)
-    if not split.tune or len(days) <= TUNE_FIRST_DAY:
-        raise UserError(f"{len(split.tune)} stations and {len(days)} days are left for tuning.",
-                        f"Tuning needs withheld stations and over {TUNE_FIRST_DAY} days outside withheld weeks.",
+    if not split.validation or len(days) <= VALIDATION_FIRST_DAY:
+        raise UserError(f"{len(split.validation)} stations and {len(days)} days are left for validation.",
+                        f"Validation needs stations and over {VALIDATION_FIRST_DAY} days outside withheld weeks.",
                         "Withhold more stations (share_single, share_city) or choose a longer period.")
     # withheld stations judge nobody, so nothing of them reaches what is fitted
-    cube = screening.screened(archive, start, end, recipe.quality, held_out=split.test + split.tune)
-    return Data(cube.sel(station=list(split.train)), cube.sel(station=list(split.train + split.tune)), split,
+    cube = screening.screened(archive, start, end, recipe.quality, held_out=split.test + split.validation)
+    return Data(cube.sel(station=list(split.train)), cube.sel(station=list(split.train + split.validation)), split,
                 days, inspection.fingerprint, archive.source,
                 archive.simulated)
 
@@ -193,13 +193,14 @@ def _hours_of(cube: xr.Dataset, days: np.ndarray) -> np.ndarray:
 
 
 class Validator:
-    """Scores at the tuning stations on some days, beside kriging's, from the same visible stations."""
+    """Scores at the validation stations on some days, beside kriging's, from the same visible stations."""
 
-    def __init__(self, data: Data, every_days: int = TUNE_EVERY_DAYS):
-        self.cube = data.tune
-        self.groups = {"single stations": list(data.split.tune_single), "whole cities": list(data.split.tune_city)}
-        self.stations = list(data.split.tune)
-        self.days = data.days[TUNE_FIRST_DAY::every_days]
+    def __init__(self, data: Data, every_days: int = VALIDATION_EVERY_DAYS):
+        self.cube = data.validation
+        self.groups = {"single stations": list(data.split.validation_single),
+                       "whole cities": list(data.split.validation_city)}
+        self.stations = list(data.split.validation)
+        self.days = data.days[VALIDATION_FIRST_DAY::every_days]
         self.kriging = Kriging()
 
     def score(self, models: dict):
@@ -259,7 +260,8 @@ def describe(recipe: TrainingRecipe, data: Data, trainer: Trainer, sums, table, 
                   "every_nth_week_withheld": recipe.withheld.every_nth_week, "settings": asdict(trainer.settings),
                   "steps": trainer.steps_done, "seconds": round(seconds), "finishing": finishing},
         withheld={"test_single": list(data.split.test_single), "test_city": list(data.split.test_city),
-                  "tune_single": list(data.split.tune_single), "tune_city": list(data.split.tune_city)},
+                  "validation_single": list(data.split.validation_single),
+                  "validation_city": list(data.split.validation_city)},
         error_memory_hours=round(error_memory(sums), 1),
         versions={"aqreanalysis": __version__, "torch": version("torch")},
-        scores={"tuning_stations": ours.round(4).to_dict("records")})
+        scores={"validation_stations": ours.round(4).to_dict("records")})
