@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,8 +15,39 @@ import platformdirs
 
 from aqreanalysis.errors import UserError
 
+PART = ".part"  # in the names of what is being written
+# What killed processes leave; the last three endings are those of version 0.1.0.
+LEFTOVER = re.compile(rf"\.(?P<name>.+){re.escape(PART)}(-.+|\d+|[a-z0-9_]{{8}})?")
+
 GO_ON = ("Free space, or choose another folder with --out; then give the same command again: "
          "it goes on with the first file that is missing.")
+
+
+def part_name(path: Path) -> Path:
+    """The hidden name of a file that this process writes; no other process has it, here or on another machine."""
+    machine = re.sub(r"\W+", "-", platform.node())
+    return path.with_name(f".{path.name}{PART}-{machine}-{os.getpid()}")
+
+
+def shared_part_name(path: Path) -> Path:
+    """The hidden name of what several processes write together, or what a later process continues."""
+    return path.with_name(f".{path.name}{PART}")
+
+
+def remove_leftovers(folder: Path, name: str | None = None) -> int:
+    """Remove what killed processes were writing in a folder; returns how many files and folders.
+
+    Folders under a shared name stay. To be called where no other process writes.
+
+    Parameters
+    ----------
+    name : final name of the file whose leftovers are removed; None for all.
+    """
+    leftovers = [path for path in folder.iterdir() if (found := LEFTOVER.fullmatch(path.name))
+                 and name in (None, found["name"]) and not (path.suffix == PART and path.is_dir())]
+    for path in leftovers:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return len(leftovers)
 
 
 @contextmanager
@@ -76,7 +109,7 @@ def _locked(path: Path, refusal: UserError):
         lock.close()  # its holder removed it after it was opened here: what is locked has no name any more
 
 
-def discard(netcdf, part: Path) -> None:
+def discard_netcdf(netcdf, part: Path) -> None:
     """Close an unfinished netCDF4.Dataset, or None, and remove its temporary file; nothing if it has been moved."""
     if netcdf is not None and netcdf.isopen():
         with suppress(RuntimeError):  # on a full disk closing fails too
@@ -106,7 +139,7 @@ def whole(path: Path, fix: str = GO_ON) -> Iterator[Path]:
     ------
     UserError : as of :func:`writing`, ending in `fix`.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = part_name(path)
     with writing(path, fix):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -125,7 +125,7 @@ def interrupted(mirror, folder, **more):
     mirror.plans[FIRST] = [("cut", 50_000)]
     summary = fetch(request(mirror, folder, last="2019-01-05", **more), RetryPolicy(0, 1, 0, 5))
     assert "broke off" in summary.failed[0] and not (folder / "china_sites_20190105.csv").exists()
-    assert (folder / "china_sites_20190105.csv.part").stat().st_size > 40_000
+    assert (folder / ".china_sites_20190105.csv.part").stat().st_size > 40_000
     mirror.log.clear()
 
 
@@ -160,7 +160,7 @@ def test_a_file_that_changed_unseen_is_not_kept_glued(mirror, text, tmp_path):
 
 def test_a_piece_as_long_as_the_file_or_of_another_address(mirror, tmp_path):
     interrupted(mirror, tmp_path)
-    part = tmp_path / "china_sites_20190105.csv.part"
+    part = tmp_path / ".china_sites_20190105.csv.part"
     part.write_bytes(b"x" * (len(mirror.files[FIRST]) + 5))  # 416
     assert fetch(request(mirror, tmp_path, last="2019-01-05"), QUICK).got == 1
     assert ranges(mirror)[1] is None

@@ -49,7 +49,7 @@ def finish(process):
 def stalled_half_way(mirror, folder):
     """A process that has the first day and waits for the second half of the second."""
     mirror.plans[SECOND] = [("stall", 50_000)]
-    process, part = start(mirror, folder), folder / f"{SECOND[1:]}.part"
+    process, part = start(mirror, folder), folder / f".{SECOND[1:]}.part"
     deadline = time.monotonic() + 30
     while not (part.exists() and part.stat().st_size > 40_000):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()

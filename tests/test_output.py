@@ -15,10 +15,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqreanalysis import output, time_axis
+from aqreanalysis import files, output, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.output import encoding
-from aqreanalysis.output.writer import part_name
 
 NORMAL = st.floats(2.0**-126, 2.0**126, width=32) | st.floats(-(2.0**126), -(2.0**-126), width=32)
 
@@ -217,7 +216,7 @@ def test_an_interrupted_file_leaves_nothing(tmp_path, grid, error):
     with pytest.raises(error):
         with output.HourlyFile(folder / "h.nc", grid, samples.HOURS, samples.about(), samples.distance(grid.size)) as f:
             f.write(0, values)
-            assert [path.name for path in folder.iterdir()] == [part_name(folder / "h.nc").name]
+            assert [path.name for path in folder.iterdir()] == [files.part_name(folder / "h.nc").name]
             raise error
     assert list(folder.iterdir()) == []
 
@@ -335,7 +334,7 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path, grid):
     samples.hourly_file(tmp_path / "h.nc", grid)
     (tmp_path / ".h.nc.part-elsewhere-123").write_text("half")
     (tmp_path / ".keep").write_text("")
-    assert output.remove_leftovers(tmp_path) == 1
+    assert output.remove_abandoned(tmp_path) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"h.nc", ".keep", "grid.txt"}
 
 

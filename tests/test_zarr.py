@@ -147,7 +147,7 @@ def test_what_a_forgotten_worker_wrote_beside_a_finished_store_is_a_leftover(tmp
     zarr_store.create(tmp_path / "other.zarr", grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
     zarr_store.hidden(path).mkdir()
     (zarr_store.hidden(path) / "c").write_text("")
-    assert output.remove_leftovers(tmp_path) == 1
+    assert output.remove_abandoned(tmp_path) == 1
     assert {entry.name for entry in tmp_path.iterdir()} >= {"h.zarr", ".other.zarr.part"}
     zarr_store.reopen(path)
 

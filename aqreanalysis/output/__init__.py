@@ -21,12 +21,12 @@ from aqreanalysis.output.cf import About
 from aqreanalysis.output.encoding import TIME_CHUNK, tiles
 from aqreanalysis.output.means import open_file, pieces, read_mean, read_most_frequent
 from aqreanalysis.output.netcdf_file import NetCDFFile, check_file
-from aqreanalysis.output.writer import MARK, Steps
+from aqreanalysis.output.writer import Steps
 from aqreanalysis.schema import TARGET
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, UTC_OFFSET_HOURS
 
 __all__ = ["About", "FORMATS", "HourlyFile", "Part", "TruthFile", "check_file", "end_of_days", "fingerprint",
-           "open_file", "opened", "pieces", "read_mean", "read_most_frequent", "remove_leftovers", "tiles",
+           "open_file", "opened", "pieces", "read_mean", "read_most_frequent", "remove_abandoned", "tiles",
            "write_daily"]
 
 FORMATS = {"netcdf": ".nc", "zarr": zarr_store.SUFFIX}  # and how their names end
@@ -127,14 +127,14 @@ def end_of_days(days) -> np.ndarray:
     return midnight + (HOURS_PER_DAY - UTC_OFFSET_HOURS) * HOUR
 
 
-def remove_leftovers(folder) -> int:
-    """Remove what killed processes left in a folder that nobody else is writing to; how many files.
+def remove_abandoned(folder: Path) -> int:
+    """Remove what killed processes left in a product folder that nobody else is writing to; returns how many files.
 
-    A store that is being made (zarr_store.hidden) is no leftover, its months are gone on with; but for one whose
-    store is finished: a worker whose build had been killed went on with it.
+    A store that is being made (zarr_store.hidden) stays, since its months are kept; unless the store itself is
+    finished: then a worker went on after its build had been killed.
     """
-    finished = [zarr_store.hidden(path) for path in Path(folder).glob(f"*{zarr_store.SUFFIX}")]
-    leftovers = [*Path(folder).glob(f".*{MARK}-*"), *(path for path in finished if path.exists())]
-    for path in leftovers:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    return len(leftovers)
+    finished = [hidden for path in folder.glob(f"*{zarr_store.SUFFIX}") if (hidden := zarr_store.hidden(path)).exists()]
+    for hidden in finished:
+        shutil.rmtree(hidden)
+    folders = [where for where in (folder, folder / "maps") if where.is_dir()]
+    return len(finished) + sum(map(files.remove_leftovers, folders))

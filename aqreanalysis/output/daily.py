@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from aqreanalysis import files
-from aqreanalysis.output.writer import part_name
 
 
 class MonthDays:
@@ -26,7 +25,7 @@ class MonthDays:
 
     def __init__(self, path: Path, fields: tuple[str, ...], days: int, points: int):
         self.path, self._fields, self._shape = Path(path), fields, (len(fields), days, points)
-        self._part, self._stream = part_name(self.path), None
+        self._part, self._stream = files.part_name(self.path), None
 
     def __enter__(self):
         with files.writing(self.path):

@@ -17,7 +17,7 @@ from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
 from aqreanalysis.output.cf import QUALITY_FLAG, About
 from aqreanalysis.output.encoding import BYTE_FILL, TIME_CHUNK, create_field, encode, layers, write_coordinates
-from aqreanalysis.output.writer import Steps, part_name
+from aqreanalysis.output.writer import Steps
 from aqreanalysis.schema import TIME
 
 
@@ -43,7 +43,7 @@ class NetCDFFile(Steps):
         super().__init__(path, grid, len(stamps), cf.fields_of(frequency, about))
         self.stamps, self._about, self._distance = np.asarray(stamps), about, distance
         self._frequency = frequency
-        self._part = part_name(self.path)
+        self._part = files.part_name(self.path)
         self._netcdf = None
 
     def _begin(self) -> None:
@@ -66,7 +66,7 @@ class NetCDFFile(Steps):
             files.fsync(self.path.parent)
 
     def _discard(self) -> None:
-        files.discard(self._netcdf, self._part)
+        files.discard_netcdf(self._netcdf, self._part)
 
     def _define(self) -> None:
         """Dimensions, coordinates, attributes and empty variables."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,14 +10,6 @@ import numpy as np
 from aqreanalysis import files
 from aqreanalysis.grids import Grid
 from aqreanalysis.output.encoding import check_block, rows_of
-
-MARK = ".part"  # in the name of what is being written
-
-
-def part_name(path: Path) -> Path:
-    """A hidden name for what this process writes: no other has it, nor one on another machine that sees the folder."""
-    machine = re.sub(r"\W+", "-", platform.node())
-    return path.with_name(f".{path.name}{MARK}-{machine}-{os.getpid()}")
 
 
 class Steps:

@@ -23,7 +23,7 @@ from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
 from aqreanalysis.output.cf import DISTANCE, MANTISSA_BITS, About, crs_attributes
 from aqreanalysis.output.encoding import TIME_CHUNK, coordinates, rounded, rows_of, space_chunks, tiles
-from aqreanalysis.output.writer import MARK, Steps, part_name
+from aqreanalysis.output.writer import Steps
 from aqreanalysis.schema import LAT, LON, TIME
 from aqreanalysis.time_axis import local_days
 
@@ -36,7 +36,7 @@ UNFINISHED = "*.partial"  # what zarr calls a file that is being written
 
 def hidden(path: Path) -> Path:
     """The name of a store that is being made; the same for every process and every attempt."""
-    return path.with_name(f".{path.name}{MARK}")
+    return files.shared_part_name(path)
 
 
 def live(path: Path) -> Path:
@@ -58,7 +58,7 @@ def create(path: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: 
     ------
     UserError : where the folder can't be written.
     """
-    new, store = part_name(path), hidden(path)
+    new, store = files.part_name(path), hidden(path)
     try:
         with files.writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ def build(request: Request, watch: Callable = Unwatched) -> Path:
     plan = prepare(request)
     began = time.monotonic()
     with open_record(plan.folder, plan.identity, plan.facts) as record:
-        output.remove_leftovers(plan.folder.path)
+        output.remove_abandoned(plan.folder.path)
         left = record.left()
         create_stores(plan, record, left)
         with watch(plan, left) as watcher:
@@ -62,7 +62,7 @@ def build(request: Request, watch: Callable = Unwatched) -> Path:
         record.content["seconds"] = round(time.monotonic() - began, 1)
         record.save()
         report.write_report(plan, record.content, maps)
-        output.remove_leftovers(plan.folder.path)  # of workers that were lost
+        output.remove_abandoned(plan.folder.path)  # of workers that were lost
     return plan.folder.path
 
 

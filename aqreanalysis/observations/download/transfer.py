@@ -1,6 +1,6 @@
 """One file over HTTP: asked for politely, gone on with where it was cut off, verified, and moved when it is whole.
 
-What has arrived lies in `<name>.part`, and beside it in `<name>.part.tag` the address and the ETag or Last-Modified
+What has arrived lies in `.<name>.part`, and beside it in `.<name>.part.tag` the address and the ETag or Last-Modified
 of what it is a piece of (RFC 9110, 13.1.5): a later attempt asks for the rest with Range and If-Range, so that a file
 that has changed comes whole again. Without such a tag, or from a server without ranges, it begins anew.
 """
@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ProtocolError
 from urllib3.util.retry import Retry
 
-from aqreanalysis import __version__
+from aqreanalysis import __version__, files
 from aqreanalysis.errors import BadFile, UserError
 
 TROUBLE = (429, 500, 502, 503, 504)  # asked again after a while
@@ -99,7 +99,8 @@ def download(session: requests.Session, manners: RetryPolicy, url: str, path: Pa
     `check` is given the file under its temporary name and raises BadFile if it is not what it should be. Raises
     Missing, Failed, or UserError where the disk can't take it. What a broken attempt has brought is kept.
     """
-    part, patience = path.with_name(f"{path.name}.part"), _patience(manners)
+    part, patience = files.shared_part_name(path), _patience(manners)
+    discard(path.with_name(f"{path.name}.part"))  # of version 0.1.0
     while True:
         resumed = False
         try:
@@ -234,7 +235,7 @@ def _reason(error: Exception) -> str:
 
 def _disk(path: Path, error: OSError) -> UserError:
     folder = next(folder for folder in path.absolute().parents if folder.is_dir())
-    return UserError(f"{path.name.removesuffix('.part')} could not be written in {path.parent}: "
+    return UserError(f"{path.name.removeprefix('.').removesuffix(files.PART)} could not be written in {path.parent}: "
                      f"{error.strerror or error} ({shutil.disk_usage(folder).free:,} bytes are free).",
                      "Files are kept when they are whole; those that came before it are there.",
                      "Free some space or give another folder with --to, then run the same command: it goes on.")

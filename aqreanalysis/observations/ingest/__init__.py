@@ -70,7 +70,7 @@ def ingest(sources: list[str], target: str | Path, station_table: str | None = N
     busy = UserError(f"Another ingest is writing {target}.", "One at a time writes a file.",
                      "Wait for it, or give another name with --to.")
     with files.held(target.with_name(f".{target.name}.lock"), busy, archive_writer.FIX):
-        archive_writer.remove_leftovers(target)
+        files.remove_leftovers(target.parent, target.name)
         plan = prepare(opened, target, period, settings)
         if not plan.stale().any() and not any(changes.moved for changes in plan.changes.values()):
             return _summary(plan, target, [], [], written=False)
@@ -83,7 +83,7 @@ def _write(plan: IngestPlan, target: Path, workers: int, on_month) -> list[Taken
     """Make the months that are stale, copy the others, and move the file to its place when it is whole."""
     months, stale = plan.months(), plan.stale()
     with files.writing(target, archive_writer.FIX):
-        scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}{archive_writer.MARK}", dir=target.parent)
+        scratch = tempfile.TemporaryDirectory(prefix=f"{files.part_name(target).name}-", dir=target.parent)
     with scratch as folder:
         jobs = {number: _job(plan, number, span, Path(folder)) for number, span in enumerate(months)
                 if stale[inside(plan.hours, [span])].any()}

@@ -29,7 +29,6 @@ from aqreanalysis.output import cf
 from aqreanalysis.output.encoding import FLOAT_FILL, TIME_CHUNK, create_compressed, write_coordinates
 from aqreanalysis.schema import FLAG_DTYPE, OBSERVATION_FLAGS, POLLUTANTS, STATION, TIME
 
-MARK = ".part"  # in the names of what is being written
 CACHE_BYTES = 8 << 20  # of one variable: months come in order, so that one chunk at a time is being filled
 FIX = "Free space, or choose another place with --to; then give the same command again. Nothing was lost."
 
@@ -47,7 +46,7 @@ class ArchiveFile:
 
     def __init__(self, path: Path, table: pd.DataFrame, hours: np.ndarray, about: ArchiveAbout):
         self.path, self.table, self.hours, self.about = Path(path), table, hours, about
-        self._part = part_name(self.path)
+        self._part = files.part_name(self.path)
         self._grid = _points(table)
         self._several = len(about.sources) > 1
         self._netcdf = None
@@ -58,7 +57,7 @@ class ArchiveFile:
                 self._netcdf = netCDF4.Dataset(self._part, "w", format="NETCDF4")
                 self._define()
         except BaseException:
-            files.discard(self._netcdf, self._part)
+            files.discard_netcdf(self._netcdf, self._part)
             raise
         return self
 
@@ -95,7 +94,7 @@ class ArchiveFile:
             files.fsync(self.path.absolute().parent)
 
     def __exit__(self, kind, error, traceback) -> None:
-        files.discard(self._netcdf, self._part)
+        files.discard_netcdf(self._netcdf, self._part)
 
     def _define(self) -> None:
         file = self._netcdf
@@ -184,16 +183,3 @@ def _read_through(path: Path) -> None:
         for variable in file.variables.values():
             for first in range(0, len(variable) if variable.dimensions[:1] == (TIME,) else 0, TIME_CHUNK):
                 variable[first:first + TIME_CHUNK]
-
-
-def part_name(path: Path) -> Path:
-    """The hidden name that a file of this process has until it is whole."""
-    return path.with_name(f".{path.name}{MARK}{os.getpid()}")
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left beside an archive that nobody else is writing to."""
-    import shutil
-
-    for left in path.parent.glob(f".{path.name}{MARK}*"):
-        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)

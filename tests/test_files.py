@@ -151,3 +151,28 @@ def test_a_file_in_the_place_of_its_folder_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="table.csv could not be written"):
         files.replace_text(tmp_path / "file" / "table.csv", "text")
+
+
+def test_temporary_names_are_hidden_and_of_one_process(tmp_path):
+    path = tmp_path / "table.csv"
+    assert files.part_name(path).name.startswith(".table.csv.part-")
+    assert files.part_name(path).name.endswith(f"-{os.getpid()}") and files.part_name(path).parent == tmp_path
+    assert files.shared_part_name(path) == tmp_path / ".table.csv.part"
+
+
+@pytest.mark.parametrize("name", [".a.nc.part-here-12", ".a.nc.part", ".a.nc.part4711", ".a.nc.part-here-12-x3_k9"])
+def test_what_killed_processes_left_is_removed_under_old_names_too(tmp_path, name):
+    kept = {"a.nc", ".a.nc.lock", ".a.nc.partial", "a.nc.part"}
+    for other in (*kept, name, name.replace("a.nc", "b.nc")):
+        (tmp_path / other).write_text("half")
+    (tmp_path / ".store.zarr.part").mkdir()
+    assert files.remove_leftovers(tmp_path, "a.nc") == 1 and not (tmp_path / name).exists()
+    assert files.remove_leftovers(tmp_path) == 1
+    assert {path.name for path in tmp_path.iterdir()} == kept | {".store.zarr.part"}, "a store in the making stays"
+
+
+def test_folders_that_killed_processes_left_are_removed(tmp_path):
+    for name in (".a.nc.part-here-12-x3_k9abc", ".a.nc.partx3_k9abc"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.npz").write_text("half")
+    assert files.remove_leftovers(tmp_path) == 2 and not list(tmp_path.iterdir())
