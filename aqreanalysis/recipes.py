@@ -16,6 +16,7 @@ from aqreanalysis import files
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations.quality import DEFAULT
 from aqreanalysis.observations.quality import Settings as QualitySettings
+from aqreanalysis.output.cf import Contact
 from aqreanalysis.time_axis import MINIMUM_HOURS
 
 # YAML reads a day without quotes as a date
@@ -39,6 +40,7 @@ class ProductRecipe(Strict):
     minimum_station_hours: int = Field(1, ge=1, description="PM2.5 hours that a station needs round a month.")
     twin_seed: int = Field(0, ge=0, description="Seed of the simulated twin, where there are no observations.")
     quality: QualitySettings = Field(DEFAULT, description="Thresholds of quality control.")
+    contact: Contact = Field(Contact(), description="Who answers for the product; written into each of its files.")
 
 
 class TrainingSettings(Strict):

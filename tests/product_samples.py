@@ -17,14 +17,19 @@ DAYS = np.arange("2016-02-28", "2016-03-02", dtype="datetime64[D]")
 LAYOUTS = ("regular", "curvilinear", "points")
 
 
-def about(simulated: bool = False) -> cf.About:
+CONTACT = cf.Contact(name="A group of tests", type="group", email="a@b.c", url="https://b.c/product",
+                     institution="An institute")
+
+
+def about(simulated: bool = False, contact: cf.Contact = CONTACT) -> cf.About:
     return cf.About(
         product="aqnet-analysis", grid_name="test grid", period="20160228-20160301", simulated=simulated,
         observations="A network that exists in tests.", model="aqnet-1 (neural kNN)",
         model_reference="Reference of the model.", reference_state="Concentrations at ambient conditions.",
         created="2017-01-02", software_version="1.2.3", history="2017-01-02: aqreanalysis build",
         quality="How classes are defined.", daily_quality="How they are of a day.",
-        standard_error="What the error holds.", neighbours=20, minimum_hours=18, bounds="What the bounds hold.")
+        standard_error="What the error holds.", neighbours=20, minimum_hours=18, bounds="What the bounds hold.",
+        contact=contact)
 
 
 def grid(layout: str, folder: Path) -> Grid:
@@ -67,10 +72,11 @@ def distance(size: int) -> np.ndarray:
     return np.linspace(0.5, 80, size, dtype=np.float32)
 
 
-def hourly_file(path: Path, where: Grid, steps: int = 168, simulated: bool = False, hours=HOURS, values=None) -> Path:
+def hourly_file(path: Path, where: Grid, steps: int = 168, simulated: bool = False, hours=HOURS, values=None,
+                contact: cf.Contact = CONTACT) -> Path:
     """An hourly file written in blocks of `steps` hours."""
     values = fields(where.size, len(hours)) if values is None else values
-    with output.HourlyFile(path, where, hours, about(simulated), distance(where.size)) as file:
+    with output.HourlyFile(path, where, hours, about(simulated, contact), distance(where.size)) as file:
         for first in range(0, len(hours), steps):
             file.write(first, {name: array[first:first + steps] for name, array in values.items()})
     return path

@@ -21,8 +21,11 @@ pytestmark = pytest.mark.archive
 
 @pytest.fixture(scope="module")
 def product(archive_path, tmp_path_factory):
-    """Three days of January 2019 at 0.25 degree."""
-    return build(Request(start="2019-01-11", end="2019-01-13", grid="0.25deg",
+    """Three days of January 2019 at 0.25 degree, with a contact, which ACDD asks for."""
+    recipe = tmp_path_factory.mktemp("recipe") / "mine.yaml"
+    recipe.write_text("name: mine\ncontact:\n  name: A group\n  type: group\n  email: a@b.c\n  url: https://b.c\n"
+                      "  institution: An institute\n")
+    return build(Request(start="2019-01-11", end="2019-01-13", grid="0.25deg", recipe=str(recipe),
                          out=str(tmp_path_factory.mktemp("product") / "x"),
                          observations=str(archive_path / "cnemc-2019")))
 

@@ -1,5 +1,6 @@
 """Product files under independent eyes: the CF and ACDD checker, PROJ, CDO, NCO, GDAL, ncdump, xarray."""
 
+import re
 import shutil
 import subprocess
 
@@ -9,8 +10,12 @@ import pyproj
 import pytest
 import xarray as xr
 
+from aqreanalysis import recipes
+from aqreanalysis.errors import UserError
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.output import cf
+from aqreanalysis.product.folder import open_record
+from aqreanalysis.product.plan import Request, prepare
 
 KINDS = ("hourly", "daily", "truth")
 
@@ -39,23 +44,70 @@ def call(*command) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("convention", ["cf:1.11", "acdd:1.3"])
-def test_the_checker_has_nothing_to_say(files, convention):
-    """Strict: messages of every priority count."""
+def complaints(path, convention: str) -> dict[str, list[str]]:
+    """What the checker finds wrong with a file, by group. Strict: messages of every priority count."""
     checker = pytest.importorskip("compliance_checker.suite")
     checker.CheckSuite.load_all_available_checkers()
-    said = {}
-    for key, path in files.items():
-        suite = checker.CheckSuite()
-        dataset = suite.load_dataset(str(path))
-        results, errors = suite.run_all(dataset, [convention])[convention]
-        dataset.close()
-        assert results and not errors
+    suite = checker.CheckSuite()
+    dataset = suite.load_dataset(str(path))
+    results, errors = suite.run_all(dataset, [convention])[convention]
+    dataset.close()
+    assert results and not errors
+    found: dict[str, list[str]] = {}
+    for result in results:
         # A result is (points, of how many); a whole score may have notes such as "found in same group".
-        scores = [(r, r.value if isinstance(r.value, tuple) else (int(r.value), 1)) for r in results]
-        if found := [(r.name, r.msgs) for r, (points, whole) in scores if points < whole]:
-            said[key] = found
+        points, whole = result.value if isinstance(result.value, tuple) else (int(result.value), 1)
+        if points < whole:
+            found.setdefault(result.name, []).extend(result.msgs)
+    return found
+
+
+@pytest.mark.parametrize("convention", ["cf:1.11", "acdd:1.3"])
+def test_the_checker_has_nothing_to_say(files, convention):
+    said = {key: found for key, path in files.items() if (found := complaints(path, convention))}
     assert said == {}
+
+
+# What a user sets: the section `contact` of a recipe.
+OF_THE_CONTACT = {"institution", "metadata_link"} | {
+    f"{role}_{what}" for role in ("creator", "publisher") for what in ("name", "type", "email", "url", "institution")}
+
+
+def test_without_a_contact_the_checker_asks_for_what_a_user_sets_and_for_nothing_else(tmp_path):
+    grid = samples.grid("regular", tmp_path)
+    path = samples.hourly_file(tmp_path / "h.nc", grid, contact=cf.Contact())
+    assert complaints(path, "cf:1.11") == {}
+    assert {name: set(said) for name, said in complaints(path, "acdd:1.3").items()} == {
+        "Global Attributes": {f"{name} not present" for name in OF_THE_CONTACT}}
+
+
+def test_nobody_is_invented(tmp_path):
+    grid = samples.grid("regular", tmp_path)
+    with xr.open_dataset(samples.hourly_file(tmp_path / "h.nc", grid, contact=cf.Contact(email="a@b.c"))) as file:
+        assert OF_THE_CONTACT & set(file.attrs) == {"creator_email", "publisher_email"}
+        assert not any("example.org" in str(text) or "developers" in str(text) for text in file.attrs.values())
+
+
+def test_the_contact_of_a_recipe_is_the_files_and_a_product_keeps_to_it(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\ncontact:\n  name: Zhang San\n  email: a@b.c\n")
+    request = Request(start="2016-01-30", end="2016-01-30", grid="1deg", recipe=str(path), out=str(tmp_path / "out"))
+    plan = prepare(request)
+    assert plan.about.contact == cf.Contact(name="Zhang San", email="a@b.c")
+    with open_record(plan.folder, plan.identity, plan.facts):
+        assert prepare(request).identity == plan.identity
+    path.write_text("name: mine\n")
+    with pytest.raises(UserError, match="holds a product with contact = .*Zhang San.*; now contact = None"):
+        prepare(request)
+
+
+@pytest.mark.parametrize("line, told", [("mail: a@b.c", "contact.mail is unknown. Known keys: name, type, email, url"),
+                                        ("email: a", "contact.email is 'a'"), ("url: b.c", "contact.url is 'b.c'"),
+                                        ("type: firm", "contact.type is 'firm'"), ("name: ''", "contact.name is ''")])
+def test_a_contact_that_is_none_is_refused(tmp_path, line, told):
+    (tmp_path / "mine.yaml").write_text(f"name: mine\ncontact:\n  {line}\n")
+    with pytest.raises(UserError, match=re.escape(told)):
+        recipes.load(tmp_path / "mine.yaml", recipes.ProductRecipe)
 
 
 def test_the_coordinate_system_is_wgs84_for_proj():

@@ -15,9 +15,11 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.observations import quality, screening
 from aqreanalysis.observations.ingest import ingest
 from aqreanalysis.observations.readers import open_archive, station_archive
+from aqreanalysis.output.cf import Contact
 from aqreanalysis.product.plan import Request
 from aqreanalysis.workflows.build import build
 
+CONTACT = Contact(name="A group", type="group", email="a@b.c", url="https://b.c", institution="An institute")
 HOURS = time_axis.complete_hours("2019-01-18T00", "2019-03-03T23")  # over two ends of months
 
 
@@ -47,7 +49,7 @@ def made(cube, tmp_path_factory):
     """(raw folder, archive)"""
     folder = tmp_path_factory.mktemp("archive")
     raw = tidy(folder / "raw", cube)
-    return raw, ingest([raw], folder / "a.nc").path
+    return raw, ingest([raw], folder / "a.nc", contact=CONTACT).path
 
 
 def test_the_cube_is_that_of_the_raw_files(made):
@@ -219,7 +221,7 @@ def weather(cube, tmp_path_factory):
         patch.setattr(TidyArchive, "read", with_weather)
         sources = [tidy(folder / "first", part.sel(time=slice(None, "2019-01-31T23"))),
                    tidy(folder / "second", part.sel(time=slice("2019-02-01T00", None)))]
-        return ingest(sources, folder / "a.nc").path
+        return ingest(sources, folder / "a.nc", contact=CONTACT).path
 
 
 def test_weather_of_one_source_is_kept(weather):

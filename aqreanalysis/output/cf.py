@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from aqreanalysis.geo import EARTH_RADIUS_KM
 from aqreanalysis.schema import LAT, LON, LOWER, QUALITY, STANDARD_ERROR, STANDARD_NAMES, TARGET, TIME, UNITS, UPPER
@@ -46,6 +48,23 @@ DAILY = Frequency("daily", 24, "P1D", (TARGET, STANDARD_ERROR, LOWER, UPPER, QUA
 TRUTH = Frequency("hourly", 1, "PT1H", (TARGET,), "truth")  # of the twin
 
 
+class Contact(BaseModel):
+    """Who answers for a published file: the section `contact` of a recipe. What is not given is left out of the file.
+
+    Files without a contact are valid CF; ACDD's checker then asks for the attributes that :func:`contact_attributes`
+    makes, and for nothing else.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str | None = Field(None, min_length=1, description="Person, group or institution that makes the product.")
+    type: Literal["person", "group", "institution", "position"] = Field(
+        "person", description="What `name` is; a person where nothing is said, which is ACDD's own default.")
+    email: str | None = Field(None, pattern=r"^\S+@\S+$", description="Address for questions.")
+    url: str | None = Field(None, pattern=r"^https?://\S+$", description="Page about the product.")
+    institution: str | None = Field(None, min_length=1, description="Where the product is made; CF's `institution`.")
+
+
 @dataclass(frozen=True)
 class About:
     """What only the maker of a product knows, in sentences that are copied into its files.
@@ -71,9 +90,7 @@ class About:
     minimum_hours: int  # hours that a valid day needs
     bounds: str = ""  # what the bounds hold; nothing where there are none, for want of a calibration
     comment: str = ""
-    creator: str = "aqreanalysis developers"
-    email: str = "aqreanalysis@example.org"
-    url: str = "https://example.org/aqreanalysis"
+    contact: Contact = Contact()
     license: str = ("Creative Commons Attribution 4.0 International (CC BY 4.0); the observations keep the "
                     "terms of their publisher.")
 
@@ -111,7 +128,8 @@ def global_attributes(about: About, grid, stamps: np.ndarray, frequency: Frequen
         attributes["minimum_hours_per_day"] = np.int32(about.minimum_hours)
     if grid.kind == "points":
         attributes["featureType"] = "timeSeries"
-    return attributes | _discovery(about, frequency) | people(about) | extent(grid, stamps, frequency)
+    return (attributes | _discovery(about, frequency) | observations_credit(about.observations)
+            | contact_attributes(about.contact) | extent(grid, stamps, frequency))
 
 
 def _discovery(about: About, frequency: Frequency) -> dict:
@@ -134,23 +152,27 @@ def _discovery(about: About, frequency: Frequency) -> dict:
         "platform_vocabulary": "none, plain words",
         "instrument": f"{simulated}continuous monitors of PM2.5",
         "instrument_vocabulary": "none, plain words",
-        "metadata_link": about.url,
         "license": about.license,
         "date_created": about.created, "date_modified": about.created,
         "date_issued": about.created, "date_metadata_modified": about.created,
     }
 
 
-def people(about) -> dict:
-    """Who made a file; `about` has observations, creator, email and url."""
-    attributes = {"institution": about.creator,
-                  "acknowledgement": f"Observations: {about.observations}",
-                  "contributor_name": "publisher of the observations named in source",
-                  "contributor_role": "observations"}
+def observations_credit(observations: str) -> dict:
+    """Acknowledgement of the network whose observations a file is made from; `observations` is a sentence."""
+    return {"acknowledgement": f"Observations: {observations}",
+            "contributor_name": "publisher of the observations named in source",
+            "contributor_role": "observations"}
+
+
+def contact_attributes(contact: Contact) -> dict:
+    """Attributes that say who made and who publishes a file; nothing for what the contact leaves open."""
+    attributes = {"institution": contact.institution, "metadata_link": contact.url}
     for role in ("creator", "publisher"):
-        attributes |= {f"{role}_name": about.creator, f"{role}_type": "group", f"{role}_email": about.email,
-                       f"{role}_url": about.url, f"{role}_institution": about.creator}
-    return attributes
+        attributes |= {f"{role}_name": contact.name, f"{role}_type": contact.type if contact.name else None,
+                       f"{role}_email": contact.email, f"{role}_url": contact.url,
+                       f"{role}_institution": contact.institution}
+    return {name: text for name, text in attributes.items() if text is not None}
 
 
 def stamp_rule(frequency: Frequency) -> str:

@@ -16,7 +16,7 @@ from aqreanalysis.observations.quality import REACH_HOURS
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.observations.readers.archive import Inspection, none_good
 from aqreanalysis.output import FORMATS
-from aqreanalysis.output.cf import About
+from aqreanalysis.output.cf import About, Contact
 from aqreanalysis.product.folder import ProductFolder, check_identity
 from aqreanalysis.product.month import Job, Source
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
@@ -85,6 +85,8 @@ def prepare(request: Request) -> Plan:
                 "minimum_hours": recipe.minimum_hours, "minimum_station_hours": recipe.minimum_station_hours,
                 "quality": recipe.quality.told,
                 "format": request.format, "aqreanalysis": __version__}
+    if recipe.contact != Contact():  # its words stand in files that are finished
+        identity["contact"] = recipe.contact.model_dump_json(exclude_none=True)
     folder = ProductFolder(_out(request, recipe, period, grid, archive.simulated), archive.simulated, period,
                            source.path is None, request.format)
     check_identity(folder.path, identity)
@@ -193,7 +195,7 @@ def describe(recipe, period: Period, grid: Grid, archive, card: checkpoint.Card,
         history=f"aqreanalysis {__version__} build: {recipe.name}, {period.label}, {grid.name}",
         quality=f"{uncertainty.CLASSES}.", daily_quality=uncertainty.DAILY_CLASSES,
         standard_error=_standard_error(card), bounds=_bounds(card) if card.calibration else "",
-        neighbours=k, minimum_hours=recipe.minimum_hours)
+        neighbours=k, minimum_hours=recipe.minimum_hours, contact=recipe.contact)
 
 
 def _standard_error(card: checkpoint.Card) -> str:

@@ -23,6 +23,7 @@ from aqreanalysis.observations.ingest.intake import Given, Job, Taken, take_mont
 from aqreanalysis.observations.ingest.plan import IngestPlan, check_target, prepare
 from aqreanalysis.observations.ingest.sources import Span, inside, open_sources, stretches
 from aqreanalysis.observations.readers.station_archive import COUNTS, ODD, REFUSED, TABLES, Record, StationArchive
+from aqreanalysis.output.cf import Contact
 from aqreanalysis.time_axis import HOUR, Period
 from aqreanalysis.workers import run_jobs
 
@@ -45,7 +46,7 @@ class Summary:
 
 def ingest(sources: list[str], target: str | Path, station_table: str | None = None, period: Period | None = None,
            settings: quality.Settings = quality.DEFAULT, workers: int = 1, datum: str | None = None,
-           on_month: Callable[[int, int], None] = lambda done, of: None) -> Summary:
+           on_month: Callable[[int, int], None] = lambda done, of: None, contact: Contact | None = None) -> Summary:
     """Write or extend the station archive at `target`.
 
     Parameters
@@ -58,6 +59,7 @@ def ingest(sources: list[str], target: str | Path, station_table: str | None = N
     settings : of quality control; an archive has one set of them.
     datum : of the stations' places, where no column of their table says it: wgs84, gcj02 or bd09.
     on_month : told how many months are done, of how many.
+    contact : who answers for the archive, written into it; nobody where it is not given.
 
     Raises
     ------
@@ -76,10 +78,11 @@ def ingest(sources: list[str], target: str | Path, station_table: str | None = N
             return _summary(plan, target, [], [], written=False)
         warnings = [f"{source.name}: {text}" for source in plan.sources.values()
                     for text in checks.of_archive(source.archive, *plan.axis)]
-        return _summary(plan, target, _write(plan, target, workers, on_month), warnings, written=True)
+        taken = _write(plan, target, workers, contact or Contact(), on_month)
+        return _summary(plan, target, taken, warnings, written=True)
 
 
-def _write(plan: IngestPlan, target: Path, workers: int, on_month) -> list[Taken]:
+def _write(plan: IngestPlan, target: Path, workers: int, contact: Contact, on_month) -> list[Taken]:
     """Make the months that are stale, copy the others, and move the file to its place when it is whole."""
     months, stale = plan.months(), plan.stale()
     with files.writing(target, archive_writer.FIX):
@@ -88,7 +91,7 @@ def _write(plan: IngestPlan, target: Path, workers: int, on_month) -> list[Taken
         jobs = {number: _job(plan, number, span, Path(folder)) for number, span in enumerate(months)
                 if stale[inside(plan.hours, [span])].any()}
         results, taken = run_jobs(take_month, jobs.values(), workers), {}
-        with archive_writer.ArchiveFile(target, plan.table, plan.hours, _about(plan)) as file:
+        with archive_writer.ArchiveFile(target, plan.table, plan.hours, _about(plan, contact)) as file:
             for number, span in enumerate(months):
                 row = int((span[0] - plan.axis[0]) / HOUR)
                 if number in jobs:
@@ -165,7 +168,7 @@ def _remark_table(plan: IngestPlan, taken: list[Taken]) -> pd.DataFrame:
     return joined[list(TABLES["remark"])]
 
 
-def _about(plan: IngestPlan) -> ArchiveAbout:
+def _about(plan: IngestPlan, contact: Contact) -> ArchiveAbout:
     table = _source_table(plan)
     simulated = plan.sources[min(plan.sources)].archive.simulated
     newest = max([*(changes.files["modified"].max() for changes in plan.changes.values()),
@@ -175,7 +178,8 @@ def _about(plan: IngestPlan) -> ArchiveAbout:
         observations="; ".join(dict.fromkeys(table["phrase"])), sources=tuple(table["name"]), simulated=simulated,
         settings=plan.settings.model_dump(mode="json"),
         reference_state=schema.NO_REFERENCE_STATE if simulated else schema.reference_state(*days),
-        created=str(np.datetime64(int(newest), "ns").astype("datetime64[D]")), software_version=__version__)
+        created=str(np.datetime64(int(newest), "ns").astype("datetime64[D]")), software_version=__version__,
+        contact=contact)
 
 
 def _summary(plan: IngestPlan, target: Path, taken: list[Taken], warnings: list[str], written: bool) -> Summary:

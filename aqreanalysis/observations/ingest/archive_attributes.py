@@ -32,9 +32,7 @@ class ArchiveAbout:
     reference_state: str     # a sentence
     created: str             # ISO date: that of the newest source file
     software_version: str
-    creator: str = cf.About.creator
-    email: str = cf.About.email
-    url: str = cf.About.url
+    contact: cf.Contact = cf.Contact()
     license: str = "The observations keep the terms of their publisher; see source."
 
 
@@ -63,7 +61,8 @@ def global_attributes(about: ArchiveAbout, grid, hours: np.ndarray) -> dict:
         SETTINGS_ATTRIBUTE: settings,
         f"{SETTINGS_ATTRIBUTE}_sha256": hashlib.sha256(settings.encode()).hexdigest(),
     }
-    return own | _discovery(about, first, last) | cf.people(about) | cf.extent(grid, hours, cf.HOURLY)
+    return (own | _discovery(about, first, last) | cf.observations_credit(about.observations)
+            | cf.contact_attributes(about.contact) | cf.extent(grid, hours, cf.HOURLY))
 
 
 def _discovery(about: ArchiveAbout, first, last) -> dict:
@@ -84,7 +83,7 @@ def _discovery(about: ArchiveAbout, first, last) -> dict:
         "platform_vocabulary": "none, plain words",
         "instrument": f"{simulated}continuous monitors of particles and gases",
         "instrument_vocabulary": "none, plain words",
-        "metadata_link": about.url, "license": about.license,
+        "license": about.license,
         "date_created": about.created, "date_modified": about.created,
         "date_issued": about.created, "date_metadata_modified": about.created,
     }
