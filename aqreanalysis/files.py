@@ -13,6 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
+from aqreanalysis import __version__
 from aqreanalysis.errors import UserError
 
 PART = ".part"  # in the names of what is being written
@@ -167,6 +168,13 @@ def sha256_of(path: Path) -> str:
 # Where the files that ship with the package lie: in it when installed, beside it in a checkout.
 
 PACKAGE = Path(__file__).parent
+
+
+def package_versions(*names: str) -> dict[str, str]:
+    """Versions of installed packages by name; that of aqreanalysis is the running code's."""
+    from importlib.metadata import version
+
+    return {name: __version__ if name == "aqreanalysis" else version(name) for name in names}
 
 
 def shipped_folder(name: str) -> Path:

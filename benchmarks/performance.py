@@ -39,9 +39,12 @@ MONTH = ("2019-01-01", "2019-01-31")  # what a product reads and grids at once
 
 def note(part: str, **facts) -> None:
     """Add what a part has measured; a part that is run again replaces what it had."""
+    from aqreanalysis import files
+
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     results["machine"] = {"processor": processor(), "cores": len(os.sched_getaffinity(0)),
-                          "python": platform.python_version(), **versions()}
+                          "python": platform.python_version(),
+                          **files.package_versions("aqreanalysis", "numpy", "torch", "netCDF4", "zarr")}
     results[part] = facts
     RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(f"{part}: {json.dumps(facts, indent=1)}", flush=True)
@@ -52,12 +55,6 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
-
-
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("aqreanalysis", "numpy", "torch", "netCDF4", "zarr")}
 
 
 # --- (a) a build and writing alone -----------------------------------------------------------------

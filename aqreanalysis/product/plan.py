@@ -100,7 +100,7 @@ def prepare(request: Request) -> Plan:
              "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.bad,
              "warnings": warnings, "oddities": inspection.odd,
              "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
-             "versions": _versions()}
+             "versions": files.package_versions("numpy", "torch", "xarray", "netCDF4", "pandas", "scipy")}
     return Plan(period, grid, folder, about, identity, facts, inspection, far_share, job, warnings)
 
 
@@ -216,10 +216,4 @@ def _bounds(card: checkpoint.Card) -> str:
             "distance to the nearest station and season of the error that the network expects, fitted at stations left "
             f"out{made}. They are of what a station at the place would observe, its own error included, and hold over "
             "many hours and places, not for each place by itself.")
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("numpy", "torch", "xarray", "netCDF4", "pandas", "scipy")}
 

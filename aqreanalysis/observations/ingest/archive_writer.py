@@ -130,7 +130,8 @@ class ArchiveFile:
 
     def _write_record(self, record: Record) -> None:
         group = self._netcdf.createGroup(PROVENANCE)
-        group.software = json.dumps(_versions(), sort_keys=True)
+        group.software = json.dumps(
+            files.package_versions("aqreanalysis", "netCDF4", "numpy", "pandas", "xarray"), sort_keys=True)
         group.stations_without_coordinates = json.dumps(self.table.attrs.get("without_coordinates", []),
                                                         ensure_ascii=False)
         kinds = list(record.tables["remark"]["kind"])
@@ -166,14 +167,6 @@ def _encoded(column: pd.Series) -> np.ndarray:
     if column.name in ("source", "vanished"):
         return column.to_numpy(np.int32)
     return column.to_numpy(np.int64 if column.name in ("bytes", "modified", "values") else object)
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    from aqreanalysis import __version__
-
-    return {"aqreanalysis": __version__} | {name: version(name) for name in ("netCDF4", "numpy", "pandas", "xarray")}
 
 
 def _read_through(path: Path) -> None:
