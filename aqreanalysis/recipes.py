@@ -81,7 +81,7 @@ class TrainingRecipe(Strict):
     stations: str | None = None
     start: Day = Field(description="First day, UTC+8.")
     end: Day = Field(description="Last day, UTC+8.")
-    network: dict[str, float | int] = Field(default_factory=dict, description="Fields of aqnet.network.Sizes.")
+    network: dict[str, float | int] = Field(default_factory=dict, description="Fields of aqnet.network.AnalysisSizes.")
     withheld: Withheld = Withheld()
     training: TrainingSettings = TrainingSettings()
     quality: QualitySettings = Field(DEFAULT, description="Thresholds of quality control.")
@@ -108,7 +108,7 @@ class ForecastSettings(Strict):
 class ForecastModel(Strict):
     """A row of a forecast's tables: a model and the configurations that are tried, or another row with a change."""
 
-    model: str | None = Field(None, description="Kind of the model: models.forecast.KINDS.")
+    model: str | None = Field(None, description="Kind of the model: models.forecast.FORECAST_KINDS.")
     configurations: tuple[dict[str, bool | int | float | str], ...] = Field(
         ({},), min_length=1, description="Options of the model and fields of `training`; validation chooses.")
     like: str | None = Field(None, description="A row whose chosen configuration is taken, instead of `model`.")

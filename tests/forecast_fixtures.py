@@ -6,7 +6,7 @@ import numpy as np
 
 from aqreanalysis import schema
 from aqreanalysis.models.features import Scaler
-from aqreanalysis.models.forecast.series import places, series
+from aqreanalysis.models.forecast.series import point_neighbours, station_series
 
 LEVEL = (4.0, 0.8)
 
@@ -18,8 +18,8 @@ def cube(hours: int = 24 * 20, stations: int = 6, seed: int = 0, missing: float 
 
 def windows(of, history: int = 24, horizon: int = 12, k: int = 6, origins=None):
     """A batch of windows of a cube, its truth, and the series that they are cut from."""
-    data = series(of, Scaler.fit(of), more_hours=horizon)
-    near = places(data.lat, data.lon, data.lat, data.lon, k)
+    data = station_series(of, Scaler.fit(of), more_hours=horizon)
+    near = point_neighbours(data.lat, data.lon, data.lat, data.lon, k)
     origins = np.arange(history - 1, len(data.time) - horizon, 7) if origins is None else np.asarray(origins)
     return data.window(origins, history, horizon, near), data.truth_after(origins, horizon), data
 

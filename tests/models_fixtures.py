@@ -23,9 +23,9 @@ def long_cube(stations: int = 25, seed: int = 0, missing: float = 0.1):
 
 def small_sizes():
     """A network of about a thousand parameters."""
-    from aqreanalysis.models.aqnet.network import Sizes
+    from aqreanalysis.models.aqnet.network import AnalysisSizes
 
-    return Sizes(width=8, attention_heads=2, pooled=4, knn_heads=2, channels=2, hidden=8)
+    return AnalysisSizes(width=8, attention_heads=2, pooled=4, knn_heads=2, channels=2, hidden=8)
 
 
 def lively_network(seed: int = 0, sizes=None):

@@ -46,13 +46,13 @@ class Spy:
 
     def __init__(self):
         self.windows, self.wanted, self.neighbours = [], [], 0
-        self.knn = SimpleNamespace(lie=lambda near: None)
+        self.knn = SimpleNamespace(neighbour_geometry=lambda near: None)
 
     def read(self, inputs, wanted, value, smooth, observed):
         self.windows.append(inputs.numpy()), self.wanted.append(wanted.numpy())
         return value
 
-    def at_targets(self, value, clock, near, lie):
+    def at_targets(self, value, clock, near, geometry):
         self.neighbours = near.index.shape[1]
         nearest = value[near.index[:, 0]]
         return nearest, torch.ones_like(nearest)
@@ -170,12 +170,12 @@ def test_a_station_is_read_beside_its_kriging_from_the_others():
 
 
 def test_a_window_has_as_many_inputs_as_the_network():
-    from aqreanalysis.models.aqnet.network import Sizes
+    from aqreanalysis.models.aqnet.network import AnalysisSizes
 
     cube = long_cube(stations=4)
     model = spying(cube)
     model.predict(cube, targets_over(DAY))
-    assert model.network.windows[0].shape == (4, 48, Sizes().inputs)
+    assert model.network.windows[0].shape == (4, 48, AnalysisSizes().inputs)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.3])

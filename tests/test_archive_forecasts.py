@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aqreanalysis.evaluation.forecast import Sums, scores
-from aqreanalysis.models.forecast.series import LEVEL, places
+from aqreanalysis.models.forecast.series import NO_TREND, point_neighbours
 from aqreanalysis.training import forecast_data as observations
 from aqreanalysis.training.forecast import Settings, fit
 from aqreanalysis.training.task import Task
@@ -18,11 +18,11 @@ def test_ridge_of_24_h_has_the_scores_that_another_calculation_found(archive_pat
     data = observations.load(str(archive_path / "beijing-2013-2018"), None, 0.7, 0.1, 0.15, 0)
     assert data.cube.sizes["station"] == 35 and len(data.withheld) == 5
     scaler = data.scaler(False)
-    given = data.series(False, scaler, LEVEL)
+    given = data.series(False, scaler, NO_TREND)
     task = Task(24, 24, validate_every=31)
-    found = fit("ridge", {"space": "value"}, given, scaler, LEVEL, data.slices, task, Settings(), 0, 35)
+    found = fit("ridge", {"space": "value"}, given, scaler, NO_TREND, data.slices, task, Settings(), 0, 35)
     origins = data.slices.origins("test", 24, 24, 5)
-    near = places(given.lat, given.lon, given.lat, given.lon, 35)
+    near = point_neighbours(given.lat, given.lon, given.lat, given.lon, 35)
     forecast = found.forecaster.at_origins(given, origins, near)
     table = scores(Sums.of(forecast, data.truth(data.cube)(origins, 24), given.time[origins]), (6, 12, 24))
     expected = [0.58, 0.31, 0.07, 0.75, 0.58, 0.37]

@@ -10,7 +10,8 @@ from forecast_fixtures import LEVEL, cube, lively, windows
 
 from aqreanalysis import time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.models.aqnet.forecast import AQNetForecast, NeuralKNN, Sizes, TemporalPooling
+from aqreanalysis.models.aqnet.forecast import AQNetForecast, ForecastSizes, TemporalPooling
+from aqreanalysis.models.aqnet.knn import ForecastKNN
 from aqreanalysis.models.features import cyclic_time
 from aqreanalysis.models.forecast import kinds
 from aqreanalysis.models.forecast import window as nets_window
@@ -18,7 +19,7 @@ from aqreanalysis.models.forecast.dlinear import DLinear
 from aqreanalysis.models.forecast.linear import Climatology, NormalEquations, Persistence, Ridge
 from aqreanalysis.models.forecast.patchtst import PatchTST
 
-SIZES = Sizes(width=8, heads=2, hidden=8, blocks=4)
+SIZES = ForecastSizes(width=8, heads=2, hidden=8, blocks=4)
 OPTIONS = {"persistence": {}, "climatology": {}, "ridge": {"network": 6}, "dlinear": {}, "lstm": {"width": 8},
            "patchtst": {"patch": 8, "stride": 4, "width": 8, "heads": 2},
            "aqnet": {"width": 8, "heads": 2, "hidden": 8}}
@@ -32,7 +33,7 @@ def test_gaps_are_filled_by_the_networks_mean_and_the_stations_departure():
     values = torch.tensor([[[1.0, 2.0, 0.0], [3.0, 6.0, 8.0]]])[..., None]  # two stations, three hours
     mask = torch.tensor([[[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]])[..., None]
     mean, heard = nets_window.network_mean(values[0].transpose(0, 1), mask[0].transpose(0, 1))
-    whole = nets_window.fill(values, mask, nets_window.carried(mean[None], heard[None]))
+    whole = nets_window.fill_gaps(values, mask, nets_window.carried(mean[None], heard[None]))
     assert mean.flatten().tolist() == [2.0, 4.0, 8.0]
     # the first station lies 1 and 2 below the mean in two hours: -3 / (2 + 1)
     assert whole[0, :, :, 0].tolist() == [[1.0, 2.0, 7.0], [3.0, 6.0, 8.0]]
@@ -52,9 +53,10 @@ def test_hours_before_the_recent_ones_are_averaged():
 
 
 def test_a_point_has_its_own_station_or_inverse_square_distances():
-    places = nets_window.Places(index=torch.tensor([[0, 1], [0, 1]]), distance=torch.tensor([[0.0, 5.0], [1.0, 2.0]]),
-                                bearing=torch.zeros(2, 2), own=torch.tensor([[True, False], [False, False]]))
-    found = nets_window.at_points(torch.tensor([[[10.0], [20.0]]]), places).flatten()
+    near = nets_window.PointNeighbours(
+        index=torch.tensor([[0, 1], [0, 1]]), distance=torch.tensor([[0.0, 5.0], [1.0, 2.0]]),
+        bearing=torch.zeros(2, 2), own=torch.tensor([[True, False], [False, False]]))
+    found = nets_window.at_points(torch.tensor([[[10.0], [20.0]]]), near).flatten()
     assert found[0] == 10.0
     assert found[1].item() == pytest.approx((10.0 * 4 + 20.0) / 5, abs=0.02)
 
@@ -163,7 +165,7 @@ def test_models_of_one_station_know_no_other(kind):
             assert not torch.allclose(model(other)[:, 1], model(batch)[:, 1])
 
 
-@pytest.mark.parametrize("kind", sorted(kinds.KINDS))
+@pytest.mark.parametrize("kind", sorted(kinds.FORECAST_KINDS))
 def test_every_model_gives_a_forecast_for_every_point_and_lead(kind):
     batch, _, _ = windows(cube())
     with torch.no_grad():
@@ -186,7 +188,8 @@ def test_untrained_aqnet_is_its_ridge_regression():
     with torch.no_grad():
         model.knn.own.fill_(50.0)  # the neural kNN looks at the station itself alone
         torch.testing.assert_close(model(batch), model.base(batch), rtol=1e-4, atol=1e-4)
-        model.knn.own.zero_(), model.knn.reach.fill_(6.0)  # and now at stations within some 400 km
+        model.knn.own.zero_()
+        model.knn.reach.fill_(6.0)  # and now at stations within some 400 km
         assert not torch.allclose(model(batch), model.base(batch), atol=1e-2)
 
 
@@ -204,10 +207,10 @@ def test_the_share_is_of_what_was_learned():
 
 def test_neural_knn_weights_sum_to_one_and_leave_hidden_stations_out():
     batch, _, _ = windows(cube())
-    model = lively(NeuralKNN(SIZES))
-    hidden = batch.places.own[None].expand(len(batch.values), -1, -1)
+    model = lively(ForecastKNN(SIZES.width, SIZES.heads))
+    hidden = batch.neighbours.own[None].expand(len(batch.values), -1, -1)
     vectors = torch.randn(len(batch.values), 6, 8, generator=torch.Generator().manual_seed(0))
-    weight, without = model(vectors, batch.places), model(vectors, batch.places, hidden)
+    weight, without = model(vectors, batch.neighbours), model(vectors, batch.neighbours, hidden)
     torch.testing.assert_close(weight.sum(dim=-1), torch.ones(weight.shape[:-1]))
     torch.testing.assert_close(without.sum(dim=-1), torch.ones(weight.shape[:-1]))
     assert (without[..., 0] == 0).all() and (weight[..., 0] > 0).all()
@@ -216,7 +219,7 @@ def test_neural_knn_weights_sum_to_one_and_leave_hidden_stations_out():
 def test_a_hidden_stations_values_do_not_reach_its_own_forecast():
     of = cube(missing=0.0)
     batch, _, _ = windows(of)
-    hidden = batch.places.own[None].expand(len(batch.values), -1, -1)
+    hidden = batch.neighbours.own[None].expand(len(batch.values), -1, -1)
     model = network("aqnet")
     values = batch.values.clone()
     values[:, 0] += 2.0
@@ -255,9 +258,10 @@ def test_parts_that_are_left_out_do_nothing():
 
 
 def test_the_last_block_starts_with_a_longer_look_back():
-    model = TemporalPooling(Sizes(width=8, blocks=3, recency=0.5, recency_last=0.02))
+    model = TemporalPooling(ForecastSizes(width=8, blocks=3, recency=0.5, recency_last=0.02))
     with torch.no_grad():
-        model.key.weight.zero_(), model.key.bias.zero_()  # no step says more than another
+        model.key.weight.zero_()
+        model.key.bias.zero_()  # no step says more than another
         weight = model.weights(torch.randn(1, 30, 8), torch.zeros(1, 3, 6))[0]
     age = torch.arange(29, -1, -1)
     for block, rate in enumerate((0.5, 0.1, 0.02)):
@@ -267,9 +271,10 @@ def test_the_last_block_starts_with_a_longer_look_back():
 
 def test_what_aqnet_looks_at_sums_to_one_and_its_steps_have_ages():
     batch, _, _ = windows(cube(hours=24 * 20), history=48)
-    model = lively(AQNetForecast(48, 12, LEVEL, Sizes(width=8, heads=2, hidden=8, blocks=3, recent=12, every=6)))
+    sizes = ForecastSizes(width=8, heads=2, hidden=8, blocks=3, recent=12, every=6)
+    model = lively(AQNetForecast(48, 12, LEVEL, sizes))
     with torch.no_grad():
-        heads, blocks = model.looks(batch)
+        heads, blocks = model.attention_weights(batch)
     n = batch.values.shape[0] * batch.values.shape[1]
     assert heads.shape == (n, 2, 18) and blocks.shape == (n, 3, 18)
     for weights in (heads, blocks):

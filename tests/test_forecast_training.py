@@ -11,7 +11,7 @@ from aqreanalysis import time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import attention
 from aqreanalysis.models.features import Scaler
-from aqreanalysis.models.forecast.series import places, series
+from aqreanalysis.models.forecast.series import point_neighbours, station_series
 from aqreanalysis.models.forecast.trend import Trend
 from aqreanalysis.training import forecast, shrinkage
 from aqreanalysis.training.forecast import Settings
@@ -31,7 +31,8 @@ def fitted(kind, of, seed=0, settings=QUICK, task=HOURLY):
     scaler = Scaler.fit(of.isel(time=slice(0, slices.train)))
     known = of.isel(time=slice(0, slices.train))
     trend = Trend.fit(known.time.values, known.pm25.values)
-    return forecast.fit(kind, SMALL[kind], series(of, scaler, trend), scaler, trend, slices, task, settings, seed, k=6)
+    data = station_series(of, scaler, trend)
+    return forecast.fit(kind, SMALL[kind], data, scaler, trend, slices, task, settings, seed, k=6)
 
 
 def test_slices_follow_each_other_and_windows_stay_inside():
@@ -67,8 +68,8 @@ def test_a_forecast_falls_with_the_trend():
     of = cube(hours=24 * 20, missing=0.0)
     of.pm25.values[:] = 50.0
     scaler, trend = Scaler.fit(of), Trend(-0.5, 49.0)
-    data = series(of, scaler, trend)
-    near = places(data.lat, data.lon, data.lat, data.lon, 6)
+    data = station_series(of, scaler, trend)
+    near = point_neighbours(data.lat, data.lon, data.lat, data.lon, 6)
     found = forecast.Forecaster(forecast.kinds.make("persistence", 24, 12, (4.0, 0.8), {}), scaler, 24, 12, trend=trend)
     np.testing.assert_allclose(found.at_origins(data, np.array([100, 400]), near), 50.0, rtol=1e-4)
     window = data.window([100, 400], 24, 12, near)
@@ -184,8 +185,8 @@ def test_closed_forms_of_daily_means_are_fitted_on_means():
     of.pm25.values[:] = 50.0 + 20.0 * (np.arange(of.sizes["time"]) % 2)[:, None]  # every other hour 70
     found = fitted("ridge", of, task=DAILY)
     slices = Slices.of(of.sizes["time"])
-    data = series(of, found.forecaster.scaler, found.forecaster.trend)
-    near = places(data.lat, data.lon, data.lat, data.lon, 6)
+    data = station_series(of, found.forecaster.scaler, found.forecaster.trend)
+    near = point_neighbours(data.lat, data.lon, data.lat, data.lon, 6)
     forecast = found.forecaster.at_origins(data, slices.origins("test", 24, 48), near)
     np.testing.assert_allclose(forecast, 60.0, atol=0.5)
 
@@ -194,8 +195,8 @@ def test_the_share_is_none_where_learning_does_not_serve_validation():
     of = cube(hours=24 * 20)
     slices = Slices.of(of.sizes["time"])
     found = fitted("aqnet", of).forecaster
-    data = series(of, found.scaler, found.trend)
-    near = places(data.lat, data.lon, data.lat, data.lon, 6)
+    data = station_series(of, found.scaler, found.trend)
+    near = point_neighbours(data.lat, data.lon, data.lat, data.lon, 6)
     with torch.no_grad():
         found.network.out.bias.fill_(5.0)  # far too high
     shrinkage.choose(found, data, slices, HOURLY, near)

@@ -11,7 +11,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.models import Model
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast import Forecaster, kinds
-from aqreanalysis.models.forecast.series import places, series
+from aqreanalysis.models.forecast.series import point_neighbours, station_series
 from aqreanalysis.time_axis import HOUR
 
 HISTORY, HORIZON = 24, 12
@@ -29,7 +29,7 @@ def targets_after(of, leads=range(1, HORIZON + 1), points=None):
     return schema.make_targets(of.time.values[-1] + np.asarray(leads) * HOUR, lat, lon)
 
 
-@pytest.mark.parametrize("kind", sorted(kinds.KINDS))
+@pytest.mark.parametrize("kind", sorted(kinds.FORECAST_KINDS))
 def test_a_forecaster_is_a_model_and_its_fast_path_agrees(kind):
     of = cube()
     model = forecaster(kind, of, error=np.arange(HORIZON, dtype=np.float32))
@@ -37,8 +37,8 @@ def test_a_forecaster_is_a_model_and_its_fast_path_agrees(kind):
     last = 100
     known = of.isel(time=slice(0, last + 1))
     found = model.predict(known, targets_after(known))
-    data = series(of, model.scaler)
-    near = places(data.lat, data.lon, data.lat, data.lon, 6)
+    data = station_series(of, model.scaler)
+    near = point_neighbours(data.lat, data.lon, data.lat, data.lon, 6)
     fast = model.at_origins(data, np.array([40, last, 300]), near)[1]
     np.testing.assert_allclose(found.pm25.values, fast.T, rtol=1e-4, atol=1e-3)
     assert (found.pm25_standard_error.values == np.arange(HORIZON)[:, None]).all()
@@ -53,8 +53,8 @@ def test_no_value_after_the_hour_of_issue_changes_a_forecast(kind, hour, station
     model = forecaster(kind, of)
     changed = of.copy(deep=True)
     changed[name].values[last + hour, station] = value
-    near = places(of.lat.values, of.lon.values, of.lat.values, of.lon.values, 6)
-    before, after = (model.at_origins(series(c, model.scaler), np.array([last]), near) for c in (of, changed))
+    near = point_neighbours(of.lat.values, of.lon.values, of.lat.values, of.lon.values, 6)
+    before, after = (model.at_origins(station_series(c, model.scaler), np.array([last]), near) for c in (of, changed))
     np.testing.assert_array_equal(before, after)
 
 

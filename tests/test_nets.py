@@ -9,16 +9,14 @@ from models_fixtures import lively_network, small_sizes
 
 from aqreanalysis import geo
 from aqreanalysis.models.aqnet.analysis import to_tensors
+from aqreanalysis.models.aqnet.knn import AnalysisKNN, NeighbourTensors, interpolate
 from aqreanalysis.models.aqnet.network import (
     LOG_SHIFT,
     LOG_SILL,
     LOGS,
     SMOOTHED,
+    AnalysisSizes,
     AQNet,
-    Neighbours,
-    NeuralKNN,
-    Sizes,
-    interpolate,
     recentre,
     shrink,
 )
@@ -40,7 +38,7 @@ def neighbours(k=5, seed=0, targets=TARGETS):
 def permuted(near, order):
     """The same neighbours in another order, (n, k) each row its own."""
     moved = {name: torch.gather(getattr(near, name), 1, order) for name in ("index", "weight", "distance", "bearing")}
-    return Neighbours(variance=near.variance, **moved)
+    return NeighbourTensors(variance=near.variance, **moved)
 
 
 def day(seed=0, stations=STATIONS):
@@ -60,7 +58,7 @@ def run(network, near, seed=0):
 
 def test_equation_1_by_hand():
     """Z' = softmax(Q K' / sqrt(d)) V + Z for each head, then the pooling, with plain matrix products."""
-    sizes = Sizes(width=8, attention_heads=2, pooled=4, knn_heads=2, channels=3)
+    sizes = AnalysisSizes(width=8, attention_heads=2, pooled=4, knn_heads=2, channels=3)
     encoder = lively_network(sizes=sizes).encoder
     window = day()[0]
     with torch.no_grad():
@@ -100,7 +98,7 @@ def test_hours_of_the_window_by_number_or_slice():
 
 
 def weigh(knn, pooled, near):
-    return knn(pooled, knn.neighbour(pooled), near, knn.lie(near))
+    return knn(pooled, knn.neighbour(pooled), near, knn.neighbour_geometry(near))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -118,7 +116,7 @@ def test_untrained_neural_knn_is_clipped_kriging():
     near = neighbours(k=8)
     assert (near.weight < 0).any()  # else nothing is clipped
     with torch.no_grad():
-        weights, around = weigh(NeuralKNN(small_sizes()), torch.randn(STATIONS, 4), near)
+        weights, around = weigh(AnalysisKNN(pooled=4, hidden=16, heads=2), torch.randn(STATIONS, 4), near)
     prior = near.weight.clamp_min(0) + 0.01
     for head in weights:
         torch.testing.assert_close(head, prior / prior.sum(1, keepdim=True))
@@ -211,7 +209,7 @@ def test_the_correction_by_hand():
 def test_nothing_is_corrected_where_kriging_is_sure():
     network, near = lively_network(), neighbours()
     corrected, _ = run(network, near)
-    sure = Neighbours(near.index, near.weight, torch.zeros(TARGETS), near.distance, near.bearing)
+    sure = NeighbourTensors(near.index, near.weight, torch.zeros(TARGETS), near.distance, near.bearing)
     estimate, scale = run(network, sure)
     kriging = kriged(near, day()[1])
     torch.testing.assert_close(estimate, kriging, rtol=1e-5, atol=1e-4)
@@ -245,7 +243,8 @@ def test_the_number_of_neighbours_is_free(k):
 
 def test_targets_do_not_see_each_other():
     network, near = lively_network(), neighbours()
-    some = Neighbours(near.index[2:5], near.weight[2:5], near.variance[2:5], near.distance[2:5], near.bearing[2:5])
+    some = NeighbourTensors(*(array[2:5] for array in (near.index, near.weight, near.variance, near.distance,
+                                                       near.bearing)))
     for whole, part in zip(run(network, near), run(network, some), strict=True):
         torch.testing.assert_close(whole[2:5], part, rtol=1e-4, atol=1e-3)
 
@@ -255,7 +254,7 @@ def test_the_order_of_the_stations_does_not_matter():
     window, value, smooth, observed, clock = day()
     order = torch.randperm(STATIONS, generator=torch.Generator().manual_seed(1))
     place = torch.argsort(order)  # where each station went
-    moved = Neighbours(place[near.index], near.weight, near.variance, near.distance, near.bearing)
+    moved = NeighbourTensors(place[near.index], near.weight, near.variance, near.distance, near.bearing)
     with torch.no_grad():
         expected = network(window, INNER, value, smooth, observed, clock, near)
         found = network(window[order], INNER, value[order], smooth[order], observed[order], clock, moved)
@@ -273,7 +272,7 @@ def test_one_clock_for_all_targets_or_one_each():
 
 
 def test_features_of_neighbours_by_hand():
-    near = Neighbours(torch.tensor([[0, 1]]), torch.tensor([[0.75, 0.25]]), torch.tensor([0.5]),
+    near = NeighbourTensors(torch.tensor([[0, 1]]), torch.tensor([[0.75, 0.25]]), torch.tensor([0.5]),
                       torch.tensor([[10.0, 30.0]]), torch.tensor([[0.0, np.pi / 2]], dtype=torch.float32))
     spread = 0.5 * (np.log(0.52) + 1.5)
     expected = [[[np.log(2) - 1.5, 0, 1, 3.0, spread, 10 / 21 - 1], [np.log(4) - 1.5, 1, 0, 1.0, spread, 30 / 21 - 1]]]

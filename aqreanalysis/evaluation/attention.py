@@ -26,7 +26,7 @@ def attention_weights(forecaster, data, origins: np.ndarray, near) -> AttentionW
     with torch.no_grad():
         for batch in torch.split(torch.as_tensor(origins), 16):
             window = data.window(batch, forecaster.history, forecaster.horizon, near)
-            by_head, by_block = network.looks(window)
+            by_head, by_block = network.attention_weights(window)
             heads.append(by_head)
             pooled.append(by_block)
     heads, pooled = torch.cat(heads), torch.cat(pooled)

@@ -29,7 +29,7 @@ class Card:
     name: str
     kind: str
     created: str                  # ISO date; also the date of the version of products made with it
-    network: dict                 # aqnet.network.Sizes
+    network: dict                 # aqnet.network.AnalysisSizes
     scaler: dict                  # mean and std of log1p by pollutant, of the training slice
     correlation: dict             # geostatistics.Correlation
     k: int
@@ -103,10 +103,10 @@ def checked_card(folder: Path) -> Card:
 def load(folder: Path, k: int | None = None):
     """The model of a checkpoint, ready to predict, and its card."""
     from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
-    from aqreanalysis.models.aqnet.network import AQNet, Sizes
+    from aqreanalysis.models.aqnet.network import AnalysisSizes, AQNet
 
     card = read_card(folder)
-    network = LAYOUT.fill(folder, card.weights_sha256, lambda: AQNet(Sizes(**card.network)))
+    network = LAYOUT.fill(folder, card.weights_sha256, lambda: AQNet(AnalysisSizes(**card.network)))
     model = AQNetAnalysis(network, Scaler(**card.scaler), Correlation(**card.correlation), k or card.k,
                           calibration.of_card(card.calibration))
     return model, card

@@ -15,7 +15,7 @@ from aqreanalysis import schema
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast import Forecaster, kinds
 from aqreanalysis.models.forecast.forecaster import concentration
-from aqreanalysis.models.forecast.series import Series, places
+from aqreanalysis.models.forecast.series import Series, point_neighbours
 from aqreanalysis.models.forecast.trend import Trend
 from aqreanalysis.training import shrinkage
 from aqreanalysis.training.losses import HOURLY, absolute_error, means
@@ -70,7 +70,7 @@ def fit(kind: str, options: dict, data: Series, scaler: Scaler, trend: Trend, sl
     level = (scaler.mean[schema.TARGET], scaler.std[schema.TARGET])
     network = kinds.make(kind, task.history, task.horizon, level, options)
     forecaster = Forecaster(network, scaler, task.history, task.horizon, k, kind, trend=trend)
-    near = places(data.lat, data.lon, data.lat, data.lon, k)
+    near = point_neighbours(data.lat, data.lon, data.lat, data.lon, k)
     closed_form(network, data, slices, task, near, level[1])
     log, best = [], network
     if kinds.fitted_by(kind) == "steps":
@@ -116,7 +116,7 @@ def descend(forecaster: Forecaster, data: Series, slices: Slices, task: Task, se
 
     network = forecaster.network
     average, best = copy.deepcopy(network), None
-    near = places(data.lat, data.lon, data.lat, data.lon, forecaster.k)
+    near = point_neighbours(data.lat, data.lon, data.lat, data.lon, forecaster.k)
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps,
                                                    pct_start=0.1)
@@ -167,7 +167,7 @@ def batches(data: Series, level_std: float, slices: Slices, task: Task, settings
     while True:
         batch = origins[torch.randint(len(origins), (settings.origins_per_step,), generator=random)]
         some = torch.randperm(n, generator=random)[:settings.stations_per_step].numpy()
-        near = places(data.lat[some], data.lon[some], data.lat[some], data.lon[some], k)
+        near = point_neighbours(data.lat[some], data.lon[some], data.lat[some], data.lon[some], k)
         window = data.window(batch, task.history, task.horizon, near, some)
         truth = data.truth_after(batch, task.horizon)[:, some]
         window, truth = jittered(window, truth, settings, level_std, random)

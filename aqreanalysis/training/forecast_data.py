@@ -11,7 +11,7 @@ import xarray as xr
 
 from aqreanalysis.errors import UserError
 from aqreanalysis.models.features import Scaler
-from aqreanalysis.models.forecast.series import Series, series
+from aqreanalysis.models.forecast.series import Series, station_series
 from aqreanalysis.models.forecast.trend import Trend
 from aqreanalysis.observations import checks, quality, screening
 from aqreanalysis.observations.readers import open_archive
@@ -49,7 +49,7 @@ class Data:
 
     def series(self, withheld: bool, scaler: Scaler, trend: Trend) -> Series:
         """The arrays of what a row may read."""
-        return series(self.visible(withheld), scaler, trend)
+        return station_series(self.visible(withheld), scaler, trend)
 
     def truth(self, asked: xr.Dataset) -> Callable[[np.ndarray, int], np.ndarray]:
         """A function of hours of issue (rows) and horizon: PM2.5 (origins, stations, horizon) at stations `asked`."""

@@ -19,7 +19,7 @@ from aqreanalysis.evaluation import tables
 from aqreanalysis.evaluation.forecast import Sums, scores, skill_interval
 from aqreanalysis.evaluation.strata import SEASONS
 from aqreanalysis.models.forecast import stored
-from aqreanalysis.models.forecast.series import places
+from aqreanalysis.models.forecast.series import point_neighbours
 from aqreanalysis.training import forecast_data as observations
 from aqreanalysis.training.losses import means
 from aqreanalysis.workers import run_jobs
@@ -97,7 +97,7 @@ def score_row(job: RowJob) -> tuple[str, dict[str, Sums]]:
                             "Give back the files, or train again into another folder.")
     given = data.series(withheld, loaded[0][0].scaler, loaded[0][0].trend)
     asked = data.cube.sel(station=list(data.withheld)) if withheld else data.cube
-    near = places(given.lat, given.lon, asked.lat.values, asked.lon.values, job.recipe.k)
+    near = point_neighbours(given.lat, given.lon, asked.lat.values, asked.lon.values, job.recipe.k)
     truth = data.truth(asked)
     origins = data.slices.origins("test", job.recipe.history, job.recipe.horizon, job.recipe.test_every)
     total: dict[str, Sums] = {}

@@ -11,7 +11,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation.attention import AttentionWeights, attention_weights, by_block, two_kinds
 from aqreanalysis.figures import forecasts as figures
 from aqreanalysis.models.forecast import stored
-from aqreanalysis.models.forecast.series import places
+from aqreanalysis.models.forecast.series import point_neighbours
 from aqreanalysis.product.report import save
 from aqreanalysis.training import forecast_data as observations
 from aqreanalysis.workflows.evaluate_forecast import done, opened
@@ -33,7 +33,7 @@ def draw(run: Path, row: str, out: Path) -> list[str]:
     withheld = recipe.models[row].withheld
     models = [stored.load(folder)[0] for folder in folders[row]]
     given = data.series(withheld, models[0].scaler, models[0].trend)
-    near = places(given.lat, given.lon, given.lat, given.lon, recipe.k)
+    near = point_neighbours(given.lat, given.lon, given.lat, given.lon, recipe.k)
     origins = data.slices.origins("test", recipe.history, recipe.horizon)
     spaced = origins[np.linspace(0, len(origins) - 1, min(WINDOWS, len(origins))).astype(int)]
     lines = _week(recipe, models, given, near, origins, out)

@@ -54,7 +54,7 @@ class Data:
 def train(recipe: TrainingRecipe, out: Path, report: Callable[[dict], None],
           warn: Callable[[list[str]], None] = lambda texts: None) -> Path:
     """Train by a recipe into the folder `out`; returns the checkpoint's folder."""
-    from aqreanalysis.models.aqnet.network import AQNet, Sizes
+    from aqreanalysis.models.aqnet.network import AnalysisSizes, AQNet
 
     if out.exists() and any(out.iterdir()):
         raise UserError(f"The run folder {out} is not empty.", "A training gets a folder of its own.",
@@ -63,10 +63,10 @@ def train(recipe: TrainingRecipe, out: Path, report: Callable[[dict], None],
     settings = Settings(**recipe.training.model_dump())
     scaler = Scaler.fit(data.train.sel(time=_hours_of(data.train, data.days)))
     try:
-        sizes = Sizes(**recipe.network)
+        sizes = AnalysisSizes(**recipe.network)
     except TypeError as error:
         raise UserError(f"The recipe's key network is wrong: {error}.",
-                        f"Known keys: {', '.join(Sizes.__dataclass_fields__)}.", "Mend the recipe.") from error
+                        f"Known keys: {', '.join(AnalysisSizes.__dataclass_fields__)}.", "Mend the recipe.") from error
     out.mkdir(parents=True, exist_ok=True)
     files.replace_text(out / "recipe.yaml", yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
     began = time.monotonic()

@@ -20,7 +20,7 @@ import yaml
 from aqreanalysis import __version__, files
 from aqreanalysis.errors import UserError
 from aqreanalysis.models.forecast import kinds, stored
-from aqreanalysis.models.forecast.series import LEVEL
+from aqreanalysis.models.forecast.series import NO_TREND
 from aqreanalysis.recipes import ForecastRecipe
 from aqreanalysis.training import forecast_data as observations
 from aqreanalysis.training.forecast import Settings, fit
@@ -84,9 +84,9 @@ def check(recipe: ForecastRecipe) -> None:
     """Every model and option of a recipe, before anything long: a UserError names what is wrong."""
     for name, row in recipe.models.items():
         source = recipe.models[row.like] if row.like else row
-        if source.model not in kinds.KINDS:
+        if source.model not in kinds.FORECAST_KINDS:
             raise UserError(f"The row {name} has the model {source.model!r}.",
-                            f"Models are {', '.join(kinds.KINDS)}.", "Mend the recipe.")
+                            f"Models are {', '.join(kinds.FORECAST_KINDS)}.", "Mend the recipe.")
         if row.withheld and not recipe.withheld_share:
             raise UserError(f"The row {name} is of withheld stations, and withheld_share is 0.",
                             "Withheld stations are a share of all.", "Give withheld_share, as 0.15.")
@@ -151,7 +151,7 @@ def run_job(job: Job) -> str:
     data = observations.of(job.recipe)
     kind, options, settings = job.parts
     scaler = data.scaler(job.withheld)
-    trend = data.trend(job.withheld) if job.recipe.trend else LEVEL
+    trend = data.trend(job.withheld) if job.recipe.trend else NO_TREND
     began = time.monotonic()
     fitted = fit(kind, options, data.series(job.withheld, scaler, trend), scaler, trend, data.slices,
                  observations.task_of(job.recipe), settings, job.seed, job.recipe.k)

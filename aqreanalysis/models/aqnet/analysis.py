@@ -15,7 +15,14 @@ import xarray as xr
 from aqreanalysis import schema
 from aqreanalysis.models import gap_filling
 from aqreanalysis.models.calibration import Calibration
-from aqreanalysis.models.features import LEVEL, Scaler, cyclic_time
+from aqreanalysis.models.features import (
+    LEVEL,
+    LOG_VARIANCE_CENTRE,
+    LOG_VARIANCE_SCALE,
+    VARIANCE_FLOOR,
+    Scaler,
+    cyclic_time,
+)
 from aqreanalysis.models.gap_filling import FilledStations
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, find_neighbourhood
@@ -67,7 +74,8 @@ def _columns(stations: xr.Dataset, filled: FilledStations, scaler: Scaler, own: 
     yield filled.bias / (filled.kriged + LEVEL)
     yield filled.observed.astype(np.float32)
     yield filled.age / gap_filling.REACH_HOURS
-    yield np.broadcast_to(np.log(own.variance + 0.02) * 0.5 + 0.75, filled.value.shape)
+    yield np.broadcast_to(LOG_VARIANCE_SCALE * (np.log(own.variance + VARIANCE_FLOOR) - LOG_VARIANCE_CENTRE),
+                          filled.value.shape)
     for name in schema.POLLUTANTS[1:]:
         scaled = scaler.scale(name, stations[name].values)
         yield scaled
@@ -78,9 +86,9 @@ def to_tensors(neighbourhood: Neighbourhood):
     """A neighbourhood as the tensors that the network takes."""
     import torch
 
-    from aqreanalysis.models.aqnet.network import Neighbours
+    from aqreanalysis.models.aqnet.knn import NeighbourTensors
 
-    return Neighbours(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (
+    return NeighbourTensors(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (
         neighbourhood.index.astype(np.int32), neighbourhood.weight, neighbourhood.variance, neighbourhood.distance,
         neighbourhood.bearing)))
 
@@ -158,20 +166,20 @@ class Reading:
     def _parts(self, neighbourhood: Neighbourhood):
         """Targets some thousand at a time, so that what the head computes fits into the cache.
 
-        Yields (points, neighbours, how they lie, their bounds or None).
+        Yields (points, neighbours, their geometry, their bounds or None).
         """
         calibration = self.model.calibration
         for start in range(0, len(neighbourhood.index), TARGETS_AT_ONCE):
             points = slice(start, start + TARGETS_AT_ONCE)
             near = to_tensors(Neighbourhood(*(getattr(neighbourhood, of.name)[points] for of in fields(Neighbourhood))))
             bounds = None if calibration is None else calibration.hourly.at(near.distance[:, 0].numpy())
-            yield points, near, self.model.network.knn.lie(near), bounds
+            yield points, near, self.model.network.knn.neighbour_geometry(near), bounds
 
     def _one_day(self, hours: np.ndarray, rows: np.ndarray, parts, found) -> None:
         """Fill rows of estimate, standard error and bounds (2 or 4, time, point): hours of one calendar day UTC+8."""
         stations, clock = self._day(hours[rows])
-        for points, near, lie, bounds in parts:
-            pm25, scale = self.model.network.at_targets(stations, clock, near, lie)
+        for points, near, geometry, bounds in parts:
+            pm25, scale = self.model.network.at_targets(stations, clock, near, geometry)
             estimate, error = pm25.numpy().T, scale.numpy().T * LAPLACE_TO_STANDARD
             found[0, rows, points], found[1, rows, points] = estimate, error
             if bounds:

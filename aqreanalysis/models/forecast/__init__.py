@@ -1,6 +1,6 @@
-"""Forecasts of PM2.5 at stations and between them: `nets/` hold the models, `Forecaster` is their interface."""
+"""Forecasts of PM2.5 at stations and between them: a network for each model, `Forecaster` is their interface."""
 
 from aqreanalysis.models.forecast.forecaster import Forecaster
-from aqreanalysis.models.forecast.kinds import KINDS, make
+from aqreanalysis.models.forecast.kinds import FORECAST_KINDS, make
 
-__all__ = ["KINDS", "Forecaster", "make"]
+__all__ = ["FORECAST_KINDS", "Forecaster", "make"]

@@ -15,7 +15,10 @@ from aqreanalysis.models.forecast.window import Window, at_points
 
 
 class DLinear(nn.Module):
-    """(batch, stations, hours) -> (batch, points, horizon); `normalise` takes the last value off and adds it again."""
+    """(batch, stations, hours) -> (batch, points, horizon): W_t m + c_t + W_r (x - m) + c_r.
+
+    x is the window of PM2.5 and m its moving mean; `normalise` takes the last value off x and adds it to the forecast.
+    """
 
     def __init__(self, hours: int, horizon: int, kernel: int = 25, normalise: bool = False):
         super().__init__()
@@ -34,4 +37,4 @@ class DLinear(nn.Module):
         last = series[..., -1:] if self.normalise else 0.0
         series = series - last
         trend = self.moving_mean(series)
-        return at_points(self.trend(trend) + self.remainder(series - trend) + last, window.places)
+        return at_points(self.trend(trend) + self.remainder(series - trend) + last, window.neighbours)

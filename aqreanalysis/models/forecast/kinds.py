@@ -4,41 +4,64 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from aqreanalysis.errors import UserError
 
-# name in recipes -> (module, class, how it is fitted)
-KINDS = {
-    "persistence": ("aqreanalysis.models.forecast.linear", "Persistence", "nothing"),
-    "climatology": ("aqreanalysis.models.forecast.linear", "Climatology", "equations"),
-    "ridge": ("aqreanalysis.models.forecast.linear", "Ridge", "equations"),
-    "dlinear": ("aqreanalysis.models.forecast.dlinear", "DLinear", "steps"),
-    "lstm": ("aqreanalysis.models.forecast.lstm", "LSTM", "steps"),
-    "patchtst": ("aqreanalysis.models.forecast.patchtst", "PatchTST", "steps"),
-    "aqnet": ("aqreanalysis.models.aqnet.forecast", "AQNetForecast", "steps"),
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class ForecastKind:
+    """Where the network of a kind is, imported only when one is made, and how it is fitted.
+
+    `fitted_by` is `steps` of gradient descent, `equations` solved once, or `nothing`. `sizes` names the dataclass of
+    the network's options, where they are not arguments of the network itself.
+    """
+
+    module: str
+    name: str
+    fitted_by: Literal["steps", "equations", "nothing"]
+    sizes: str = ""
+
+    def found(self, name: str) -> type:
+        """A class of the module."""
+        return getattr(importlib.import_module(f"aqreanalysis.models.{self.module}"), name)
+
+
+FORECAST_KINDS = {
+    "persistence": ForecastKind("forecast.linear", "Persistence", "nothing"),
+    "climatology": ForecastKind("forecast.linear", "Climatology", "equations"),
+    "ridge": ForecastKind("forecast.linear", "Ridge", "equations"),
+    "dlinear": ForecastKind("forecast.dlinear", "DLinear", "steps"),
+    "lstm": ForecastKind("forecast.lstm", "LSTM", "steps"),
+    "patchtst": ForecastKind("forecast.patchtst", "PatchTST", "steps"),
+    "aqnet": ForecastKind("aqnet.forecast", "AQNetForecast", "steps", sizes="ForecastSizes"),
 }
 
 
 def fitted_by(kind: str) -> str:
     """`steps` of gradient descent, `equations` solved once, or `nothing`."""
-    return KINDS[kind][2]
+    return FORECAST_KINDS[kind].fitted_by
 
 
-def make(kind: str, hours: int, horizon: int, level: tuple[float, float], options: dict):
+def make(kind: str, hours: int, horizon: int, level: tuple[float, float], options: dict) -> nn.Module:
     """An untrained network for windows of `hours` and forecasts of `horizon` hours.
 
     `level` is mean and standard deviation of log1p(PM2.5) of the training slice; `options` are those of the model's
-    file. A UserError names an option that the model has not.
+    file. A UserError names an option that the model does not have.
     """
-    module, name, _ = KINDS[kind]
-    maker = getattr(importlib.import_module(module), name)
-    given = {"hours": hours, "horizon": horizon}
-    known = list(inspect.signature(maker).parameters)
-    given |= {"level": tuple(level)} if "level" in known else {}
-    sizes = getattr(importlib.import_module(module), "Sizes", None)
-    named = list(inspect.signature(sizes).parameters) if sizes else [key for key in known if key not in given]
-    unknown = sorted(set(options) - set(named))
+    entry = FORECAST_KINDS[kind]
+    network = entry.found(entry.name)
+    arguments = list(inspect.signature(network).parameters)
+    given = {"hours": hours, "horizon": horizon, "level": tuple(level)}
+    given = {name: value for name, value in given.items() if name in arguments}
+    sizes = entry.found(entry.sizes) if entry.sizes else None
+    known = list(inspect.signature(sizes).parameters) if sizes else [name for name in arguments if name not in given]
+    unknown = sorted(set(options) - set(known))
     if unknown:
         raise UserError(f"The model {kind} has no option {', '.join(unknown)}.",
-                        f"Its options are {', '.join(named) or 'none'}.", "Mend the recipe.")
-    return maker(**given, sizes=sizes(**options)) if sizes else maker(**given, **options)
+                        f"Its options are {', '.join(known) or 'none'}.", "Correct the recipe.")
+    return network(**given, sizes=sizes(**options)) if sizes else network(**given, **options)

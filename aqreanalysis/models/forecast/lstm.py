@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from aqreanalysis import schema
+from aqreanalysis.models.features import CLOCK_FEATURES
 from aqreanalysis.models.forecast.window import Window, at_points, thin
 
 
@@ -19,7 +21,8 @@ class LSTM(nn.Module):
                  cyclic: bool = True, recent: int = 48, every: int = 6):
         super().__init__()
         self.cyclic, self.recent, self.every = cyclic, recent, every
-        self.lstm = nn.LSTM(12 + 6 * cyclic, width, num_layers=layers, batch_first=True)
+        inputs = 2 * len(schema.POLLUTANTS) + CLOCK_FEATURES * cyclic  # values and masks
+        self.lstm = nn.LSTM(inputs, width, num_layers=layers, batch_first=True)
         self.dropout, self.out = nn.Dropout(dropout), nn.Linear(width, horizon)
 
     def forward(self, window: Window) -> torch.Tensor:
@@ -29,4 +32,4 @@ class LSTM(nn.Module):
         steps = thin(torch.cat(parts, dim=-1), self.recent, self.every)
         _, (last, _) = self.lstm(steps.flatten(0, 1))
         found = self.out(self.dropout(last[-1])).unflatten(0, steps.shape[:2])
-        return at_points(found, window.places)
+        return at_points(found, window.neighbours)

@@ -15,6 +15,9 @@ from torch.nn import functional as F
 
 from aqreanalysis.models.forecast.window import Window, at_points
 
+POSITION_RANGE = 0.02            # learned positions are drawn from -0.02 ... 0.02 before training
+VARIANCE_FLOOR_OF_WINDOW = 1e-5  # added to a window's variance: a constant window is not divided by 0
+
 
 class EncoderLayer(nn.Module):
     """Attention and two linear layers, each with residual and batch normalisation; (n, patches, width)."""
@@ -34,7 +37,11 @@ class EncoderLayer(nn.Module):
 
 
 class PatchTST(nn.Module):
-    """(batch, stations, hours) -> (batch, points, horizon)."""
+    """(batch, stations, hours) -> (batch, points, horizon).
+
+    The window x of PM2.5, normalised to (x - mean) / sqrt(variance + 1e-5), is cut into N patches of P hours,
+    each P_n -> W P_n + position_n; encoder layers; a linear map of all N patches to the horizon; scaled back.
+    """
 
     def __init__(self, hours: int, horizon: int, patch: int = 16, stride: int = 8, width: int = 16, heads: int = 4,
                  layers: int = 3, dropout: float = 0.2):
@@ -42,7 +49,7 @@ class PatchTST(nn.Module):
         self.patch, self.stride = min(patch, hours), stride
         patches = (hours + stride - self.patch) // stride + 1
         self.embed = nn.Linear(self.patch, width)
-        self.position = nn.Parameter(torch.empty(patches, width).uniform_(-0.02, 0.02))
+        self.position = nn.Parameter(torch.empty(patches, width).uniform_(-POSITION_RANGE, POSITION_RANGE))
         self.layers = nn.Sequential(*(EncoderLayer(width, heads, 2 * width, dropout) for _ in range(layers)))
         self.dropout, self.head = nn.Dropout(dropout), nn.Linear(patches * width, horizon)
 
@@ -53,8 +60,8 @@ class PatchTST(nn.Module):
     def forward(self, window: Window) -> torch.Tensor:
         series = window.values[..., 0]
         mean = series.mean(dim=-1, keepdim=True)
-        spread = torch.sqrt(series.var(dim=-1, keepdim=True, unbiased=False) + 1e-5)
+        spread = torch.sqrt(series.var(dim=-1, keepdim=True, unbiased=False) + VARIANCE_FLOOR_OF_WINDOW)
         z = self.patches(((series - mean) / spread).flatten(0, 1))
         z = self.layers(self.dropout(self.embed(z) + self.position))
         found = self.head(z.flatten(1)).unflatten(0, series.shape[:2])
-        return at_points(found * spread + mean, window.places)
+        return at_points(found * spread + mean, window.neighbours)

@@ -26,7 +26,7 @@ class Card:
     """What a trained forecaster says of itself."""
 
     row: str                # of the recipe's tables
-    model: str              # kind, of models.forecast.KINDS
+    model: str              # kind, of models.forecast.FORECAST_KINDS
     configuration: int      # number among the row's configurations
     seed: int
     options: dict           # of the model
@@ -62,7 +62,7 @@ def read_card(folder: Path) -> Card:
 
 def _card(content: dict) -> Card:
     card = Card(**content)
-    if card.model not in kinds.KINDS:
+    if card.model not in kinds.FORECAST_KINDS:
         raise ValueError(f"its model is {card.model!r}")
     Scaler(**card.scaler), Trend(**card.trend)
     return card

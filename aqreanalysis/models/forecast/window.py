@@ -1,8 +1,9 @@
 """What every forecasting network reads: windows that end at the hour of issue, and when it is asked for.
 
-A missing value is filled from its own window only: the mean of the stations that reported in the hour, plus how the
-station stands to that mean in the window; an hour without any report repeats the last one that had. The mask tells.
-Nothing after the hour of issue is in a window, so nothing after it can reach a forecast.
+A missing value is filled from its own window only: the mean of the stations that reported in the hour, plus the
+station's mean departure from it in the window; an hour without any report repeats the last hour that had one. The mask
+says which values were observed. Nothing after the hour of issue is in a window, so nothing after it can reach a
+forecast.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from dataclasses import dataclass
 
 import torch
 
+NEARNESS_FLOOR_KM = 1e-3  # added to distances before they are inverted
+
 
 @dataclass(frozen=True)
-class Places:
+class PointNeighbours:
     """Where forecasts are asked for: n points and the k stations nearest to each.
 
     `index` int64 (n, k); `distance` (n, k) km; `bearing` (n, k) radians, from the point to the station; `own` bool
@@ -32,7 +35,7 @@ class Window:
 
     `values` (batch, stations, hours, pollutants) scaled log1p, PM2.5 first; `mask` the same shape, 1 where observed;
     `mean` (batch, hours, pollutants) over the network; `past` (batch, hours, 6) and `coming` (batch, horizon, 6)
-    cyclic time; `trend` (batch,) what was taken off PM2.5, to be added to the forecast; `places` of the points.
+    cyclic time; `trend` (batch,) what was taken off PM2.5, to be added to the forecast; `neighbours` of the points.
     """
 
     values: torch.Tensor
@@ -41,7 +44,7 @@ class Window:
     past: torch.Tensor
     coming: torch.Tensor
     trend: torch.Tensor
-    places: Places
+    neighbours: PointNeighbours
 
     @property
     def horizon(self) -> int:
@@ -49,8 +52,8 @@ class Window:
 
 
 def network_mean(values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of values (hours, stations, pollutants), the mean of the stations that reported (hours, pollutants), 0 where none
-    did, and whether any did."""
+    """From values and mask (hours, stations, pollutants) the mean (hours, pollutants) of the stations that reported, 0
+    where none did, and whether any did."""
     count = mask.sum(dim=1)
     return (values * mask).sum(dim=1) / count.clamp_min(1.0), count > 0
 
@@ -62,8 +65,12 @@ def carried(mean: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
     return torch.gather(torch.cat([torch.zeros_like(mean[:, :1]), mean], dim=1), 1, last)
 
 
-def fill(values: torch.Tensor, mask: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-    """Values (batch, stations, hours, pollutants) without gaps, from the network's mean (batch, hours, pollutants)."""
+def fill_gaps(values: torch.Tensor, mask: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """Values (batch, stations, hours, pollutants) without gaps, from the network's mean (batch, hours, pollutants).
+
+    A gap is the mean of its hour plus sum(value - mean) / (n + 1) over the n hours in which the station reported: its
+    mean departure, shrunk as if one more hour had none.
+    """
     departure = ((values - mean[:, None]) * mask).sum(dim=2, keepdim=True) / (mask.sum(dim=2, keepdim=True) + 1.0)
     return torch.where(mask > 0, values, mean[:, None] + departure)
 
@@ -77,8 +84,8 @@ def thin(series: torch.Tensor, recent: int, every: int) -> torch.Tensor:
     return torch.cat([groups, series[..., early:, :]], dim=-2)
 
 
-def at_points(series: torch.Tensor, places: Places) -> torch.Tensor:
+def at_points(series: torch.Tensor, near: PointNeighbours) -> torch.Tensor:
     """Forecasts of stations (batch, stations, horizon) at points: a station's own, else inverse square distance."""
-    weight = (places.distance + 1e-3) ** -2 * (~places.own.any(dim=1, keepdim=True) | places.own)
+    weight = (near.distance + NEARNESS_FLOOR_KM) ** -2 * (~near.own.any(dim=1, keepdim=True) | near.own)
     weight = weight / weight.sum(dim=1, keepdim=True)
-    return torch.einsum("nk,bnkh->bnh", weight, series[:, places.index])
+    return torch.einsum("nk,bnkh->bnh", weight, series[:, near.index])
