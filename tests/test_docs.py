@@ -1,0 +1,64 @@
+"""The pages: links lead somewhere, commands and recipes in them exist as they are written."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aqreanalysis.recipes import ProductRecipe
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"aqreanalysis (build|fetch|ingest|describe|map|evaluate|figures|train|simulate)\b([^`\n#]*)")
+
+
+def named(path):
+    return str(path.relative_to(ROOT))
+
+
+def anchors(page):
+    """As GitHub makes them of headings: lower case, punctuation left out, spaces as hyphens."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page):
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        other = (page.parent / target).resolve() if target else page
+        assert other.exists(), f"{page.name} links to {link}"
+        assert not anchor or anchor in anchors(other), f"{page.name} links to {link}"
+
+
+@pytest.fixture(scope="module")
+def options():
+    """Option names of every verb."""
+    import typer
+
+    from aqreanalysis.cli.app import app
+
+    verbs = typer.main.get_command(app).commands
+    return {verb: {name for parameter in command.params for name in parameter.opts}
+            for verb, command in verbs.items()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_commands_have_these_options(page, options):
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    for verb, rest in COMMAND.findall(text):
+        unknown = set(re.findall(r"(?<![\w-])--[a-z-]+", rest)) - options[verb] - {"--help"}
+        assert not unknown, f"{page.name}: aqreanalysis {verb} {', '.join(unknown)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_recipes_are_valid(page):
+    """Blocks of YAML that name a product."""
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+        content = yaml.safe_load(block)
+        if "name" in content and "repos" not in content:
+            ProductRecipe.model_validate(content)
