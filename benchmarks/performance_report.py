@@ -42,7 +42,7 @@ def _year(facts: dict) -> str:
              f"{of['MiB']:.0f}", f"{of['MiB_of_one_process']:.0f}", f"{of['bytes'] / 1e6:.0f}"]
             for form in ("netcdf", "zarr") if (of := facts.get(form))]
     text = (f"## A build and writing alone\n\n`aqreanalysis build` of {facts['days']} days at {facts['grid']} with "
-            f"{facts['workers']} processes, from a station archive to maps and report, and only writing the same "
+            f"{facts['workers']} processes, from a station archive to maps and report, against only writing the same "
             "arrays with the same writers and as many processes.\n\n"
             + table(["format", "build, s", "writing alone, s", "ratio", "peak MiB", "of one process", "MB written"],
                     rows))
@@ -53,7 +53,7 @@ def _processes(facts: dict) -> str:
     seconds = {name: of["seconds"] for name, of in facts["builds"].items()}
     counts = sorted(int(name) for name in seconds if name != "raw")
     text = (f"## Processes\n\n{facts['days']} days at {facts['grid']}, from start to maps and report.\n\n"
-            + table(["processes", "build, s", "times as fast as one", "peak MiB"],
+            + table(["processes", "build, s", "speed-up", "peak MiB"],
                     [[count, f"{seconds[str(count)]:.0f}", f"{seconds['1'] / seconds[str(count)]:.2f}",
                       f"{facts['builds'][str(count)]['MiB']:.0f}"] for count in counts]))
     if raw := seconds.get("raw"):
@@ -67,8 +67,8 @@ def _peers(facts: dict) -> str:
              f"{of['hours']}" + (f", {of['cells']:,} cells" if "cells" in of else "")]
             for name, of in sorted(facts["methods"].items(), key=lambda item: item[1]["seconds_an_hour"])]
     return (f"## Gridding\n\nHourly fields at {facts['grid']} from {facts['stations']} stations, k = {facts['k']}; CPU "
-            "time of one thread. Ours includes what it reads of the stations (features, gaps), neighbours, and a "
-            "standard error. Slow ones were timed on fewer hours or cells.\n\n"
+            "time of one thread. AQ-Net's time includes gap filling, the stations' features, the search for "
+            "neighbours, and a standard error. Slow methods were timed on fewer hours or cells.\n\n"
             + table(["method", "ms an hour", "ratio to AQ-Net", "hours timed"], rows))
 
 

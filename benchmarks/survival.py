@@ -2,11 +2,11 @@
 
     python benchmarks/survival.py [--times 100] [--only kills,signals,...] [--write docs/survival.md] [--keep DIR]
 
-A small product (a tenth of the twin's stations, four months, 1 degree) is built once without disturbance, serially, in
-NetCDF and in Zarr. Then it is built again and again as real processes: serial, with two worker processes, and on a
-real Dask scheduler with two workers. Something is done to each build; the same command is given again, and every file
-is compared with the reference byte for byte (of run.json all but the clock's facts). Before that, whatever has a final
-name already must be the reference's file: a partial file can't be taken for a complete one.
+A small product (a tenth of the simulated network's stations, four months, 1 degree) is built once without disturbance,
+serially, in NetCDF and in Zarr. It is then built repeatedly as real processes: serially, with two worker processes, and
+on a real Dask scheduler with two workers. Each build is disturbed; the same command is run again, and every file is
+compared with the reference byte for byte (run.json without its times of the clock). Before that, any file that already
+has its final name must be identical to the reference: a partial file is never taken for a complete one.
 
 A full and a read-only disk are small file systems in memory, which needs root; without it a limit on the size of files
 and another user's folder stand for them. Exits with 1 if anything was lost.
@@ -354,8 +354,8 @@ def page(bench: Bench) -> str:
     _, command, how, *_ = __doc__.split("\n\n")
     trials = sum(row.times for row in bench.rows.values())
     lost = sum(bool(row.lost) for row in bench.rows.values())
-    return (f"# Survival\n\n{command}\n\n{how}\n\n{trials} trials; {lost} kinds of them lost something. Exit codes are "
-            f"those of the builds that were disturbed, or of `describe --verify`.\n\n{table(bench)}")
+    return (f"# Survival\n\n{command}\n\n{how}\n\n{trials} trials; in {lost} of the rows below was anything lost. "
+            f"Exit codes are those of the disturbed builds, or of `describe --verify`.\n\n{table(bench)}")
 
 
 def observations(folder: Path) -> Path:
