@@ -171,7 +171,7 @@ def withheld_table(observations: str, every_days: int) -> None:
                 parts[truth].append(evaluation.month_statistics(models, asked, list(split.validation),
                                                                 time_axis.hours_of_days(day, day)))
     for truth, sums in parts.items():
-        scores = evaluation.metrics(evaluation.add(sums), groups, reference="first tests")
+        scores = evaluation.group_scores(evaluation.add(sums), groups, reference="first tests")
         print(f"\nKriging at validation stations, one day in {every_days}; truth: values that pass {truth}")
         print(scores[["group", "frequency", "model", "n", "MAE", "RMSE", "R2", "NMB_percent", "skill_percent"]]
               .round(3).to_string(index=False))

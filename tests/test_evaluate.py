@@ -11,6 +11,7 @@ from aqreanalysis.cli import console
 from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import holdout
+from aqreanalysis.evaluation.metrics import YARDSTICKS
 from aqreanalysis.models import checkpoint
 from aqreanalysis.workflows.evaluate_analysis import evaluate, write
 
@@ -96,6 +97,20 @@ def test_the_screen_is_80_columns_wide(result, capsys, monkeypatch):
     for word in ("single stations, all hours", "daily intervals", "narrower", "distance-matched", "boosting", "CRPS",
                  "MQI", "observed level 35-75"):
         assert word in said
+
+
+def test_a_verdict_states_what_it_rests_on(result, capsys, monkeypatch):
+    """Thresholds of a paper that was not read shipped as verdicts under the paper's name alone."""
+    assert set(YARDSTICKS) <= set(result.table) and not {"emery", "MQI"} & set(result.table)
+    assert "emery_unconfirmed" in YARDSTICKS and "MQI_secondary_source" in YARDSTICKS
+    monkeypatch.setattr(console, "OUT", console.Console(width=80, highlight=False))
+    console.scores(result.table)
+    screen = capsys.readouterr().out
+    for basis in YARDSTICKS.values():
+        assert basis in screen
+    for words in ("uncon-", "firmed", "NOT confirmed", "2nd", "hand", "secondary source, pyaerocom's code",
+                  "from its abstract"):
+        assert words in screen
 
 
 def test_the_command_and_a_quick_look(archive, tmp_path, result):

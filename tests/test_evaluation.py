@@ -47,7 +47,7 @@ def network(*series):
 
 def scores(models, cube, withheld, hours, groups=None, reference="kriging", **options):
     sums = evaluation.month_statistics(models, cube, withheld, hours, **options)
-    table = evaluation.metrics(sums, groups or {"all": withheld}, reference)
+    table = evaluation.group_scores(sums, groups or {"all": withheld}, reference)
     return table.set_index(["group", "frequency", "model"])
 
 
@@ -63,8 +63,8 @@ def test_parts_add_up_to_the_whole(cube):
         for name in evaluation.SUMS:
             np.testing.assert_allclose(added[name], whole[name], rtol=1e-9, atol=1e-9)
     groups = {"one": ["S001"], "all": WITHHELD}
-    pd.testing.assert_frame_equal(evaluation.metrics(evaluation.add(days), groups), evaluation.metrics(whole, groups),
-                                  rtol=1e-9)
+    pd.testing.assert_frame_equal(evaluation.group_scores(evaluation.add(days), groups),
+                                  evaluation.group_scores(whole, groups), rtol=1e-9)
     assert whole.n.sel(frequency="hourly").sum() > 0
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -15,7 +16,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.models.forecast import stored
 from aqreanalysis.models.weights import WEIGHTS
 from aqreanalysis.training import forecast_data as observations
-from aqreanalysis.workflows.evaluate_forecast import evaluate
+from aqreanalysis.workflows.evaluate_forecast import evaluate_run
 from aqreanalysis.workflows.plot_forecast import draw
 from aqreanalysis.workflows.train_forecast import Job, chosen, train
 
@@ -45,7 +46,7 @@ def run(base, recipe):
 
 @pytest.fixture(scope="module")
 def table(run):
-    return evaluate(run)
+    return evaluate_run(run)
 
 
 def cards(run):
@@ -146,6 +147,32 @@ def test_tables_are_written_to_be_read(run, table):
     assert len(pd.read_csv(run / "scores.csv")) == len(table)
 
 
+def test_a_missing_seed_is_named_where_its_row_is_scored(run, tmp_path, recipe):
+    """Rows were printed as a mean of all seeds of the recipe, whether each was trained or not."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("aq-net-c0-s1", "aq-net-where-nothing-is-measured-*"))
+    reports = []
+    table = evaluate_run(copy, report=reports.append)
+    text = (copy / "tables.md").read_text(encoding="utf-8")
+    assert "AQ-Net, 1 of 2 seeds; missing: 1" in reports and "persistence, 1 seed" in reports
+    assert "- AQ-Net: 1 of 2 seeds; missing: 1\n" in text and "- persistence" not in text
+    assert "- AQ-Net where nothing is measured: not scored" in text
+    assert f"aqreanalysis train {copy / 'recipe.yaml'} --out {copy}" in text
+    lines = {line.split(" | ")[0]: line.split(" | ")[1] for line in text.splitlines() if line.startswith("| AQ-Net")}
+    assert lines == {"| AQ-Net": "1 of 2", "| AQ-Net without cyclic encoding": "2",
+                     "| AQ-Net without cyclic encoding, together": "2"}
+    ours = table[table.row == "AQ-Net"]
+    assert set(ours.seed) == {"0"} and set(ours.seeds_scored) == {1} and set(ours.seeds_missing) == {"1"}
+    skill = text.split("## Skill in MAE, seen stations")[1].split("##")[0]
+    assert "| AQ-Net | 1 of 2 | " in skill and "| AQ-Net without cyclic encoding | 2 | " in skill
+
+
+def test_a_run_without_gaps_names_none(run, table):
+    text = (run / "tables.md").read_text(encoding="utf-8")
+    assert "missing" not in text and not table.seeds_missing.any()
+    assert "| ridge | 1 |" in text and "| AQ-Net | 2 |" in text
+
+
 def test_figures_are_of_an_aqnet(run, tmp_path):
     with pytest.raises(UserError, match="no trained AQ-Net 'ridge'"):
         draw(run, "ridge", tmp_path)
@@ -175,12 +202,12 @@ def test_other_files_than_it_was_trained_on_are_told(run, recipe, monkeypatch):
     data = dataclasses.replace(observations.of(recipe), fingerprint="other")
     monkeypatch.setattr(observations, "of", lambda recipe: data)
     with pytest.raises(UserError, match="was trained on other files"):
-        evaluate(run)
+        evaluate_run(run)
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path):
     with pytest.raises(UserError, match="no run folder of forecasts"):
-        evaluate(tmp_path)
+        evaluate_run(tmp_path)
 
 
 @pytest.mark.parametrize("change, told", [
@@ -222,7 +249,7 @@ def command(monkeypatch, *arguments):
 def test_the_command_line_trains_scores_and_draws(base, run, tmp_path, monkeypatch, capsys):
     assert command(monkeypatch, "train", base / "recipes" / "small.yaml", "--out", run) == 0
     assert f"next: aqreanalysis evaluate {run}" in capsys.readouterr().out
-    monkeypatch.setattr("aqreanalysis.workflows.evaluate_forecast.evaluate", lambda *arguments: None)  # done above
+    monkeypatch.setattr("aqreanalysis.workflows.evaluate_forecast.evaluate_run", lambda *arguments: None)  # done above
     (run / "tables.md").write_text("# small\n", encoding="utf-8")
     assert command(monkeypatch, "evaluate", run, "--workers", 1) == 0
     assert "# small" in capsys.readouterr().out

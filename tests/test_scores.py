@@ -10,10 +10,10 @@ from scipy import integrate, optimize, stats
 
 from aqreanalysis import schema, time_axis
 from aqreanalysis.evaluation import Sums, add
-from aqreanalysis.evaluation.bootstrap import intervals
+from aqreanalysis.evaluation.bootstrap import skill_intervals
 from aqreanalysis.evaluation.distributions import LAPLACE, NORMAL
 from aqreanalysis.evaluation.holdout import Fold
-from aqreanalysis.evaluation.metrics import scores, table
+from aqreanalysis.evaluation.metrics import all_scores, score_table
 from aqreanalysis.evaluation.statistics import FACTORS, PIT_BINS, SUMS, fold_statistics
 from aqreanalysis.figures import scores as figures
 
@@ -44,7 +44,7 @@ def test_crps_is_the_integral(ours, theirs, z):
 @pytest.mark.parametrize("ours, theirs", SCIPY.values(), ids=SCIPY)
 @pytest.mark.parametrize("below, above", [(4.0, 25.0), (30.0, 2.0), (7.0, 7.0), (0.0, 9.0)])
 def test_two_pieces_meet_the_bounds_and_their_crps_is_the_integral(ours, theirs, below, above):
-    """Standard errors of the pieces are as `Guess.pieces` makes them of bounds: 5 % lie below, 5 % above them."""
+    """Standard errors of the pieces as `IntervalPrediction.pieces` makes them of bounds: 5 % lie below, 5 % above."""
     def cdf(x):  # a piece of no width is a step
         side = below if x < 0 else above
         return theirs.cdf(x / side) if side else 0.0
@@ -108,7 +108,7 @@ def scored(models, hours, *series, test=("S0",), **options):
 
 
 def rows_of(sums, every_nth_week=10**6):
-    return table(sums, every_nth_week).set_index(["group", "by", "slice", "frequency", "model"]).sort_index()
+    return score_table(sums, every_nth_week).set_index(["group", "by", "slice", "frequency", "model"]).sort_index()
 
 
 def test_hours_of_the_day_are_local():
@@ -137,7 +137,7 @@ def test_seasons_and_withheld_weeks_are_of_days():
     week 2,564, which is withheld where every second one is."""
     hours = np.concatenate([days(2, dt.date(2019, 2, 27)), days(2, dt.date(2019, 3, 1))])
     sums = scored({"kriging": Told(np.repeat([11.0, 13.0], 48)[:, None])}, hours, 10.0, 0.0)
-    found = table(sums, every_nth_week=2)
+    found = score_table(sums, every_nth_week=2)
     hourly = found[(found.frequency == "hourly")].set_index(["hours", "by", "slice"])
     assert hourly.loc[("all", "season", "winter"), "MAE"] == 1 and hourly.loc[("all", "season", "spring"), "MAE"] == 3
     assert hourly.loc[("withheld weeks", "all", "all"), ["n", "MAE"]].tolist() == [24, 1]
@@ -150,7 +150,7 @@ def test_distances_are_to_the_nearest_that_is_left():
     model = Told(12.0)
     fold = Fold(("S0", "S1"), {"some": ("S0",)})
     sums = fold_statistics({"kriging": model}, cube(hours, 10.0, 5.0, 7.0), fold, hours)
-    found = table(sums, 10**6)
+    found = score_table(sums, 10**6)
     curve = found[(found.by == "distance") & (found.frequency == "hourly")]
     assert list(model.seen.station.values) == ["S2", "far"]
     assert curve.distance_km.item() == pytest.approx(2 * 111.195, rel=1e-4)
@@ -186,7 +186,7 @@ def test_months_add_up():
     total = Sums.total(parts)
     for name in ("station", "slice", "day", "block", "scaled"):
         xr.testing.assert_allclose(getattr(total, name), getattr(whole, name))
-    pd.testing.assert_frame_equal(table(total, 3), table(whole, 3))
+    pd.testing.assert_frame_equal(score_table(total, 3), score_table(whole, 3))
 
 
 # --- scores by hand
@@ -204,13 +204,13 @@ def test_fractional_bias(of_days):
     assert of_days.MFB_percent == pytest.approx(-100 * (20 / 90 + 20 / 50) / 2)
     assert of_days.MFE_percent == pytest.approx(-of_days.MFB_percent)
     assert of_days.boylan_russell == "criterion" and of_days.r == pytest.approx(1.0)
-    assert of_days.NMB_percent == pytest.approx(-25) and of_days.emery == "criterion"
+    assert of_days.NMB_percent == pytest.approx(-25) and of_days.emery_unconfirmed == "criterion"
 
 
 def test_mqi_of_fairmode(of_days):
     """U(O) = 0.36 sqrt(0.75 O^2 + 0.25 25^2); MQI = RMSE / (2 RMS U)."""
     uncertainty = [0.36 * np.sqrt(0.75 * o**2 + 0.25 * 25**2) for o in (100, 60)]
-    assert of_days.MQI == pytest.approx(20 / (2 * np.sqrt(np.mean(np.square(uncertainty)))))
+    assert of_days.MQI_secondary_source == pytest.approx(20 / (2 * np.sqrt(np.mean(np.square(uncertainty)))))
 
 
 @pytest.mark.parametrize("truth, estimate, pod, far, csi, same", [
@@ -383,7 +383,7 @@ def blocks(kriging, ours):
 
 def drawn(*errors, city=None):
     cut = blocks(*errors)
-    found = intervals(cut if city is None else cut.assign_coords(city=("station", city)))
+    found = skill_intervals(cut if city is None else cut.assign_coords(city=("station", city)))
     return found.sel(model="ours").isel(group=0, frequency=0)
 
 
@@ -426,7 +426,7 @@ def test_parts_of_a_week_in_two_months_are_one_week():
     parts = xr.concat([0.3 * whole, (0.7 * whole).assign_coords(block=whole.block + np.timedelta64(3, "D"))], "block")
     for name in ("error_absolute", "error_squared"):
         parts[name] = parts[name].transpose(*whole[name].dims)
-    xr.testing.assert_allclose(intervals(parts), intervals(whole))
+    xr.testing.assert_allclose(skill_intervals(parts), skill_intervals(whole))
 
 
 @pytest.mark.parametrize("shape, of_cities, of_weeks", [((3, 8), False, False), ((8, 3), False, True),
@@ -444,7 +444,7 @@ def test_weeks_and_cities_without_pairs_are_not_drawn():
 
 def test_sums_without_pairs_have_no_scores():
     nothing = xr.Dataset({name: ("model", np.zeros(1)) for name in SUMS}, coords={"model": ["kriging"]})
-    found = scores(add([nothing, nothing]))
+    found = all_scores(add([nothing, nothing]))
     assert int(found.n.item()) == 0 and all(np.isnan(found[name]).all() for name in found if name != "n")
 
 
@@ -459,7 +459,7 @@ def test_figures_show_every_model_and_group():
     folds = [Fold(("S0", "S1"), {"single stations": ("S0",), "whole cities": ("S1",)}),
              Fold(("S0", "S1", "S2"), {"regions": ("S0", "S1")})]
     sums = Sums.total(fold_statistics(models, at, fold, hours) for fold in folds)
-    drawn = figures.draw(table(sums, 6), "AQ-Net")
+    drawn = figures.draw(score_table(sums, 6), "AQ-Net")
     assert set(drawn) == {"error_by_distance", "skill", "coverage", "reliability"}
     labels = {name: {text for ax in figure.axes for text in ax.get_legend_handles_labels()[1]}
               for name, figure in drawn.items()}

@@ -135,7 +135,7 @@ def evaluate(run_folder: Annotated[Optional[str], typer.Argument(
     from aqreanalysis.cli import console
 
     if run_folder is not None:
-        from aqreanalysis.workflows.evaluate_forecast import evaluate as score_forecasts
+        from aqreanalysis.workflows.evaluate_forecast import evaluate_run as score_forecasts
 
         score_forecasts(Path(run_folder), workers, lambda row: console.say(f"scored {row}"))
         console.say((Path(run_folder) / "tables.md").read_text(encoding="utf-8"))

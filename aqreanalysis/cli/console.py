@@ -192,7 +192,7 @@ def _sure(part: pd.DataFrame, ours: str, reference: str) -> None:
         say(f"  {ours} over {reference}, {row.frequency}: skill {row.skill_percent:+.1f} % ({row.skill_low:+.1f} to "
             f"{row.skill_high:+.1f}), RMSE x {row.RMSE_ratio:.3f} ({row.RMSE_ratio_low:.3f}-{row.RMSE_ratio_high:.3f})")
     if len(part):
-        say("  in brackets 95 %: weeks and cities drawn again\n")
+        say("  in brackets: the central 95 %, weeks and cities resampled\n")
 
 
 def _table(title: str, first: str, columns) -> Table:
@@ -234,16 +234,22 @@ def _parts(table: pd.DataFrame, ours: str) -> None:
 
 
 def _days(table: pd.DataFrame, models: list[str]) -> None:
-    """Yardsticks of daily means."""
+    """Yardsticks of daily means, and what each rests on."""
+    from aqreanalysis.evaluation.metrics import YARDSTICKS
+
     part = table[(table.by == "all") & (table.hours == "all") & (table.frequency == "daily")
                  & table.model.isin(models)]
     shown = _table("daily means: yardsticks of the literature; over 75 µg m⁻³", "",
-                   ["MQI", "Emery", "Boylan", "class\nright", "POD", "FAR", "CSI"])
+                   ["MQI\n2nd\nhand", "Emery\nuncon-\nfirmed", "Boylan", "class\nright", "POD", "FAR", "CSI"])
     for group, rows in part.groupby("group", sort=False):
         for row in rows.itertuples():
-            shown.add_row(f"{group}, {row.model}", f"{row.MQI:.2f}", row.emery, row.boylan_russell,
+            shown.add_row(f"{group}, {row.model}", f"{row.MQI_secondary_source:.2f}",
+                          row.emery_unconfirmed, row.boylan_russell,
                           *(f"{value:.2f}" for value in (row.class_agreement, row.POD, row.FAR, row.CSI)))
     OUT.print(shown)
+    for basis in YARDSTICKS.values():
+        OUT.print(f"  {basis}")
+    OUT.print()
 
 
 def _uncertainty(table: pd.DataFrame, models: list[str], ours: str) -> None:

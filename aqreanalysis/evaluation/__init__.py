@@ -4,13 +4,18 @@ So a year scored month by month gives what a year in memory gives. Every model i
 pairs: station-hours with an observation and an estimate from every model.
 
     holdout.py        which stations are taken out together, and which of them are scored
-    statistics.py     sums of what a model missed, by station, by day, by hour of the day and by level
-    distributions.py  what a standard error or bounds say: CRPS, coverage, PIT
+    strata.py         seasons and levels into which scores are divided
+    predictions.py    a model's estimates with their intervals
+    distributions.py  scores of a standard error or bounds: CRPS, coverage, PIT
+    statistics.py     sums of errors, by station, day, hour of the day and level
     metrics.py        scores from sums
-    bootstrap.py      how sure a skill is
+    bootstrap.py      how certain a skill is
+    forecast.py       sums and scores of forecasts by lead
+    tables.py         the scores of forecasts as tables to be read, beside the paper's (published.py)
+    attention.py      the attention of a trained AQ-Net forecast
 """
 
-from aqreanalysis.evaluation.metrics import metrics
+from aqreanalysis.evaluation.metrics import group_scores
 from aqreanalysis.evaluation.statistics import SUMS, Sums, add, month_statistics
 
-__all__ = ["SUMS", "Sums", "add", "metrics", "month_statistics"]
+__all__ = ["SUMS", "Sums", "add", "group_scores", "month_statistics"]

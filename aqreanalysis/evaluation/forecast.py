@@ -1,81 +1,125 @@
 """Sums of forecast errors by week and lead, and scores made of them. Sums add: parts of a test score as the whole.
 
-R2 is 1 - (sum of squared errors) / (sum of squares about the mean of the observations), all stations pooled, as in
-equation (2) of Kheder et al. 2025. "at" a lead counts the errors at that lead alone, "up to" a lead those of all
-leads from the first to it.
+They are Datasets with the dimensions (week, lead): the statistics LEAD_SUMS, which have the same meaning as those of
+statistics.SUMS; `week` is the first day of a week as statistics.week_number counts them, `lead` counts from 1. "at" a
+lead counts the errors at that lead alone, "up to" a lead those of all leads from the first to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from aqreanalysis.evaluation.strata import in_season
+from aqreanalysis.evaluation.bootstrap import weekly_skill_interval
+from aqreanalysis.evaluation.metrics import error_scores
+from aqreanalysis.evaluation.statistics import DAYS_PER_WEEK, week_number
+from aqreanalysis.evaluation.strata import SEASONS, in_season
 
-FIELDS = ("n", "error", "absolute", "square", "observed", "observed_square")
-WEEK = np.timedelta64(7, "D")
+LEAD_SUMS = ("n", "error", "error_absolute", "error_squared", "truth", "truth_squared")
+LEAD_SCORES = ("R2", "MAE", "RMSE", "bias")
+MEAN_OF_SEEDS = "mean"  # in place of a seed: the mean of all seeds' forecasts
+ALL_YEAR = "all"        # in place of a season
+SKILL_COLUMNS = ("best", "skill_percent", "skill_low", "skill_high", "skill_persistence")
+MIDDLE_DAY = 3  # after the first: a week is in the season of its fourth day
 
 
 @dataclass(frozen=True)
-class Sums:
-    """`values` float64 (weeks, leads, fields); `weeks` datetime64[D], their first days, sorted."""
+class Seeds:
+    """Which seeds of a row are trained and scored, and which are missing."""
 
-    weeks: np.ndarray
-    values: np.ndarray
+    scored: tuple[int, ...]
+    missing: tuple[int, ...] = ()
 
-    @classmethod
-    def of(cls, found: np.ndarray, truth: np.ndarray, issued: np.ndarray) -> Sums:
-        """From forecasts and observations (origins, points, leads) in ug m-3, NaN where missing, and hours of issue."""
-        seen = np.isfinite(truth) & np.isfinite(found)
-        truth = np.where(seen, truth, 0.0).astype(np.float64)
-        error = np.where(seen, found, 0.0).astype(np.float64) - truth
-        terms = np.stack([array.sum(axis=1) for array in (seen, error, np.abs(error), error**2, truth, truth**2)], -1)
-        week = issued.astype("datetime64[D]").astype(int) // 7
-        weeks, place = np.unique(week, return_inverse=True)
-        values = np.zeros((len(weeks), *terms.shape[1:]))
-        np.add.at(values, place, terms)
-        return cls(weeks * WEEK + np.datetime64(0, "D"), values)
+    def __str__(self) -> str:
+        """`3`, or `2 of 3`."""
+        return f"{len(self.scored)} of {len(self.scored + self.missing)}" if self.missing else str(len(self.scored))
 
-    def __add__(self, other: Sums) -> Sums:
-        weeks = np.union1d(self.weeks, other.weeks)
-        values = np.zeros((len(weeks), *self.values.shape[1:]))
-        for part in (self, other):
-            values[np.searchsorted(weeks, part.weeks)] += part.values
-        return Sums(weeks, values)
-
-    def season(self, name: str) -> Sums:
-        """The weeks whose fourth day lies in a season, local months."""
-        inside = in_season(self.weeks + np.timedelta64(3, "D"), name)
-        return Sums(self.weeks[inside], self.values[inside])
+    @property
+    def sentence(self) -> str:
+        """`3 seeds`, or `2 of 3 seeds; missing: 1`."""
+        count = f"{self} seed{'s' * (len(self.scored + self.missing) > 1)}"
+        return f"{count}; missing: {', '.join(map(str, self.missing))}" if self.missing else count
 
 
-def scores(sums: Sums, leads: tuple[int, ...]) -> pd.DataFrame:
-    """R2, MAE, RMSE, mean error (bias) and n for each lead, `at` it and `up to` it; leads count from 1."""
-    total = sums.values.sum(axis=0)
-    rows = []
-    for how, values in (("at", total), ("up to", total.cumsum(axis=0))):
-        for lead in leads:
-            rows.append({"how": how, "lead": lead} | _metrics(values[lead - 1]))
-    return pd.DataFrame(rows)
+def lead_sums(forecast: np.ndarray, truth: np.ndarray, issued: np.ndarray) -> xr.Dataset:
+    """From forecasts and observations (origins, points, leads) in ug m-3, NaN where missing, and hours of issue."""
+    seen = np.isfinite(truth) & np.isfinite(forecast)
+    truth = np.where(seen, truth, 0.0).astype(np.float64)
+    error = np.where(seen, forecast, 0.0).astype(np.float64) - truth
+    terms = np.stack([array.sum(axis=1) for array in (seen, error, np.abs(error), error**2, truth, truth**2)], -1)
+    weeks, place = np.unique(week_number(issued), return_inverse=True)
+    sums = np.zeros((len(weeks), *terms.shape[1:]))
+    np.add.at(sums, place, terms)
+    return xr.Dataset({name: (("week", "lead"), sums[..., number]) for number, name in enumerate(LEAD_SUMS)},
+                      coords={"week": (DAYS_PER_WEEK * weeks).astype("datetime64[D]").astype("datetime64[ns]"),
+                              "lead": 1 + np.arange(terms.shape[1])})
 
 
-def _metrics(terms: np.ndarray) -> dict[str, float]:
-    n, error, absolute, square, observed, observed_square = terms
-    if not n:
-        return {"n": 0, "R2": np.nan, "MAE": np.nan, "RMSE": np.nan, "bias": np.nan}
-    about_mean = observed_square - observed**2 / n
-    return {"n": int(n), "R2": 1.0 - square / about_mean if about_mean > 0 else np.nan, "MAE": absolute / n,
-            "RMSE": float(np.sqrt(square / n)), "bias": error / n}
+def weeks_in_season(sums: xr.Dataset, season: str) -> xr.Dataset:
+    """The weeks whose fourth day lies in a season, local months."""
+    middle = sums.week.values.astype("datetime64[D]") + np.timedelta64(MIDDLE_DAY, "D")
+    return sums.isel(week=in_season(middle, season))
 
 
-def skill_interval(ours: Sums, theirs: Sums, lead: int, how: str = "at", draws: int = 2000, seed: int = 0):
-    """Skill 1 - MAE / MAE(theirs) in percent at a lead and its 95 % interval, weeks drawn again (block bootstrap)."""
-    field = FIELDS.index("absolute")
-    rows = slice(lead - 1, lead) if how == "at" else slice(0, lead)
-    mine, other = (part.values[:, rows, field].sum(axis=1) for part in (ours, theirs))
-    picked = np.random.default_rng(seed).integers(len(mine), size=(draws, len(mine)))
-    drawn = 100.0 * (1.0 - mine[picked].sum(axis=1) / other[picked].sum(axis=1))
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return 100.0 * (1.0 - mine.sum() / other.sum()), float(low), float(high)
+def lead_scores(sums: xr.Dataset, leads: tuple[int, ...]) -> pd.DataFrame:
+    """R2, MAE, RMSE, mean error (bias) and n for each lead, `at` it and `up to` it."""
+    total = sums.sum("week")
+    parts = []
+    for how, of in (("at", total), ("up to", total.cumsum("lead").assign_coords(lead=total.lead))):
+        chosen = of.sel(lead=list(leads))
+        found = error_scores(chosen)[list(LEAD_SCORES)].to_dataframe().reset_index()
+        found.insert(1, "n", chosen.n.values.astype(int))
+        found.insert(0, "how", how)
+        parts.append(found)
+    return pd.concat(parts, ignore_index=True)
+
+
+def row_scores(sums: Mapping[str, xr.Dataset], leads: tuple[int, ...]) -> pd.DataFrame:
+    """Scores of lead sums by seed: a line for each seed, season, `how` and lead."""
+    parts = []
+    for seed, of in sums.items():
+        for season in (ALL_YEAR, *SEASONS):
+            chosen = of if season == ALL_YEAR else weeks_in_season(of, season)
+            parts.append(lead_scores(chosen, leads).assign(seed=seed, season=season))
+    return pd.concat(parts, ignore_index=True)
+
+
+def final_seed(sums: Mapping[str, xr.Dataset]) -> str:
+    """The key of the sums that stand for a row: the mean of its seeds, or its only one."""
+    return MEAN_OF_SEEDS if MEAN_OF_SEEDS in sums else next(iter(sums))
+
+
+def skill_columns(table: pd.DataFrame, sums: Mapping[str, Mapping[str, xr.Dataset]], baselines: Sequence[str],
+                  persistence: Sequence[str]) -> pd.DataFrame:
+    """SKILL_COLUMNS of each row's final forecast over all the year, empty in the other lines of a table.
+
+    `table` has the lines of `row_scores` of all rows with `row` and `stations`; `sums` the lead sums by row and seed.
+    Skill is over the `best` of the other rows among `baselines` at the same stations, and over `persistence`.
+    """
+    final = table[(table["seed"] == table["row"].map(lambda row: final_seed(sums[row])))
+                  & (table["season"] == ALL_YEAR)]
+    found: dict[object, dict[str, object]] = {}
+    for place, of in final.to_dict("index").items():
+        same = final[(final["stations"] == of["stations"]) & (final["how"] == of["how"]) & (final["lead"] == of["lead"])
+                     & final["row"].isin(baselines) & (final["row"] != of["row"])].set_index("row")["MAE"].dropna()
+        if same.empty:
+            continue
+        best = str(same.idxmin())
+        skill, low, high = skill_interval(sums[of["row"]][of["seed"]], sums[best][final_seed(sums[best])], of["lead"],
+                                          of["how"])
+        still = same[same.index.isin(persistence)]
+        over_still = 100 * (1 - of["MAE"] / still.min()) if len(still) else np.nan
+        found[place] = dict(zip(SKILL_COLUMNS, (best, skill, low, high, over_still), strict=True))
+    return pd.DataFrame.from_dict(found, orient="index", columns=list(SKILL_COLUMNS)).reindex(table.index)
+
+
+def skill_interval(ours: xr.Dataset, theirs: xr.Dataset, lead: int, how: str = "at") -> tuple[float, float, float]:
+    """Skill 1 - MAE / MAE(theirs) in per cent at a lead, and the central 95 % over weeks resampled."""
+    first = lead if how == "at" else 1
+    both = xr.align(ours.error_absolute, theirs.error_absolute, join="outer", fill_value=0.0)
+    mine, other = (sums.sel(lead=slice(first, lead)).sum("lead").values for sums in both)
+    return weekly_skill_interval(mine, other)

@@ -1,12 +1,12 @@
-"""Scores from sums: of everything, by season, hour of the day, level and distance.
+"""Scores from sums: over all pairs, by season, hour of the day, level and distance.
 
 skill = 1 - MAE / MAE(kriging) is the headline, RMSE_ratio = RMSE / RMSE(kriging) stands beside it. R2 = 1 - sum of
 squared errors / sum of squares about the mean (Kheder et al. 2025, equation 2), r Pearson's correlation; NMB, NME,
-MFB, MFE in per cent (Boylan and Russell 2006, 10.1016/j.atmosenv.2005.09.087); MQI after FAIRMODE (Janssen and
-Thunis 2022, 10.2760/41988); POD, FAR and CSI of a day over 75 ug m-3, and the share of days in the same class of
-HJ 633. Of the 90 % interval: coverage, the shares below and above it, its mean width and score (Gneiting and
-Raftery 2007, 10.1198/016214506000001437, equation 43). CRPS, PIT and the coverage of the other intervals are of the
-distribution that the model's bounds give, else its standard error (distributions.py).
+MFB, MFE in per cent (Boylan and Russell 2006, 10.1016/j.atmosenv.2005.09.087); MQI after FAIRMODE (statistics.py);
+POD, FAR and CSI of a day over 75 ug m-3, and the share of days in the same class of HJ 633. Of the 90 % interval:
+coverage, the shares below and above it, its mean width and score (Gneiting and Raftery 2007,
+10.1198/016214506000001437, equation 43). CRPS, PIT and the coverage of the other intervals are of the distribution that
+the model's bounds give, else its standard error (distributions.py).
 """
 
 from __future__ import annotations
@@ -18,54 +18,74 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis import time_axis
-from aqreanalysis.evaluation.bootstrap import intervals
-from aqreanalysis.evaluation.statistics import PIT_BINS, SHARES, SLICES, Sums
+from aqreanalysis.evaluation.bootstrap import skill_intervals
+from aqreanalysis.evaluation.statistics import CENTRAL_PERCENT, HOURS_AND_LEVELS, PIT_BINS, Sums
 from aqreanalysis.evaluation.strata import SEASONS, THIRDS, in_season
 
+LEAST_ERROR = 1e-9  # ug m-3, of a reference model: a perfect one divides nothing by 0
 SHORT = ("n", "MAE", "RMSE", "R2", "NMB_percent", "NME_percent", "coverage_90", "z_rms", "skill_percent")
 DISTANCES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, np.inf)  # km, of the curve of error against distance
 EVERY = "all designs"
+MQI_SHARE = 0.9  # of the stations, whose indicator is no larger than the network's
 OUTER, INNER = ["hours", "by", "slice"], ["group", "frequency", "model"]
 KEYS = ["group", *OUTER, "frequency", "model"]
-# Of days of PM2.5, in per cent but for r. |NMB|, NME, r of Emery et al. (2017, 10.1080/10962247.2016.1265027): not
-# confirmed, its table could not be opened. |MFB|, MFE of Boylan and Russell (2006): confirmed by its abstract.
-EMERY = {"goal": (10.0, 35.0, 0.7), "criterion": (30.0, 50.0, 0.4)}
+# Thresholds for days of PM2.5, in per cent but for r. |MFB|, MFE of Boylan and Russell (2006): as in its abstract.
+# |NMB|, NME, r of Emery et al. (2017, 10.1080/10962247.2016.1265027): its table was not read, nor any source that
+# quotes it, so that the column is named `emery_unconfirmed`.
 BOYLAN = {"goal": (30.0, 50.0), "criterion": (60.0, 75.0)}
+EMERY_UNCONFIRMED = {"goal": (10.0, 35.0, 0.7), "criterion": (30.0, 50.0, 0.4)}
+# What the verdicts of a score table rest on; shown with them on the screen
+YARDSTICKS = {
+    "boylan_russell": "Boylan and Russell (2006): thresholds of MFB, MFE from its abstract",
+    "emery_unconfirmed": "Emery et al. (2017): thresholds NOT confirmed, its table was not read",
+    "MQI_secondary_source": "MQI (FAIRMODE): parameters from a secondary source, pyaerocom's code",
+    "class_agreement": "class right: HJ 633-2012, as quoted in 10.1371/journal.pone.0063486"}
 
 
-def scores(sums: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
+def error_scores(sums: xr.Dataset) -> xr.Dataset:
+    """MAE, RMSE, R2 and mean error (`bias`) of sums of any dimensions; NaN where there is no pair.
+
+    `sums` has n, truth, truth_squared, error, error_absolute and error_squared, as in statistics.SUMS.
+    """
+    n = sums.n.where(sums.n > 0)
+    about_mean = sums.truth_squared - sums.truth**2 / n
+    return xr.Dataset({"MAE": sums.error_absolute / n, "RMSE": np.sqrt(sums.error_squared / n),
+                       "R2": 1 - sums.error_squared / about_mean.where(about_mean > 0), "bias": sums.error / n})
+
+
+def all_scores(sums: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
     """Scores of sums of any dimensions with `model`; NaN where there is no pair."""
     n, sure, bounded = (sums[name].where(sums[name] > 0) for name in ("n", "n_error", "n_interval"))
     estimate = sums.truth + sums.error
     varied = {"truth": sums.truth_squared - sums.truth**2 / n, "estimate": sums.estimate_squared - estimate**2 / n}
     product = (sums.estimate_squared + sums.truth_squared - sums.error_squared) / 2 - estimate * sums.truth / n
     varied = {name: value.where(value > 0) for name, value in varied.items()}
-    over, said = sums.hits + sums.misses, sums.hits + sums.false_alarms
-    mae, rmse = sums.error_absolute / n, np.sqrt(sums.error_squared / n)
+    over, alarmed = sums.hits + sums.misses, sums.hits + sums.false_alarms
+    errors = error_scores(sums)
     truth = sums.truth.where(sums.truth != 0)
     found = {
-        "MAE": mae, "RMSE": rmse, "R2": 1 - sums.error_squared / varied["truth"],
+        "MAE": errors.MAE, "RMSE": errors.RMSE, "R2": errors.R2,
         "r": product / np.sqrt(varied["truth"] * varied["estimate"]),
         "NMB_percent": 100 * sums.error / truth, "NME_percent": 100 * sums.error_absolute / truth,
         "MFB_percent": 100 * sums.fractional_error / n, "MFE_percent": 100 * sums.fractional_error_absolute / n,
         "class_agreement": sums.same_class / n, "POD": sums.hits / over.where(over > 0),
-        "FAR": sums.false_alarms / said.where(said > 0),
+        "FAR": sums.false_alarms / alarmed.where(alarmed > 0),
         "CSI": sums.hits / (over + sums.false_alarms).where(over + sums.false_alarms > 0),
         "CRPS": sums.crps / bounded, "z_rms": np.sqrt(sums.z_squared / sure),
-        **{f"coverage_{share}": sums[f"covered_{share}"] / bounded for share in SHARES},
+        **{f"coverage_{share}": sums[f"covered_{share}"] / bounded for share in CENTRAL_PERCENT},
         **{name: sums[name] / bounded for name in ("below_90", "above_90", "width_90", "interval_score")},
         **{f"PIT_{number}": sums[f"pit_{number}"] / bounded for number in range(PIT_BINS)},
         "distance_km": sums.distance / n,
-        "skill_percent": 100 * (1 - mae / _of(mae, reference)),
-        "RMSE_ratio": rmse / _of(rmse, reference)}
+        "skill_percent": 100 * (1 - errors.MAE / _of(errors.MAE, reference)),
+        "RMSE_ratio": errors.RMSE / _of(errors.RMSE, reference)}
     return xr.Dataset({"n": sums.n.astype(np.int64), **found})
 
 
 def _of(values: xr.DataArray, reference: str) -> xr.DataArray:
-    return np.maximum(values.sel(model=reference, drop=True), 1e-9)  # a perfect reference divides nothing by 0
+    return values.sel(model=reference, drop=True).clip(min=LEAST_ERROR)
 
 
-def metrics(sums: xr.Dataset, groups: Mapping[str, list[str]], reference: str = "kriging") -> pd.DataFrame:
+def group_scores(sums: xr.Dataset, groups: Mapping[str, list[str]], reference: str = "kriging") -> pd.DataFrame:
     """The scores SHORT of sums (frequency, model, station), a row for each group, frequency and model.
 
     Coverage of the central 90 %, and the root mean square of error over standard error: hourly only, since no standard
@@ -74,7 +94,7 @@ def metrics(sums: xr.Dataset, groups: Mapping[str, list[str]], reference: str = 
     rows = []
     for group, stations in groups.items():
         total = sums.sel(station=[s for s in stations if s in sums.station.values]).sum("station")
-        rows.append(_frame(scores(total, reference)[list(SHORT)], ["frequency", "model"]).assign(group=group))
+        rows.append(_frame(all_scores(total, reference)[list(SHORT)], ["frequency", "model"]).assign(group=group))
     table = pd.concat(rows, ignore_index=True)
     return table[["group", "frequency", "model", *SHORT]]
 
@@ -83,42 +103,48 @@ def _frame(found: xr.Dataset, order: list[str]) -> pd.DataFrame:
     return found.to_dataframe(dim_order=order).reset_index()
 
 
-def table(sums: Sums, every_nth_week: int, reference: str = "kriging", ours: str = "AQ-Net") -> pd.DataFrame:
-    """Every score of every cut, a row for each of KEYS; `hours` is "all" or "withheld weeks".
+def score_table(sums: Sums, every_nth_week: int, reference: str = "kriging", ours: str = "AQ-Net") -> pd.DataFrame:
+    """Every score of every stratum, a row for each of KEYS; `hours` is "all" or "withheld weeks".
 
-    Beside the scores, where days are what is cut: the ends of 95 % intervals (bootstrap.intervals). Of all pairs of a
+    Beside the scores, in strata of days: the ends of 95 % intervals (bootstrap.skill_intervals). Of all pairs of a
     design: `scaled_width`, the mean width of the interval that the model's standard error gives when it is scaled to
     hold as many as the intervals of `ours` do; and `narrower_percent`, by which those of `ours` are narrower.
     """
-    of_days = {key: sums.day.isel(day=chosen) for key, chosen in _days(sums.day.day, every_nth_week).items()}
-    blocks = {key: sums.block.isel(block=chosen) for key, chosen in _days(sums.block.block, every_nth_week).items()}
-    cuts = {key: days.sum("day") for key, days in of_days.items()} | {
-        ("all", "distance third", name): part for name, part in _thirds(sums.station).items()}
-    slices = [("all", *key) for key in SLICES]
+    days = {key: sums.day.isel(day=chosen).sum("day") for key, chosen in _periods(sums.day.day, every_nth_week).items()}
+    blocks = {key: sums.block.isel(block=chosen) for key, chosen in _periods(sums.block.block, every_nth_week).items()}
+    thirds = {("all", "distance third", name): part for name, part in _thirds(sums.station).items()}
     curve = {("all", "distance", name): part for name, part in _curve(sums.station).items()}
-    sure = [_frame(intervals(part, reference), INNER).assign(**dict(zip(OUTER, key, strict=True)))
-            for key, part in blocks.items()]
-    found = pd.concat([_rows(list(cuts), xr.concat(cuts.values(), "cut"), reference),
-                       _rows(slices, sums.slice.drop_vars("slice").rename(slice="cut"), reference),
-                       *([_rows(list(curve), xr.concat(curve.values(), "cut"), reference)] if curve else [])])
+    slices = sums.slice.drop_vars("slice").rename(slice="stratum")
+    found = pd.concat([_rows(days | thirds, reference),
+                       _stratum_rows([("all", *key) for key in HOURS_AND_LEVELS], slices, reference),
+                       *([_rows(curve, reference)] if curve else [])])
+    certain = pd.concat([_frame(skill_intervals(part, reference), INNER).assign(**dict(zip(OUTER, key, strict=True)))
+                         for key, part in blocks.items()])
     whole = _mqi(sums.station).merge(_frame(_same_coverage(sums, ours), INNER), "outer", INNER)
     whole = whole.assign(hours="all", by="all", slice="all")
-    found = found[found.n > 0].merge(pd.concat(sure), "left").merge(whole, "left")
+    found = found[found.n > 0].merge(certain, "left").merge(whole, "left")
     return _yardsticks(found[KEYS + [name for name in found if name not in KEYS]])
 
 
-def _rows(keys: list[tuple], sums: xr.Dataset, reference: str) -> pd.DataFrame:
-    """Scores of sums (cut, group, frequency, model), a row each; `keys` are hours, by and slice of each cut."""
-    found = _frame(scores(sums, reference), ["cut", *INNER])
+def _rows(sums: dict[tuple[str, ...], xr.Dataset], reference: str) -> pd.DataFrame:
+    """Scores of sums (group, frequency, model) of strata, a row each; the keys are their hours, by and slice."""
+    return _stratum_rows(list(sums), xr.concat(sums.values(), "stratum"), reference)
+
+
+def _stratum_rows(keys: list[tuple[str, ...]], sums: xr.Dataset, reference: str) -> pd.DataFrame:
+    """The same of sums (stratum, group, frequency, model)."""
+    found = _frame(all_scores(sums, reference), ["stratum", *INNER])
     names = pd.DataFrame(keys, columns=OUTER)
-    return found.drop(columns="cut").assign(**{name: names[name].to_numpy()[found["cut"]] for name in OUTER})
+    labels = {name: names[name].to_numpy()[found["stratum"]] for name in OUTER}
+    return found.drop(columns="stratum").assign(**labels)
 
 
-def _days(day: xr.DataArray, every_nth_week: int) -> dict[tuple, np.ndarray]:
+def _periods(day: xr.DataArray, every_nth_week: int) -> dict[tuple[str, ...], np.ndarray]:
     """Which days or blocks (day,) make all of them, the withheld weeks and the seasons; those that have any."""
     days = day.values.astype("datetime64[D]")
-    chosen = {("all", "all", "all"): np.ones(len(days), bool),
-              ("withheld weeks", "all", "all"): time_axis.withheld_weeks(days, every_nth_week)}
+    chosen: dict[tuple[str, ...], np.ndarray] = {
+        ("all", "all", "all"): np.ones(len(days), bool),
+        ("withheld weeks", "all", "all"): time_axis.withheld_weeks(days, every_nth_week)}
     chosen |= {("all", "season", season): in_season(days, season) for season in SEASONS}
     return {key: mask for key, mask in chosen.items() if mask.any()}
 
@@ -128,7 +154,7 @@ def _mqi(station: xr.Dataset) -> pd.DataFrame:
     days = station.sel(frequency="daily", drop=True)
     ratio = np.sqrt(days.error_squared / (4 * days.uncertainty_squared.where(days.n > 0)))
     of_groups = ratio.to_series().dropna().groupby(["group", "model"])
-    return of_groups.quantile(0.9).rename("MQI").reset_index().assign(frequency="daily")
+    return of_groups.quantile(MQI_SHARE).rename("MQI_secondary_source").reset_index().assign(frequency="daily")
 
 
 def _same_coverage(sums: Sums, ours: str) -> xr.Dataset:
@@ -179,12 +205,14 @@ def _curve(station: xr.Dataset) -> dict[str, xr.Dataset]:
 
 
 def _yardsticks(found: pd.DataFrame) -> pd.DataFrame:
-    """`emery` and `boylan_russell` of days: goal, criterion or neither."""
-    daily = found.frequency == "daily"
+    """`emery_unconfirmed` and `boylan_russell` of days: goal, criterion or neither."""
     emery = {name: (found.NMB_percent.abs() <= nmb) & (found.NME_percent <= nme) & (found.r >= r)
-             for name, (nmb, nme, r) in EMERY.items()}
+             for name, (nmb, nme, r) in EMERY_UNCONFIRMED.items()}
     boylan = {name: (found.MFB_percent.abs() <= mfb) & (found.MFE_percent <= mfe)
               for name, (mfb, mfe) in BOYLAN.items()}
-    grade = lambda met: np.select([~daily, met["goal"], met["criterion"]],  # noqa: E731
-                                  ["", "goal", "criterion"], "neither")
-    return found.assign(emery=grade(emery), boylan_russell=grade(boylan))
+    daily = found.frequency == "daily"
+    return found.assign(emery_unconfirmed=_grade(daily, emery), boylan_russell=_grade(daily, boylan))
+
+
+def _grade(daily: pd.Series, met: dict[str, pd.Series]) -> np.ndarray:
+    return np.select([~daily, met["goal"], met["criterion"]], ["", "goal", "criterion"], "neither")

@@ -1,4 +1,4 @@
-"""Sums of what models missed at withheld stations: by station, day, hour of the day, level, week and factor.
+"""Sums of models' errors at withheld stations: by station, day, hour of the day, level, week and factor.
 
 A statistic is a number for each pair of observation and estimate; only its sums are kept, and sums of
 months add up to those of a year.
@@ -6,8 +6,8 @@ months add up to those of a year.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
@@ -16,13 +16,16 @@ import xarray as xr
 from aqreanalysis import schema, time_axis
 from aqreanalysis.evaluation.distributions import NORMAL, Distribution
 from aqreanalysis.evaluation.holdout import Fold, nearest_remaining
-from aqreanalysis.evaluation.predictions import IntervalPrediction, predict_days, predict_hours
+from aqreanalysis.evaluation.predictions import BOUNDED_SHARE, IntervalPrediction, predict_days, predict_hours
 from aqreanalysis.evaluation.strata import LEVELS, in_level
+from aqreanalysis.models.base import Model
 from aqreanalysis.time_axis import HOURS_PER_DAY, MINIMUM_HOURS
 
-SHARES = (50, 80, 90, 95)  # per cent, of the central intervals
-PENALTY = 2 / (1 - 0.9)    # of a miss by 1 ug m-3 in the interval score: 2 / alpha
+CENTRAL_PERCENT = (50, 80, 90, 95)  # of the probability, in the central intervals
+PENALTY = 2 / (1 - BOUNDED_SHARE)   # of a miss by 1 ug m-3 in the interval score: 2 / alpha
+TINY = 1e-6                         # ug m-3: of the mean of observation and estimate, in fractional errors
 PIT_BINS = 10
+DAYS_PER_WEEK = 7
 SUMS = ("n", "truth", "truth_squared", "estimate_squared", "error", "error_absolute", "error_squared",
         "fractional_error", "fractional_error_absolute", "uncertainty_squared", "distance",
         "same_class", "hits", "misses", "false_alarms",
@@ -30,30 +33,31 @@ SUMS = ("n", "truth", "truth_squared", "estimate_squared", "error", "error_absol
         "n_interval", "crps", "covered_50", "covered_80", "covered_95", "covered_90",
         "below_90", "above_90", "width_90", "interval_score",
         *(f"pit_{number}" for number in range(PIT_BINS)))
-DRAWN = ("error_absolute", "error_squared")  # what is drawn again (bootstrap.py)
+RESAMPLED = ("error_absolute", "error_squared")  # by the bootstrap
 # Factors on a standard error, 2.5 % apart, with which the share of errors in an interval and its width are known
 FACTORS = 0.1 * 1.025 ** np.arange(240)
 # China's classes of a day's PM2.5, ug m-3 (HJ 633-2012; confirmed by table 1 of 10.1371/journal.pone.0063486, which
 # quotes the standard); 75 is also the daily limit, grade II (GB 3095-2012)
-CLASSES = (35.0, 75.0, 115.0, 150.0, 250.0)
-EXCEEDED = 75.0
-SLICES = tuple([("hour", f"{hour:02d}") for hour in range(HOURS_PER_DAY)]
-               + [(by, name) for by in ("observed level", "predicted level") for name in LEVELS])
+DAY_CLASSES = (35.0, 75.0, 115.0, 150.0, 250.0)
+DAILY_LIMIT = 75.0
+HOURS_AND_LEVELS = tuple([("hour", f"{hour:02d}") for hour in range(HOURS_PER_DAY)]
+                         + [(by, name) for by in ("observed level", "predicted level") for name in LEVELS])
 # Measurement uncertainty of PM2.5 days, FAIRMODE: U(O) = U_RV sqrt((1 - alpha^2) O^2 + alpha^2 RV^2), expanded with a
-# coverage factor of 2 (Janssen and Thunis 2022, 10.2760/41988). Equation and numbers are confirmed by pyaerocom, which
-# implements it (0.36, 25, 0.5, days); the guidance's own table could not be opened. Its version 2.1 of 2017 had
-# alpha = 0.3 (the R package dartle). Np and Nnp (30 and 0.25 then) are of yearly means, which are not scored.
+# coverage factor of 2 (Janssen and Thunis 2022, 10.2760/41988). Equation and numbers (0.36, 25, 0.5, days) are taken
+# from a secondary source, pyaerocom's implementation; the table of the guidance itself was not read. Its version 2.1 of
+# 2017 had alpha = 0.3 (as in the R package dartle). Np and Nnp are of yearly means, which are not scored.
 FAIRMODE_UNCERTAINTY, FAIRMODE_LEVEL, FAIRMODE_ALPHA = 0.36, 25.0, 0.5
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums of the same pairs, cut in several ways.
+    """Sums of the same pairs over several kinds of strata.
 
     All have the dimensions (group, frequency, model). `station`, `slice` (hours of the day and levels) and `day` have
-    the statistics SUMS along the dimension of their name. `block` has DRAWN by (block, station): a block is the part of
-    a week that lies in one month, named by its first day; its coordinate `city` (station,) may be added. `scaled` has
-    `n`, `covered` and `width` by `factor`: of intervals of factor * standard error round the estimate, cut at 0.
+    the statistics SUMS along the dimension of their name. `block` has RESAMPLED by (block, station): a block is the
+    part of a week that lies in one month, named by its first day; its coordinate `city` (station,) may be added.
+    `scaled` has `n`, `covered` and `width` by `factor`: of intervals of factor * standard error round the estimate, cut
+    at 0.
     """
 
     station: xr.Dataset
@@ -67,17 +71,19 @@ class Sums:
         """The sums of all parts, groups in the order in which they come."""
         parts = list(parts)
         groups = list(dict.fromkeys(group for part in parts for group in part.station.group.values))
-        return cls(*(add([getattr(part, name) for part in parts]).sel(group=groups)
-                     for name in cls.__dataclass_fields__))
+        return cls(*(add([getattr(part, name) for part in parts]).sel(group=groups) for name in STRATA))
 
 
-def add(parts: list[xr.Dataset]) -> xr.Dataset:
-    """The sums of all parts; what is not in a part adds nothing there."""
-    first, *others = xr.align(*parts, join="outer", fill_value=0.0)
-    return sum(others, first)
+STRATA = tuple(field.name for field in fields(Sums))
 
 
-def month_statistics(models: Mapping[str, object], cube: xr.Dataset, withheld: list[str],
+def add(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """The sums of all parts; a label that a part lacks adds nothing there."""
+    first, *more = xr.align(*parts, join="outer", fill_value=0.0)
+    return sum(more, first)
+
+
+def month_statistics(models: Mapping[str, Model], cube: xr.Dataset, withheld: list[str],
                      hours: np.ndarray, minimum_hours: int = MINIMUM_HOURS) -> xr.Dataset:
     """Sums (frequency, model, station) of some whole days at withheld stations of a cube.
 
@@ -87,47 +93,47 @@ def month_statistics(models: Mapping[str, object], cube: xr.Dataset, withheld: l
     return found.station.isel(group=0, drop=True)
 
 
-def fold_statistics(models: Mapping[str, object], cube: xr.Dataset, fold: Fold, hours: np.ndarray,
+def fold_statistics(models: Mapping[str, Model], cube: xr.Dataset, fold: Fold, hours: np.ndarray,
                     minimum_hours: int = MINIMUM_HOURS,
                     distributions: Mapping[str, Distribution] | None = None,
                     errors_of_days: Callable | None = None) -> Sums:
     """Sums of whole days at the scored stations of a fold, which no model sees, nor what else is taken out.
 
     `hours` are those of calendar days UTC+8; `distributions` by model, where an hour's standard error is not of a
-    normal one. `errors_of_days(model's name, arrays, days, distance)` says what is known of the errors of days: `days`
+    normal one. `errors_of_days(model's name, arrays, days, distance)` gives what is known of the errors of days: `days`
     datetime64[D] (days,), `distance` to the nearest station that is seen, km (station,), the rest as in
-    guesses.guess_of_days. Without it no error of a day is known.
+    predictions.predict_days. Without it no error of a day is known.
     """
     known = set(cube.station.values)
     scored = list(dict.fromkeys(s for stations in fold.scored.values() for s in stations if s in known))
     asked, seen = cube.sel(station=scored), cube.drop_sel(station=[s for s in fold.removed if s in known])
     targets = schema.make_targets(hours, asked.lat.values, asked.lon.values)
     distance = nearest_remaining(seen.lat.values, seen.lon.values, asked.lat.values, asked.lon.values)
+    shapes = {name: (distributions or {}).get(name, NORMAL) for name in models}
+    predictions = {name: predict_hours(model, seen, targets, shapes[name]) for name, model in models.items()}
     truth = asked.pm25.reindex(time=hours).values
-    guesses = {name: predict_hours(model, seen, targets, (distributions or {}).get(name, NORMAL))
-               for name, model in models.items()}
-    together = np.isfinite(truth) & np.all([np.isfinite(guess.pm25) for guess in guesses.values()], axis=0)
+    together = np.isfinite(truth) & np.all([np.isfinite(one.pm25) for one in predictions.values()], axis=0)
     truth = np.where(together, truth, np.nan)
     daily_truth = mean_of_days(truth, minimum_hours)
-    cuts = {name: [] for name in Sums.__dataclass_fields__}
     days = np.unique(time_axis.local_days(hours))
-    blocks, block_of_day = _blocks(days)
+    blocks, block_of_day = _week_parts(days)
     members = np.stack([np.isin(scored, stations) for stations in fold.scored.values()], axis=1).astype(float)
-    for name, hourly in guesses.items():
+    found: dict[str, list[np.ndarray]] = {name: [] for name in STRATA}  # (statistic, group, frequency, stratum)
+    for name, hourly in predictions.items():
         hourly = hourly.where(together)
         asking = errors_of_days and partial(errors_of_days, name, days=days, distance=distance)
         daily = predict_days(hourly, mean_of_days(hourly.pm25, minimum_hours), asking)
-        pairs = [(truth, hourly, (distributions or {}).get(name, NORMAL), HOURS_PER_DAY),
-                 (daily_truth, daily, NORMAL, 1)]
-        found = [_cut(t, guess, _statistics(t, guess, distance, of), members, length, block_of_day)
-                 for t, guess, of, length in pairs]
-        for cut in cuts:  # (statistic, group, frequency, cut)
-            cuts[cut].append(np.stack([one[cut] for one in found], axis=2))
-    names = {"station": (scored,), "slice": ([f"{by}: {name}" for by, name in SLICES],),
-             "day": (days.astype("datetime64[ns]"),), "block": (blocks.astype("datetime64[ns]"), scored),
-             "scaled": (FACTORS,)}
-    return Sums(**{cut: _dataset(np.stack(arrays, axis=3), cut, list(fold.scored), list(models), names[cut])
-                   for cut, arrays in cuts.items()})
+        pairs = [(truth, hourly, shapes[name], HOURS_PER_DAY), (daily_truth, daily, NORMAL, 1)]
+        sums = [_by_stratum(t, prediction, _statistics(t, prediction, distance, shape), members, per_day, block_of_day)
+                for t, prediction, shape, per_day in pairs]
+        for strata in STRATA:
+            found[strata].append(np.stack([one[strata] for one in sums], axis=2))
+    labels: dict[str, tuple] = {
+        "station": (scored,), "slice": ([f"{by}: {name}" for by, name in HOURS_AND_LEVELS],),
+        "day": (days.astype("datetime64[ns]"),), "block": (blocks.astype("datetime64[ns]"), scored),
+        "scaled": (FACTORS,)}
+    return Sums(**{strata: _dataset(np.stack(arrays, axis=3), strata, list(fold.scored), list(models), labels[strata])
+                   for strata, arrays in found.items()})
 
 
 def mean_of_days(hourly: np.ndarray, minimum_hours: int) -> np.ndarray:
@@ -140,60 +146,62 @@ def mean_of_days(hourly: np.ndarray, minimum_hours: int) -> np.ndarray:
 
 def week_number(days: np.ndarray) -> np.ndarray:
     """Weeks since 1970-01-01 of days (datetime64), as time_axis.withheld_weeks counts them."""
-    return days.astype("datetime64[D]").astype(int) // 7
+    return days.astype("datetime64[D]").astype(int) // DAYS_PER_WEEK
 
 
-def _blocks(days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _week_parts(days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Names of the blocks of some days, and the number of each day's block (days,)."""
-    week = (7 * week_number(days)).astype("datetime64[D]")
+    week = (DAYS_PER_WEEK * week_number(days)).astype("datetime64[D]")
     month = days.astype("datetime64[M]").astype("datetime64[D]")
     return np.unique(np.maximum(week, month), return_inverse=True)
 
 
 DIMENSIONS = {"block": ("block", "station"), "scaled": ("factor",)}
-VARIABLES = {"block": DRAWN, "scaled": ("n", "covered", "width")}
+VARIABLES = {"block": RESAMPLED, "scaled": ("n", "covered", "width")}
 
 
-def _dataset(sums: np.ndarray, cut: str, groups: list[str], models: list[str], names: tuple) -> xr.Dataset:
-    """Sums (statistic, group, frequency, model, *cut) as a Dataset."""
-    own = DIMENSIONS.get(cut, (cut,))
-    coords = {"group": groups, "frequency": ["hourly", "daily"], "model": models} | dict(zip(own, names, strict=True))
+def _dataset(sums: np.ndarray, strata: str, groups: list[str], models: list[str], labels: tuple) -> xr.Dataset:
+    """Sums (statistic, group, frequency, model, *stratum) as a Dataset."""
+    own = DIMENSIONS.get(strata, (strata,))
+    coords = {"group": groups, "frequency": ["hourly", "daily"], "model": models} | dict(zip(own, labels, strict=True))
     dims = ("group", "frequency", "model", *own)
-    return xr.Dataset({name: (dims, sums[place]) for place, name in enumerate(VARIABLES.get(cut, SUMS))},
+    return xr.Dataset({name: (dims, sums[place]) for place, name in enumerate(VARIABLES.get(strata, SUMS))},
                       coords=coords)
 
 
-def _statistics(truth, guess: IntervalPrediction, distance, distribution: Distribution) -> np.ndarray:
+def _statistics(truth: np.ndarray, prediction: IntervalPrediction, distance: np.ndarray,
+                distribution: Distribution) -> np.ndarray:
     """The statistics (SUMS, time, station) of arrays (time, station), in float64; 0 where there is no pair."""
     known = np.isfinite(truth)
-    truth, estimate = (np.where(known, a, 0.0).astype(np.float64) for a in (truth, guess.pm25))
+    truth, estimate = (np.where(known, a, 0.0).astype(np.float64) for a in (truth, prediction.pm25))
     miss = estimate - truth
     uncertainty = FAIRMODE_UNCERTAINTY**2 * ((1 - FAIRMODE_ALPHA**2) * truth**2 + (FAIRMODE_ALPHA * FAIRMODE_LEVEL)**2)
-    fraction = miss / np.maximum((truth + estimate) / 2, 1e-6)
-    classes = [np.digitize(a, CLASSES, right=True) for a in (truth, estimate)]
-    over, said = truth > EXCEEDED, estimate > EXCEEDED
-    sure = known & (guess.error > 0)  # an error of 0 is one that is not known
-    error = np.where(sure, guess.error, 1.0).astype(np.float64)
+    fraction = miss / np.maximum((truth + estimate) / 2, TINY)
+    classes = [np.digitize(a, DAY_CLASSES, right=True) for a in (truth, estimate)]
+    over, alarmed = truth > DAILY_LIMIT, estimate > DAILY_LIMIT
+    sure = known & (prediction.error > 0)  # an error of 0 is one that is not known
+    error = np.where(sure, prediction.error, 1.0).astype(np.float64)
     z = np.where(sure, -miss / error, 0.0)
     rows = (known, truth, truth**2, estimate**2, miss, np.abs(miss), miss**2, fraction, np.abs(fraction),
-            known * uncertainty, known * distance, known & (classes[0] == classes[1]), known & over & said,
-            known & over & ~said, known & ~over & said, sure, z**2, *_interval(truth, guess, known, distribution))
+            known * uncertainty, known * distance, known & (classes[0] == classes[1]), known & over & alarmed,
+            known & over & ~alarmed, known & ~over & alarmed, sure, z**2,
+            *_interval_statistics(truth, prediction, known, distribution))
     return np.stack([np.asarray(row, np.float64) for row in rows])
 
 
-def _interval(truth: np.ndarray, guess: IntervalPrediction, known: np.ndarray,
-              distribution: Distribution) -> tuple[np.ndarray, ...]:
+def _interval_statistics(truth: np.ndarray, prediction: IntervalPrediction, known: np.ndarray,
+                         distribution: Distribution) -> tuple[np.ndarray, ...]:
     """The statistics of SUMS from `n_interval` on (the score: Gneiting and Raftery 2007, equation 43).
 
     Where the model gave bounds, CRPS, PIT and the shares in the other central intervals are of the distribution of two
     pieces whose quantiles they are (distributions.py); else of its standard error's.
     """
-    known = known & np.isfinite(guess.lower) & np.isfinite(guess.upper)
-    estimate, lower, upper = (np.where(known, a, 0.0).astype(np.float64) for a in (guess.pm25, guess.lower,
-                                                                                   guess.upper))
-    distribution, *sides = guess.pieces(distribution)
-    sides = (np.where(known, side, 1.0).astype(np.float64) for side in sides)
-    probability, crps = distribution.two_piece(known * (truth - estimate), *sides)
+    known = known & np.isfinite(prediction.lower) & np.isfinite(prediction.upper)
+    estimate, lower, upper = (np.where(known, a, 0.0).astype(np.float64)
+                              for a in (prediction.pm25, prediction.lower, prediction.upper))
+    distribution, *sides = prediction.pieces(distribution)
+    side_below, side_above = (np.where(known, side, 1.0).astype(np.float64) for side in sides)
+    probability, crps = distribution.two_piece(known * (truth - estimate), side_below, side_above)
     place = np.where(known, np.minimum((probability * PIT_BINS).astype(int), PIT_BINS - 1), -1)
     below, above = known * np.maximum(lower - truth, 0), known * np.maximum(truth - upper, 0)
     width = upper - lower
@@ -202,31 +210,38 @@ def _interval(truth: np.ndarray, guess: IntervalPrediction, known: np.ndarray,
             *(place == number for number in range(PIT_BINS)))
 
 
-def _cut(truth, guess: IntervalPrediction, statistics: np.ndarray, members: np.ndarray, per_day: int,
-         block_of_day: np.ndarray) -> dict[str, np.ndarray]:
-    """Statistics (SUMS, time, station) summed into (variable, group, *cut) for each cut; `members` (station, group)."""
+def _by_stratum(truth: np.ndarray, prediction: IntervalPrediction, statistics: np.ndarray, members: np.ndarray,
+                per_day: int, block_of_day: np.ndarray) -> dict[str, np.ndarray]:
+    """Statistics (SUMS, time, station) summed into (variable, group, *stratum) for each of STRATA.
+
+    `members` (station, group) are 0 or 1; `per_day` is the number of times in a day.
+    """
     days = statistics.reshape(len(SUMS), statistics.shape[1] // per_day, per_day, statistics.shape[2])
     of_days = days.sum(axis=2)
     of_hours = days.sum(axis=1) @ members if per_day == HOURS_PER_DAY else np.zeros(
         (len(SUMS), HOURS_PER_DAY, members.shape[1]))
     of_levels = [np.einsum("stn,tn->sn", statistics, in_level(pm25, level)) @ members
-                 for pm25 in (truth, guess.pm25) for level in LEVELS]
+                 for pm25 in (truth, prediction.pm25) for level in LEVELS]
     slices = np.concatenate([of_hours, np.stack(of_levels, axis=1)], axis=1)
-    drawn = of_days[[SUMS.index(name) for name in DRAWN]]
+    drawn = of_days[[SUMS.index(name) for name in RESAMPLED]]
     of_blocks = np.stack([drawn[:, block_of_day == number].sum(axis=1) for number in range(block_of_day.max() + 1)], 1)
     return {"station": statistics.sum(axis=1)[:, None] * members.T, "slice": slices.swapaxes(1, 2),
             "day": (of_days @ members).swapaxes(1, 2), "block": of_blocks[:, None] * members.T[None, :, None, :],
-            "scaled": np.stack([_scaled(truth[:, mine], guess.at(mine)) for mine in members.T > 0], axis=1)}
+            "scaled": np.stack([_scaled(truth[:, mine], prediction.at(mine)) for mine in members.T > 0], axis=1)}
 
 
-def _scaled(truth: np.ndarray, guess: IntervalPrediction) -> np.ndarray:
+def _scaled(truth: np.ndarray, prediction: IntervalPrediction) -> np.ndarray:
     """`n`, `covered` and `width` (3, factor) of intervals of each of FACTORS times the standard error, cut at 0."""
-    sure = np.isfinite(truth) & (guess.error > 0)
-    truth, estimate, error = (a[sure].astype(np.float64) for a in (truth, guess.pm25, guess.error))
-    up_to = lambda ratio, weights: np.cumsum(np.bincount(  # noqa: E731
-        np.searchsorted(FACTORS, ratio), weights, len(FACTORS) + 1))[:-1]
+    sure = np.isfinite(truth) & (prediction.error > 0)
+    truth, estimate, error = (a[sure].astype(np.float64) for a in (truth, prediction.pm25, prediction.error))
     reaches_zero = estimate / error  # from this factor on the lower end is 0
     half_above = FACTORS * error.sum()
-    half_below = FACTORS * (error.sum() - up_to(reaches_zero, error)) + up_to(reaches_zero, estimate)
-    return np.stack([np.full(len(FACTORS), len(truth)), up_to(np.abs(truth - estimate) / error, None),
+    half_below = (FACTORS * (error.sum() - _up_to_factor(reaches_zero, error))
+                  + _up_to_factor(reaches_zero, estimate))
+    return np.stack([np.full(len(FACTORS), len(truth)), _up_to_factor(np.abs(truth - estimate) / error, None),
                      half_above + half_below])
+
+
+def _up_to_factor(ratio: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """The sum of weights, or the number, of ratios (pair,) that are no larger than each of FACTORS (factor,)."""
+    return np.cumsum(np.bincount(np.searchsorted(FACTORS, ratio), weights, len(FACTORS) + 1))[:-1]

@@ -15,7 +15,7 @@ from aqreanalysis import files, schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import Sums, holdout
 from aqreanalysis.evaluation.distributions import LAPLACE
-from aqreanalysis.evaluation.metrics import table as score_table
+from aqreanalysis.evaluation.metrics import score_table
 from aqreanalysis.evaluation.statistics import fold_statistics
 from aqreanalysis.figures import scores as figures
 from aqreanalysis.grids import parse_grid

@@ -14,7 +14,7 @@ from aqreanalysis.models.forecast import stored
 from aqreanalysis.models.forecast.series import point_neighbours
 from aqreanalysis.product.report import save
 from aqreanalysis.training import forecast_data as observations
-from aqreanalysis.workflows.evaluate_forecast import done, opened
+from aqreanalysis.workflows.evaluate_forecast import recipe_of_run, trained_rows
 
 SLOTS = {"9:00 to 12:00": (10, 11, 12), "16:00 to 19:00": (17, 18, 19)}  # END-of-hour stamps, UTC+8
 WEEK_HOURS, WINDOWS = 168, 200
@@ -23,8 +23,9 @@ MIDNIGHT = 0
 
 def draw(run: Path, row: str, out: Path) -> list[str]:
     """Write the figures of a row's trained forecasts into a folder; returns what was written and what they show."""
-    recipe = opened(run)
-    folders = done(recipe, run)
+    recipe = recipe_of_run(run)
+    rows = trained_rows(recipe, run)
+    folders = {name: of.folders for name, of in rows.items()}
     if row not in folders or recipe.models[recipe.models[row].like or row].model != "aqnet":
         known = [name for name in folders if recipe.models[recipe.models[name].like or name].model == "aqnet"]
         raise UserError(f"{run} holds no trained AQ-Net {row!r}.",

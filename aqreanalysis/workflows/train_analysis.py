@@ -211,7 +211,7 @@ class Validator:
             parts.append(evaluation.month_statistics({"kriging": self.kriging} | models, self.cube,
                                                      self.stations, hours))
         sums = evaluation.add(parts)
-        return sums, evaluation.metrics(sums, self.groups)
+        return sums, evaluation.group_scores(sums, self.groups)
 
 
 def error_memory(sums: xr.Dataset) -> float:

@@ -75,7 +75,7 @@ def train(recipe: ForecastRecipe, out: Path, workers: int = 1, report: Callable[
     first = [job for name, row in recipe.models.items() if not row.like for job in _tuning(recipe, out, name)]
     _run(first, recipe, out, workers, report)
     rest = [Job(recipe, out, name, chosen(recipe, out, name), seed) for name in recipe.models
-            for seed in _seeds(recipe, name)]
+            for seed in seeds_of(recipe, name)]
     _run([job for job in rest if job not in first], recipe, out, workers, report)
     return out
 
@@ -126,7 +126,7 @@ def _tuning(recipe: ForecastRecipe, out: Path, row: str) -> list[Job]:
             for number in range(len(recipe.models[row].configurations))]
 
 
-def _seeds(recipe: ForecastRecipe, row: str) -> tuple[int, ...]:
+def seeds_of(recipe: ForecastRecipe, row: str) -> tuple[int, ...]:
     """All seeds, or the first alone for what nothing random is in."""
     source = recipe.models[recipe.models[row].like or row]
     return recipe.seeds if kinds.fitted_by(source.model) == "steps" else recipe.seeds[:1]
