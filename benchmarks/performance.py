@@ -115,7 +115,7 @@ def writing_alone(product: Path, options) -> dict:
     import multiprocessing
 
     from aqreanalysis import output
-    from aqreanalysis.output import cf, daily, zarr_store
+    from aqreanalysis.output import cf
     from aqreanalysis.product import folder as product_of
     from aqreanalysis.product.plan import Request, prepare
     from aqreanalysis.workflows import build as building
@@ -140,9 +140,10 @@ def writing_alone(product: Path, options) -> dict:
         if process.exitcode:
             raise SystemExit("writing alone failed")
     for path in plan.folder.stores:
-        zarr_store.finish(path)
+        plan.folder.file_format.finish(path)
     for of in plan.folder.daily():
-        parts = (daily.load(plan.folder.days_of(month), cf.fields_of(cf.DAILY, plan.about)) for month in of.months)
+        fields = cf.fields_of(cf.DAILY, plan.about)
+        parts = (output.read_month_days(plan.folder.days_of(month), fields) for month in of.months)
         output.write_daily(of.path, plan.grid, [day for month in of.months for day in month.days()], parts, plan.about)
     seconds = time.monotonic() - began
     shutil.rmtree(again)
@@ -161,7 +162,7 @@ def write_months(barrier, job, product: Path, months: list) -> None:
     held = [arrays_of(before, month, job) for month in months]
     barrier.wait()
     for month, (hourly, daily, distance) in zip(months, held, strict=True):
-        with output.opened(job.folder.hourly(month), job.grid, job.about, cf.HOURLY, distance) as file, \
+        with output.open_part(job.folder.hourly(month), job.grid, job.about, cf.HOURLY, distance) as file, \
                 MonthDays(job.folder.days_of(month), tuple(daily), month.n_days, job.grid.size) as kept:
             for points in output.tiles(job.grid):
                 for first in range(0, len(month.hours), 168):
@@ -181,7 +182,7 @@ def arrays_of(folder, month, job) -> tuple[dict, dict, np.ndarray]:
     found = []
     for path, frequency, first, steps in ((part.path, cf.HOURLY, part.first, len(month.hours)),
                                           (days_file.path, cf.DAILY, first_day, month.n_days)):
-        with output.open_file(path) as file:
+        with output.open_product(path) as file:
             found.append({name: file[name][first:first + steps].values.reshape(steps, -1)
                           for name in cf.fields_of(frequency, job.about)})
             if frequency == cf.HOURLY:

@@ -72,11 +72,16 @@ def distance(size: int) -> np.ndarray:
     return np.linspace(0.5, 80, size, dtype=np.float32)
 
 
+def hourly_writer(path: Path, where: Grid, hours=HOURS, words: cf.About | None = None) -> output.PartWriter:
+    """The writer of a whole hourly file, as the months of a product have it."""
+    return output.open_part(output.ProductPart(path, hours), where, words or about(), cf.HOURLY, distance(where.size))
+
+
 def hourly_file(path: Path, where: Grid, steps: int = 168, simulated: bool = False, hours=HOURS, values=None,
                 contact: cf.Contact = CONTACT) -> Path:
     """An hourly file written in blocks of `steps` hours."""
     values = fields(where.size, len(hours)) if values is None else values
-    with output.HourlyFile(path, where, hours, about(simulated, contact), distance(where.size)) as file:
+    with hourly_writer(path, where, hours, about(simulated, contact)) as file:
         for first in range(0, len(hours), steps):
             file.write(first, {name: array[first:first + steps] for name, array in values.items()})
     return path
@@ -92,6 +97,6 @@ def daily_file(path: Path, where: Grid, simulated: bool = False, parts: int = 2)
 
 
 def truth_file(path: Path, where: Grid) -> Path:
-    with output.TruthFile(path, where, HOURS, about(simulated=True)) as file:
+    with output.open_part(output.ProductPart(path, HOURS), where, about(simulated=True), cf.TRUTH) as file:
         file.write(0, {"pm25": fields(where.size)["pm25"]})
     return path

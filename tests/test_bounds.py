@@ -36,7 +36,7 @@ def made(tmp_path_factory):
         patch.setenv("AQREANALYSIS_DATA", str(folder / "nothing"))
         plan = prepare(request)
         _, facts = analyse_month(plan.job, plan.period)
-    kept = daily.load(plan.folder.days_of(plan.period), cf.fields_of(cf.DAILY, plan.about))
+    kept = daily.read_month_days(plan.folder.days_of(plan.period), cf.fields_of(cf.DAILY, plan.about))
     output.write_daily(plan.folder.path / "simulated_pm25_daily_2016.nc", plan.grid, DAYS, [kept], plan.about)
     return request, plan, facts
 
@@ -110,7 +110,7 @@ def test_a_file_without_bounds(tmp_path, kind):
     values = {name: array for name, array in values.items() if name not in NAMES}
     about = replace(samples.about(), bounds="")
     if kind == "hourly":
-        with output.HourlyFile(tmp_path / "f.nc", grid, samples.HOURS, about, samples.distance(grid.size)) as file:
+        with samples.hourly_writer(tmp_path / "f.nc", grid, words=about) as file:
             file.write(0, values)
     else:
         output.write_daily(tmp_path / "f.nc", grid, samples.DAYS, [values], about)
@@ -122,7 +122,7 @@ def test_a_block_has_what_the_file_has(tmp_path):
     grid = samples.grid("regular", tmp_path)
     values = {name: array for name, array in samples.fields(grid.size).items() if name not in NAMES}
     with (pytest.raises(ValueError, match="pm25_lower"),
-          output.HourlyFile(tmp_path / "f.nc", grid, samples.HOURS, samples.about(), samples.distance(63)) as file):
+          samples.hourly_writer(tmp_path / "f.nc", grid) as file):
         file.write(0, values)
     assert not (tmp_path / "f.nc").exists()
 

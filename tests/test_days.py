@@ -22,7 +22,7 @@ def test_what_was_written_in_tiles_and_weeks_comes_back(tmp_path):
         for points in (slice(0, 12), slice(12, 20)):
             for first in (0, 7):
                 file.write(first, points, {name: array[first:first + 7, points] for name, array in whole.items()})
-    found = daily.load(path, FIELDS)
+    found = daily.read_month_days(path, FIELDS)
     for name, array in whole.items():
         np.testing.assert_array_equal(found[name], array)
         assert isinstance(found[name], np.memmap)
@@ -34,7 +34,8 @@ def test_missing_days_are_nan(tmp_path):
     values["pm25"][1, 2] = np.nan
     with daily.MonthDays(tmp_path / "days.npy", FIELDS, 2, 3) as file:
         file.write(0, slice(None), values)
-    assert np.isnan(daily.load(tmp_path / "days.npy", FIELDS)["pm25"]).tolist() == [[False] * 3, [False, False, True]]
+    found = daily.read_month_days(tmp_path / "days.npy", FIELDS)
+    assert np.isnan(found["pm25"]).tolist() == [[False] * 3, [False, False, True]]
 
 
 def test_an_error_leaves_nothing(tmp_path):

@@ -117,7 +117,7 @@ def test_bounds_have_no_attributes(tmp_path, grid):
 def test_chunks_are_a_week_by_equal_parts_of_at_most_45_by_60(tmp_path, name, chunk):
     big = samples.parse_grid(name)
     hours = time_axis.complete_hours("2016-01-01T00", "2016-01-08T00")  # a week and an hour
-    with output.HourlyFile(tmp_path / "h.nc", big, hours, samples.about(), samples.distance(big.size)) as file:
+    with samples.hourly_writer(tmp_path / "h.nc", big, hours) as file:
         nothing = np.zeros((len(hours), big.size), np.float32)
         whole = nothing.astype(np.int8)
         file.write(0, {"pm25": nothing, "pm25_standard_error": nothing, "pm25_lower": nothing, "pm25_upper": nothing,
@@ -144,8 +144,7 @@ def test_tiles_do_not_change_the_content(tmp_path, layout):
     grid = samples.grid(layout, tmp_path)
     whole = samples.hourly_file(tmp_path / "whole.nc", grid)
     values, width = samples.fields(grid.size), grid.size // grid.shape[0]
-    with output.HourlyFile(tmp_path / "tiles.nc", grid, samples.HOURS, samples.about(),
-                           samples.distance(grid.size)) as file:
+    with samples.hourly_writer(tmp_path / "tiles.nc", grid) as file:
         for first in range(0, grid.size, 2 * width):
             points = slice(first, min(first + 2 * width, grid.size))
             file.write(0, {name: array[:, points] for name, array in values.items()}, points)
@@ -156,10 +155,10 @@ def test_tiles_do_not_change_the_content(tmp_path, layout):
 def test_a_tile_that_was_not_written_is_noticed_and_half_a_row_refused(tmp_path, grid):
     values = {name: array[:, :18] for name, array in samples.fields(grid.size).items()}
     with pytest.raises(ValueError, match="72 steps"):
-        with output.HourlyFile(tmp_path / "h.nc", grid, samples.HOURS, samples.about(), samples.distance(63)) as file:
+        with samples.hourly_writer(tmp_path / "h.nc", grid) as file:
             file.write(0, values, slice(0, 18))
     with pytest.raises(ValueError, match="not whole rows of 9"):
-        with output.HourlyFile(tmp_path / "h.nc", grid, samples.HOURS, samples.about(), samples.distance(63)) as file:
+        with samples.hourly_writer(tmp_path / "h.nc", grid) as file:
             file.write(0, values, slice(1, 19))
 
 
@@ -214,7 +213,7 @@ def test_an_interrupted_file_leaves_nothing(tmp_path, grid, error):
     folder = tmp_path / "product"
     values = samples.fields(grid.size)
     with pytest.raises(error):
-        with output.HourlyFile(folder / "h.nc", grid, samples.HOURS, samples.about(), samples.distance(grid.size)) as f:
+        with samples.hourly_writer(folder / "h.nc", grid) as f:
             f.write(0, values)
             assert [path.name for path in folder.iterdir()] == [files.part_name(folder / "h.nc").name]
             raise error
@@ -225,7 +224,7 @@ def test_an_interrupted_file_leaves_the_one_before(tmp_path, grid):
     path = samples.hourly_file(tmp_path / "h.nc", grid)
     before = path.read_bytes()
     with pytest.raises(ValueError, match="72 steps"):
-        with output.HourlyFile(path, grid, samples.HOURS, samples.about(), samples.distance(grid.size)):
+        with samples.hourly_writer(path, grid):
             pass
     assert path.read_bytes() == before
 
@@ -234,7 +233,7 @@ def test_a_file_with_hours_that_were_not_written_is_not_kept(tmp_path, grid):
     folder = tmp_path / "product"
     half = {name: values[:36] for name, values in samples.fields(grid.size).items()}
     with pytest.raises(ValueError, match="36 steps .* the first 36, were not written"):
-        with output.HourlyFile(folder / "h.nc", grid, samples.HOURS, samples.about(), samples.distance(grid.size)) as f:
+        with samples.hourly_writer(folder / "h.nc", grid) as f:
             f.write(0, half)
     assert list(folder.iterdir()) == []
 
@@ -299,7 +298,7 @@ def test_a_block_that_does_not_fit_is_refused(tmp_path, grid, spoil, message):
 
 
 def _write(tmp_path, grid, block, first=0):
-    with output.HourlyFile(tmp_path / "h.nc", grid, samples.HOURS, samples.about(), samples.distance(grid.size)) as f:
+    with samples.hourly_writer(tmp_path / "h.nc", grid) as f:
         f.write(first, block)
 
 

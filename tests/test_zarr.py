@@ -18,22 +18,27 @@ from aqreanalysis.workflows.plot_map import draw_days
 
 MONTHS = (slice(0, 48), slice(48, 72))  # of samples.HOURS: two days of February, one of March
 LAYERS = 2
+ZARR = output.FORMATS["zarr"]
+
+
+def part_of(path, number):
+    rows = MONTHS[number]
+    return output.ProductPart(path, samples.HOURS[rows], rows.start, number)
 
 
 def write_month(path, grid, number, values=None):
-    rows = MONTHS[number]
+    rows, part = MONTHS[number], part_of(path, number)
     values = samples.fields(grid.size) if values is None else values
-    part = output.Part(path, samples.HOURS[rows], rows.start, number)
-    with output.opened(part, grid, samples.about(), cf.HOURLY, samples.distance(grid.size) + number) as store:
+    with output.open_part(part, grid, samples.about(), cf.HOURLY, samples.distance(grid.size) + number) as store:
         store.write(0, {name: array[rows] for name, array in values.items()})
     return part
 
 
 def hourly_store(path, grid, order=(0, 1)):
-    zarr_store.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
+    ZARR.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
     for number in order:
         write_month(path, grid, number)
-    zarr_store.finish(path)
+    ZARR.finish(path)
     return path
 
 
@@ -100,7 +105,7 @@ def test_order_repetition_and_time_do_not_change_a_byte(tmp_path, grid):
 def test_months_share_no_file(tmp_path, grid):
     """What lets processes write them at once."""
     path = hourly_store(tmp_path / "h.zarr", grid)
-    files = [set(zarr_store.stored_files(path, rows, number)) for number, rows in enumerate(MONTHS)]
+    files = [set(zarr_store.stored_files(path, part_of(path, number))) for number in range(len(MONTHS))]
     others = set(zarr_store.stored_files(path, None))
     variables = len(cf.fields_of(cf.HOURLY, samples.about()))
     assert [len(of) for of in files] == [2 * variables + 1, variables + 1]  # a day a variable, and the distances
@@ -110,61 +115,61 @@ def test_months_share_no_file(tmp_path, grid):
 
 def test_a_store_has_no_name_and_no_consolidated_metadata_before_it_is_finished(tmp_path, grid):
     path = tmp_path / "h.zarr"
-    zarr_store.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
+    ZARR.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
     write_month(path, grid, 0)
     assert not path.exists() and zarr_store.live(path).name == ".h.zarr.part"
     assert "consolidated_metadata" not in json.loads((zarr_store.live(path) / "zarr.json").read_text())
     with pytest.raises(FileNotFoundError):
         xr.open_zarr(path)
     write_month(path, grid, 1)
-    zarr_store.finish(path)
+    ZARR.finish(path)
     assert json.loads((path / "zarr.json").read_text())["consolidated_metadata"]["metadata"].keys() >= {"pm25", "time"}
     assert not zarr_store.hidden(path).exists()
 
 
 def test_a_month_that_is_not_whole_is_an_error(tmp_path, grid):
     path = tmp_path / "h.zarr"
-    zarr_store.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
-    part = output.Part(path, samples.HOURS[:48])
+    ZARR.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
+    part = output.ProductPart(path, samples.HOURS[:48])
     with pytest.raises(ValueError, match="24 steps .* the first 24, were not written"):
-        with output.opened(part, grid, samples.about(), cf.HOURLY, samples.distance(63)) as store:
+        with output.open_part(part, grid, samples.about(), cf.HOURLY, samples.distance(63)) as store:
             store.write(0, {name: array[:24] for name, array in samples.fields(63).items()})
 
 
 def test_what_a_kill_left_in_a_store_goes_with_its_end(tmp_path, grid):
     path = tmp_path / "h.zarr"
-    zarr_store.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
+    ZARR.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
     for number in range(LAYERS):
         write_month(path, grid, number)
     left = zarr_store.live(path) / "pm25" / "c" / "0" / "0" / ".0123.partial"
     left.write_bytes(b"half")
-    zarr_store.finish(path)
+    ZARR.finish(path)
     assert content(path) == content(hourly_store(tmp_path / "b.zarr", grid))
 
 
 def test_what_a_forgotten_worker_wrote_beside_a_finished_store_is_a_leftover(tmp_path, grid):
     path = hourly_store(tmp_path / "h.zarr", grid)
-    zarr_store.create(tmp_path / "other.zarr", grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
+    ZARR.create(tmp_path / "other.zarr", grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
     zarr_store.hidden(path).mkdir()
     (zarr_store.hidden(path) / "c").write_text("")
     assert output.remove_abandoned(tmp_path) == 1
     assert {entry.name for entry in tmp_path.iterdir()} >= {"h.zarr", ".other.zarr.part"}
-    zarr_store.reopen(path)
+    ZARR.reopen(path)
 
 
 def test_a_finished_store_is_opened_again_for_one_month(tmp_path, grid):
     path = hourly_store(tmp_path / "h.zarr", grid)
     before = content(path)
     (path / "pm25" / "c" / "2" / "0" / "0").write_bytes(b"damaged")
-    zarr_store.reopen(path)
+    ZARR.reopen(path)
     write_month(path, grid, 1)
-    zarr_store.finish(path)
+    ZARR.finish(path)
     assert content(path) == before
 
 
 def test_a_fingerprint_tells_which_month_is_damaged(tmp_path, grid):
     path = hourly_store(tmp_path / "h.zarr", grid)
-    parts = [output.Part(path, samples.HOURS[rows], rows.start, number) for number, rows in enumerate(MONTHS)]
+    parts = [part_of(path, number) for number in range(len(MONTHS))]
     before = [output.fingerprint(path, part) for part in (*parts, None)]
     shard = path / "pm25" / "c" / "2" / "0" / "0"
     spoilt = bytearray(shard.read_bytes())
@@ -183,9 +188,9 @@ def test_damaged_metadata_are_made_anew_and_the_steps_stay(tmp_path, grid, name)
     before, noted = content(path), output.fingerprint(path)
     (path / name).write_bytes(b"\xa0 damaged")
     assert output.fingerprint(path) != noted
-    zarr_store.reopen(path)
-    zarr_store.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
-    zarr_store.finish(path)
+    ZARR.reopen(path)
+    ZARR.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
+    ZARR.finish(path)
     assert content(path) == before
 
 
@@ -197,13 +202,13 @@ def test_tiles_of_a_store_are_the_whole(tmp_path, monkeypatch, grid):
     monkeypatch.setattr(encoding, "TILE_POINTS", 18)
     monkeypatch.setitem(encoding.SPACE_CHUNKS, "regular", (2, 60))
     path, values = tmp_path / "tiles.zarr", samples.fields(63)
-    zarr_store.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
+    ZARR.create(path, grid, samples.HOURS, samples.about(), cf.HOURLY, LAYERS)
     for number, rows in enumerate(MONTHS):
-        part = output.Part(path, samples.HOURS[rows], rows.start, number)
-        with output.opened(part, grid, samples.about(), cf.HOURLY, samples.distance(63) + number) as store:
+        part, distance = part_of(path, number), samples.distance(63) + number
+        with output.open_part(part, grid, samples.about(), cf.HOURLY, distance) as store:
             for points in encoding.tiles(grid):
                 store.write(0, {name: array[rows, points] for name, array in values.items()}, points)
-    zarr_store.finish(path)
+    ZARR.finish(path)
     assert len(encoding.tiles(grid)) == 4 and zarr.open_group(path)["pm25"].shards == (24, 2, 9)
     with xr.open_zarr(whole) as one, xr.open_zarr(path) as other:
         xr.testing.assert_identical(one.load(), other.load())

@@ -1,22 +1,26 @@
-"""What the product files say of themselves: CF-1.11 and ACDD-1.3 attributes.
+"""Metadata of product files: CF-1.11 and ACDD-1.3 attributes, and the kinds of file that exist.
 
-Words only; :mod:`aqreanalysis.output` writes them and the numbers. References: CF Conventions 1.11
-(https://cfconventions.org), Attribute Convention for Data Discovery 1.3 (ESIP).
+In this order: the kinds of file and their variables; what the maker of a product states (:class:`About`,
+:class:`Contact`); global attributes; attributes of coordinates; attributes of data variables. The numbers are
+written elsewhere in :mod:`aqreanalysis.output`. References: CF Conventions 1.11 (https://cfconventions.org),
+Attribute Convention for Data Discovery 1.3 (ESIP).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from aqreanalysis.geo import EARTH_RADIUS_KM
+from aqreanalysis.grids import Grid
 from aqreanalysis.schema import LAT, LON, LOWER, QUALITY, STANDARD_ERROR, STANDARD_NAMES, TARGET, TIME, UNITS, UPPER
-from aqreanalysis.time_axis import HOUR, UTC_OFFSET_HOURS
+from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, UTC_OFFSET_HOURS
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 EPOCH = np.datetime64("2013-01-01T00", "h")  # the year the network began
@@ -24,12 +28,23 @@ EPOCH_UNITS = f"hours since {EPOCH.astype('datetime64[s]').item():%Y-%m-%d %H:%M
 QUALITY_FLAG, OBSERVATIONS = "quality_flag", "number_of_observations"
 HOURS_USED, DISTANCE = "number_of_hours", "distance_to_nearest_station"
 STATION_ID, HEIGHT, CRS = "station_id", "height", "crs"
+INLET_HEIGHT_M = 10.0  # nominal; HJ 664-2013 asks for inlets of automatic stations 3 to 20 m above the ground
+UNIFORM_STEP_DEG = 1e-6  # steps of an axis that differ by less are equal
 
 # Bits of mantissa that are kept. A relative error of 2^-11 (0.05 %) is far below what an instrument
-# resolves, and of 2^-8 (0.4 %) far below what is known of an error; the rest would be incompressible.
-# Bounds go outwards, less than 2^-8, and not to the nearest: so each stays one, on its side of the estimate.
+# resolves, and 2^-8 (0.4 %) far below what is known of an error; the dropped bits would not compress.
+# Bounds are rounded outwards, by less than 2^-8, and not to the nearest: each stays on its side of the estimate.
 MANTISSA_BITS = {TARGET: 10, STANDARD_ERROR: 7, LOWER: 8, UPPER: 8}
 OUTWARDS = {LOWER: "down", UPPER: "up"}
+
+# Written out rather than asked of PROJ, whose text for EPSG:4326 grows with each realisation of
+# WGS 84: the same product has the same bytes under any PROJ.
+WGS84_WKT = (
+    'GEOGCRS["WGS 84",DATUM["World Geodetic System 1984",ELLIPSOID["WGS 84",6378137,298.257223563,'
+    'LENGTHUNIT["metre",1]]],PRIMEM["Greenwich",0,ANGLEUNIT["degree",0.0174532925199433]],'
+    'CS[ellipsoidal,2],AXIS["geodetic latitude (Lat)",north,ORDER[1],ANGLEUNIT["degree",'
+    '0.0174532925199433]],AXIS["geodetic longitude (Lon)",east,ORDER[2],ANGLEUNIT["degree",'
+    '0.0174532925199433]],ID["EPSG",4326]]')
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,16 @@ DAILY = Frequency("daily", 24, "P1D", (TARGET, STANDARD_ERROR, LOWER, UPPER, QUA
 TRUTH = Frequency("hourly", 1, "PT1H", (TARGET,), "truth")  # of the twin
 
 
+def fields_of(frequency: Frequency, about: About) -> tuple[str, ...]:
+    """The variables (time, *grid) of a file: bounds only where there is a calibration."""
+    return tuple(name for name in frequency.fields if about.bounds or name not in OUTWARDS)
+
+
+def hours_since_epoch(stamps: np.ndarray) -> np.ndarray:
+    """Whole hours since :data:`EPOCH`, int32 (times,), of datetime64 stamps (times,)."""
+    return ((np.asarray(stamps).astype("datetime64[h]") - EPOCH) // HOUR).astype(np.int32)
+
+
 class Contact(BaseModel):
     """Who answers for a published file: the section `contact` of a recipe. What is not given is left out of the file.
 
@@ -57,12 +82,12 @@ class Contact(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str | None = Field(None, min_length=1, description="Person, group or institution that makes the product.")
+    name: str | None = Field(default=None, min_length=1, description="Who makes the product.")
     type: Literal["person", "group", "institution", "position"] = Field(
-        "person", description="What `name` is; a person where nothing is said, which is ACDD's own default.")
-    email: str | None = Field(None, pattern=r"^\S+@\S+$", description="Address for questions.")
-    url: str | None = Field(None, pattern=r"^https?://\S+$", description="Page about the product.")
-    institution: str | None = Field(None, min_length=1, description="Where the product is made; CF's `institution`.")
+        default="person", description="What `name` is; a person where nothing is said, which is ACDD's own default.")
+    email: str | None = Field(default=None, pattern=r"^\S+@\S+$", description="Address for questions.")
+    url: str | None = Field(default=None, pattern=r"^https?://\S+$", description="Page about the product.")
+    institution: str | None = Field(default=None, min_length=1, description="Where it is made; CF's `institution`.")
 
 
 @dataclass(frozen=True)
@@ -95,28 +120,23 @@ class About:
                     "terms of their publisher.")
 
 
-def fields_of(frequency: Frequency, about: About) -> tuple[str, ...]:
-    """The variables (time, *grid) of a file: bounds only where there is a calibration."""
-    return tuple(name for name in frequency.fields if about.bounds or name not in OUTWARDS)
-
-
-_SUMMARIES = {
+_SUMMARY_OF_CONTENT = {
     "analysis": "with standard errors and quality flags, from hourly observations of a network of stations",
     "truth": "which the simulated observations were sampled from and the analysis can be compared with",
 }
 
 
-def global_attributes(about: About, grid, stamps: np.ndarray, frequency: Frequency) -> dict:
-    """Global attributes of a file with ``stamps`` (datetime64, END of each step) on ``grid``."""
+def global_attributes(about: About, grid: Grid, stamps: np.ndarray, frequency: Frequency) -> dict[str, Any]:
+    """Global attributes of a file with ``stamps``, datetime64 (steps,), END of each step, on ``grid``."""
     mark = "SIMULATED " if about.simulated else ""
     places = f"{grid.size} {'points' if grid.kind == 'points' else 'cells'}"
     made_of = f"Observations: {about.observations} Model: {about.model}."
-    attributes = {
+    attributes: dict[str, Any] = {
         "Conventions": CONVENTIONS,
         "title": (f"{mark}PM2.5 {frequency.content}, {frequency.name}, {about.product}, "
                   f"{about.grid_name}, {about.period}"),
         "summary": (f"{mark}{frequency.content}, {frequency.name} and gap-free, of surface PM2.5 at {places}, "
-                    f"{_SUMMARIES[frequency.content]}. {made_of}"),
+                    f"{_SUMMARY_OF_CONTENT[frequency.content]}. {made_of}"),
         "source": f"{mark}o{made_of[1:]}" if mark else made_of,
         "simulated": "true" if about.simulated else "false",
         "reference_state": about.reference_state,
@@ -128,12 +148,12 @@ def global_attributes(about: About, grid, stamps: np.ndarray, frequency: Frequen
         attributes["minimum_hours_per_day"] = np.int32(about.minimum_hours)
     if grid.kind == "points":
         attributes["featureType"] = "timeSeries"
-    return (attributes | _discovery(about, frequency) | observations_credit(about.observations)
+    return (attributes | _discovery_attributes(about, frequency) | observations_credit(about.observations)
             | contact_attributes(about.contact) | extent(grid, stamps, frequency))
 
 
-def _discovery(about: About, frequency: Frequency) -> dict:
-    """How the data set is found and told from others."""
+def _discovery_attributes(about: About, frequency: Frequency) -> dict[str, Any]:
+    """Attributes by which catalogues find the data set and keep it apart from others."""
     simulated = "simulated " if about.simulated else ""
     parts = ("pm25", frequency.name, about.product, about.grid_name, about.period)
     kind = ("truth",) * (frequency == TRUTH) + ("simulated",) * about.simulated
@@ -158,14 +178,14 @@ def _discovery(about: About, frequency: Frequency) -> dict:
     }
 
 
-def observations_credit(observations: str) -> dict:
-    """Acknowledgement of the network whose observations a file is made from; `observations` is a sentence."""
+def observations_credit(observations: str) -> dict[str, Any]:
+    """Acknowledgement of the network that a file's observations come from; `observations` is a sentence."""
     return {"acknowledgement": f"Observations: {observations}",
             "contributor_name": "publisher of the observations named in source",
             "contributor_role": "observations"}
 
 
-def contact_attributes(contact: Contact) -> dict:
+def contact_attributes(contact: Contact) -> dict[str, Any]:
     """Attributes that say who made and who publishes a file; nothing for what the contact leaves open."""
     attributes = {"institution": contact.institution, "metadata_link": contact.url}
     for role in ("creator", "publisher"):
@@ -173,6 +193,48 @@ def contact_attributes(contact: Contact) -> dict:
                        f"{role}_email": contact.email, f"{role}_url": contact.url,
                        f"{role}_institution": contact.institution}
     return {name: text for name, text in attributes.items() if text is not None}
+
+
+def extent(grid: Grid, stamps: np.ndarray, frequency: Frequency) -> dict[str, Any]:
+    """Extent in space and time; ACDD asks for the values of the coordinates themselves, not the edges of cells."""
+    start, end = (f"{np.datetime64(stamp, 's')}Z" for stamp in (stamps[0], stamps[-1]))
+    hours = len(stamps) * frequency.hours
+    whole_days = hours % HOURS_PER_DAY == 0
+    attributes = {
+        "time_coverage_start": start, "time_coverage_end": end,
+        "time_coverage_duration": f"P{hours // HOURS_PER_DAY}D" if whole_days else f"PT{hours}H",
+        "time_coverage_resolution": frequency.resolution,
+        "geospatial_bounds": _bounds_wkt(grid), "geospatial_bounds_crs": "EPSG:4326",
+        "geospatial_bounds_vertical_crs": "height above the ground",
+        "geospatial_vertical_min": INLET_HEIGHT_M, "geospatial_vertical_max": INLET_HEIGHT_M,
+        "geospatial_vertical_units": "m", "geospatial_vertical_positive": "up",
+        "geospatial_vertical_resolution": "one level",
+    }
+    for name, values, units in ((LAT, grid.lat, "degrees_north"), (LON, grid.lon, "degrees_east")):
+        attributes |= {f"geospatial_{name}_min": float(values.min()),
+                       f"geospatial_{name}_max": float(values.max()),
+                       f"geospatial_{name}_units": units,
+                       f"geospatial_{name}_resolution": _axis_resolution(grid, name)}
+    return attributes
+
+
+def _bounds_wkt(grid: Grid) -> str:
+    """WKT of the rectangle of all positions, in the axis order of EPSG:4326 (latitude first)."""
+    import shapely
+
+    corners = shapely.MultiPoint([(float(grid.lat.min()), float(grid.lon.min())),
+                                  (float(grid.lat.max()), float(grid.lon.max()))])
+    return shapely.to_wkt(corners.envelope, rounding_precision=6)
+
+
+def _axis_resolution(grid: Grid, name: str) -> str:
+    """Step of an axis of the grid with its unit, or "not uniform"."""
+    if grid.kind != "regular":
+        return "not uniform"
+    steps = np.diff(grid.axis_lat if name == LAT else grid.axis_lon)
+    if steps.size == 0 or np.ptp(steps) > UNIFORM_STEP_DEG:
+        return "not uniform"
+    return f"{steps.mean():.6g} degree"
 
 
 def stamp_rule(frequency: Frequency) -> str:
@@ -185,7 +247,7 @@ def stamp_rule(frequency: Frequency) -> str:
             "time_bnds holds both ends.")
 
 
-def axis_attributes(grid, frequency: Frequency, distance: bool) -> dict[str, dict]:
+def axis_attributes(grid: Grid, frequency: Frequency, distance: bool) -> dict[str, dict[str, Any]]:
     """Attributes of the coordinates of a file, by variable. Bounds have none (CF 7.1)."""
     latitude = {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}
     longitude = {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
@@ -212,9 +274,17 @@ def axis_attributes(grid, frequency: Frequency, distance: bool) -> dict[str, dic
     return {name: a | {"coverage_content_type": "coordinate"} for name, a in axes.items()}
 
 
-def field_attributes(name: str, about: About, grid, frequency: Frequency, distance: bool) -> dict:
-    """Attributes of one variable over time; ``distance``: the file has the distance to the stations."""
-    attributes = _FIELDS[name](about, frequency)
+def crs_attributes() -> dict[str, Any]:
+    """The grid mapping: latitude and longitude on WGS 84."""
+    return {"grid_mapping_name": "latitude_longitude", "longitude_of_prime_meridian": 0.0,
+            "semi_major_axis": 6378137.0, "inverse_flattening": 298.257223563,
+            "long_name": "WGS 84 (EPSG:4326)", "crs_wkt": WGS84_WKT,
+            "coverage_content_type": "referenceInformation"}
+
+
+def field_attributes(name: str, about: About, grid: Grid, frequency: Frequency, distance: bool) -> dict[str, Any]:
+    """Attributes of one variable over time; ``distance``: whether the file has the distance to the stations."""
+    attributes = _FIELD_ATTRIBUTES[name](about, frequency)
     if name == TARGET:
         where = "" if grid.kind == "points" else " area: point"
         hours = f" (interval: 1 hour comment: of at least {about.minimum_hours} hours)" if frequency == DAILY else ""
@@ -226,13 +296,13 @@ def field_attributes(name: str, about: About, grid, frequency: Frequency, distan
     return attributes | {"coordinates": " ".join(coordinates), "grid_mapping": CRS}
 
 
-def _rounding(name: str) -> str:
+def _rounding_note(name: str) -> str:
     bits, way = MANTISSA_BITS[name], OUTWARDS.get(name)
     return (f"Rounded {way + ' ' if way else ''}to {bits} explicit bits of mantissa, a relative error of at most "
             f"{100 * 2.0 ** -(bits + (way is None)):.2g} %.")
 
 
-def _pm25(about: About, frequency: Frequency) -> dict:
+def _pm25_attributes(about: About, frequency: Frequency) -> dict[str, Any]:
     words = ["simulated"] * about.simulated + ["true"] * (frequency == TRUTH) + [frequency.name]
     comment = ["Estimated for the position of the coordinates from the observations round it."]
     if frequency == TRUTH:
@@ -242,27 +312,27 @@ def _pm25(about: About, frequency: Frequency) -> dict:
     return {"standard_name": STANDARD_NAMES[TARGET], "units": UNITS[TARGET],
             "long_name": f"{' '.join(words)} mean mass concentration of PM2.5",
             "coverage_content_type": "modelResult",
-            "comment": " ".join([*comment, about.reference_state, _rounding(TARGET)])}
+            "comment": " ".join([*comment, about.reference_state, _rounding_note(TARGET)])}
 
 
-def _standard_error(about: About, frequency: Frequency) -> dict:
+def _standard_error_attributes(about: About, frequency: Frequency) -> dict[str, Any]:
     return {"standard_name": f"{STANDARD_NAMES[TARGET]} standard_error", "units": UNITS[TARGET],
             "long_name": f"standard error of the {frequency.name} mean mass concentration of PM2.5",
             "coverage_content_type": "qualityInformation",
-            "comment": f"{about.standard_error} {_rounding(STANDARD_ERROR)}"}
+            "comment": f"{about.standard_error} {_rounding_note(STANDARD_ERROR)}"}
 
 
-def _bound(about: About, frequency: Frequency, name: str) -> dict:
-    """The standard name is PM2.5's own: CF has no modifier for a quantile, and ACDD wants a name."""
+def _bound_attributes(about: About, frequency: Frequency, name: str) -> dict[str, Any]:
+    """The standard name is PM2.5's own: CF has no modifier for a quantile, and ACDD asks for a name."""
     side, where = ("lower", "below") if name == LOWER else ("upper", "above")
     return {"standard_name": STANDARD_NAMES[TARGET], "units": UNITS[TARGET],
             "long_name": (f"{side} bound of the {frequency.name} mean mass concentration of PM2.5: 5 % of what "
                           f"stations observe lies {where}"),
             "coverage_content_type": "qualityInformation",
-            "comment": f"{about.bounds} {_rounding(name)}"}
+            "comment": f"{about.bounds} {_rounding_note(name)}"}
 
 
-def _quality_flag(about: About, frequency: Frequency) -> dict:
+def _quality_flag_attributes(about: About, frequency: Frequency) -> dict[str, Any]:
     return {"standard_name": "quality_flag", "units": "1",
             "long_name": f"support of the {frequency.name} estimate by observations",
             "flag_values": np.arange(len(QUALITY), dtype=np.int8), "flag_meanings": " ".join(QUALITY),
@@ -270,94 +340,22 @@ def _quality_flag(about: About, frequency: Frequency) -> dict:
             "comment": about.quality if frequency.hours == 1 else f"{about.quality} {about.daily_quality}"}
 
 
-def _observations(about: About, frequency: Frequency) -> dict:
+def _observation_count_attributes(about: About, frequency: Frequency) -> dict[str, Any]:
     return {"standard_name": "number_of_observations", "units": "1",
             "long_name": f"how many of the {about.neighbours} nearest stations reported in the hour",
             "coverage_content_type": "auxiliaryInformation"}
 
 
-def _hours_used(about: About, frequency: Frequency) -> dict:
+def _hour_count_attributes(about: About, frequency: Frequency) -> dict[str, Any]:
     return {"standard_name": "number_of_observations", "units": "1",
             "long_name": "number of hourly values in the daily mean",
             "coverage_content_type": "auxiliaryInformation",
             "comment": f"A day needs {about.minimum_hours} of its 24 hours to be valid."}
 
 
-_FIELDS = {TARGET: _pm25, STANDARD_ERROR: _standard_error, QUALITY_FLAG: _quality_flag,
-           LOWER: partial(_bound, name=LOWER), UPPER: partial(_bound, name=UPPER),
-           OBSERVATIONS: _observations, HOURS_USED: _hours_used}
-
-
-def hours_since_epoch(stamps: np.ndarray) -> np.ndarray:
-    """Whole hours since :data:`EPOCH`, int32 (times,), of datetime64 stamps (times,)."""
-    return ((np.asarray(stamps).astype("datetime64[h]") - EPOCH) // HOUR).astype(np.int32)
-
-
-# The coordinate reference system of the products, WGS 84, in CF's words and in WKT.
-
-# Written out rather than asked of PROJ, whose text for EPSG:4326 grows with each realisation of
-# WGS 84: the same product has the same bytes under any PROJ.
-WGS84_WKT = (
-    'GEOGCRS["WGS 84",DATUM["World Geodetic System 1984",ELLIPSOID["WGS 84",6378137,298.257223563,'
-    'LENGTHUNIT["metre",1]]],PRIMEM["Greenwich",0,ANGLEUNIT["degree",0.0174532925199433]],'
-    'CS[ellipsoidal,2],AXIS["geodetic latitude (Lat)",north,ORDER[1],ANGLEUNIT["degree",'
-    '0.0174532925199433]],AXIS["geodetic longitude (Lon)",east,ORDER[2],ANGLEUNIT["degree",'
-    '0.0174532925199433]],ID["EPSG",4326]]')
-
-
-def crs_attributes() -> dict:
-    """The grid mapping: latitude and longitude on WGS 84."""
-    return {"grid_mapping_name": "latitude_longitude", "longitude_of_prime_meridian": 0.0,
-            "semi_major_axis": 6378137.0, "inverse_flattening": 298.257223563,
-            "long_name": "WGS 84 (EPSG:4326)", "crs_wkt": WGS84_WKT,
-            "coverage_content_type": "referenceInformation"}
-
-
-# Extent of a file in space and time, as ACDD-1.3 global attributes.
-
-# Nominal; HJ 664-2013 wants the inlets of automatic stations 3 to 20 m above the ground.
-INLET_HEIGHT_M = 10.0
-
-
-def extent(grid, stamps: np.ndarray, frequency) -> dict:
-    """Extent in space and time; ACDD wants the coordinate values themselves, not the edges.
-
-    `frequency` has hours and resolution of a step.
-    """
-    def iso(stamp):
-        return f"{np.datetime64(stamp, 's')}Z"
-    hours = len(stamps) * frequency.hours
-    attributes = {
-        "time_coverage_start": iso(stamps[0]), "time_coverage_end": iso(stamps[-1]),
-        "time_coverage_duration": f"P{hours // 24}D" if hours % 24 == 0 else f"PT{hours}H",
-        "time_coverage_resolution": frequency.resolution,
-        "geospatial_bounds": _outline(grid), "geospatial_bounds_crs": "EPSG:4326",
-        "geospatial_bounds_vertical_crs": "height above the ground",
-        "geospatial_vertical_min": INLET_HEIGHT_M, "geospatial_vertical_max": INLET_HEIGHT_M,
-        "geospatial_vertical_units": "m", "geospatial_vertical_positive": "up",
-        "geospatial_vertical_resolution": "one level",
-    }
-    for name, values, units in ((LAT, grid.lat, "degrees_north"), (LON, grid.lon, "degrees_east")):
-        attributes |= {f"geospatial_{name}_min": float(values.min()),
-                       f"geospatial_{name}_max": float(values.max()),
-                       f"geospatial_{name}_units": units,
-                       f"geospatial_{name}_resolution": _resolution(grid, name)}
-    return attributes
-
-
-def _outline(grid) -> str:
-    """WKT of the rectangle of all positions, in the axis order of EPSG:4326 (latitude first)."""
-    import shapely
-
-    corners = shapely.MultiPoint([(float(grid.lat.min()), float(grid.lon.min())),
-                                  (float(grid.lat.max()), float(grid.lon.max()))])
-    return shapely.to_wkt(corners.envelope, rounding_precision=6)
-
-
-def _resolution(grid, name: str) -> str:
-    if grid.kind != "regular":
-        return "not uniform"
-    steps = np.diff(grid.axis_lat if name == LAT else grid.axis_lon)
-    if steps.size == 0 or np.ptp(steps) > 1e-6:
-        return "not uniform"
-    return f"{steps.mean():.6g} degree"
+_FIELD_ATTRIBUTES: dict[str, Callable[[About, Frequency], dict[str, Any]]] = {
+    TARGET: _pm25_attributes, STANDARD_ERROR: _standard_error_attributes,
+    LOWER: partial(_bound_attributes, name=LOWER), UPPER: partial(_bound_attributes, name=UPPER),
+    QUALITY_FLAG: _quality_flag_attributes, OBSERVATIONS: _observation_count_attributes,
+    HOURS_USED: _hour_count_attributes,
+}

@@ -1,24 +1,22 @@
-"""How the numbers of a product lie in a NetCDF-4 file: rounding, fill values, chunks, coordinates."""
+"""How the numbers of a product are stored, in any format: rounding, chunks, tiles, coordinates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from typing import Any
 
-import netCDF4
 import numpy as np
 
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
-from aqreanalysis.output.cf import DISTANCE, INLET_HEIGHT_M, MANTISSA_BITS, OUTWARDS, QUALITY_FLAG, crs_attributes
-from aqreanalysis.schema import LAT, LON, QUALITY, TARGET, TIME
+from aqreanalysis.output.cf import DISTANCE, INLET_HEIGHT_M, MANTISSA_BITS, OUTWARDS
+from aqreanalysis.schema import LAT, LON, TIME
 
 # A week of hours by at most so many cells: one map and one point's series are both read in little time.
 TIME_CHUNK = 168
 SPACE_CHUNKS = {"regular": (45, 60), "curvilinear": (45, 60), "points": (2700,)}
 TILE_POINTS = 60_000  # in memory at once: some 40 MB for each float32 variable of a week of hours
-FLOAT_FILL = np.float32(netCDF4.default_fillvals["f4"])
-BYTE_FILL = np.int8(netCDF4.default_fillvals["i1"])
-_PIECE = 1 << 15  # numbers that are rounded at a time, so that they stay in the cache of a core
+CACHED_NUMBERS = 1 << 15  # rounded at a time, so that they stay in the cache of a core
+FLOAT32_MANTISSA_BITS = 23  # explicit ones
 
 
 def space_chunks(grid: Grid) -> tuple[int, ...]:
@@ -54,77 +52,30 @@ def round_mantissa(array: np.ndarray, bits: int, way: str = "nearest") -> np.nda
     bits : 1 to 23; the relative error of a normal number is at most 2^-(bits + 1).
     way : or "down" or "up", in magnitude; the relative error is then below 2^-bits.
     """
-    if not 1 <= bits <= 23:
+    if not 1 <= bits <= FLOAT32_MANTISSA_BITS:
         raise ValueError(f"bits is 1 to 23, the explicit mantissa of float32, and not {bits}")
     array = np.ascontiguousarray(array, np.float32)
-    if bits == 23:
+    if bits == FLOAT32_MANTISSA_BITS:
         return array.copy()
-    drop, one = np.uint32(23 - bits), np.uint32(1)
+    drop, one = np.uint32(FLOAT32_MANTISSA_BITS - bits), np.uint32(1)
     rest = (one << drop) - one
     carry = {"nearest": (one << (drop - one)) - one, "down": np.uint32(0), "up": rest}[way]
-    pattern, rounded = array.reshape(-1).view(np.uint32), np.empty(array.size, np.uint32)
-    for first in range(0, pattern.size, _PIECE):
-        part, into = pattern[first:first + _PIECE], rounded[first:first + _PIECE]
+    pattern, kept = array.reshape(-1).view(np.uint32), np.empty(array.size, np.uint32)
+    for first in range(0, pattern.size, CACHED_NUMBERS):
+        part, into = pattern[first:first + CACHED_NUMBERS], kept[first:first + CACHED_NUMBERS]
         np.add(part, carry, out=into)
         if way == "nearest":  # just under half of the last kept bit, or half where that bit is odd, carries
             into += (part >> drop) & one
         into &= ~rest
-    rounded = rounded.view(np.float32).reshape(array.shape)
-    np.copyto(rounded, array, where=~np.isfinite(array))
-    return rounded
-
-
-def check_block(block: Mapping[str, np.ndarray], fields: tuple[str, ...], points: int) -> int:
-    """The number of steps of a block of the right variables, shapes and counts."""
-    if set(block) != set(fields):
-        raise ValueError(f"a block has {', '.join(fields)}, and not {', '.join(block)}")
-    shapes = {name: np.shape(block[name]) for name in fields}
-    steps = len(block[TARGET])
-    if set(shapes.values()) != {(steps, points)}:
-        raise ValueError(f"every array of a block is (steps, {points}), and not {shapes}")
-    for name in (n for n in fields if n not in MANTISSA_BITS):
-        top = len(QUALITY) - 1 if name == QUALITY_FLAG else np.iinfo(np.int8).max
-        if steps and not (0 <= np.min(block[name]) and np.max(block[name]) <= top):
-            raise ValueError(f"{name} is 0 to {top}, and not {np.min(block[name])} to {np.max(block[name])}")
-    return steps
-
-
-def create_field(file: netCDF4.Dataset, name: str, grid: Grid, steps: int) -> netCDF4.Variable:
-    """An empty data variable (time, *grid) that will have ``steps`` steps.
-
-    Only floats have `_FillValue`: flags and counts are never missing, and readers that find the
-    attribute turn whole numbers into floats to have NaN.
-    """
-    dtype, fill = (np.float32, FLOAT_FILL) if name in MANTISSA_BITS else (np.int8, None)
-    # Of the chunks that cover a tile: days come a month at a time, and each chunk is to be compressed once.
-    tile, chunk = rows_of(grid, tiles(grid)[0]), space_chunks(grid)
-    many = [-(-size // length) for size, length in zip((tile.stop, *grid.shape[1:]), chunk, strict=True)]
-    cache = int(np.prod(many) * np.prod(chunk)) * min(TIME_CHUNK, steps) * np.dtype(dtype).itemsize
-    return create_compressed(file, name, dtype, fill, grid, steps, cache)
-
-
-def create_compressed(file: netCDF4.Dataset, name: str, dtype, fill, grid: Grid, steps: int,
-                      cache_bytes: int) -> netCDF4.Variable:
-    """An empty variable (time, *grid) in chunks; `cache_bytes` of memory hold those that are being filled."""
-    variable = file.createVariable(
-        name, dtype, (TIME, *grid.dims), compression="zlib", complevel=1, shuffle=True, fill_value=fill,
-        chunk_cache=cache_bytes, chunksizes=(min(TIME_CHUNK, steps), *space_chunks(grid)))
-    variable.set_auto_maskandscale(False)
-    return variable
-
-
-def encode(name: str, values: np.ndarray) -> np.ndarray:
-    """Values of a data variable as they lie in a NetCDF file: rounded, missing ones as the fill value."""
-    values = rounded(name, values)
-    if values.dtype == np.float32:
-        np.copyto(values, FLOAT_FILL, where=np.isnan(values))
-    return values
+    result = kept.view(np.float32).reshape(array.shape)
+    np.copyto(result, array, where=~np.isfinite(array))
+    return result
 
 
 def rounded(name: str, values: np.ndarray) -> np.ndarray:
-    """Values of a data variable, rounded to the bits that are kept of it; a new array where they are floats.
+    """Values of a data variable as they are stored: floats rounded, in a new array; flags and counts as int8.
 
-    Rounding them once more changes nothing.
+    Rounding rounded values changes nothing.
     """
     if name not in MANTISSA_BITS:
         return np.asarray(values, np.int8)
@@ -132,8 +83,11 @@ def rounded(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def coordinates(grid: Grid, stamps: np.ndarray, frequency: cf.Frequency,
-                distance: np.ndarray | None) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict]]:
-    """Time, positions, height, distance to the nearest station and all bounds: name -> (dims, values, attributes)."""
+                distance: np.ndarray | None) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
+    """Time, positions, height, distance to the nearest station and all bounds: name -> (dims, values, attributes).
+
+    stamps : (steps,) datetime64, END of each step. distance : (points,) km, where the file has it.
+    """
     ends = cf.hours_since_epoch(stamps)
     values, bounds = _positions(grid)
     values |= {TIME: ((TIME,), ends), cf.HEIGHT: ((), np.array(INLET_HEIGHT_M))}
@@ -148,25 +102,9 @@ def coordinates(grid: Grid, stamps: np.ndarray, frequency: cf.Frequency,
     return found
 
 
-def write_coordinates(file: netCDF4.Dataset, grid: Grid, stamps: np.ndarray, frequency: cf.Frequency,
-                      distance: np.ndarray | None) -> None:
-    """Coordinates, bounds and grid mapping of a NetCDF file."""
-    for name, (dims, array, attributes) in coordinates(grid, stamps, frequency, distance).items():
-        for dimension, size in zip(dims, array.shape, strict=True):
-            if dimension not in file.dimensions:
-                file.createDimension(dimension, size)
-        # In one piece; netCDF would by itself give each step of the bounds a chunk.
-        variable = file.createVariable(name, str if array.dtype == object else array.dtype, dims,
-                                       chunksizes=array.shape if TIME in dims else None)
-        variable.setncatts(attributes)
-        variable[...] = array
-    mapping = file.createVariable(cf.CRS, "i4")
-    mapping.setncatts(crs_attributes())
-    mapping[...] = 0
-
-
-def _positions(grid: Grid) -> tuple[dict, dict]:
+def _positions(grid: Grid) -> tuple[dict[str, tuple[tuple[str, ...], np.ndarray]], dict[str, np.ndarray]]:
     """Coordinates of a grid, name -> (dimensions, values), and bounds, name -> values."""
+    values: dict[str, tuple[tuple[str, ...], np.ndarray]]
     if grid.kind == "regular":
         values = {LAT: ((LAT,), grid.axis_lat), LON: ((LON,), grid.axis_lon)}
     else:
@@ -174,15 +112,6 @@ def _positions(grid: Grid) -> tuple[dict, dict]:
                   LON: (grid.dims, grid.lon.reshape(grid.shape))}
     if grid.kind == "points":
         values[cf.STATION_ID] = (grid.dims, np.array(grid.station_id, object))
-    bounds = {} if grid.lat_bounds is None else {LAT: grid.lat_bounds, LON: grid.lon_bounds}
-    return values, bounds
-
-
-def layers(variable: netCDF4.Variable) -> Iterator[np.ndarray]:
-    """The values of a variable (time, ...), some steps and rows at a time: as much as a tile of a chunk's steps."""
-    row = int(np.prod(variable.shape[2:]))
-    rows = max(TILE_POINTS // row, 1) if variable.chunking() == "contiguous" else variable.chunking()[1]
-    rows *= max(TILE_POINTS // (rows * row), 1)
-    for first in range(0, variable.shape[0], TIME_CHUNK):
-        for start in range(0, variable.shape[1], rows):
-            yield variable[first:first + TIME_CHUNK, start:start + rows]
+    if grid.lat_bounds is None or grid.lon_bounds is None:
+        return values, {}
+    return values, {LAT: grid.lat_bounds, LON: grid.lon_bounds}

@@ -1,8 +1,8 @@
 """Product stores in Zarr v3: one for all hours of a product, one for its days; many processes write one store.
 
-A store has a hidden name until every step is there and its metadata are consolidated; so a store that has its
-name is complete. Each month's steps lie in files (shards) of their own, a day of a tile each, so that months are
-written by different processes at once, and once: the same content gives the same bytes.
+A store has a hidden name until every step is there and its metadata are consolidated; so a store under its final
+name is complete. Each month's steps lie in files (shards) of their own, one for each day of a tile, so that different
+processes write months at once, and each file once: the same content gives the same bytes.
 
 Variables, values and attributes are those of the NetCDF files, but for three things. Missing values are NaN
 and have no `_FillValue`. The distance to the nearest station, which each monthly file has for the stations of its
@@ -11,27 +11,124 @@ month, has a dimension `month`; so it is no coordinate of the variables. Attribu
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from aqreanalysis import files
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
 from aqreanalysis.output.cf import DISTANCE, MANTISSA_BITS, About, crs_attributes
 from aqreanalysis.output.encoding import TIME_CHUNK, coordinates, rounded, rows_of, space_chunks, tiles
-from aqreanalysis.output.writer import Steps
+from aqreanalysis.output.writer import PartWriter, ProductPart
 from aqreanalysis.schema import LAT, LON, TIME
 from aqreanalysis.time_axis import local_days
 
-SUFFIX = ".zarr"
+if TYPE_CHECKING:
+    import zarr
+    from zarr.codecs import BloscCodec
+
 MONTH = "month"
 # Steps of a chunk and of a shard. Periods, and so months, begin with a day: a day of hours is what all share.
-STEPS = {cf.HOURLY.hours: (24, 24), cf.DAILY.hours: (28, TIME_CHUNK)}
+CHUNK_AND_SHARD_STEPS = {cf.HOURLY.hours: (24, 24), cf.DAILY.hours: (28, TIME_CHUNK)}
 UNFINISHED = "*.partial"  # what zarr calls a file that is being written
+COMPRESSION_LEVEL = 3  # of zstd
+
+
+class ZarrFormat:
+    """A store for all hours of a product and one for its days (the protocol is :class:`formats.Format`)."""
+
+    suffix = ".zarr"
+    shares_stores = True
+
+    def create(self, path: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: cf.Frequency,
+               months: int = 0, fresh: bool = False) -> None:
+        """Have a store under its hidden name: an empty one; or the one that is there, which keeps its steps.
+
+        Parameters
+        ----------
+        path : final name; nothing is there unless `fresh`, see `reopen`.
+        stamps : (steps,) datetime64, UTC, END of each step, of the whole store.
+        months : how many calendar months it has; each gets a layer of distances to the nearest station. 0: none.
+        fresh : remove first what is there: a damaged store, or that of an attempt that was killed.
+
+        Raises
+        ------
+        UserError : where the folder can't be written.
+        """
+        if fresh:
+            for before in (path, hidden(path)):
+                shutil.rmtree(before, ignore_errors=True)
+        new, store = files.part_name(path), hidden(path)
+        try:
+            with files.writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _define_store(new, grid, np.asarray(stamps), about, frequency, months)
+                if not store.exists():
+                    new.rename(store)
+                    return
+                for before in list(stored_files(path, None)):  # whatever may have happened to them
+                    before.unlink()
+                for file in [file for file in new.rglob("*") if file.is_file()]:
+                    (store / file.relative_to(new)).parent.mkdir(parents=True, exist_ok=True)
+                    file.rename(store / file.relative_to(new))
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    def open_part(self, part: ProductPart, grid: Grid, about: About, frequency: cf.Frequency,
+                  distance: np.ndarray | None = None) -> PartWriter:
+        """The writer of some steps of a store that `create` has made."""
+        return ZarrWriter(part, grid, cf.fields_of(frequency, about), distance)
+
+    def reopen(self, path: Path) -> None:
+        """Hide a finished store of which something is to be written again."""
+        with files.writing(path):
+            path.rename(hidden(path))
+
+    def finish(self, path: Path) -> None:
+        """Consolidate the metadata of a store whose steps are all there, and give it its name."""
+        import zarr
+
+        if path.exists():
+            self.reopen(path)
+        part = hidden(path)
+        with files.writing(path):
+            for left in part.rglob(UNFINISHED):  # by processes that were killed
+                left.unlink(missing_ok=True)
+            with warnings.catch_warnings():  # that version 3 of the format does not have them yet; xarray reads them
+                warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
+                zarr.consolidate_metadata(zarr.storage.LocalStore(part))
+            files.fsync(part / "zarr.json")
+            part.rename(path)
+            files.fsync(path.parent)
+
+    def fingerprint(self, path: Path, part: ProductPart | None = None) -> dict[str, int | str]:
+        """`bytes` and `sha256` of the files of a part; of None, of all files that hold no steps.
+
+        The hash of several files is that of their list as `sha256sum` writes it. OSError where one can't be read.
+        """
+        store = live(path)
+        found = list(stored_files(path, part))
+        listed = "".join(f"{files.sha256_of(file)}  {file.relative_to(store)}\n" for file in found)
+        return {"bytes": sum(file.stat().st_size for file in found),
+                "sha256": hashlib.sha256(listed.encode()).hexdigest()}
+
+    def open_dataset(self, path: Path, **options: Any) -> xr.Dataset:
+        """The store through xarray, read as it is asked for."""
+        return xr.open_dataset(path, engine="zarr", chunks=None, **options)
+
+    def abandoned(self, folder: Path) -> list[Path]:
+        """Hidden stores beside finished ones: a worker went on after its build had been killed.
+
+        A hidden store without a finished one is no leftover, since its months are kept.
+        """
+        return [part for path in folder.glob(f"*{self.suffix}") if (part := hidden(path)).exists()]
 
 
 def hidden(path: Path) -> Path:
@@ -44,152 +141,104 @@ def live(path: Path) -> Path:
     return path if path.exists() else hidden(path)
 
 
-def create(path: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: cf.Frequency,
-           months: int = 0) -> None:
-    """Have a store under the hidden name: an empty one; or that which is there, with its steps and all else anew.
+class ZarrWriter(PartWriter):
+    """Writes some steps of a store, as a context manager.
 
     Parameters
     ----------
-    path : final name; nothing is there, see `reopen`.
-    stamps : (steps,) datetime64, UTC, END of each step, of the whole store.
-    months : how many calendar months it has; each gets a layer of distances to the nearest station. 0: none.
-
-    Raises
-    ------
-    UserError : where the folder can't be written.
-    """
-    new, store = files.part_name(path), hidden(path)
-    try:
-        with files.writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _define(new, grid, np.asarray(stamps), about, frequency, months)
-            if not store.exists():
-                new.rename(store)
-                return
-            for before in list(stored_files(path, None)):  # whatever may have happened to them
-                before.unlink()
-            for file in [file for file in new.rglob("*") if file.is_file()]:
-                (store / file.relative_to(new)).parent.mkdir(parents=True, exist_ok=True)
-                file.rename(store / file.relative_to(new))
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def reopen(path: Path) -> None:
-    """Hide a finished store of which something is to be written again."""
-    with files.writing(path):
-        path.rename(hidden(path))
-
-
-def finish(path: Path) -> None:
-    """Consolidate the metadata of a store whose steps are all there, and give it its name."""
-    import zarr
-
-    if path.exists():
-        reopen(path)
-    part = hidden(path)
-    with files.writing(path):
-        for left in part.rglob(UNFINISHED):  # of processes that were killed
-            left.unlink(missing_ok=True)
-        with warnings.catch_warnings():  # that version 3 of the format does not know them yet; xarray does
-            warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
-            zarr.consolidate_metadata(zarr.storage.LocalStore(part))
-        files.fsync(part / "zarr.json")
-        part.rename(path)
-        files.fsync(path.parent)
-
-
-class ZarrSteps(Steps):
-    """Some steps of a store that `create` has made; see steps.Steps.
-
-    Parameters
-    ----------
-    path : final name of the store.
-    first, count : which steps of the store these are; whole shards, but for the store's end.
-    hours : of a step.
+    part : which steps; whole shards, but for the store's end.
     fields : their variables.
-    month : number of the layer of `distance`.
-    distance : (points,) km to the nearest station, where the store has such layers.
+    distance : (points,) km to the nearest station, where the store has a layer of distances for each month.
     """
 
-    def __init__(self, path, grid: Grid, first: int, count: int, hours: int, fields: tuple[str, ...], month: int = 0,
-                 distance: np.ndarray | None = None):
-        super().__init__(path, grid, count, fields)
-        self._rows, self._distance = slice(first, first + count), distance
-        self._month, self._hours = month, hours
+    _group: zarr.Group
+
+    def __init__(self, part: ProductPart, grid: Grid, fields: tuple[str, ...], distance: np.ndarray | None = None):
+        super().__init__(part.path, grid, len(part.stamps), fields)
+        self._part, self._distance = part, distance
 
     def _begin(self) -> None:
-        self._group = _opened(hidden(self.path))
-        # else zarr would read and fill them up
-        for file in list(stored_files(self.path, self._rows, self._month, self._hours)):
+        self._group = _opened_group(hidden(self.path))
+        # otherwise zarr would read and fill them up
+        for file in list(stored_files(self.path, self._part)):
             file.unlink()
         if self._distance is not None:
-            self._group[DISTANCE][self._month] = np.asarray(self._distance, np.float32).reshape(self.grid.shape)
+            layer = np.asarray(self._distance, np.float32).reshape(self.grid.shape)
+            _array(self._group, DISTANCE)[self._part.month] = layer
 
-    def _put(self, name: str, rows: slice, places: slice, values: np.ndarray) -> None:
-        first = self._rows.start
-        self._group[name][first + rows.start:first + rows.stop, places] = rounded(name, values)
+    def _put(self, name: str, steps: slice, rows: slice, values: np.ndarray) -> None:
+        first = self._part.first
+        _array(self._group, name)[first + steps.start:first + steps.stop, rows] = rounded(name, values)
 
     def _finish(self) -> None:
         with files.writing(self.path):
-            for file in stored_files(self.path, self._rows, self._month, self._hours):
+            for file in stored_files(self.path, self._part):
                 files.fsync(file)
 
     def _discard(self) -> None:
         """Steps that were written stay: whoever makes them again writes the same."""
 
 
-def stored_files(path: Path, rows: slice | None, month: int = 0, hours: int = 1) -> Iterator[Path]:
-    """The files of some steps of a store and of the layer of distances of a month, sorted by variable.
+def stored_files(path: Path, part: ProductPart | None) -> Iterator[Path]:
+    """The files of a part of a store, its layer of distances among them, sorted by variable.
 
-    With `rows` None: all other files, which are the metadata and the coordinates. A step has so many `hours`.
-    No file is read: a damaged store has files too.
+    With `part` None: all other files, which are the metadata and the coordinates. No file is read: a damaged store
+    has files too.
     """
-    store, length = live(path), STEPS[hours][1]
+    store = live(path)
     names = {*cf.HOURLY.fields, *cf.DAILY.fields, *cf.TRUTH.fields}
-    if rows is None:
+    if part is None:
         steps = {store / name / "c" for name in {*names, DISTANCE}}
         yield from sorted(file for file in store.rglob("*") if file.is_file() and not steps & set(file.parents))
         return
+    length = CHUNK_AND_SHARD_STEPS[part.hours][1]
     folders = [store / name / "c" / str(number) for name in sorted(names)
-               for number in range(rows.start // length, -(-rows.stop // length))]
-    for folder in [*folders, store / DISTANCE / "c" / str(month)]:
+               for number in range(part.steps.start // length, -(-part.steps.stop // length))]
+    for folder in [*folders, store / DISTANCE / "c" / str(part.month)]:
         yield from sorted(file for file in folder.rglob("*") if file.is_file())
 
 
-def _opened(folder: Path, mode: str = "r+"):
+def _opened_group(folder: Path) -> zarr.Group:
+    """A store to be written into, on one thread."""
     import zarr
     from numcodecs import blosc
 
     blosc.use_threads = False  # one process, one thread
-    return zarr.open_group(zarr.storage.LocalStore(folder, read_only=mode == "r"), mode=mode,
-                           use_consolidated=False)
+    return zarr.open_group(zarr.storage.LocalStore(folder), mode="r+", use_consolidated=False)
 
 
-def _define(folder: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: cf.Frequency,
-            months: int) -> None:
+def _array(group: zarr.Group, name: str) -> zarr.Array:
+    import zarr
+
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def _define_store(folder: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: cf.Frequency,
+                  months: int) -> None:
     """Attributes, coordinates and empty variables."""
     import zarr
     from zarr.codecs import BloscCodec
 
     group = zarr.create_group(zarr.storage.LocalStore(folder),
-                              attributes=_plain(cf.global_attributes(about, grid, stamps, frequency)))
+                              attributes=_as_json(cf.global_attributes(about, grid, stamps, frequency)))
     for name, (dims, array, attributes) in coordinates(grid, stamps, frequency, None).items():
-        _whole(group, name, dims, array, attributes)
-    _whole(group, cf.CRS, (), np.array(0, np.int32), crs_attributes())
-    packed = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-    chunk, shard = _chunks(grid, STEPS[frequency.hours])
+        _write_whole(group, name, dims, array, attributes)
+    _write_whole(group, cf.CRS, (), np.array(0, np.int32), crs_attributes())
+    codec = BloscCodec(cname="zstd", clevel=COMPRESSION_LEVEL, shuffle="bitshuffle")
+    chunk, shard = _chunk_and_shard(grid, CHUNK_AND_SHARD_STEPS[frequency.hours])
     for name in cf.fields_of(frequency, about):
         dtype, fill = (np.float32, np.nan) if name in MANTISSA_BITS else (np.int8, -1)
         group.create_array(name, shape=(len(stamps), *grid.shape), dtype=dtype, chunks=chunk,
-                           shards=shard, compressors=packed, fill_value=fill,
+                           shards=shard, compressors=codec, fill_value=fill,
                            dimension_names=(TIME, *grid.dims), config={"write_empty_chunks": True},
-                           attributes=_plain(cf.field_attributes(name, about, grid, frequency, distance=False)))
+                           attributes=_as_json(cf.field_attributes(name, about, grid, frequency, distance=False)))
     if months:
-        _months(group, grid, stamps, frequency, months, packed)
+        _define_distances(group, grid, stamps, frequency, months, codec)
 
 
-def _chunks(grid: Grid, steps: tuple[int, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _chunk_and_shard(grid: Grid, steps: tuple[int, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Lengths of chunks and of shards. A shard is a tile, so that it is written once; it may reach beyond the grid.
 
     Chunks are larger than in NetCDF, since each takes a millisecond besides its compression: two rows and two columns
@@ -203,11 +252,12 @@ def _chunks(grid: Grid, steps: tuple[int, int]) -> tuple[tuple[int, ...], tuple[
     return (steps[0], *chunk), (steps[1], *reach)
 
 
-def _months(group, grid: Grid, stamps: np.ndarray, frequency: cf.Frequency, months: int, packed) -> None:
+def _define_distances(group: zarr.Group, grid: Grid, stamps: np.ndarray, frequency: cf.Frequency, months: int,
+                      codec: BloscCodec) -> None:
     """An empty layer of distances for each month, and which months they are."""
     first = np.unique(local_days(stamps).astype("datetime64[M]")).astype("datetime64[D]")
     days = (first - cf.EPOCH.astype("datetime64[D]")).astype(np.int32)
-    _whole(group, MONTH, (MONTH,), days, {
+    _write_whole(group, MONTH, (MONTH,), days, {
         "long_name": "first day of the calendar month in UTC+8", "calendar": "standard",
         "units": cf.EPOCH_UNITS.replace("hours", "days"), "coverage_content_type": "coordinate"})
     attributes = cf.axis_attributes(grid, frequency, distance=True)[DISTANCE]
@@ -215,21 +265,22 @@ def _months(group, grid: Grid, stamps: np.ndarray, frequency: cf.Frequency, mont
     positions = {"regular": "", "curvilinear": f"{LAT} {LON}", "points": f"{LAT} {LON} {cf.STATION_ID}"}[grid.kind]
     attributes |= {"grid_mapping": cf.CRS} | ({"coordinates": positions} if positions else {})
     group.create_array(DISTANCE, shape=(months, *grid.shape), dtype=np.float32, chunks=(1, *grid.shape),
-                       compressors=packed, fill_value=np.nan, dimension_names=(MONTH, *grid.dims),
-                       config={"write_empty_chunks": True}, attributes=_plain(attributes))
+                       compressors=codec, fill_value=np.nan, dimension_names=(MONTH, *grid.dims),
+                       config={"write_empty_chunks": True}, attributes=_as_json(attributes))
 
 
-def _whole(group, name: str, dims: tuple[str, ...], array: np.ndarray, attributes: dict) -> None:
+def _write_whole(group: zarr.Group, name: str, dims: tuple[str, ...], array: np.ndarray,
+                 attributes: dict[str, Any]) -> None:
     """A small variable in one piece."""
     array = array.astype(str) if array.dtype == object else array
     dtype = str if array.dtype.kind == "U" else array.dtype
     variable = group.create_array(name, shape=array.shape, dtype=dtype, dimension_names=dims, compressors=None,
                                   chunks=array.shape or "auto", fill_value="" if dtype is str else 0,
-                                  config={"write_empty_chunks": True}, attributes=_plain(attributes))
+                                  config={"write_empty_chunks": True}, attributes=_as_json(attributes))
     variable[...] = array.astype(object) if dtype is str else array
 
 
-def _plain(attributes: dict) -> dict:
-    """Attributes as JSON has them."""
+def _as_json(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Attributes as JSON can hold them."""
     return {name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
             for name, value in attributes.items()}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aqreanalysis import files, output, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.output import Part, zarr_store
+from aqreanalysis.output import Format, ProductPart, format_of
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
 
 RECORD, LOCK = "run.json", ".lock"
@@ -30,9 +30,9 @@ class Days:
     months: tuple[Period, ...]
 
     @property
-    def part(self) -> Part:
+    def part(self) -> ProductPart:
         days = [day for month in self.months for day in month.days()]
-        return Part(self.path, output.end_of_days(days), hours=HOURS_PER_DAY)
+        return ProductPart(self.path, output.end_of_days(days), hours=HOURS_PER_DAY)
 
 
 @dataclass(frozen=True)
@@ -43,50 +43,55 @@ class ProductFolder:
     simulated: bool
     period: Period
     with_truth: bool = False  # made from the twin, whose truth is kept beside it
-    format: str = "netcdf"    # or "zarr": one store for the whole period
+    format: str = "netcdf"    # a name of output.FORMATS
 
     @property
     def prefix(self) -> str:
         return "simulated_" if self.simulated else ""
 
     @property
+    def file_format(self) -> Format:
+        """How its files are written."""
+        return output.FORMATS[self.format]
+
+    @property
     def stores(self) -> list[Path]:
-        """The stores of hours that months share; none in NetCDF."""
-        if self.format == "netcdf":
+        """The stores of hours that months share; none where each month has a file."""
+        if not self.file_format.shares_stores:
             return []
         names = ("pm25_hourly", *(["truth_hourly"] if self.with_truth else []))
         return [self._named(name, self.period.label) for name in names]
 
-    def hourly(self, month: Period) -> Part:
+    def hourly(self, month: Period) -> ProductPart:
         """A month's analysis."""
         return self._part("pm25_hourly", month)
 
-    def truth(self, month: Period) -> Part:
+    def truth(self, month: Period) -> ProductPart:
         """A month's truth, of the twin."""
         return self._part("truth_hourly", month)
 
-    def parts(self, month: Period) -> list[Part]:
+    def parts(self, month: Period) -> list[ProductPart]:
         """All that is written of a month."""
         return [self.hourly(month), *([self.truth(month)] if self.with_truth else [])]
 
-    def _part(self, name: str, month: Period) -> Part:
-        if self.format == "netcdf":
-            return Part(self._named(name, f"{month.first:%Y%m}"), month.hours)
+    def _part(self, name: str, month: Period) -> ProductPart:
+        if not self.file_format.shares_stores:
+            return ProductPart(self._named(name, f"{month.first:%Y%m}"), month.hours)
         first = int((month.hours[0] - self.period.hours[0]) / HOUR)
         number = 12 * (month.first.year - self.period.first.year) + month.first.month - self.period.first.month
-        return Part(self._named(name, self.period.label), month.hours, first, number)
+        return ProductPart(self._named(name, self.period.label), month.hours, first, number)
 
     def daily(self) -> list[Days]:
         """The files of days: one a year, or one store."""
         months = self.period.months()
-        if self.format != "netcdf":
+        if self.file_format.shares_stores:
             return [Days(self.period.label, self._named("pm25_daily", self.period.label), tuple(months))]
         return [Days(str(year), self._named("pm25_daily", str(year)),
                      tuple(month for month in months if month.first.year == year))
                 for year in sorted({month.first.year for month in months})]
 
     def _named(self, name: str, label: str) -> Path:
-        return self.path / f"{self.prefix}{name}_{label}{output.FORMATS[self.format]}"
+        return self.path / f"{self.prefix}{name}_{label}{self.file_format.suffix}"
 
     def days_of(self, month: Period) -> Path:
         """Daily means of a month until the file of all days is written."""
@@ -121,27 +126,27 @@ class Record:
 
     def days_done(self, days: Days) -> bool:
         """Whether a file of days is there as it was written."""
-        whole = days.path.suffix != zarr_store.SUFFIX or self.store_done(days.path)
+        whole = not self.folder.file_format.shares_stores or self.store_done(days.path)
         return whole and self._as_noted(self.content["days"].get(days.label), [days.part])
 
     def store_done(self, path: Path) -> bool:
         """Whether a store has its name and, besides its steps, what was written."""
         return path.exists() and self._same(self.content["files"].get(path.name), path)
 
-    def _as_noted(self, unit: dict | None, parts: list[Part]) -> bool:
+    def _as_noted(self, unit: dict | None, parts: list[ProductPart]) -> bool:
         return unit is not None and all(
             self._same(unit["files"].get(part.path.name), part.path, part) for part in parts)
 
     @staticmethod
-    def _same(noted: dict | None, path: Path, part: Part | None = None) -> bool:
+    def _same(noted: dict | None, path: Path, part: ProductPart | None = None) -> bool:
         try:
             return noted is not None and output.fingerprint(path, part) == noted
         except OSError:
             return False
 
-    def units(self) -> Iterator[tuple[str, Path, Part | None, dict]]:
+    def units(self) -> Iterator[tuple[str, Path, ProductPart | None, dict]]:
         """All that is noted: a name to tell, the file or store, which part of it, and its fingerprint."""
-        in_stores = self.folder.format != "netcdf"
+        in_stores = self.folder.file_format.shares_stores
         for month in self.folder.period.months():
             noted = self.content["months"].get(_label(month), {"files": {}})["files"]
             for part in (self.folder.hourly(month), self.folder.truth(month)):
@@ -153,7 +158,7 @@ class Record:
                 noted = self.content["days"][days.label]["files"][days.path.name]
                 yield days.path.name, days.path, days.part, noted
         for name, noted in self.content["files"].items():
-            more = ", metadata and coordinates" if name.endswith(zarr_store.SUFFIX) else ""
+            more = ", metadata and coordinates" if format_of(name).shares_stores else ""
             yield name + more, self.folder.path / name, None, noted
 
     def note_month(self, label: str, facts: dict) -> None:
@@ -164,7 +169,7 @@ class Record:
     def note_days(self, days: Days) -> None:
         """Add a finished file of days and save."""
         self.content["days"][days.label] = {"files": fingerprints([days.part])}
-        if days.path.suffix == zarr_store.SUFFIX:
+        if self.folder.file_format.shares_stores:
             self.content["files"][days.path.name] = output.fingerprint(days.path)
         self.save()
 
@@ -185,7 +190,7 @@ class Record:
         files.replace_text(self.folder.path / RECORD, text)
 
 
-def fingerprints(parts: list[Part]) -> dict[str, dict]:
+def fingerprints(parts: list[ProductPart]) -> dict[str, dict]:
     """Sizes and hashes of parts by the names of their files."""
     return {part.path.name: output.fingerprint(part.path, part) for part in parts}
 
@@ -216,7 +221,7 @@ def check_identity(path: Path, identity: dict) -> None:
         raise UserError(f"{path} is a file.", "A product is a folder.", "Give another name with --out.")
     content = read(path)
     if content is None:
-        if any(any(path.glob(f"*{ending}")) for ending in output.FORMATS.values()):
+        if any(any(path.glob(f"*{known.suffix}")) for known in output.FORMATS.values()):
             raise UserError(f"{path} holds NetCDF files or Zarr stores but no {RECORD}.",
                             "A product is written into a new folder, or into its own to go on with it.",
                             "Give another folder with --out.")

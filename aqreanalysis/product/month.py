@@ -72,7 +72,7 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     cube = screening.observations_around(archive, model, month, job.minimum_station_hours, job.quality)
     distance = nearest_distance(cube, job.grid)
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(output.opened(job.folder.hourly(month), job.grid, job.about, cf.HOURLY, distance))
+        file = stack.enter_context(output.open_part(job.folder.hourly(month), job.grid, job.about, cf.HOURLY, distance))
         days = stack.enter_context(MonthDays(job.folder.days_of(month), cf.fields_of(cf.DAILY, job.about),
                                              month.n_days, job.grid.size))
         truth = stack.enter_context(_Truth(job, month, archive)) if isinstance(archive, TwinArchive) else None
@@ -144,7 +144,7 @@ class _Truth:
     def __init__(self, job: Job, month: Period, archive):
         self._job, self._twin, self._hours = job, archive.twin, month.hours
         self._sums = np.zeros((len(schema.QUALITY), 3))
-        self._file = output.opened(job.folder.truth(month), job.grid, job.about, cf.TRUTH)
+        self._file = output.open_part(job.folder.truth(month), job.grid, job.about, cf.TRUTH)
 
     def __enter__(self):
         self._file.__enter__()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aqreanalysis import output
-from aqreanalysis.output import cf, daily, zarr_store
+from aqreanalysis.output import cf
 from aqreanalysis.product import report
 from aqreanalysis.product.folder import Record, open_record
 from aqreanalysis.product.month import analyse_month
@@ -72,16 +72,16 @@ def create_stores(plan: Plan, record: Record, left: list[Period]) -> None:
         if record.store_done(path) and not left:
             continue
         if path.exists():
-            zarr_store.reopen(path)
+            plan.folder.file_format.reopen(path)
         layers = len(plan.period.months()) if frequency == cf.HOURLY else 0
-        zarr_store.create(path, plan.grid, plan.period.hours, plan.about, frequency, layers)
+        plan.folder.file_format.create(path, plan.grid, plan.period.hours, plan.about, frequency, layers)
 
 
 def finish_stores(plan: Plan, record: Record) -> None:
     """Give the stores their names; every month is there."""
     for path in plan.folder.stores:
         if not record.store_done(path):
-            zarr_store.finish(path)
+            plan.folder.file_format.finish(path)
             record.note_file(path)
             record.save()
 
@@ -91,7 +91,7 @@ def write_daily_files(plan: Plan, record: Record) -> None:
     fields = cf.fields_of(cf.DAILY, plan.about)
     for of in plan.folder.daily():
         if not record.days_done(of):
-            parts = (daily.load(plan.folder.days_of(month), fields) for month in of.months)
+            parts = (output.read_month_days(plan.folder.days_of(month), fields) for month in of.months)
             dates = [day for month in of.months for day in month.days()]
             output.write_daily(of.path, plan.grid, dates, parts, plan.about)
             record.note_days(of)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from aqreanalysis.observations.ingest.archive_attributes import (
 )
 from aqreanalysis.observations.readers.station_archive import COUNTS, FLAG, ODD, PROVENANCE, SOURCE, TABLES, Record
 from aqreanalysis.output import cf
-from aqreanalysis.output.encoding import FLOAT_FILL, TIME_CHUNK, create_compressed, write_coordinates
+from aqreanalysis.output.encoding import TIME_CHUNK
+from aqreanalysis.output.netcdf_file import FLOAT_FILL, create_compressed, read_through, write_coordinates
 from aqreanalysis.schema import FLAG_DTYPE, OBSERVATION_FLAGS, POLLUTANTS, STATION, TIME
 
 CACHE_BYTES = 8 << 20  # of one variable: months come in order, so that one chunk at a time is being filled
@@ -89,7 +91,9 @@ class ArchiveFile:
             self._write_record(record)
             self._netcdf.close()
             files.fsync(self._part)
-            _read_through(self._part)
+            with netCDF4.Dataset(self._part) as written:  # damage is found before the old file is given up
+                written.set_auto_maskandscale(False)
+                deque(read_through(written), maxlen=0)
             os.replace(self._part, self.path)
             files.fsync(self.path.absolute().parent)
 
@@ -167,12 +171,3 @@ def _encoded(column: pd.Series) -> np.ndarray:
     if column.name in ("source", "vanished"):
         return column.to_numpy(np.int32)
     return column.to_numpy(np.int64 if column.name in ("bytes", "modified", "values") else object)
-
-
-def _read_through(path: Path) -> None:
-    """Read every value: zlib holds checksums, so damage is found before the old file is given up."""
-    with netCDF4.Dataset(path) as file:
-        file.set_auto_maskandscale(False)
-        for variable in file.variables.values():
-            for first in range(0, len(variable) if variable.dimensions[:1] == (TIME,) else 0, TIME_CHUNK):
-                variable[first:first + TIME_CHUNK]

@@ -17,7 +17,7 @@ from aqreanalysis.product.folder import RECORD
 from aqreanalysis.schema import LOWER, QUALITY, STANDARD_ERROR, TARGET, TIME, UPPER
 from aqreanalysis.time_axis import local_days
 
-SUFFIXES = (".nc", ".nc4", ".zarr")
+SUFFIXES = {known.suffix for known in output.FORMATS.values()} | {".nc4"}
 FILES = "*pm25_*ly_*"   # hourly and daily; the truth of a twin is no product
 RAW = {"mask_and_scale": False, "decode_times": False, "decode_coords": False}
 
@@ -69,7 +69,7 @@ def files_of(path: Path) -> list[Path]:
 
 def _is_product(path: Path) -> bool:
     try:
-        with output.open_file(path, **RAW) as file:
+        with output.open_product(path, **RAW) as file:
             ours = TARGET in file.variables and file.attrs.get("project") == "aqreanalysis"
             return ours and FORMAT_ATTRIBUTE not in file.attrs   # that is a station archive
     except (OSError, RuntimeError, ValueError):
@@ -102,7 +102,7 @@ def _record(path: Path) -> dict | None:
 
 
 def _add(facts: Facts, path: Path) -> None:
-    with output.open_file(path, **RAW) as file:
+    with output.open_product(path, **RAW) as file:
         attributes = file.attrs
         stamps = [np.datetime64(attributes[f"time_coverage_{end}"].rstrip("Z"), "h") for end in ("start", "end")]
         days = [str(day) for day in local_days(np.array(stamps))]

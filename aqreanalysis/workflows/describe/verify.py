@@ -33,7 +33,7 @@ def verify(path: str, progress: Callable[[int, int], None] = lambda done, of: No
     return len(units)
 
 
-def _problem(file: Path, part: output.Part | None, noted: dict) -> str:
+def _problem(file: Path, part: output.ProductPart | None, noted: dict) -> str:
     try:
         found = output.fingerprint(file, part)
     except FileNotFoundError:
