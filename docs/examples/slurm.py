@@ -1,4 +1,4 @@
-"""A product on a Slurm cluster, with dask-jobqueue: run on a login node, or as a job of one core that lasts.
+"""A product on a Slurm cluster, with dask-jobqueue: run on a login node, or as a long job of one core.
 
     python slurm.py --start 2013-01-01 --end 2022-12-31 --grid china-0.01deg.txt --observations /shared/archive.nc \
         --out /shared/products/china --format zarr
@@ -20,9 +20,9 @@ cluster = SLURMCluster(
     memory="64GB",                # 2 GB for each process (docs/scaling.md)
     job_script_prologue=["source /shared/aqreanalysis/.venv/bin/activate"],
     local_directory="/tmp",
-    # Workers leave before their job's time is over, one after the other; what they had begun is lost, no more.
+    # Workers stop before their job's time limit, one after the other; only the months they had begun are lost.
     worker_extra_args=["--lifetime", "11h", "--lifetime-stagger", "30m"],
 )
-cluster.adapt(minimum_jobs=1, maximum_jobs=20)  # jobs come and go with the work that is left
+cluster.adapt(minimum_jobs=1, maximum_jobs=20)  # the number of jobs follows the remaining work
 command = ["aqreanalysis", "build", *sys.argv[1:], "--scheduler", cluster.scheduler_address]
 sys.exit(subprocess.run(command).returncode)
