@@ -14,8 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from aqreanalysis import files
 from aqreanalysis.errors import UserError
-from aqreanalysis.observations.quality import DEFAULT
-from aqreanalysis.observations.quality import Settings as QualitySettings
+from aqreanalysis.observations.quality import DEFAULT_SETTINGS, QualitySettings
 from aqreanalysis.output.cf import Contact
 from aqreanalysis.time_axis import MINIMUM_HOURS
 
@@ -39,7 +38,7 @@ class ProductRecipe(Strict):
     minimum_hours: int = Field(MINIMUM_HOURS, ge=1, le=24, description="Hours that make a valid day.")
     minimum_station_hours: int = Field(1, ge=1, description="PM2.5 hours that a station needs round a month.")
     twin_seed: int = Field(0, ge=0, description="Seed of the simulated twin, where there are no observations.")
-    quality: QualitySettings = Field(DEFAULT, description="Thresholds of quality control.")
+    quality: QualitySettings = Field(DEFAULT_SETTINGS, description="Thresholds of quality control.")
     contact: Contact = Field(Contact(), description="Who answers for the product; written into each of its files.")
 
 
@@ -84,7 +83,7 @@ class TrainingRecipe(Strict):
     network: dict[str, float | int] = Field(default_factory=dict, description="Fields of aqnet.network.AnalysisSizes.")
     withheld: Withheld = Withheld()
     training: TrainingSettings = TrainingSettings()
-    quality: QualitySettings = Field(DEFAULT, description="Thresholds of quality control.")
+    quality: QualitySettings = Field(DEFAULT_SETTINGS, description="Thresholds of quality control.")
 
 
 class ForecastSettings(Strict):

@@ -45,10 +45,10 @@ def main() -> None:
     municipal, uci = (open_archive(path) for path in sys.argv[1:3])
     for name, archive in (("municipal", municipal), ("UCI", uci)):
         found = archive.inspect(*archive.period())
-        print(f"{name}: {found.good} files, {found.values:,} PM2.5 values, {len(found.bad)} files skipped")
-        for text in found.odd:
+        print(f"{name}: {found.good} files, {found.values:,} PM2.5 values, {len(found.skipped)} files skipped")
+        for text in found.anomalies:
             print(f"  {text}")
-        for cause, count in pd.Series([text.split(" ", 1)[1] for text in found.bad]).value_counts().items():
+        for cause, count in pd.Series([text.split(" ", 1)[1] for text in found.skipped]).value_counts().items():
             print(f"  skipped {count}: {cause}")
     print(f"{'lag h':>6}{'pairs':>10}{'r':>9}{'median |difference|':>22}")
     for lag in LAGS:

@@ -37,9 +37,9 @@ TWIN_MONTHS = [Period(dt.date(2016, month, 1), dt.date(2016, month, 28)) for mon
 EPISODES = {"dust": ("pm10", 1000.0, 600.0, 8), "haze": ("pm25", 250.0, 250.0, 8)}  # of a day, of a value, days
 
 
-def screened(archive, period: Period, settings=quality.DEFAULT, held_out=()) -> tuple[xr.Dataset, float]:
+def screened(archive, period: Period, settings=quality.DEFAULT_SETTINGS, held_out=()) -> tuple[xr.Dataset, float]:
     """A screened period and the seconds of screening it, its margins included."""
-    hours, margin = period.hours, quality.REACH_HOURS * HOUR
+    hours, margin = period.hours, quality.FLAG_REACH_HOURS * HOUR
     raw = archive.read(hours[0] - margin, hours[-1] + margin)
     began = time.process_time()
     cube = quality.screen(raw, settings, held_out)
@@ -156,7 +156,8 @@ def withheld_table(observations: str, every_days: int) -> None:
     """Kriging at validation stations with the first quality control only, and with all tests."""
     archive, settings = open_archive(observations), recipes.load("aqnet-north-china-2019", recipes.TrainingRecipe)
     period = time_axis.parse_period(None, settings.start, settings.end)
-    year = reporting(quality.usable(quality.screen(archive.read(*period.hours[[0, -1]]), quality.FIRST)))
+    raw = archive.read(*period.hours[[0, -1]])
+    year = reporting(quality.usable(quality.screen(raw, quality.SINGLE_VALUE_SETTINGS)))
     table = archive.stations[archive.stations["station_id"].isin(year.station.values)]  # as in train.load
     split = split_stations(table, settings.withheld.seed, settings.withheld.share_single, settings.withheld.share_city)
     groups = {"single stations": list(split.validation_single), "whole cities": list(split.validation_city)}

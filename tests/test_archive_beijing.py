@@ -36,7 +36,7 @@ def test_the_38_unusable_files_and_the_gzip_are_named_with_their_cause(municipal
     found = {}
     for start, end in (("2014-12-30T16", "2015-01-01T15"), ("2016-12-29T16", "2016-12-31T15"),
                        ("2017-05-18T16", "2017-07-08T15")):
-        for text in municipal.inspect(start, end).bad:
+        for text in municipal.inspect(start, end).skipped:
             file, cause = text.split(" ", 1)
             found.setdefault(cause, []).append(file.rpartition(":")[2])
     assert {cause: len(files) for cause, files in found.items()} == {
@@ -45,14 +45,14 @@ def test_the_38_unusable_files_and_the_gzip_are_named_with_their_cause(municipal
 
 
 def test_two_more_files_are_cut_off_in_their_last_line(municipal):
-    assert [text.rpartition(":")[2] for text in municipal.inspect("2016-07-23T16", "2016-07-25T15").bad] == [
+    assert [text.rpartition(":")[2] for text in municipal.inspect("2016-07-23T16", "2016-07-25T15").skipped] == [
         "beijing_all_20160724.csv is truncated or damaged in line 92",
         "beijing_all_20160725.csv is truncated or damaged in line 68"]
 
 
 def test_the_absurd_values_of_mentougou_are_told_and_kept(municipal):
     found = municipal.inspect("2014-01-15T16", "2014-01-16T15")
-    assert len(found.odd) == 1 and found.odd[0].endswith(
+    assert len(found.anomalies) == 1 and found.anomalies[0].endswith(
         "beijing_all_20140116.csv: 6 PM2.5 values above 2000, the largest 553405 at bj_mentougou, "
         "2014-01-16 02:00 (UTC+8)")
     values = municipal.read("2014-01-15T16", "2014-01-16T15").pm25.sel(station="bj_mentougou").values
@@ -83,8 +83,8 @@ def test_the_mean_of_2017(year):
 
 def test_uci_has_one_stray_blank_and_the_hours_that_pandas_counts(archive_path, uci):
     found = uci.inspect(*uci.period())
-    assert found.bad == [] and found.good == 12 and len(found.odd) == 1
-    assert found.odd[0].endswith("1 SO2 cell not understood and taken as missing (' ' in line 76)")
+    assert found.skipped == [] and found.good == 12 and len(found.anomalies) == 1
+    assert found.anomalies[0].endswith("1 SO2 cell not understood and taken as missing (' ' in line 76)")
     with zipfile.ZipFile(next((archive_path / "uci-beijing").glob("*.zip"))) as container:
         values = [pd.read_csv(container.open(member), usecols=["PM2.5"]) for member in container.namelist()]
     assert found.values == sum(int(table["PM2.5"].count()) for table in values)

@@ -101,7 +101,7 @@ def test_a_station_that_moved_is_at_its_latest_place_and_told(tmp_path):
     table = read_station_table(write(tmp_path / "s.csv", (
         "station_id,lon,lat,start\nA,116.0,40.0,2013-01-01\nB,117,40,\nA,116.5,40.0,2016-05-01\nA,116.2,40.0,\n")))
     assert table.station_id.tolist() == ["A", "B"] and table.lon.tolist() == [116.5, 117.0]
-    told, = checks.places(table)
+    told, = checks.place_remarks(table)
     # the place without a day is the first; 0.3 degree of longitude at 40 N: 0.3 * 111.195 km * cos(40 deg) = 25.6 km
     assert told.startswith("station A moved 25.6 km") and "2016-05-01" in told
     assert "116.2000, 40.0000 to 116.5000, 40.0000" in told
@@ -115,11 +115,11 @@ def test_a_move_without_days_is_an_error(tmp_path, rows):
 
 def test_rounded_places_are_one_place(tmp_path):
     table = read_station_table(write(tmp_path / "s.csv", "station_id,lon,lat\nA,116.417,39.929\nA,116.4174,39.9289\n"))
-    assert len(table) == 1 and checks.places(table) == []
+    assert len(table) == 1 and checks.place_remarks(table) == []
 
 
 def test_stations_that_share_a_place_are_told(tmp_path):
     table = read_station_table(write(tmp_path / "s.csv", (
         "station_id,lon,lat\nA,116,40\nB,116.00005,40\nC,117,40\nD,117.01,40\nE,,\n")))
-    told = checks.places(table)
+    told = checks.place_remarks(table)
     assert told == ["stations A and B share one place (116.0000, 40.0000)", "1 station has no coordinates: E"]

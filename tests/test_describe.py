@@ -18,7 +18,7 @@ from aqreanalysis import schema, time_axis
 from aqreanalysis.cli import tables
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
-from aqreanalysis.observations.ingest import ingest
+from aqreanalysis.observations.ingest import ingest_archives
 from aqreanalysis.workflows.describe import describe
 from aqreanalysis.workflows.describe.archive import Facts, Month, Values
 from aqreanalysis.workflows.simulate import write_observations
@@ -106,7 +106,7 @@ def test_a_long_archive_with_weather_is_told_by_year_in_80_columns():
 
 
 def test_a_station_archive_is_described_as_its_files_are(archive, tmp_path):
-    ingest([str(archive.path)], tmp_path / "archive.nc")
+    ingest_archives([str(archive.path)], tmp_path / "archive.nc")
     facts = describe(str(tmp_path / "archive.nc"))
     for name in schema.POLLUTANTS:
         assert vars(facts.values[name]) == vars(archive.values[name])

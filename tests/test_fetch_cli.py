@@ -11,9 +11,9 @@ from fetch_server import serving
 
 from aqreanalysis import time_axis
 from aqreanalysis.cli.app import main
-from aqreanalysis.observations.download import fetch
+from aqreanalysis.observations.download import fetch_files
 from aqreanalysis.observations.download.transfer import RetryPolicy
-from aqreanalysis.observations.download.wanted import Request
+from aqreanalysis.observations.download.wanted import FetchRequest
 
 FIRST, SECOND, THIRD = (f"/china_sites_2019010{day}.csv" for day in (5, 6, 7))
 STATIONS = ("0901A", "1001A", "1002A", *(f"{number}A" for number in range(2001, 2100)))
@@ -59,9 +59,9 @@ def stalled_half_way(mirror, folder):
 
 def again(mirror, folder):
     """The same in this process."""
-    asked = Request("cnemc", time_axis.parse_period(None, "2019-01-05", "2019-01-06"), to=str(folder),
+    asked = FetchRequest("cnemc", time_axis.parse_period(None, "2019-01-05", "2019-01-06"), to=str(folder),
                     template=f"{mirror.url}/china_sites_{{date}}.csv")
-    summary = fetch(asked, RetryPolicy(pause=0, attempts=1))
+    summary = fetch_files(asked, RetryPolicy(pause=0, attempts=1))
     assert (summary.got, summary.had, summary.missing, summary.failed) == (2, 1, [], [])
 
 

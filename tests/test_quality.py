@@ -116,8 +116,8 @@ def test_thresholds_are_a_section_of_recipes(tmp_path, kind):
     days = 'observations: data\nstart: "2019-01-01"\nend: "2019-01-31"\n' if kind is TrainingRecipe else ""
     path.write_text(f"name: x\n{days}quality:\n  spike_least: 0.9\n  exclude: [periodic]\n", encoding="utf-8")
     loaded = recipes.load(path, kind).quality
-    assert loaded == quality.Settings(spike_least=0.9, exclude=("periodic",))
-    assert loaded.told == "spike_least 0.9, exclude ('periodic',)" and quality.DEFAULT.told == "defaults"
+    assert loaded == quality.QualitySettings(spike_least=0.9, exclude=("periodic",))
+    assert loaded.told == "spike_least 0.9, exclude ('periodic',)" and quality.DEFAULT_SETTINGS.told == "defaults"
     for wrong, words in (("spikes: 3", ["quality.spikes", "Known keys", "spike_least"]),
                          ("stuck_hours: 0", ["quality.stuck_hours", "0"]),
                          ("exclude: [spikes]", ["spikes", "temporally_inconsistent"]),
@@ -129,5 +129,5 @@ def test_thresholds_are_a_section_of_recipes(tmp_path, kind):
 
 
 def test_every_threshold_says_what_it_is():
-    assert all(field.description for field in quality.Settings.model_fields.values())
+    assert all(field.description for field in quality.QualitySettings.model_fields.values())
     assert set(quality.TESTS) <= set(schema.OBSERVATION_FLAGS)

@@ -29,7 +29,7 @@ def town(level=60.0, noise=0.08, seed=0, lat=LAT):
 def flags(values, name="pm25", lat=LAT, **changed):
     cube = schema.make_station_cube(HOURS, [f"S{i}" for i in range(len(lat))], lat, np.full(len(lat), 115.0),
                                     {name: values})
-    return quality.screen(cube, quality.Settings(**changed))[f"{name}_flag"].values
+    return quality.screen(cube, quality.QualitySettings(**changed))[f"{name}_flag"].values
 
 
 def test_good_air_has_no_flags():
@@ -243,7 +243,7 @@ def all_flags(cube):
 def test_a_period_with_its_margin_has_the_flags_of_the_whole(seed, first, length):
     cube = spoilt(seed)
     whole = all_flags(quality.screen(cube))
-    reach = quality.REACH_HOURS
+    reach = quality.FLAG_REACH_HOURS
     part = quality.screen(cube.isel(time=slice(first - reach, first + length + reach)))
     np.testing.assert_array_equal(all_flags(part)[:, reach:reach + length], whole[:, first:first + length])
 
@@ -259,7 +259,7 @@ def test_nothing_beyond_the_reach_matters_and_something_within_does():
     far, near = cube.copy(deep=True), cube.copy(deep=True)
     for name in schema.POLLUTANTS:
         hours = np.abs(np.arange(cube.sizes["time"]) - 600)
-        far[name].values[hours > quality.REACH_HOURS] = np.nan
+        far[name].values[hours > quality.FLAG_REACH_HOURS] = np.nan
         near[name].values[hours > 12] = np.nan
     np.testing.assert_array_equal(all_flags(quality.screen(far))[:, 600], before)
     assert (all_flags(quality.screen(near))[:, 600] != before).any()
@@ -294,7 +294,7 @@ def test_a_test_that_is_excluded_sets_no_flag():
     cube = spoilt(8, days=20)
     every = all_flags(quality.screen(cube))
     for test in quality.TESTS:
-        np.testing.assert_array_equal(all_flags(quality.screen(cube, quality.Settings(exclude=(test,)))),
+        np.testing.assert_array_equal(all_flags(quality.screen(cube, quality.QualitySettings(exclude=(test,)))),
                                       every & ~schema.FLAG_DTYPE(BITS[test]))
 
 
@@ -322,9 +322,9 @@ def test_real_dust_and_haze_are_not_flagged_away(archive_path, day, name, high, 
     from aqreanalysis.observations.readers import open_archive
 
     end = np.datetime64(day, "h") + 16 * np.timedelta64(1, "h")
-    reach = quality.REACH_HOURS * np.timedelta64(1, "h")
+    reach = quality.FLAG_REACH_HOURS * np.timedelta64(1, "h")
     cube = open_archive(archive_path / "cnemc-2019").read(end - np.timedelta64(23, "h") - reach, end + reach)
-    cube = quality.screen(cube).isel(time=slice(quality.REACH_HOURS, -quality.REACH_HOURS))
+    cube = quality.screen(cube).isel(time=slice(quality.FLAG_REACH_HOURS, -quality.FLAG_REACH_HOURS))
     of_storm = cube[f"{name}_flag"].values[cube[name].values > high]
     assert of_storm.size >= values
     assert (of_storm & sum(BITS[test] for test in quality.TESTS) > 0).mean() < 0.01

@@ -8,7 +8,8 @@ import pytest
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.observations.readers import beijing, open_archive
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers.beijing import BEIJING
 
 NAMES = ("东四", "门头沟", "定陵")
 IDS = ("bj_dongsi", "bj_mentougou", "bj_dingling")
@@ -74,7 +75,7 @@ def test_every_value_stands_at_its_own_hour_station_and_pollutant(folder, layout
     assert cube.lon.sel(station="bj_mentougou") == pytest.approx(116.1)
     assert cube.station_name.sel(station="bj_dingling") == "定陵"
     found = archive.inspect(*WHOLE)
-    assert (found.good, found.values, found.bad, found.odd) == (6, 3 * 24 * 3, [], [])
+    assert (found.good, found.values, found.skipped, found.anomalies) == (6, 3 * 24 * 3, [], [])
 
 
 def test_carbon_monoxide_is_in_milligrams_as_written(folder):
@@ -97,8 +98,8 @@ def test_a_bad_file_is_named_and_does_not_lose_the_days_other_file(folder, fault
     (folder / f"beijing_{part}_{DAYS[1]}.csv").write_bytes(content)
     archive = open_archive(folder)
     found, cube = archive.inspect(*WHOLE), archive.read(*WHOLE)
-    assert (found.good, len(found.bad)) == (5, 1)
-    assert found.bad[0].startswith(f"beijing_{part}_{DAYS[1]}.csv ") and told in found.bad[0]
+    assert (found.good, len(found.skipped)) == (5, 1)
+    assert found.skipped[0].startswith(f"beijing_{part}_{DAYS[1]}.csv ") and told in found.skipped[0]
     for name in kept:
         assert cube[name].identical(before[name])
     for name in lost:
@@ -113,8 +114,9 @@ def test_absurd_values_are_told_with_their_station_and_hour(folder):
 
     (folder / f"beijing_all_{DAYS[1]}.csv").write_text(text(DAYS[1], "all", spoilt), encoding="utf-8")
     archive = open_archive(folder)
-    assert archive.inspect(*WHOLE).odd == [f"beijing_all_{DAYS[1]}.csv: 6 PM2.5 values above 2000, the largest 553405 "
-                                           "at bj_mentougou, 2014-01-16 02:00 (UTC+8)"]
+    assert archive.inspect(*WHOLE).anomalies == [
+        f"beijing_all_{DAYS[1]}.csv: 6 PM2.5 values above 2000, the largest 553405 at bj_mentougou, "
+        "2014-01-16 02:00 (UTC+8)"]
     cube = archive.read("2014-01-15T16", "2014-01-15T23")
     assert cube.pm25.sel(station="bj_mentougou").values.tolist() == [275, *given.values(), 275]
 
@@ -147,5 +149,5 @@ def test_a_folder_of_two_layouts_is_an_error_that_names_both(folder):
 
 def test_a_folder_without_such_files_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no file of the municipal layout") as error:
-        beijing.open_archive(tmp_path)
-    assert beijing.LAYOUT in error.value.rule
+        BEIJING.open(tmp_path, None)
+    assert BEIJING.layout in error.value.rule

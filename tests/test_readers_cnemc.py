@@ -12,8 +12,9 @@ import pytest
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations import station_table
-from aqreanalysis.observations.readers import cnemc, open_archive
+from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.observations.readers.archive import none_good
+from aqreanalysis.observations.readers.cnemc import CNEMC
 
 OURS = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "CO": "co", "O3": "o3"}
 SIX = tuple(OURS)
@@ -130,7 +131,7 @@ def test_carbon_monoxide_stays_in_milligrams_and_blanks_are_missing(national, tm
     cube = archive.read("2019-02-01T00", "2019-02-01T03")
     assert cube.co.values == pytest.approx(0.8) and (cube.pm25 == 7).all()
     assert cube.pm10.isnull().all() and cube.o3.isnull().all()
-    assert archive.inspect(*DAY).bad == []
+    assert archive.inspect(*DAY).skipped == []
 
 
 def test_stations_are_matched_by_name_not_by_column(national, tmp_path):
@@ -192,15 +193,15 @@ def test_a_bad_file_is_named_skipped_and_counted(national, bad):
     folder, told = bad
     archive = open_archive(folder)
     found = archive.inspect("2019-01-30T16", "2019-02-02T15")
-    assert (found.good, found.values, len(found.bad)) == (2, 2 * 24 * 3, 1)
-    assert found.bad[0].startswith(f"china_sites_{DAYS[1]}.csv ") and told in found.bad[0]
+    assert (found.good, found.values, len(found.skipped)) == (2, 2 * 24 * 3, 1)
+    assert found.skipped[0].startswith(f"china_sites_{DAYS[1]}.csv ") and told in found.skipped[0]
     cube = archive.read("2019-01-30T16", "2019-02-02T15")
     assert np.isfinite(cube.pm25).all("station").values.tolist() == [True] * 24 + [False] * 24 + [True] * 24
     assert cube.isel(time=slice(24, 48)).pm25.isnull().all()
 
 
 def told_of(found, words):
-    return [text for text in found.odd if words in text]
+    return [text for text in found.anomalies if words in text]
 
 
 @pytest.mark.parametrize("written", ["1001o5", " ", "inf", "12;5", "—"])
@@ -211,7 +212,7 @@ def test_a_cell_that_is_no_number_is_missing_and_told(national, tmp_path, writte
     path.write_text(path.read_text().replace(",100105,", f",{written},"))
     archive = open_archive(folder)
     found = archive.inspect("2019-01-30T16", "2019-02-02T15")
-    assert (found.good, found.bad, found.values) == (3, [], 3 * 24 * 3 - 1)
+    assert (found.good, found.skipped, found.values) == (3, [], 3 * 24 * 3 - 1)
     assert told_of(found, "not understood") == [
         f"china_sites_{DAYS[1]}.csv: 1 cell not understood and taken as missing ({written!r} at 1001A in line 32)"]
     cube = archive.read(*DAY)
@@ -233,7 +234,7 @@ def test_the_last_cell_of_a_file_that_may_be_cut_off_in_it_is_missing(national, 
     last = cube[OURS[kind]].sel(station="1002A", time=np.datetime64("2019-01-31T16") + int(hour))
     assert np.isnan(last) == missing
     found = archive.inspect("2019-01-31T16", "2019-02-01T15")
-    assert found.bad == [] and len(told_of(found, "may be cut off; '10020' is taken as missing")) == told
+    assert found.skipped == [] and len(told_of(found, "may be cut off; '10020' is taken as missing")) == told
     path.write_text("\n".join(whole[:lines + 1]) + "\n")
     assert not told_of(open_archive(folder).inspect(*DAY), "cut off")
 
@@ -245,7 +246,7 @@ def test_rows_may_stand_in_any_order(national, tmp_path):
     header, *lines = path.read_text().splitlines()
     path.write_text("\n".join([header, *np.random.default_rng(1).permutation(lines)]) + "\n")
     archive = open_archive(folder)
-    assert archive.read(*DAY).identical(before) and archive.inspect(*DAY).bad == []
+    assert archive.read(*DAY).identical(before) and archive.inspect(*DAY).skipped == []
 
 
 def test_rows_that_agree_count_once(national, tmp_path):
@@ -276,8 +277,8 @@ def test_rows_that_disagree_keep_the_first_value_and_are_flagged_and_told(nation
     assert hour.values.tolist() == [bit, bit, bit] and cube.pm25_flag.sum() == 3 * bit
     assert cube.o3_flag.sel(time="2019-02-01T15").values.tolist() == [bit, 0, bit] and cube.o3_flag.sum() == 2 * bit
     found = archive.inspect(*DAY)
-    told = "given more than once, not alike; the first is kept (at 0901A, 2019-02-01"
-    assert found.bad == [] and told_of(found, "more than once") == [
+    told = "given more than once, conflicting; the first is kept (at 0901A, 2019-02-01"
+    assert found.skipped == [] and told_of(found, "more than once") == [
         f"china_sites_{DAYS[1]}.csv: 3 PM2.5 values {told} 05:00 (UTC+8))",
         f"china_sites_{DAYS[1]}.csv: 2 O3 values {told} 23:00 (UTC+8))"]
 
@@ -289,7 +290,7 @@ def test_absurd_values_are_told_and_kept(national, tmp_path):
     (folder / f"china_sites_{DAYS[1]}.csv").write_text(text)
     archive = open_archive(folder)
     name = f"china_sites_{DAYS[1]}.csv"
-    assert archive.inspect(*DAY).odd == [
+    assert archive.inspect(*DAY).anomalies == [
         f"{name}: 2 PM2.5 values above 2000, the largest 474781 at 1001A, 2019-02-01 04:00 (UTC+8)",
         f"{name}: 1 CO value below 0, the lowest -999.5 at 1002A, 2019-02-01 00:00 (UTC+8)"]
     assert archive.read("2019-01-31T20", "2019-01-31T20").pm25.values[0].tolist() == [5, 474781, 5]
@@ -301,7 +302,7 @@ def test_stations_that_the_table_lacks_and_columns_that_stand_twice_are_told(nat
                          value=lambda day, kind, station, hour: 5)
     (folder / f"china_sites_{DAYS[1]}.csv").write_text(text.replace(",5\n", ",6\n"))
     archive = open_archive(folder)
-    assert archive.inspect(*DAY).odd == [
+    assert archive.inspect(*DAY).anomalies == [
         f"china_sites_{DAYS[1]}.csv: 1002A stands in more than one column; the first is used",
         "a: 1 of the files' stations left out, for the station table has no row for elsewhere"]
     assert set(archive.read("2019-01-31T16", "2019-01-31T20").pm25.values[:, 2]) == {5}
@@ -330,7 +331,7 @@ def test_good_files_without_pm25_of_the_period_are_an_error_too(national, tmp_pa
     folder = national.write(tmp_path / "a")
     (folder / f"china_sites_{DAYS[1]}.csv").write_text(national.text(DAYS[1], types=SIX[1:]))
     found = open_archive(folder).inspect(*DAY)
-    assert (found.good, found.values, found.bad) == (1, 0, [])
+    assert (found.good, found.values, found.skipped) == (1, 0, [])
     assert "holds no PM2.5 observations of 2019" in none_good(found, "here", "2019").problem
 
 
@@ -341,7 +342,7 @@ def test_a_damaged_zip_is_named_and_the_others_are_read(national, tmp_path):
     archive = open_archive(folder)
     found = archive.inspect("2019-01-30T16", "2019-02-02T15")
     assert (found.good, found.values) == (2, 2 * 24 * 3)
-    assert len(found.bad) == 1 and "china_sites_201901.zip is not a whole zip file" in found.bad[0]
+    assert len(found.skipped) == 1 and "china_sites_201901.zip is not a whole zip file" in found.skipped[0]
     assert archive.read("2019-01-30T16", "2019-01-31T15").pm25.isnull().all()
 
 
@@ -353,8 +354,8 @@ def test_a_zip_with_a_damaged_member_loses_that_day_only(national, tmp_path):
     whole[middle:middle + 20] = bytes(20)
     path.write_bytes(whole)
     found = open_archive(folder).inspect("2019-01-30T16", "2019-02-02T15")
-    assert (found.good, len(found.bad)) == (2, 1)
-    assert found.bad[0].startswith(f"china_sites_201902.zip:inside/china_sites_{DAYS[1]}.csv")
+    assert (found.good, len(found.skipped)) == (2, 1)
+    assert found.skipped[0].startswith(f"china_sites_201902.zip:inside/china_sites_{DAYS[1]}.csv")
 
 
 def test_a_damaged_zip_alone_is_named_in_the_error(national, tmp_path):
@@ -373,7 +374,7 @@ def test_a_day_that_stands_twice_is_read_once_and_told(national, tmp_path):
     twice = open_archive(folder)
     found = twice.inspect(*DAY)
     assert found.good == 2 and found.fingerprint == fingerprint
-    assert found.bad == [f"china_sites_{DAYS[1]}.csv repeats the day of "
+    assert found.skipped == [f"china_sites_{DAYS[1]}.csv repeats the day of "
                          f"china_sites_201902.zip:inside/china_sites_{DAYS[1]}.csv"]
     assert twice.read(*DAY).identical(cube)
 
@@ -386,7 +387,7 @@ def test_shadow_files_of_other_systems_are_not_days(national, tmp_path):
         container.writestr(f"__MACOSX/._china_sites_{DAYS[1]}.csv", b"\x00\x05\x16\x07")
         container.writestr("readme.txt", "china_sites")
     found = open_archive(folder).inspect("2019-01-30T16", "2019-02-02T15")
-    assert (found.good, found.bad) == (3, [])
+    assert (found.good, found.skipped) == (3, [])
 
 
 def test_the_fingerprint_is_of_contents_not_of_places(national, tmp_path):
@@ -481,9 +482,9 @@ def test_a_path_that_is_not_there_or_holds_something_else(tmp_path):
     (tmp_path / "notes.txt").write_text("no data")
     with pytest.raises(UserError, match="no file of a known layout") as error:
         open_archive(tmp_path)
-    assert cnemc.LAYOUT in error.value.rule
+    assert CNEMC.layout in error.value.rule
     with pytest.raises(UserError, match="no file of the national layout"):
-        cnemc.open_archive(tmp_path)
+        CNEMC.open(tmp_path, None)
 
 
 def test_a_station_table_with_chinese_heads(national, tmp_path):

@@ -67,7 +67,7 @@ def test_days_and_locations_in_one_cube_and_any_piece_reads_the_same(tmp_path):
     assert series(piece) == [24.0, 1.0]
     assert whole.sel(time=piece.time).identical(piece)
     found = archive.inspect(*DAY)
-    assert (found.good, found.values, found.bad, found.odd) == (3, 24, [], [])
+    assert (found.good, found.values, found.skipped, found.anomalies) == (3, 24, [], [])
 
 
 @pytest.mark.parametrize(("time", "hour"), [
@@ -91,7 +91,7 @@ def test_units_become_ours(tmp_path, parameter, units, value, ours, tolerance):
     write(tmp_path, [row("2019-01-05T03:00:00+08:00", value, parameter, units)])
     archive = open_archive(tmp_path)
     assert archive.read(*DAY)[parameter].values[2, 0] == pytest.approx(ours, abs=tolerance)
-    converted = [text for text in archive.inspect(*DAY).odd if "converted at 298.15 K and 1013.25 hPa" in text]
+    converted = [text for text in archive.inspect(*DAY).anomalies if "converted at 298.15 K and 1013.25 hPa" in text]
     assert bool(converted) == units.startswith("pp")
 
 
@@ -102,13 +102,13 @@ def test_a_unit_that_is_not_known_is_told_and_its_values_are_not_used(tmp_path, 
     archive = open_archive(tmp_path)
     cube = archive.read(*DAY)
     assert cube[parameter].isnull().all() and series(cube, "no2")[:2] == [1.0, 2.0]
-    assert archive.inspect(*DAY).odd == [
+    assert archive.inspect(*DAY).anomalies == [
         f"location 7: {parameter} in {units!r} has no known conversion; its 24 values are not used"]
 
 
 def test_parameters_that_are_not_ours_are_left_out(tmp_path):
     write(tmp_path, [*day_of_hours(), *day_of_hours(parameter="relativehumidity", units="%", sensor=13)])
-    assert open_archive(tmp_path).inspect(*DAY).odd == []
+    assert open_archive(tmp_path).inspect(*DAY).anomalies == []
 
 
 def quarters(values, hour="02", sensor=11):
@@ -125,8 +125,8 @@ def test_what_comes_more_often_than_hourly_is_averaged_to_the_end_of_the_hour(tm
     third, fourth, fifth, sixth = series(archive.read("2019-01-04T19", "2019-01-04T22"))
     assert (third, fourth, sixth) == (30.0, 2.0, 5.0)  # 4 of 4; 2 of 4 are enough; a code does not enter a mean
     assert np.isnan(fifth)  # 1 of 4 is not
-    assert archive.inspect(*DAY).odd == ["location 7: 1 hours of pm25 have less than half of their usual values and "
-                                         "are missing"]
+    assert archive.inspect(*DAY).anomalies == [
+        "location 7: 1 hours of pm25 have less than half of their usual values and are missing"]
     assert archive.inspect(*DAY).values == 3
 
 
@@ -157,7 +157,7 @@ def test_of_several_sensors_the_lowest_number_that_reported_counts(tmp_path):
     write(tmp_path, [*day_of_hours(sensor=11), *two, *code])
     archive = open_archive(tmp_path)
     assert series(archive.read(*DAY))[:6] == [101.0, 102.0, 3.0, 4.0, 105.0, 6.0]
-    assert archive.inspect(*DAY).odd == [
+    assert archive.inspect(*DAY).anomalies == [
         "location 7: pm25 has several sensors (9, 11) in 1 files; each hour has the value of the first of them"]
 
 
@@ -168,8 +168,8 @@ def test_rows_that_repeat_a_time_keep_the_first_value_and_a_flag_where_they_disa
     assert series(cube) == [float(hour) for hour in range(1, 25)]
     flags = cube.pm25_flag.values[:, 0]
     assert flags[2] == schema.OBSERVATION_FLAGS["conflicting"] and flags.sum() == flags[2]
-    assert archive.inspect(*DAY).odd == ["location 7: 1 values of pm25 repeat a time with another value; the first is "
-                                         "kept and flagged"]
+    assert archive.inspect(*DAY).anomalies == [
+        "location 7: 1 values of pm25 repeat a time with another value; the first is kept and flagged"]
 
 
 def test_a_location_that_moved_is_told(tmp_path):
@@ -177,7 +177,7 @@ def test_a_location_that_moved_is_told(tmp_path):
     write(tmp_path, day_of_hours("2019-01-06", "2019-01-07", lat=40.0), "20190106")  # 0.1 degree is 11.1 km
     archive = open_archive(tmp_path)
     assert archive.stations.lat.tolist() == [39.9]
-    assert archive.inspect("2019-01-04T17", "2019-01-06T16").odd == [
+    assert archive.inspect("2019-01-04T17", "2019-01-06T16").anomalies == [
         "location 7: stands at 40.0000, 116.4000 (11.1 km away) in 1 files; the place in its first file is used"]
 
 
@@ -192,8 +192,8 @@ def test_a_station_table_gives_the_places(tmp_path):
 
 def test_half_hour_zones_are_told(tmp_path):
     write(tmp_path, [row(f"2019-01-05T{hour:02d}:00:00+05:30", hour) for hour in (1, 2, 3)])
-    assert open_archive(tmp_path).inspect("2019-01-04T00", "2019-01-05T16").odd == [
-        "location 7: 3 hourly values of pm25 do not end on a full UTC hour; they stand at the next one"]
+    assert open_archive(tmp_path).inspect("2019-01-04T00", "2019-01-05T16").anomalies == [
+        "location 7: 3 hourly values of pm25 do not end on a full UTC hour; each belongs to the next one"]
 
 
 GOOD = "\n".join([HEADER, *day_of_hours("2019-01-06", "2019-01-07")]) + "\n"
@@ -221,8 +221,8 @@ def test_a_bad_file_is_named_and_skipped(tmp_path, what):
     archive = open_archive(tmp_path)
     span = "2019-01-04T17", "2019-01-06T16"
     found = archive.inspect(*span)
-    assert found.good == 1 and len(found.bad) == 1
-    assert bad.name in found.bad[0] and what in found.bad[0]
+    assert found.good == 1 and len(found.skipped) == 1
+    assert bad.name in found.skipped[0] and what in found.skipped[0]
     assert np.isfinite(archive.read(*span).pm25).sum() == 24
 
 
@@ -237,13 +237,13 @@ def test_a_plain_csv_is_read_and_a_gzip_under_that_name_is_not(tmp_path):
     (tmp_path / "location-7-20190107.csv").write_bytes(gzip.compress(GOOD.encode()))
     archive = open_archive(tmp_path)
     assert np.isfinite(archive.read("2019-01-05T17", "2019-01-06T16").pm25).sum() == 24
-    assert "gunzip it" in archive.inspect("2019-01-05T17", "2019-01-06T16").bad[0]
+    assert "gunzip it" in archive.inspect("2019-01-05T17", "2019-01-06T16").skipped[0]
 
 
 def test_the_same_day_twice_is_told(tmp_path):
     write(tmp_path, day_of_hours())
     write(tmp_path, day_of_hours(), flat=True)
-    assert "repeats the day of" in open_archive(tmp_path).inspect(*DAY).bad[0]
+    assert "repeats the day of" in open_archive(tmp_path).inspect(*DAY).skipped[0]
 
 
 def test_parts_are_the_files_with_hours_that_hold_all_they_may_have(tmp_path):
@@ -331,7 +331,7 @@ def test_hours_that_openaq_calls_incomplete_or_flags_and_nulls(api):
         result("2019-01-04T19:00:00", None), result("2019-01-04T20:00:00", 4, flagInfo={"hasFlags": True})])
     archive = open_archive(api)
     np.testing.assert_array_equal(series(archive.read("2019-01-04T17", "2019-01-04T20")), [np.nan, 2.0, np.nan, 4.0])
-    assert archive.inspect(*DAY).odd == [
+    assert archive.inspect(*DAY).anomalies == [
         "location 7: OpenAQ itself flags 1 values of pm25; they are kept",
         "location 7: 1 hours of pm25 have less than half of their usual values and are missing"]
 
@@ -346,7 +346,7 @@ def test_hours_that_openaq_calls_incomplete_or_flags_and_nulls(api):
 def test_responses_that_can_not_be_used(api, name, content, words):
     save(api / "sensor-11.json", [result("2019-01-04T17:00:00", 1.5)])
     save(api / name, content)
-    bad = open_archive(api).inspect(*DAY).bad
+    bad = open_archive(api).inspect(*DAY).skipped
     if content:
         assert len(bad) == 1 and name in bad[0] and words in bad[0]
     else:
@@ -357,7 +357,7 @@ def test_a_truncated_response(api):
     save(api / "sensor-11.json", [result("2019-01-04T17:00:00", 1.5)])
     text = (api / "sensor-11.json").read_text()
     (api / "sensor-12.json").write_text(text[:-20])
-    assert "not a whole response" in open_archive(api).inspect(*DAY).bad[0]
+    assert "not a whole response" in open_archive(api).inspect(*DAY).skipped[0]
 
 
 def test_one_response_alone_finds_its_locations_beside_it(api):

@@ -8,8 +8,9 @@ import pytest
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.observations.readers import open_archive, tidy
+from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.observations.readers.archive import none_good
+from aqreanalysis.observations.readers.tidy import TIDY
 
 PLACES = {"0007": (116.0, 40.0), "1001": (117.0, 39.0)}
 SPAN = ("2019-01-01T00", "2019-01-01T05")
@@ -68,7 +69,7 @@ def test_a_folder_of_files_is_one_archive(tmp_path):
     archive = open_archive(tmp_path / "data")
     check(archive.read(*SPAN))
     found = archive.inspect(*SPAN)
-    assert (found.good, found.values, found.bad) == (3, 12, [])
+    assert (found.good, found.values, found.skipped) == (3, 12, [])
 
 
 @pytest.mark.parametrize("written", ["2019-01-01T08:00:00+08:00", "2019-01-01 08:00+0800", "2018-12-31T19:00:00-05:00",
@@ -198,7 +199,7 @@ def test_a_bad_file_is_named_skipped_and_counted(file, fault):
     archive = open_archive(file.parent)
     found = archive.inspect("2019-01-01T00", "2019-01-01T11")
     assert (found.good, found.values) == (1, 12)
-    assert len(found.bad) == 1 and found.bad[0].startswith(f"{bad.name} ") and told in found.bad[0]
+    assert len(found.skipped) == 1 and found.skipped[0].startswith(f"{bad.name} ") and told in found.skipped[0]
     check(archive.read(*SPAN))
     with pytest.raises(UserError) as error:
         open_archive(bad)
@@ -211,8 +212,8 @@ def test_a_cell_that_is_no_number_is_missing_and_told(file, written):
     table["o3"] = table["o3"].astype(str).where(table.index != 5, written).where(table.index != 2, "")
     archive = open_archive(save(table, file))
     found = archive.inspect(*SPAN)
-    assert (found.good, found.values, found.bad) == (1, 12, [])
-    assert found.odd == [f"{file.name}: 1 O3 cell not understood and taken as missing "
+    assert (found.good, found.values, found.skipped) == (1, 12, [])
+    assert found.anomalies == [f"{file.name}: 1 O3 cell not understood and taken as missing "
                          f"({written!r} at 1001, 2019-01-01T02Z)"]
     cube = archive.read(*SPAN)
     assert np.isnan([cube.o3.values[2, 1], cube.o3.values[1, 0]]).all()
@@ -227,7 +228,7 @@ def test_rows_that_agree_count_once_and_rows_may_stand_in_any_order(tmp_path):
     archive = open_archive(tmp_path / "data")
     check(archive.read(*SPAN))
     found = archive.inspect(*SPAN)
-    assert (found.values, found.odd) == (12, [])
+    assert (found.values, found.anomalies) == (12, [])
 
 
 def test_rows_that_disagree_keep_the_first_value_and_are_flagged_and_told(file):
@@ -242,20 +243,20 @@ def test_rows_that_disagree_keep_the_first_value_and_are_flagged_and_told(file):
     assert cube.pm25_flag.sum() == 2 * bit and cube.pm25.values[2, 1] == 102
     found = archive.inspect(start, end)
     assert found.values == 2 * 24 * 70
-    assert found.odd == [
-        f"{file.name}: 2 PM2.5 values given more than once, not alike; the first is kept (at 1001, 2019-01-01T02Z)",
-        f"{file.name}: 1 O3 value given more than once, not alike; the first is kept (at 0007, 2019-03-11T23Z)"]
-    assert archive.inspect("2019-01-01T00", "2019-01-01T01").odd == []
+    assert found.anomalies == [
+        f"{file.name}: 2 PM2.5 values given more than once, conflicting; the first is kept (at 1001, 2019-01-01T02Z)",
+        f"{file.name}: 1 O3 value given more than once, conflicting; the first is kept (at 0007, 2019-03-11T23Z)"]
+    assert archive.inspect("2019-01-01T00", "2019-01-01T01").anomalies == []
 
 
 def test_absurd_values_are_told_by_file(file):
     table = rows()
     table.loc[[3, 7, 8], "pm25"] = [2001, 474781, -1]
     archive = open_archive(save(table, file))
-    assert archive.inspect(*SPAN).odd == [
+    assert archive.inspect(*SPAN).anomalies == [
         f"{file.name}: 2 PM2.5 values above 2000, the largest 474781 at 1001, 2019-01-01T03Z",
         f"{file.name}: 1 PM2.5 value below 0, the lowest -1 at 0007, 2019-01-01T04Z"]
-    assert archive.inspect(SPAN[0], SPAN[0]).odd == []
+    assert archive.inspect(SPAN[0], SPAN[0]).anomalies == []
 
 
 def test_a_station_at_two_places_is_an_error(file):
@@ -295,4 +296,4 @@ def test_the_fingerprint_is_of_contents_not_of_places(tmp_path):
 
 
 def test_the_layout_names_its_columns():
-    assert all(name in tidy.LAYOUT for name in ("station_id", "time", "lon", "lat", "pm25"))
+    assert all(name in TIDY.layout for name in ("station_id", "time", "lon", "lat", "pm25"))

@@ -9,7 +9,8 @@ import pytest
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.observations.readers import open_archive, uci_beijing
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers.uci_beijing import UCI_BEIJING
 
 HEADER = "No,year,month,day,hour,PM2.5,PM10,SO2,NO2,CO,O3,TEMP,PRES,DEWP,RAIN,wd,WSPM,station"
 POINTS = ("N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW")
@@ -98,7 +99,7 @@ def test_every_value_stands_at_its_own_hour_and_station_in_our_units(folder, lay
             np.testing.assert_allclose(of[variable], values, rtol=1e-6)
     assert cube.lon.sel(station="bj_tiantan") == 116.407 and cube.station_name.values.tolist() == ["东四", "天坛"]
     found = archive.inspect(*SPAN)
-    assert (found.good, found.values, found.bad, found.odd) == (2, 96, [], [])
+    assert (found.good, found.values, found.skipped, found.anomalies) == (2, 96, [], [])
 
 
 def test_the_first_row_is_midnight_of_beijing_and_any_piece_reads_the_same(folder):
@@ -121,8 +122,8 @@ def test_na_is_missing_and_a_stray_cell_is_missing_and_told(folder):
     (folder / name("Dongsi")).write_text(text("Dongsi", rows))
     archive = open_archive(folder)
     found = archive.inspect(*SPAN)
-    assert (found.values, found.bad) == (95, [])
-    assert found.odd == [f"{name('Dongsi')}: 1 SO2 cell not understood and taken as missing (' ' in line 4)",
+    assert (found.values, found.skipped) == (95, [])
+    assert found.anomalies == [f"{name('Dongsi')}: 1 SO2 cell not understood and taken as missing (' ' in line 4)",
                          f"{name('Dongsi')}: 1 wd cell not understood and taken as missing ('up' in line 32)"]
     of = archive.read(*SPAN).sel(station="bj_dongsi")
     for variable, gaps in {"pm25": [2], "pm10": [2], "so2": [2], "wind_direction": [2, 30], "co": []}.items():
@@ -138,7 +139,7 @@ def test_rows_in_any_order_and_rows_that_agree_count_once(folder):
     archive = open_archive(folder)
     assert archive.read(*SPAN).identical(before)
     found = archive.inspect(*SPAN)
-    assert (found.good, found.values, found.odd) == (3, 96, [])
+    assert (found.good, found.values, found.anomalies) == (3, 96, [])
 
 
 def test_rows_that_disagree_keep_the_first_value_and_are_flagged_and_told(folder):
@@ -150,16 +151,16 @@ def test_rows_that_disagree_keep_the_first_value_and_are_flagged_and_told(folder
     for variable, value in {"pm25": 13, "co": 3}.items():
         assert np.argwhere(cube[f"{variable}_flag"].values == bit).tolist() == [[3, 0]]
         assert cube[variable].values[3, 0] == value
-    assert archive.inspect(*SPAN).odd == [
-        "uci: 1 PM2.5 value given more than once, not alike; the first is kept (at bj_dongsi, 2013-02-28T19Z)",
-        "uci: 1 CO value given more than once, not alike; the first is kept (at bj_dongsi, 2013-02-28T19Z)"]
+    assert archive.inspect(*SPAN).anomalies == [
+        "uci: 1 PM2.5 value given more than once, conflicting; the first is kept (at bj_dongsi, 2013-02-28T19Z)",
+        "uci: 1 CO value given more than once, conflicting; the first is kept (at bj_dongsi, 2013-02-28T19Z)"]
 
 
 def test_absurd_values_are_told(folder):
     rows = lines("Dongsi")
     rows[5] = rows[5].replace(",15,", ",474781,")
     (folder / name("Dongsi")).write_text(text("Dongsi", rows))
-    assert open_archive(folder).inspect(*SPAN).odd == [
+    assert open_archive(folder).inspect(*SPAN).anomalies == [
         f"{name('Dongsi')}: 1 PM2.5 value above 2000, the largest 474781 at Dongsi, 2013-03-01 05:00 (UTC+8)"]
 
 
@@ -191,8 +192,8 @@ def test_a_bad_file_is_named_and_the_others_are_read(folder, fault):
     (folder / name("Dongsi")).write_text(spoil(lines("Dongsi")))
     archive = open_archive(folder)
     found = archive.inspect(*SPAN)
-    assert (found.good, found.values, len(found.bad)) == (1, 48, 1)
-    assert found.bad[0].startswith(name("Dongsi")) and told in found.bad[0]
+    assert (found.good, found.values, len(found.skipped)) == (1, 48, 1)
+    assert found.skipped[0].startswith(name("Dongsi")) and told in found.skipped[0]
     cube = archive.read(*SPAN)
     assert cube.pm25.isnull().all("time").values.tolist() == [True, False]
 
@@ -209,7 +210,7 @@ def test_a_station_that_the_table_lacks_is_told_and_the_others_are_read(folder):
     (folder / "stations.csv").write_text("station_id,lon,lat\nTiantan,116.4,39.9\n")
     archive = open_archive(folder)
     assert archive.read(*SPAN).station.values.tolist() == ["Tiantan"]
-    assert archive.inspect(*SPAN).bad == [
+    assert archive.inspect(*SPAN).skipped == [
         f"{name('Dongsi')} is of station Dongsi, which the station table does not have"]
 
 
@@ -251,10 +252,10 @@ def test_parts_are_the_files_with_the_hours_they_promise(folder):
 def test_shadow_files_are_no_stations(folder):
     (folder / f"._{name('Dongsi')}").write_bytes(b"\x00\x05")
     (folder / "PRSA_Data_Wanliu_20130231-20130302.csv").write_text("no day of the calendar")
-    assert open_archive(folder).inspect(*SPAN).bad == []
+    assert open_archive(folder).inspect(*SPAN).skipped == []
 
 
 def test_a_folder_without_such_files_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no file of the UCI layout") as error:
-        uci_beijing.open_archive(tmp_path)
-    assert uci_beijing.LAYOUT in error.value.rule
+        UCI_BEIJING.open(tmp_path, None)
+    assert UCI_BEIJING.layout in error.value.rule

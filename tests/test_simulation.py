@@ -34,7 +34,7 @@ def month(twin):
 @pytest.fixture(scope="module")
 def sample(twin):
     """Two days in every ten of a year at all stations: local stamps and PM2.5 (hours, stations)."""
-    whole_blocks = (air.hour_index(YEAR) // air.BLOCK_HOURS) % 5 == 0
+    whole_blocks = (air.hour_index(YEAR) // air.AIR_BLOCK_HOURS) % 5 == 0
     time = YEAR[whole_blocks]
     local = pd.DatetimeIndex(time) + pd.Timedelta(hours=time_axis.UTC_OFFSET_HOURS - 0.5)
     return local, twin.truth(time, twin.stations["lat"], twin.stations["lon"])
@@ -221,7 +221,7 @@ def test_no_seam_between_blocks_or_months(twin):
     rng = np.random.default_rng(2)
     log = np.log(twin.truth(MONTH, rng.uniform(29, 43, 60), rng.uniform(106, 125, 60)))
     jump = np.abs(np.diff(log, n=2, axis=0)).mean(axis=1)  # at MONTH[1:-1]
-    seam = air.hour_index(MONTH[1:-1]) % air.BLOCK_HOURS == 0
+    seam = air.hour_index(MONTH[1:-1]) % air.AIR_BLOCK_HOURS == 0
     assert 0.7 < jump[seam].mean() / jump[~seam].mean() < 1.4
     assert jump.max() < 3 * np.median(jump)
 
@@ -316,7 +316,7 @@ def test_a_year_has_every_fault_the_right_share_of_gaps_and_whole_outages(seed):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.sampled_from(network.KINDS), st.integers(380_000, 480_000))
+@given(st.sampled_from(network.FAULT_KINDS), st.integers(380_000, 480_000))
 def test_events_keep_to_their_durations_and_reach_across_slots(kind, first):
     begin, length, station, size = network.events(3, kind, first, first + 100, 40)
     assert (length >= kind.shortest).all() and (length <= kind.longest).all()
@@ -335,7 +335,7 @@ def test_the_archive_reads_like_a_readers():
     np.testing.assert_array_equal(cube["time"].values, time_axis.complete_hours("2016-02-28T20", "2016-02-29T03"))
     assert cube["station"].values.tolist() == archive.stations["station_id"].tolist()
     inspection = archive.inspect("2016-02-28T20", "2016-02-29T03")
-    assert inspection.values == np.isfinite(cube["pm25"].values).sum() and not inspection.bad
+    assert inspection.values == np.isfinite(cube["pm25"].values).sum() and not inspection.skipped
     first, last = archive.period()
     assert first <= np.datetime64("2013-01-01") and last >= np.datetime64("2099-01-01")
     assert inspection.fingerprint == TwinArchive(3).inspect(first, first).fingerprint  # of the seed, not of the period

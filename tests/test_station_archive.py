@@ -13,8 +13,9 @@ import xarray as xr
 from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations import quality, screening
-from aqreanalysis.observations.ingest import ingest
-from aqreanalysis.observations.readers import open_archive, station_archive
+from aqreanalysis.observations.ingest import ingest_archives
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers.station_archive import STATION_ARCHIVE
 from aqreanalysis.output.cf import Contact
 from aqreanalysis.product.plan import Request
 from aqreanalysis.workflows.build import build
@@ -49,7 +50,7 @@ def made(cube, tmp_path_factory):
     """(raw folder, archive)"""
     folder = tmp_path_factory.mktemp("archive")
     raw = tidy(folder / "raw", cube)
-    return raw, ingest([raw], folder / "a.nc", contact=CONTACT).path
+    return raw, ingest_archives([raw], folder / "a.nc", contact=CONTACT).path
 
 
 def test_the_cube_is_that_of_the_raw_files(made):
@@ -73,13 +74,13 @@ def test_stored_flags_are_those_of_the_whole_series(made):
     found = np.bitwise_or.reduce(stored.pm25_flag.values.ravel())
     for flag in ("temporally_inconsistent", "low_variance", "missing"):
         assert found & schema.OBSERVATION_FLAGS[flag], f"{flag} was planted"
-    assert ours.settings == quality.DEFAULT.model_dump(mode="json")
+    assert ours.settings == quality.DEFAULT_SETTINGS.model_dump(mode="json")
 
 
 def test_stored_flags_are_used_where_the_settings_are_the_same(made, monkeypatch):
     raw, ours = (open_archive(path) for path in made)
     span = HOURS[[300, 400]]
-    expected, other = screening.screened(raw, *span), quality.Settings(exclude=quality.TESTS)
+    expected, other = screening.screened(raw, *span), quality.QualitySettings(exclude=quality.TESTS)
     expected_other = screening.screened(raw, *span, other)
     xr.testing.assert_equal(screening.screened(ours, *span, other)[list(schema.POLLUTANTS)],
                             expected_other[list(schema.POLLUTANTS)])
@@ -121,7 +122,7 @@ def merged(cube, tmp_path_factory):
     one.co.values[:] = np.nan
     other.pm25.values[:] = 70.0
     paths = tidy(folder / "one", one), tidy(folder / "other", other)
-    return one, other, paths, ingest(list(paths), folder / "m.nc")
+    return one, other, paths, ingest_archives(list(paths), folder / "m.nc")
 
 
 def test_the_first_source_wins_and_the_second_fills(merged):
@@ -144,8 +145,8 @@ def test_the_first_source_wins_and_the_second_fills(merged):
 
 def test_sources_that_come_later_come_second(merged, tmp_path):
     _, _, paths, at_once = merged
-    ingest([paths[0]], tmp_path / "m.nc")
-    later = ingest([paths[1]], tmp_path / "m.nc")
+    ingest_archives([paths[0]], tmp_path / "m.nc")
+    later = ingest_archives([paths[1]], tmp_path / "m.nc")
     assert later.counts == at_once.counts
     assert later.path.read_bytes() == at_once.path.read_bytes()
 
@@ -153,11 +154,11 @@ def test_sources_that_come_later_come_second(merged, tmp_path):
 def test_what_one_source_loses_the_other_gives(merged, tmp_path):
     one, other, paths, _ = merged
     own = tidy(tmp_path / "one", one)
-    ingest([own, paths[1]], tmp_path / "m.nc")
+    ingest_archives([own, paths[1]], tmp_path / "m.nc")
     less = one.copy(deep=True)
     less.pm25.values[7, 2] = np.nan
     tidy(tmp_path / "one", less)
-    assert ingest([own, paths[1]], tmp_path / "m.nc").files["changed"] == 1
+    assert ingest_archives([own, paths[1]], tmp_path / "m.nc").files["changed"] == 1
     found = open_archive(tmp_path / "m.nc").read(*one.time.values[[0, -1]]).pm25.values
     assert found[7, 2] == 70.0 and found[8, 2] == one.pm25.values[8, 2]
 
@@ -165,8 +166,9 @@ def test_what_one_source_loses_the_other_gives(merged, tmp_path):
 def test_a_station_at_two_places_is_told_and_the_first_counts(cube, tmp_path):
     day = cube.isel(time=slice(0, 24), station=slice(0, 3))
     moved = day.assign_coords(lat=day.lat + [0.0, 0.001, 0.1])  # 0, 0.1 and 11 km
-    summary = ingest([tidy(tmp_path / "here", day), tidy(tmp_path / "there", moved)], tmp_path / "m.nc")
-    assert [text for text in summary.odd if "S002 lies 11.1 km" in text] and "S001" not in " ".join(summary.odd)
+    summary = ingest_archives([tidy(tmp_path / "here", day), tidy(tmp_path / "there", moved)], tmp_path / "m.nc")
+    assert [text for text in summary.anomalies if "S002 lies 11.1 km" in text]
+    assert "S001" not in " ".join(summary.anomalies)
     np.testing.assert_array_equal(open_archive(tmp_path / "m.nc").stations["lat"], day.lat)
 
 
@@ -175,13 +177,13 @@ def test_simulated_rows_stay_simulated_and_are_not_mixed(cube, tmp_path):
     real, simulated = tidy(tmp_path / "real", day), tidy(tmp_path / "twin", day, simulated=True)
     for sources in ([real, simulated], [simulated, real]):
         with pytest.raises(UserError, match="simulated"):
-            ingest(sources, tmp_path / "a.nc")
-    ingest([simulated], tmp_path / "a.nc")
+            ingest_archives(sources, tmp_path / "a.nc")
+    ingest_archives([simulated], tmp_path / "a.nc")
     assert open_archive(tmp_path / "a.nc").simulated
     with xr.open_dataset(tmp_path / "a.nc") as file:
         assert all("SIMULATED" in file.attrs[name] for name in ("title", "summary", "source"))
     with pytest.raises(UserError, match="is simulated and the sources are not"):
-        ingest([real], tmp_path / "a.nc")
+        ingest_archives([real], tmp_path / "a.nc")
 
 
 def test_flags_of_readers_stay_and_reach_the_cube(cube, tmp_path, monkeypatch):
@@ -198,7 +200,7 @@ def test_flags_of_readers_stay_and_reach_the_cube(cube, tmp_path, monkeypatch):
 
     monkeypatch.setattr(TidyArchive, "read", with_flag)
     part = cube.sel(time=slice("2019-01-20T00", "2019-01-20T23"))
-    ours = open_archive(ingest([tidy(tmp_path / "raw", part)], tmp_path / "a.nc").path)
+    ours = open_archive(ingest_archives([tidy(tmp_path / "raw", part)], tmp_path / "a.nc").path)
     flags = ours.read("2019-01-20T00", "2019-01-20T06").pm25_flag
     assert flags.sum() == bit and flags.sel(station="S001").values[4] == bit
     assert ours.read_screened("2019-01-20T04", "2019-01-20T04").pm25_flag.sel(station="S001").values[0] & bit
@@ -221,7 +223,7 @@ def weather(cube, tmp_path_factory):
         patch.setattr(TidyArchive, "read", with_weather)
         sources = [tidy(folder / "first", part.sel(time=slice(None, "2019-01-31T23"))),
                    tidy(folder / "second", part.sel(time=slice("2019-02-01T00", None)))]
-        return ingest(sources, folder / "a.nc", contact=CONTACT).path
+        return ingest_archives(sources, folder / "a.nc", contact=CONTACT).path
 
 
 def test_weather_of_one_source_is_kept(weather):
@@ -277,14 +279,14 @@ def test_what_is_no_station_archive_is_told(tmp_path, made):
         open_archive(tmp_path / "cut.nc")
     with pytest.raises(UserError, match="has its own stations|holds its stations"):
         open_archive(made[1], tmp_path / "stations.csv")
-    assert not station_archive.recognises(tmp_path)
+    assert not STATION_ARCHIVE.recognises(tmp_path)
 
 
 @pytest.mark.archive
 def test_days_of_the_real_archive_are_the_same_in_ours(archive_path, tmp_path):
     raw = open_archive(archive_path / "cnemc-2019")
     period = time_axis.parse_period(None, "2019-03-30", "2019-04-02")
-    ingest([str(archive_path / "cnemc-2019")], tmp_path / "a.nc", period=period)
+    ingest_archives([str(archive_path / "cnemc-2019")], tmp_path / "a.nc", period=period)
     ours = open_archive(tmp_path / "a.nc")
     expected, found = raw.read(*period.hours[[0, -1]]), ours.read(*period.hours[[0, -1]])
     for name in schema.POLLUTANTS:

@@ -64,7 +64,7 @@ def ingest(sources: Annotated[list[str], typer.Argument(help="Folders or files o
            to: Annotated[str, typer.Option(help="The archive, a .nc file; what is new is added to one that is there.")],
            stations: Stations = None, start: Start = None, end: End = None,
            recipe: Annotated[Optional[str], typer.Option(
-               help="Product recipe whose section `quality` has the thresholds.")] = None,
+               help="Product recipe: its sections `quality` (thresholds) and `contact` are used.")] = None,
            datum: Annotated[Optional[str], typer.Option(
                help="Of the stations' places, where their table has no column for it: wgs84, gcj02 or bd09.")] = None,
            workers: Workers = CORES) -> None:
@@ -74,13 +74,14 @@ def ingest(sources: Annotated[list[str], typer.Argument(help="Folders or files o
     from aqreanalysis import recipes, time_axis
     from aqreanalysis.cli import console
     from aqreanalysis.observations import quality
-    from aqreanalysis.observations.ingest import ingest as run
+    from aqreanalysis.observations.ingest import ingest_archives as run
 
     began = time.monotonic()
     period = time_axis.parse_period(None, start, end) if start or end else None
-    settings = recipes.load(recipe, recipes.ProductRecipe).quality if recipe else quality.DEFAULT
+    chosen = recipes.load(recipe, recipes.ProductRecipe) if recipe else None
+    settings, contact = (chosen.quality, chosen.contact) if chosen else (quality.DEFAULT_SETTINGS, None)
     with console.months() as on_month:
-        summary = run(sources, to, stations, period, settings, workers, datum, on_month)
+        summary = run(sources, to, stations, period, settings, workers, datum, on_month, contact)
     console.ingested(summary, time.monotonic() - began)
 
 
@@ -235,11 +236,11 @@ def fetch(source: Annotated[str, typer.Argument(help="cnemc (the national networ
 
     from aqreanalysis import time_axis
     from aqreanalysis.cli import console
-    from aqreanalysis.observations.download import fetch as run
+    from aqreanalysis.observations.download import fetch_files as run
     from aqreanalysis.observations.download.transfer import RetryPolicy
-    from aqreanalysis.observations.download.wanted import Request
+    from aqreanalysis.observations.download.wanted import FetchRequest
 
-    request = Request(source, time_axis.parse_period(year, start, end), locations, template, station_table, to)
+    request = FetchRequest(source, time_axis.parse_period(year, start, end), locations, template, station_table, to)
     summary = run(request, RetryPolicy(pause, attempts, timeout=timeout), console.files)
     for line in summary.lines():
         console.say(line)

@@ -97,8 +97,8 @@ def introduce(plan) -> None:
         OUT.print(Panel("SIMULATED: no observations of this period were found, so the built-in twin is used. "
                         "The product is not real air. Give real ones with --observations.", style="bold red"))
     say(f"observations: {plan.about.observations.rstrip('.')} ({plan.inspection.good} files)")
-    some("skipped", plan.inspection.bad)
-    some("odd", plan.inspection.odd)
+    some("skipped", plan.inspection.skipped)
+    some("odd", plan.inspection.anomalies)
     warnings(plan.warnings)
     say(f"period: {plan.period.first} to {plan.period.last} (UTC+8), {plan.period.n_days} days")
     say(f"grid: {plan.grid.name}, {plan.grid.size} {'points' if plan.grid.kind == 'points' else 'cells'}")
@@ -150,7 +150,7 @@ def months() -> Iterator[Callable[[int, int], None]]:
 
 def ingested(summary, seconds: float) -> None:
     """What an ingest did, and what the archive is now."""
-    for kind, texts in (("skipped", summary.skipped), ("odd", summary.odd), ("gone, kept", summary.vanished),
+    for kind, texts in (("skipped", summary.skipped), ("odd", summary.anomalies), ("gone, kept", summary.vanished),
                         ("warning", summary.warnings)):
         some(kind, texts)
     archive, files, counts = summary.archive, summary.files, summary.counts

@@ -119,13 +119,13 @@ def check_inside(grid: Grid, lat, lon) -> float:
     far = float(np.mean(distance[:, 0] > TOO_FAR_KM))
     if far == 1.0:
         raise UserError(
-            f"All of the grid {grid.name} ({_extent(grid.lat, grid.lon)}) lies more than {TOO_FAR_KM:g} km "
-            f"from every station ({_extent(lat, lon)}).", "A grid lies where stations are.",
+            f"All of the grid {grid.name} ({_extent_text(grid.lat, grid.lon)}) lies more than {TOO_FAR_KM:g} km "
+            f"from every station ({_extent_text(lat, lon)}).", "A grid lies where stations are.",
             "Check that latitude and longitude are not swapped, or choose --grid 0.1deg.")
     return far
 
 
-def _extent(lat, lon) -> str:
+def _extent_text(lat, lon) -> str:
     return f"{np.min(lon):g} to {np.max(lon):g} E, {np.min(lat):g} to {np.max(lat):g} N"
 
 
@@ -158,7 +158,7 @@ def _regular(source: str, lat, lon, lat_bounds=None, lon_bounds=None) -> Grid:
     lat, lat_bounds = _ascending(lat, lat_bounds, f"{source}: latitude")
     lon, lon_bounds = _ascending(lon, lon_bounds, f"{source}: longitude")
     mesh_lat, mesh_lon = np.meshgrid(lat, lon, indexing="ij")
-    return _grid(source, "regular", mesh_lat, mesh_lon, np.clip(lat_bounds, -90, 90), lon_bounds)
+    return _new_grid(source, "regular", mesh_lat, mesh_lon, np.clip(lat_bounds, -90, 90), lon_bounds)
 
 
 def _curvilinear(source: str, lat, lon, lat_bounds=None, lon_bounds=None) -> Grid:
@@ -170,10 +170,10 @@ def _curvilinear(source: str, lat, lon, lat_bounds=None, lon_bounds=None) -> Gri
         lat_bounds, lon_bounds = _vertices(lat, lon)
     else:
         lat_bounds = lon_bounds = None
-    return _grid(source, "curvilinear", lat, lon, lat_bounds, lon_bounds)
+    return _new_grid(source, "curvilinear", lat, lon, lat_bounds, lon_bounds)
 
 
-def _grid(source: str, kind: str, lat, lon, lat_bounds=None, lon_bounds=None, station_id=None) -> Grid:
+def _new_grid(source: str, kind: str, lat, lon, lat_bounds=None, lon_bounds=None, station_id=None) -> Grid:
     name = re.sub(r"[^\w.-]+", "-", source if source.endswith("deg") else Path(source).stem)
     lat_flat, lon_flat = lat.ravel(), lon.ravel()
     return Grid(name, kind, lat.shape, lat_flat, lon_flat, lat_bounds, lon_bounds,
@@ -283,7 +283,7 @@ def _from_description(path: Path) -> Grid:
 
 def _from_csv(path: Path) -> Grid:
     station_id, lat, lon = read_points(path)
-    return _grid(str(path), "points", *_checked(lat, lon, str(path)), station_id=station_id)
+    return _new_grid(str(path), "points", *_checked(lat, lon, str(path)), station_id=station_id)
 
 
 def _from_netcdf(path: Path) -> Grid:
@@ -293,7 +293,7 @@ def _from_netcdf(path: Path) -> Grid:
     if lat.values.ndim == 2 and lat.values.shape == lon.values.shape:
         return _curvilinear(str(path), lat.values, lon.values, lat.bounds, lon.bounds)
     if lat.values.ndim == 1 and (station_id := netcdf.read_station_ids(path, lat.dims[0])):
-        return _grid(str(path), "points", *_checked(lat.values, lon.values, str(path)), station_id=station_id)
+        return _new_grid(str(path), "points", *_checked(lat.values, lon.values, str(path)), station_id=station_id)
     raise UserError(f"{path}: latitude is on {lat.dims} and longitude on {lon.dims}.",
                     "Either each has a dimension of its own, or both have the same two.",
                     "A list of places goes into a .csv with the header station_id,lon,lat.")

@@ -19,9 +19,9 @@ import shapely.geometry
 
 from aqreanalysis.schema import REGION_EDGES
 
-MARGIN = 2.0  # degrees; a Lambert map of the region shows somewhat more than the region
+BOUNDARY_MARGIN = 2.0  # degrees; a Lambert map of the region shows somewhat more than the region
 # West, east, south, north.
-AREA = tuple(edge + sign * MARGIN for edge, sign in zip(REGION_EDGES, (-1, 1, -1, 1), strict=True))
+AREA = tuple(edge + sign * BOUNDARY_MARGIN for edge, sign in zip(REGION_EDGES, (-1, 1, -1, 1), strict=True))
 DATA = Path(__file__).parents[1] / "data" / "boundaries.geojson.gz"
 
 

@@ -44,25 +44,25 @@ def read_coordinates(path: Path) -> tuple[Coordinate, Coordinate]:
     ------
     UserError : when one of them is not there, is there more than once, or changes with time.
     """
-    with _opened(path, decode_coords=False) as dataset:
-        return tuple(_coordinate(dataset, _find(dataset, word, path), path) for word in (LATITUDE, LONGITUDE))
+    with _open_grid_file(path, decode_coords=False) as dataset:
+        return tuple(_coordinate(dataset, _find_variable(dataset, word, path), path) for word in (LATITUDE, LONGITUDE))
 
 
 def read_station_ids(path: Path, dimension: str) -> tuple[str, ...] | None:
     """Names of the stations along a dimension (CF: cf_role timeseries_id); None where there are none."""
-    with _opened(path) as dataset:
+    with _open_grid_file(path) as dataset:
         for variable in dataset.variables.values():
             if variable.attrs.get("cf_role") == "timeseries_id" and variable.dims == (dimension,):
                 return tuple(str(name) for name in variable.values.astype(object))
     return None
 
 
-def _opened(path: Path, **options) -> xr.Dataset:
+def _open_grid_file(path: Path, **options) -> xr.Dataset:
     engine = "zarr" if path.suffix == STORE else "netcdf4"
     return xr.open_dataset(path, engine=engine, chunks=None, decode_times=False, **options)
 
 
-def _find(dataset: xr.Dataset, word: Word, path: Path) -> str:
+def _find_variable(dataset: xr.Dataset, word: Word, path: Path) -> str:
     bounds = {variable.attrs.get("bounds") for variable in dataset.variables.values()}
     variables = {name: v for name, v in dataset.variables.items() if v.ndim and name not in bounds}
     signs = (lambda name, v: v.attrs.get("standard_name") == word.standard_name,

@@ -15,7 +15,7 @@ from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY
 
-WINDOW_DAYS, WINDOWS = 8, 3   # of a period: its beginning, middle and end
+SAMPLE_DAYS, SAMPLE_WINDOWS = 8, 3   # of a period: its beginning, middle and end
 
 # Solar time at which the first harmonic of the network's ozone peaks, END stamps. The 832 stations of 2019 have
 # 14.7 (December) to 15.9 h (March), parts of 8 days 14.4 to 16.4 h: what is farther off than this is not air.
@@ -43,7 +43,7 @@ def of_archive(archive, start, end) -> list[str]:
     cubes = sample(archive, start, end)
     if error := wrong_unit(cubes):
         raise error
-    return places(archive.stations) + time_zone(cubes) + cut(cubes)
+    return place_remarks(archive.stations) + time_zone(cubes) + cut(cubes)
 
 
 def sample(archive, start, end) -> list[xr.Dataset]:
@@ -56,12 +56,12 @@ def windows(archive, start, end) -> list[tuple[np.datetime64, np.datetime64]]:
     first, last = archive.period()
     first, last = max(np.datetime64(start, "h"), np.datetime64(first, "h")), min(np.datetime64(end, "h"),
                                                                                  np.datetime64(last, "h"))
-    hours, width = int((last - first) / HOUR) + 1, WINDOW_DAYS * HOURS_PER_DAY
+    hours, width = int((last - first) / HOUR) + 1, SAMPLE_DAYS * HOURS_PER_DAY
     if hours <= 0:
         return []
-    if hours <= WINDOWS * width:
+    if hours <= SAMPLE_WINDOWS * width:
         return [(first, last)]
-    starts = [first + n * ((hours - width) // (WINDOWS - 1)) * HOUR for n in range(WINDOWS)]
+    starts = [first + n * ((hours - width) // (SAMPLE_WINDOWS - 1)) * HOUR for n in range(SAMPLE_WINDOWS)]
     return [(begin, begin + (width - 1) * HOUR) for begin in starts]
 
 
@@ -88,7 +88,7 @@ def time_zone(cubes: list[xr.Dataset]) -> list[str]:
     if amplitude < OZONE_AMPLITUDE or abs(_hours_apart(*halves)) > HALVES_AGREE_H:
         return []
     shift = _hours_apart(phase + float(cubes[0][schema.LON].median()) / 15.0, OZONE_PEAK_H)
-    return [_shifted(phase, shift)] if abs(shift) >= SHIFT_H else []
+    return [_shift_remark(phase, shift)] if abs(shift) >= SHIFT_H else []
 
 
 def _first_harmonic(stamps: np.ndarray, level: np.ndarray) -> tuple[float, float]:
@@ -105,7 +105,7 @@ def _hours_apart(hour: float, other: float) -> float:
     return (hour - other + 12.0) % HOURS_PER_DAY - 12.0
 
 
-def _shifted(phase_utc: float, shift: float) -> str:
+def _shift_remark(phase_utc: float, shift: float) -> str:
     found = round(phase_utc + time_axis.UTC_OFFSET_HOURS) % HOURS_PER_DAY
     like = ""
     if round(abs(shift)) in (7, 8, 9):
@@ -156,7 +156,7 @@ def cut(cubes: list[xr.Dataset]) -> list[str]:
                   for day, hour in zip(days, last, strict=True) if hour < HOURS_PER_DAY - HOURS_CUT]
 
 
-def places(table: pd.DataFrame) -> list[str]:
+def place_remarks(table: pd.DataFrame) -> list[str]:
     """What is to be known of a station table's places: moved stations, shared places, missing and converted ones."""
     told = list(table.attrs.get("moved", []))
     vectors = geo.unit_vectors(table.lat, table.lon)

@@ -24,10 +24,10 @@ BAIDU = np.pi * 3000.0 / 180.0
 CONVERGED_DEG = 1e-9   # 0.1 mm
 CONVERTED = "converted_from"   # column of a table: the datum that a place was given in, where not WGS-84
 
-Places = tuple[np.ndarray, np.ndarray]
+LonLat = tuple[np.ndarray, np.ndarray]
 
 
-def wgs84_to_gcj02(lon, lat) -> Places:
+def wgs84_to_gcj02(lon, lat) -> LonLat:
     """Longitudes and latitudes in degrees, of any shape, from WGS-84 to GCJ-02."""
     lon, lat = np.asarray(lon, float), np.asarray(lat, float)
     east, north = _displacement_m(lon - 105.0, lat - 35.0)
@@ -39,7 +39,7 @@ def wgs84_to_gcj02(lon, lat) -> Places:
     return np.where(inside, lon + dlon, lon), np.where(inside, lat + dlat, lat)
 
 
-def gcj02_to_bd09(lon, lat) -> Places:
+def gcj02_to_bd09(lon, lat) -> LonLat:
     """From GCJ-02 to BD-09 (the geographic kind, bd09ll), in degrees."""
     lon, lat = np.asarray(lon, float), np.asarray(lat, float)
     radius = np.hypot(lon, lat) + 2e-5 * np.sin(lat * BAIDU)
@@ -49,18 +49,18 @@ def gcj02_to_bd09(lon, lat) -> Places:
             np.where(inside, radius * np.sin(angle) + 0.006, lat))
 
 
-def gcj02_to_wgs84(lon, lat) -> Places:
+def gcj02_to_wgs84(lon, lat) -> LonLat:
     """The inverse of :func:`wgs84_to_gcj02`."""
     return _inverse(wgs84_to_gcj02, lon, lat)
 
 
-def bd09_to_gcj02(lon, lat) -> Places:
+def bd09_to_gcj02(lon, lat) -> LonLat:
     """The inverse of :func:`gcj02_to_bd09`."""
     return _inverse(gcj02_to_bd09, lon, lat)
 
 
-def to_wgs84(lon, lat, datum: str) -> Places:
-    """Places in degrees of a datum by name (DATUMS; case, blanks and hyphens do not matter), in WGS-84."""
+def to_wgs84(lon, lat, datum: str) -> LonLat:
+    """LonLat in degrees of a datum by name (DATUMS; case, blanks and hyphens do not matter), in WGS-84."""
     if (name := datum_name(datum)) == "bd09":
         lon, lat = bd09_to_gcj02(lon, lat)
     return (np.asarray(lon, float), np.asarray(lat, float)) if name == "wgs84" else gcj02_to_wgs84(lon, lat)
@@ -73,7 +73,7 @@ def datum_name(text: str) -> str:
         return "wgs84"
     if name not in DATUMS:
         raise UserError(f"{str(text)!r} is no datum that is known.", f"Known datums: {', '.join(DATUMS)}.",
-                        "Mend the column datum of the station table, or --datum.")
+                        "Correct the column datum of the station table, or --datum.")
     return name
 
 
@@ -99,7 +99,7 @@ def table_in_wgs84(table: pd.DataFrame, datum: str | None = None) -> pd.DataFram
     return result
 
 
-def _displacement_m(x: np.ndarray, y: np.ndarray) -> Places:
+def _displacement_m(x: np.ndarray, y: np.ndarray) -> LonLat:
     """Metres to the east and north that GCJ-02 lies from WGS-84; x, y in degrees from 105 E, 35 N."""
     def wave(amplitude: float, angle: np.ndarray) -> np.ndarray:
         return 2.0 / 3.0 * amplitude * np.sin(angle * np.pi)
@@ -117,7 +117,7 @@ def _in_china(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
     return (west <= lon) & (lon <= east) & (south <= lat) & (lat <= north)
 
 
-def _inverse(forward: Callable[..., Places], lon, lat) -> Places:
+def _inverse(forward: Callable[..., LonLat], lon, lat) -> LonLat:
     """Where `forward` leads to these places, by repeated correction: the displacement changes slowly in space."""
     lon, lat = np.asarray(lon, float), np.asarray(lat, float)
     there_lon, there_lat = lon, lat

@@ -14,7 +14,8 @@ from aqreanalysis.time_axis import HOUR, Period
 
 
 def observations_around(archive, model, period: Period, minimum_station_hours: int = 1,
-                        settings: quality.Settings = quality.DEFAULT, held_out: Sequence[str] = ()) -> xr.Dataset:
+                        settings: quality.QualitySettings = quality.DEFAULT_SETTINGS,
+                        held_out: Sequence[str] = ()) -> xr.Dataset:
     """The station cube that a model may see for a period: screened, flagged values NaN.
 
     It reaches `history` hours before and `future` after; stations that reported PM2.5 in it. Those that stand
@@ -32,18 +33,18 @@ def _other_hours(model, hours: np.ndarray) -> tuple[np.datetime64, np.datetime64
     return None if reach is None else (hours[0] - reach * HOUR, hours[-1] + reach * HOUR)
 
 
-def screened(archive, start, end, settings: quality.Settings = quality.DEFAULT, held_out: Sequence[str] = (),
-             others: tuple[np.datetime64, np.datetime64] | None = None) -> xr.Dataset:
+def screened(archive, start, end, settings: quality.QualitySettings = quality.DEFAULT_SETTINGS,
+             held_out: Sequence[str] = (), others: tuple[np.datetime64, np.datetime64] | None = None) -> xr.Dataset:
     """The usable values of an archive from `start` to `end`, both included; flagged ones are NaN.
 
-    Quality control looks quality.REACH_HOURS further on either side, so that an hour has the same flags whichever
+    Quality control looks quality.FLAG_REACH_HOURS further on either side, so that an hour has the same flags whichever
     month it is read for. With `others`, pollutants other than PM2.5 are NaN outside these two hours: most of the work
     is theirs, and a model that reads them for a few hours round a target needs no flags of whole weeks.
     """
     if not held_out and isinstance(archive, StationArchive) and archive.screened_with(settings):
         cube = quality.usable(archive.read_screened(start, end))  # the flags are in the file
     else:
-        margin = quality.REACH_HOURS * HOUR
+        margin = quality.FLAG_REACH_HOURS * HOUR
         raw = archive.read(start - margin, end + margin)
         rows = slice(None)
         if others:

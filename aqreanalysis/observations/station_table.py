@@ -1,6 +1,6 @@
 """Station tables: CSV with station_id, lon, lat and, where known, name, city and province.
 
-Optional columns: `datum` (wgs84, gcj02 or bd09; readers/coordinates.py), and `start`, the day from which on a
+Optional columns: `datum` (wgs84, gcj02 or bd09; observations/datums.py), and `start`, the day from which on a
 station stood at a place, for stations that moved and so have several rows.
 """
 
@@ -15,11 +15,11 @@ from aqreanalysis import geo
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations.datums import table_in_wgs84
 
-REQUIRED = ("station_id", "lon", "lat")
+TABLE_COLUMNS = ("station_id", "lon", "lat")
 # Heads of the lists of stations that go round in China
 _OURS = {"监测点编码": "station_id", "监测点名称": "name", "城市": "city", "省份": "province",
          "经度": "lon", "纬度": "lat"}
-SAME_PLACE_KM = 0.1   # tables round coordinates to 0.001 degree
+TABLE_ROUNDING_KM = 0.1   # tables round coordinates to 0.001 degree
 
 
 def read_station_table(path: Path) -> pd.DataFrame:
@@ -34,11 +34,11 @@ def read_station_table(path: Path) -> pd.DataFrame:
                         "Put stations.csv (station_id,lon,lat) beside the files or give --stations FILE.")
     table = _read_csv(path)
     table.columns = [_OURS.get(str(name).strip(), str(name).strip().lower()) for name in table.columns]
-    missing = [name for name in REQUIRED if name not in table]
+    missing = [name for name in TABLE_COLUMNS if name not in table]
     if missing:
         raise UserError(f"The station table {path} has no column {', '.join(missing)}; it has "
                         f"{', '.join(table.columns[:8])}.",
-                        f"A station table has the columns {', '.join(REQUIRED)}.", "Rename its columns.")
+                        f"A station table has the columns {', '.join(TABLE_COLUMNS)}.", "Rename its columns.")
     table["station_id"] = table["station_id"].astype(str).str.strip()
     for name in ("lon", "lat"):
         table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
@@ -78,7 +78,7 @@ def _latest_places(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[
         rows = rows.loc[start.sort_values(na_position="first", kind="stable").index]
         first, last = rows.iloc[0], rows.iloc[-1]
         separation = geo.distance_km(rows.lat, rows.lon, last.lat, last.lon).max()
-        if separation > SAME_PLACE_KM:
+        if separation > TABLE_ROUNDING_KM:
             if start.isna().sum() > 1 or start.duplicated().any():
                 raise UserError(f"Station {station} stands {len(rows)} times in {where}, at places up to "
                                 f"{separation:.1f} km apart.", "A station has one place at a time.",

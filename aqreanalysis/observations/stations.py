@@ -22,17 +22,18 @@ def cube_from_rows(rows: pd.DataFrame, table: pd.DataFrame, start, end) -> xr.Da
     only then, has the bit `conflicting`.
     """
     cube = empty_cube(time_axis.complete_hours(start, end), table)
-    row, column, inside = places(rows, table, cube[schema.TIME].values)
+    row, column, inside = cells_of_rows(rows, table, cube[schema.TIME].values)
     conflicts = {}
     for name in (*schema.POLLUTANTS, *schema.WEATHER):
         if name in rows:
             array = np.full((cube.sizes[schema.TIME], len(table)), np.nan, np.float32)
-            conflicts[name] = enter(array, row, column, rows[name].to_numpy(np.float32)[inside])
+            conflicts[name] = enter_values(array, row, column, rows[name].to_numpy(np.float32)[inside])
             cube[name] = ((schema.TIME, schema.STATION), array)
     return mark_conflicts(cube, conflicts)
 
 
-def places(rows: pd.DataFrame, table: pd.DataFrame, hours: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def cells_of_rows(rows: pd.DataFrame, table: pd.DataFrame,
+                  hours: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where rows (station_id, time) stand in a cube of `hours` and the stations of `table`.
 
     Returns row and column (n,) of the rows that are in it, and a mask over all rows of which these are.
@@ -45,7 +46,7 @@ def places(rows: pd.DataFrame, table: pd.DataFrame, hours: np.ndarray) -> tuple[
     return row[inside], column[inside].astype(int), inside
 
 
-def enter(array: np.ndarray, row: np.ndarray, column: np.ndarray, values: np.ndarray) -> np.ndarray:
+def enter_values(array: np.ndarray, row: np.ndarray, column: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Write values (n,) at places (n,), (n,) of an array (time, station); what stands there stays, as does the first.
 
     Returns a mask (time, station) of the places for which a later value disagrees with the one that stands.

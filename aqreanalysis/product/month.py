@@ -21,7 +21,7 @@ from aqreanalysis.models import base, checkpoint, uncertainty
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.uncertainty import Support
 from aqreanalysis.observations import screening
-from aqreanalysis.observations.quality import DEFAULT, Settings
+from aqreanalysis.observations.quality import DEFAULT_SETTINGS, QualitySettings
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.output import cf, encoding
 from aqreanalysis.output.cf import About
@@ -61,7 +61,7 @@ class Job:
     neighbours: int
     minimum_hours: int
     minimum_station_hours: int
-    quality: Settings = DEFAULT
+    quality: QualitySettings = DEFAULT_SETTINGS
 
 
 def analyse_month(job: Job, month: Period) -> tuple[str, dict]:

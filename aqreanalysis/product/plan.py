@@ -12,7 +12,7 @@ from aqreanalysis.grids import Grid, check_inside, parse_grid
 from aqreanalysis.models import checkpoint, uncertainty
 from aqreanalysis.models.aqnet.analysis import CONTEXT_HOURS
 from aqreanalysis.observations import checks
-from aqreanalysis.observations.quality import REACH_HOURS
+from aqreanalysis.observations.quality import FLAG_REACH_HOURS
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.observations.readers.archive import Inspection, none_good
 from aqreanalysis.output import FORMATS
@@ -76,7 +76,7 @@ def prepare(request: Request) -> Plan:
     k = recipe.neighbours or card.k
     source, archive, passed_over = find_observations(recipe, period)
     inspection = inspect(archive, source, period)
-    inspection.bad.extend(passed_over)
+    inspection.skipped.extend(passed_over)
     warnings = checks.of_archive(archive, period.hours[0], period.hours[-1])
     far_share = check_inside(grid, archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy())
     identity = {"product": recipe.name, "period": period.label, "grid": f"{grid.name} {grid.fingerprint}",
@@ -97,8 +97,8 @@ def prepare(request: Request) -> Plan:
     job = Job(source, name, card.weights_sha256, grid, folder, about, k, recipe.minimum_hours,
               recipe.minimum_station_hours, recipe.quality)
     facts = {"recipe": recipe.model_dump(), "observations": source.path or f"twin, seed {source.twin_seed}",
-             "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.bad,
-             "warnings": warnings, "oddities": inspection.odd,
+             "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.skipped,
+             "warnings": warnings, "oddities": inspection.anomalies,
              "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
              "versions": files.package_versions("numpy", "torch", "xarray", "netCDF4", "pandas", "scipy")}
     return Plan(period, grid, folder, about, identity, facts, inspection, far_share, job, warnings)
@@ -157,11 +157,11 @@ def inspect(archive, source: Source, period: Period) -> Inspection:
     found = archive.inspect(hours[0], hours[-1])
     if not found.values:
         raise none_good(found, source.path or "the twin", f"{period.first} to {period.last}")
-    reach = (CONTEXT_HOURS + REACH_HOURS) * HOUR
+    reach = (CONTEXT_HOURS + FLAG_REACH_HOURS) * HOUR
     for first, last in ((hours[0] - reach, hours[0] - HOUR), (hours[-1] + HOUR, hours[-1] + reach)):
         margin = archive.inspect(first, last)
         found.digest.update(margin.fingerprint.encode())
-        for mine, theirs in ((found.bad, margin.bad), (found.odd, margin.odd)):
+        for mine, theirs in ((found.skipped, margin.skipped), (found.anomalies, margin.anomalies)):
             mine.extend(text for text in theirs if text not in mine)
     return found
 

@@ -24,8 +24,8 @@ import xarray as xr
 
 from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.observations.readers.archive import Inspection, Part
-from aqreanalysis.simulation.air import BLOCK_HOURS, Air, Band, RandomField, hour_index, year_angle
+from aqreanalysis.observations.readers.archive import ArchivePart, Inspection
+from aqreanalysis.simulation.air import AIR_BLOCK_HOURS, Air, Band, RandomField, hour_index, year_angle
 from aqreanalysis.simulation.land import city_table, plane, urban
 from aqreanalysis.simulation.network import (
     FAULTS,
@@ -91,8 +91,8 @@ class Twin:
         """
         hours = consecutive_hours(time)
         blocks = [self._block_at_stations(block)  # whole blocks: the same numbers in any window
-                  for block in range(hours[0] // BLOCK_HOURS, hours[-1] // BLOCK_HOURS + 1)]
-        rows = hours - hours[0] // BLOCK_HOURS * BLOCK_HOURS
+                  for block in range(hours[0] // AIR_BLOCK_HOURS, hours[-1] // AIR_BLOCK_HOURS + 1)]
+        rows = hours - hours[0] // AIR_BLOCK_HOURS * AIR_BLOCK_HOURS
         return {name: np.concatenate([block[name] for block in blocks])[rows] for name in schema.POLLUTANTS}
 
     def observe(self, time) -> xr.Dataset:
@@ -118,7 +118,7 @@ class Twin:
         return self.stations["lat"].to_numpy(), self.stations["lon"].to_numpy()
 
     def _block_at_stations(self, block: int) -> dict[str, np.ndarray]:
-        hours = block * BLOCK_HOURS + np.arange(BLOCK_HOURS)
+        hours = block * AIR_BLOCK_HOURS + np.arange(AIR_BLOCK_HOURS)
         pm25 = self._air.pm25(hours, *self._station_places)
         middle = hours - 0.5
         factors = {name: np.exp((field.rows(middle).T @ self._features[name]).astype(np.float32))
@@ -145,10 +145,10 @@ class TwinArchive:
         """First and last hour that can be read."""
         return np.datetime64(time_axis.FIRST_DAY, "ns"), np.datetime64(time_axis.LAST_DAY, "ns")
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[ArchivePart]:
         """No files: one part that stands for all of it under its seed."""
         first, last = (stamp.astype("datetime64[h]") for stamp in self.period())
-        return [Part(f"twin {VERSION}, seed {self.twin.seed}", first, last, 0, 0)]
+        return [ArchivePart(f"twin {VERSION}, seed {self.twin.seed}", first, last, 0, 0)]
 
     def read(self, start, end) -> xr.Dataset:
         """Raw station cube, (time, station), of every hour from `start` to `end`, both included."""

@@ -30,8 +30,8 @@ from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.simulation.land import MAP_KM, MAP_SOUTH, MAP_WEST, emissions, mountain_air, plane, urban
 
-MARGIN = 1.0                   # degrees round schema.REGION_EDGES where the truth is known
-BLOCK_HOURS = 48               # hours are worked out in blocks that begin at multiples of this since 1970
+AIR_MARGIN = 1.0                   # degrees round schema.REGION_EDGES where the truth is known
+AIR_BLOCK_HOURS = 48               # hours are worked out in blocks that begin at multiples of this since 1970
 CHUNK_POINTS = 2048            # places are worked out so many at once; bounds the memory
 
 NODE_DEGREES, NODE_HOURS = 0.5, 3
@@ -63,7 +63,7 @@ DRIFT = (5.0, -2.0)            # km h-1 east and north, of the random fields
 STATIC_BAND = Band("ground", 40, 200, 0.07, 1, 192)  # its knots are not used
 
 
-def draw(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
+def random_generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
     """Random numbers that depend on nothing but the key (seed, purpose, index)."""
     key = np.array([seed, zlib.crc32(purpose.encode())], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, index, 0], np.uint64)))
@@ -100,7 +100,7 @@ class RandomField:
 
     def __init__(self, seed: int, band: Band):
         self.seed, self.band = seed, band
-        rng = draw(seed, f"waves {band.name}")
+        rng = random_generator(seed, f"waves {band.name}")
         length = band.shortest * (band.longest / band.shortest) ** rng.random(band.waves)
         angle = 2 * np.pi * rng.random(band.waves)
         self.k = 2 * np.pi / length * np.stack([np.cos(angle), np.sin(angle)])  # (2, waves)
@@ -116,7 +116,7 @@ class RandomField:
         knots = hours / self.band.knot_hours
         first = int(np.floor(knots[0])) - 1
         count = int(np.floor(knots[-1])) + 3 - first
-        noise = np.stack([draw(self.seed, self.band.name, first + i).standard_normal(2 * self.band.waves)
+        noise = np.stack([random_generator(self.seed, self.band.name, first + i).standard_normal(2 * self.band.waves)
                           for i in range(count)])
         weights = spline_matrix(knots, first, count)
         weights /= np.linalg.norm(weights, axis=1, keepdims=True)  # the same variance at every hour
@@ -127,7 +127,7 @@ class RandomField:
 
     def static(self, x, y) -> np.ndarray:
         """(points,): the field with amplitudes that stand still."""
-        amplitudes = draw(self.seed, f"static {self.band.name}").standard_normal(2 * self.band.waves)
+        amplitudes = random_generator(self.seed, f"static {self.band.name}").standard_normal(2 * self.band.waves)
         return self.features(x, y) @ amplitudes * self.band.sigma / np.sqrt(self.band.waves)
 
 
@@ -137,7 +137,7 @@ class Wind:
     WAVES, AMPLITUDE = 10, 8.0  # together about 5 m s-1
 
     def __init__(self, seed: int):
-        rng = draw(seed, "wind")
+        rng = random_generator(seed, "wind")
         length, angle = rng.uniform(1300, 3600, self.WAVES), rng.uniform(-1.2, 1.2, self.WAVES)
         period = rng.uniform(72, 192, self.WAVES)  # hours: weather of three to eight days, from the west
         self.east, self.north = np.cos(angle), np.sin(angle)
@@ -183,9 +183,9 @@ class Air:
         sources = emissions(cities)  # one map for each step back in time, wider the older the air is
         self.maps = [ndimage.gaussian_filter(sources, width).astype(np.float32) for width in widths]
         west, east, south, north = schema.REGION_EDGES
-        self.edges = (west - MARGIN, east + MARGIN, south - MARGIN, north + MARGIN)
-        self.node_lon = np.arange(west - MARGIN - 1, east + MARGIN + 1.01, NODE_DEGREES)
-        self.node_lat = np.arange(south - MARGIN - 1, north + MARGIN + 1.01, NODE_DEGREES)
+        self.edges = (west - AIR_MARGIN, east + AIR_MARGIN, south - AIR_MARGIN, north + AIR_MARGIN)
+        self.node_lon = np.arange(west - AIR_MARGIN - 1, east + AIR_MARGIN + 1.01, NODE_DEGREES)
+        self.node_lat = np.arange(south - AIR_MARGIN - 1, north + AIR_MARGIN + 1.01, NODE_DEGREES)
         self._places = lru_cache(maxsize=16)(self._work_out_places)  # a 0.1 degree grid has 13 chunks
 
     def pm25(self, hours: np.ndarray, lat, lon) -> np.ndarray:
@@ -193,10 +193,10 @@ class Air:
         lat, lon = np.asarray(lat, float), np.asarray(lon, float)
         self._check(lat, lon)
         out = np.empty((len(hours), len(lat)), np.float32)
-        block_of = hours // BLOCK_HOURS
+        block_of = hours // AIR_BLOCK_HOURS
         for block in np.unique(block_of):
             at = np.flatnonzero(block_of == block)
-            column = hours[at] - block * BLOCK_HOURS
+            column = hours[at] - block * AIR_BLOCK_HOURS
             transport, rows = self._transport(int(block)), self._rows(int(block))
             for start in range(0, len(lat), CHUNK_POINTS):
                 part = slice(start, start + CHUNK_POINTS)
@@ -217,8 +217,8 @@ class Air:
                             "Choose a grid inside, or give real observations with --observations.")
 
     def _transport(self, block: int) -> np.ndarray:
-        """What the wind brought, ug m-3, float32 (nodes, BLOCK_HOURS)."""
-        middle = block * BLOCK_HOURS + np.arange(BLOCK_HOURS) - 0.5  # of the hours that the stamps end
+        """What the wind brought, ug m-3, float32 (nodes, AIR_BLOCK_HOURS)."""
+        middle = block * AIR_BLOCK_HOURS + np.arange(AIR_BLOCK_HOURS) - 0.5  # of the hours that the stamps end
         first = int(np.floor(middle[0] / NODE_HOURS)) - 1
         count = int(np.floor(middle[-1] / NODE_HOURS)) + 3 - first
         at_knots = self._along_trajectories(NODE_HOURS * (first + np.arange(count, dtype=float)))
@@ -242,15 +242,15 @@ class Air:
         return total * ventilation
 
     def _rows(self, block: int) -> np.ndarray:
-        """Features of the block's hours, (features, BLOCK_HOURS)."""
-        middle = block * BLOCK_HOURS + np.arange(BLOCK_HOURS) - 0.5
+        """Features of the block's hours, (features, AIR_BLOCK_HOURS)."""
+        middle = block * AIR_BLOCK_HOURS + np.arange(AIR_BLOCK_HOURS) - 0.5
         winter = np.cos(year_angle(middle))
         clock_angle = 2 * np.pi / 24 * (middle + time_axis.UTC_OFFSET_HOURS)
         night = (0.12 + 0.03 * winter) * np.cos(clock_angle - 2 * np.pi * 2.5 / 24)
         rush = 0.05 * np.cos(2 * (clock_angle - 2 * np.pi * 9.5 / 24))
         spread = 0.5 * sum(band.sigma**2 for band in BANDS)  # keeps the mean whatever the bands
         common = SEASON * winter + night + rush - spread
-        rows = [np.ones(BLOCK_HOURS), common, winter + 4 * rush, *(f.rows(middle) for f in self.fields)]
+        rows = [np.ones(AIR_BLOCK_HOURS), common, winter + 4 * rush, *(f.rows(middle) for f in self.fields)]
         return np.concatenate([np.atleast_2d(row) for row in rows])
 
     def _work_out_places(self, lat_bytes: bytes, lon_bytes: bytes) -> tuple[sparse.csr_array, np.ndarray]:

@@ -13,7 +13,7 @@ import pandas as pd
 from aqreanalysis import geo
 
 # One line for each province: name latitude longitude size; names are unique.
-CITIES = {
+CITIES_BY_PROVINCE = {
     "Beijing": "Beijing 39.91 116.40 19", "Tianjin": "Tianjin 39.12 117.19 11",
     "Shanghai": "Shanghai 31.23 121.43 20",
     "Hebei": "Shijiazhuang 38.04 114.50 5, Tangshan 39.63 118.17 3.5, Qinhuangdao 39.97 119.55 1.3,"
@@ -83,7 +83,7 @@ MAP_KM, MAP_WEST, MAP_SOUTH, MAP_SHAPE = 25.0, -2400.0, -1900.0, (157, 197)  # e
 
 def city_table() -> pd.DataFrame:
     """The cities: name, province, lat, lon (degrees) and size."""
-    rows = [(name, province, float(lat), float(lon), float(size)) for province, line in CITIES.items()
+    rows = [(name, province, float(lat), float(lon), float(size)) for province, line in CITIES_BY_PROVINCE.items()
             for name, lat, lon, size in (city.split() for city in line.split(","))]
     return pd.DataFrame(rows, columns=["name", "province", "lat", "lon", "size"])
 

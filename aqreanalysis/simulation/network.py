@@ -14,7 +14,7 @@ import pandas as pd
 
 from aqreanalysis import geo, schema
 from aqreanalysis.grids import boundaries
-from aqreanalysis.simulation.air import draw
+from aqreanalysis.simulation.air import random_generator
 
 STATIONS = 640
 CLUSTER_KM = 12.0
@@ -44,7 +44,7 @@ class Fault:
 # A later kind hides an earlier one. A gap takes all six pollutants, "pm25_above_pm10" lowers PM10, all
 # others spoil only PM2.5. "periodic" is an automatic calibration that gets into the values once a day,
 # "biased" a wrong flow, "drifting" an ageing lamp, "noisy" a loose contact.
-KINDS = (Fault("noisy", 720, 0.03, 12, 96),
+FAULT_KINDS = (Fault("noisy", 720, 0.03, 12, 96),
          Fault("biased", 720, 0.03, 12, 96),
          Fault("drifting", 720, 0.03, 24, 96),
          Fault("periodic", 720, 0.05, 120, 360, every_hours=24),
@@ -55,21 +55,21 @@ KINDS = (Fault("noisy", 720, 0.03, 12, 96),
          Fault("gap_hour", 24, 0.60, 1, 1),
          Fault("gap_run", 240, 0.16, 2, 240),
          Fault("outage", 1464, 1.0, 1, 48, network_wide=True))
-FAULTS = {"none": 0} | {kind.name: code for code, kind in enumerate(KINDS, start=1)}
+FAULTS = {"none": 0} | {kind.name: code for code, kind in enumerate(FAULT_KINDS, start=1)}
 GAPS = tuple(FAULTS[name] for name in ("gap_hour", "gap_run", "outage"))
-LONGEST_STUCK = next(kind.longest for kind in KINDS if kind.name == "stuck")
+LONGEST_STUCK = next(kind.longest for kind in FAULT_KINDS if kind.name == "stuck")
 CODES = (-999.0, 9999.0)
 
 
 def place_stations(seed: int, cities: pd.DataFrame) -> pd.DataFrame:
     """The stations: station_id, name, city, lon, lat (degrees)."""
-    rng = draw(seed, "stations")
+    rng = random_generator(seed, "stations")
     rows = []
     for city in cities.itertuples():
         count = int(np.clip(round(2.4 * city.size**0.5 + rng.uniform(0, 1.5)), 3, 12))
         rows += [(f"{city.name} {i + 1}", city.name, *near_city(rng, city.lat, city.lon, i / count))
                  for i in range(count)]
-    rows = [row for row in rows if inside(*row[2:])]
+    rows = [row for row in rows if in_region(*row[2:])]
     counties = county_sites(rng, cities)
     while len(rows) < STATIONS:
         rows.append(next(counties))
@@ -78,7 +78,7 @@ def place_stations(seed: int, cities: pd.DataFrame) -> pd.DataFrame:
     return table[["station_id", "name", "city", "lon", "lat"]]
 
 
-def inside(lat: float, lon: float) -> bool:
+def in_region(lat: float, lon: float) -> bool:
     """Whether a place lies in the region."""
     west, east, south, north = schema.REGION_EDGES
     return west <= lon <= east and south <= lat <= north
@@ -113,7 +113,7 @@ def county_sites(rng, cities: pd.DataFrame):
         lat, lon = position[here] + rng.uniform(0.3, 0.5) * (position[there] - position[here])
         lat, lon = offset(lat, lon, *rng.normal(0, 8, 2))
         clear = geo.distance_km(lat, lon, position[:, 0], position[:, 1]).min() > 1.5 * CLUSTER_KM
-        if clear and inside(lat, lon) and boundaries.is_land(lat, lon):
+        if clear and in_region(lat, lon) and boundaries.is_land(lat, lon):
             name = cities["name"].iloc[here]
             number[name] += 1
             yield f"{name} county {number[name]}", name, lat, lon
@@ -121,14 +121,14 @@ def county_sites(rng, cities: pd.DataFrame):
 
 def station_offset(seed: int, stations: int) -> np.ndarray:
     """What a station sees more or less than its surroundings, a constant factor, (stations,)."""
-    return np.exp(REPRESENTATIVENESS * draw(seed, "offset").standard_normal(stations))
+    return np.exp(REPRESENTATIVENESS * random_generator(seed, "offset").standard_normal(stations))
 
 
 def measure(seed: int, hours: np.ndarray, truth: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What faultless instruments report, float32 (hours, stations): noise, rounding, PM10 >= PM2.5."""
     stations = truth[schema.TARGET].shape[1]
     days, first = hours // 24, hours[0] // 24
-    noise = np.concatenate([draw(seed, "noise", int(day)).standard_normal(
+    noise = np.concatenate([random_generator(seed, "noise", int(day)).standard_normal(
         (24, len(truth), stations), dtype=np.float32) for day in np.unique(days)])[hours - 24 * first]
     reported = {}
     for i, (name, value) in enumerate(truth.items()):
@@ -152,7 +152,7 @@ def map_faults(seed: int, hours: np.ndarray, stations: int) -> FaultMap:
     """The faults of consecutive hours since 1970."""
     shape = (len(hours), stations)
     faults = FaultMap(np.zeros(shape, np.uint8), np.zeros(shape, np.int64), np.zeros(shape, np.float32))
-    for kind in KINDS:
+    for kind in FAULT_KINDS:
         begin, length, station, size = events(seed, kind, hours[0], hours[-1], stations)
         event = np.repeat(np.arange(len(begin)), length)
         since = np.arange(len(event)) - np.repeat(np.cumsum(length) - length, length)
@@ -170,7 +170,7 @@ def events(seed: int, kind: Fault, first: int, last: int, stations: int):
     slots = np.arange((first - kind.longest) // kind.slot_hours, last // kind.slot_hours + 1)
     columns = 1 if kind.network_wide else stations
     chance, begin, length, size = np.stack(
-        [draw(seed, kind.name, int(slot)).random((4, columns)) for slot in slots], axis=1)
+        [random_generator(seed, kind.name, int(slot)).random((4, columns)) for slot in slots], axis=1)
     slot, station = np.nonzero(chance < kind.chance)
     begin = slots[slot] * kind.slot_hours + (begin[slot, station] * kind.slot_hours).astype(np.int64)
     steps = np.log((kind.longest + 1) / kind.shortest)
@@ -216,7 +216,7 @@ def distort(seed: int, pm25: np.ndarray, hours: np.ndarray, faults: FaultMap) ->
     """
     size = faults.size
     hour, station = np.nonzero(faults.code == FAULTS["noisy"])
-    normal = {day: draw(seed, "noisy values", int(day)).standard_normal((24, pm25.shape[1]))
+    normal = {day: random_generator(seed, "noisy values", int(day)).standard_normal((24, pm25.shape[1]))
               for day in np.unique(hours[hour] // 24)}
     noise = np.array([normal[hours[h] // 24][hours[h] % 24, s] for h, s in zip(hour, station, strict=True)])
     factor = np.ones_like(pm25)

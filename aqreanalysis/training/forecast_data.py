@@ -79,7 +79,7 @@ def load(observations: str, stations: str | None, train_share: float, validate_s
     inspection = archive.inspect(start, end)
     if not inspection.values:
         raise none_good(inspection, observations, f"{start} to {end}")
-    cube = reporting(screening.screened(archive, start, end, quality.FIRST))
+    cube = reporting(screening.screened(archive, start, end, quality.SINGLE_VALUE_SETTINGS))
     ids = np.sort(cube.station.values.astype(str))
     drawn = np.random.default_rng(withheld_seed).permutation(ids)[:round(withheld_share * len(ids))]
     slices = Slices.of(cube.sizes["time"], train_share, validate_share)

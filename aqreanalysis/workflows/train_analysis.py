@@ -162,7 +162,7 @@ def load(recipe: TrainingRecipe, warn: Callable[[list[str]], None] = lambda text
     if not inspection.values:
         raise none_good(inspection, recipe.observations, f"{period.first} to {period.last}")
     warn(checks.of_archive(archive, period.hours[0], period.hours[-1]))
-    cube = reporting(screening.screened(archive, start, end, quality.FIRST))
+    cube = reporting(screening.screened(archive, start, end, quality.SINGLE_VALUE_SETTINGS))
     table = archive.stations[archive.stations["station_id"].isin(cube.station.values)]
     withheld = recipe.withheld
     split = split_stations(table, withheld.seed, withheld.share_single, withheld.share_city)

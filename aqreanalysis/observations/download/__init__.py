@@ -14,15 +14,15 @@ from pathlib import Path
 from aqreanalysis import files
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations.download.transfer import STRIKES, Failed, Missing, RetryPolicy, download, opened_session
-from aqreanalysis.observations.download.wanted import Request, Wanted, folder_of, in_few_words, wanted_files
+from aqreanalysis.observations.download.wanted import FetchRequest, Wanted, folder_of, in_few_words, wanted_files
 
 POLITE = RetryPolicy()
-LOCK = ".fetch.lock"
-FIX = "Free space, or give another folder with --to; then give the same command again: it goes on."
+FETCH_LOCK = ".fetch.lock"
+FETCH_FIX = "Free space, or give another folder with --to; then give the same command again: it goes on."
 
 
 @dataclass
-class Summary:
+class FetchSummary:
     """What a run did: numbers of files, and the files that are not there."""
 
     folder: Path
@@ -56,18 +56,18 @@ class Summary:
                             "Check the period, or give the address as --from TEMPLATE.")
 
 
-def fetch(request: Request, manners: RetryPolicy = POLITE,
-          watch: Callable[[list[Wanted]], Iterable[Wanted]] = iter) -> Summary:
+def fetch_files(request: FetchRequest, manners: RetryPolicy = POLITE,
+          watch: Callable[[list[Wanted]], Iterable[Wanted]] = iter) -> FetchSummary:
     """Have every file of a request in its folder; Ctrl-C and a kill leave what can be gone on with.
 
     Raises UserError for a request that makes no sense and for a disk that can't take a file; all else is in the
-    Summary. `watch` passes the files on and may show how far it is.
+    FetchSummary. `watch` passes the files on and may show how far it is.
     """
-    summary = Summary(folder_of(request))
+    summary = FetchSummary(folder_of(request))
     wanted = wanted_files(request, summary.folder)
     busy = UserError(f"Another fetch is writing into {summary.folder}.", "One at a time writes into a folder.",
                      "Wait for it, or give another folder with --to.")
-    with files.held(summary.folder / LOCK, busy, FIX), opened_session(manners) as session:
+    with files.held(summary.folder / FETCH_LOCK, busy, FETCH_FIX), opened_session(manners) as session:
         strikes, asked = 0, False
         for number, item in enumerate(watch(wanted)):
             if item.path.exists():
@@ -93,7 +93,7 @@ def fetch(request: Request, manners: RetryPolicy = POLITE,
     return summary
 
 
-def _advice(request: Request, folder: Path) -> list[str]:
+def _advice(request: FetchRequest, folder: Path) -> list[str]:
     """What is lacking before `build` can use the files."""
     if request.source != "cnemc" or (folder / "stations.csv").exists():
         return []

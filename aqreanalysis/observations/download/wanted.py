@@ -14,9 +14,9 @@ import numpy as np
 
 from aqreanalysis import files, time_axis
 from aqreanalysis.errors import BadFile, UserError
-from aqreanalysis.observations.readers import cnemc
-from aqreanalysis.observations.readers.daily_rows import parse
-from aqreanalysis.observations.readers.openaq_files import csv_content
+from aqreanalysis.observations.readers.cnemc import CNEMC_FILES
+from aqreanalysis.observations.readers.daily_files import parse_day
+from aqreanalysis.observations.readers.openaq_values import csv_content
 from aqreanalysis.observations.station_table import read_station_table
 from aqreanalysis.time_axis import Period
 
@@ -29,7 +29,7 @@ ONE_DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Request:
+class FetchRequest:
     """What the user asked for; None is the default."""
 
     source: str
@@ -66,12 +66,12 @@ def in_few_words(days: Iterable[dt.date]) -> str:
     return ", ".join("-".join(f"{day:%Y%m%d}" for day in span) for span in spans)
 
 
-def folder_of(request: Request) -> Path:
+def folder_of(request: FetchRequest) -> Path:
     """The folder given, or the one of this source in the data folder, where `build` looks for archives."""
     return Path(request.to).expanduser() if request.to else files.data_folder() / request.source
 
 
-def wanted_files(request: Request, folder: Path) -> list[Wanted]:
+def wanted_files(request: FetchRequest, folder: Path) -> list[Wanted]:
     """Every file of a request in order; UserError for a request that makes no sense."""
     if request.source not in TEMPLATES:
         raise UserError(f"{request.source!r} is no source.", f"Sources are {' and '.join(TEMPLATES)}.",
@@ -179,7 +179,7 @@ def _check_day(name: str, day: dt.date, part: Path) -> None:
 def _parse_day(name: str, day: dt.date, content: bytes) -> None:
     """The reader's own check, with every station of the header known."""
     heads = content.split(b"\n", 1)[0].decode("utf-8", "replace").strip().split(",")[3:]
-    parse(name, np.datetime64(day, "D"), content, {head: number for number, head in enumerate(heads)})
+    parse_day(name, np.datetime64(day, "D"), content, {head: number for number, head in enumerate(heads)})
 
 
 def _check_zip(name: str, days: list[dt.date], part: Path) -> None:
@@ -203,7 +203,7 @@ def _check_zip(name: str, days: list[dt.date], part: Path) -> None:
 
 
 def _day_of(member: str) -> dt.date | None:
-    match = cnemc.FILES.file_name.fullmatch(PurePosixPath(member).name)
+    match = CNEMC_FILES.file_name.fullmatch(PurePosixPath(member).name)
     try:
         return dt.datetime.strptime(match["day"], "%Y%m%d").date() if match else None
     except ValueError:

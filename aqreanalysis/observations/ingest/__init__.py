@@ -19,17 +19,24 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.observations import checks, quality
 from aqreanalysis.observations.ingest import archive_writer
 from aqreanalysis.observations.ingest.archive_attributes import ArchiveAbout
-from aqreanalysis.observations.ingest.intake import Given, Job, Taken, take_month
-from aqreanalysis.observations.ingest.plan import IngestPlan, check_target, prepare
-from aqreanalysis.observations.ingest.sources import Span, inside, open_sources, stretches
-from aqreanalysis.observations.readers.station_archive import COUNTS, ODD, REFUSED, TABLES, Record, StationArchive
+from aqreanalysis.observations.ingest.intake import Given, IngestJob, Taken, take_month
+from aqreanalysis.observations.ingest.plan import IngestPlan, check_target, plan_ingest
+from aqreanalysis.observations.ingest.sources import Span, hours_inside, open_sources, stretches
+from aqreanalysis.observations.readers.station_archive import (
+    ANOMALY,
+    COUNTS,
+    REFUSED,
+    TABLES,
+    Provenance,
+    StationArchive,
+)
 from aqreanalysis.output.cf import Contact
 from aqreanalysis.time_axis import HOUR, Period
 from aqreanalysis.workers import run_jobs
 
 
 @dataclass(frozen=True)
-class Summary:
+class IngestSummary:
     """What an ingest did, and what the archive is now."""
 
     path: Path
@@ -38,15 +45,17 @@ class Summary:
     files: dict[str, int]     # of the given sources: new, changed, unchanged, vanished
     vanished: list[str]       # names
     skipped: list[str]        # a sentence for each file that could not be used
-    odd: list[str]            # and for what is strange in those that were
+    anomalies: list[str]            # and for what is strange in those that were
     counts: dict[str, int]    # readers.station_archive.COUNTS, over all sources and hours
     flagged: tuple[int, int]  # PM2.5 values of the months that were made: marked by quality control, and all
     warnings: list[str]       # what is strange in the sources as a whole (checks.of_archive)
 
 
-def ingest(sources: list[str], target: str | Path, station_table: str | None = None, period: Period | None = None,
-           settings: quality.Settings = quality.DEFAULT, workers: int = 1, datum: str | None = None,
-           on_month: Callable[[int, int], None] = lambda done, of: None, contact: Contact | None = None) -> Summary:
+def ingest_archives(sources: list[str], target: str | Path, station_table: str | None = None,
+                    period: Period | None = None, settings: quality.QualitySettings = quality.DEFAULT_SETTINGS,
+                    workers: int = 1, datum: str | None = None,
+                    on_month: Callable[[int, int], None] = lambda done, of: None,
+                    contact: Contact | None = None) -> IngestSummary:
     """Write or extend the station archive at `target`.
 
     Parameters
@@ -71,9 +80,9 @@ def ingest(sources: list[str], target: str | Path, station_table: str | None = N
     opened = open_sources(sources, station_table, datum)
     busy = UserError(f"Another ingest is writing {target}.", "One at a time writes a file.",
                      "Wait for it, or give another name with --to.")
-    with files.held(target.with_name(f".{target.name}.lock"), busy, archive_writer.FIX):
+    with files.held(target.with_name(f".{target.name}.lock"), busy, archive_writer.INGEST_FIX):
         files.remove_leftovers(target.parent, target.name)
-        plan = prepare(opened, target, period, settings)
+        plan = plan_ingest(opened, target, period, settings)
         if not plan.stale().any() and not any(changes.moved for changes in plan.changes.values()):
             return _summary(plan, target, [], [], written=False)
         warnings = [f"{source.name}: {text}" for source in plan.sources.values()
@@ -85,11 +94,11 @@ def ingest(sources: list[str], target: str | Path, station_table: str | None = N
 def _write(plan: IngestPlan, target: Path, workers: int, contact: Contact, on_month) -> list[Taken]:
     """Make the months that are stale, copy the others, and move the file to its place when it is whole."""
     months, stale = plan.months(), plan.stale()
-    with files.writing(target, archive_writer.FIX):
+    with files.writing(target, archive_writer.INGEST_FIX):
         scratch = tempfile.TemporaryDirectory(prefix=f"{files.part_name(target).name}-", dir=target.parent)
     with scratch as folder:
         jobs = {number: _job(plan, number, span, Path(folder)) for number, span in enumerate(months)
-                if stale[inside(plan.hours, [span])].any()}
+                if stale[hours_inside(plan.hours, [span])].any()}
         results, taken = run_jobs(take_month, jobs.values(), workers), {}
         with archive_writer.ArchiveFile(target, plan.table, plan.hours, _about(plan, contact)) as file:
             for number, span in enumerate(months):
@@ -106,15 +115,15 @@ def _write(plan: IngestPlan, target: Path, workers: int, contact: Contact, on_mo
                     file.write(row, plan.before.layers(hours, plan.table["station_id"]))
                 on_month(number + 1, len(months))
             results.close()
-            file.finish(_record(plan, list(taken.values())))
+            file.finish(_provenance(plan, list(taken.values())))
     return list(taken.values())
 
 
-def _job(plan: IngestPlan, number: int, span: Span, scratch: Path) -> Job:
+def _job(plan: IngestPlan, number: int, span: Span, scratch: Path) -> IngestJob:
     given = tuple(Given(of, source.archive, (source.path, source.station_table, source.parts),
                         tuple(stretches((part.first, part.last) for part in source.parts)),
                         plan.changes[of].kept, frozenset(source.refused)) for of, source in plan.sources.items())
-    return Job(number, *span, plan.axis, plan.read(), _count_sources(plan), given,
+    return IngestJob(number, *span, plan.axis, plan.read(), _count_sources(plan), given,
                plan.before.path if plan.before else None, plan.table, plan.settings, scratch)
 
 
@@ -122,18 +131,18 @@ def _count_sources(plan: IngestPlan) -> int:
     return max(*plan.sources, len(plan.record.tables["source"]))
 
 
-def _record(plan: IngestPlan, taken: list[Taken]) -> Record:
+def _provenance(plan: IngestPlan, taken: list[Taken]) -> Provenance:
     """The provenance of the archive as it will be."""
     counts = np.zeros((_count_sources(plan), len(COUNTS), len(plan.hours)), np.int32)
     if plan.before is not None:
-        counts[:len(plan.record.counts), :, inside(plan.hours, [plan.before.period()])] = plan.record.counts
-    read = inside(plan.hours, plan.read())
+        counts[:len(plan.record.counts), :, hours_inside(plan.hours, [plan.before.period()])] = plan.record.counts
+    read = hours_inside(plan.hours, plan.read())
     for month in taken:
-        rows = np.flatnonzero(inside(plan.hours, [(month.first, month.last)]))
+        rows = np.flatnonzero(hours_inside(plan.hours, [(month.first, month.last)]))
         for number, of_source in month.counts.items():
             new = read[rows]
             counts[number - 1][:, rows[new]] = of_source[new].T
-    return Record({"source": _source_table(plan), "file": _file_table(plan, counts[:, COUNTS.index("values")]),
+    return Provenance({"source": _source_table(plan), "file": _file_table(plan, counts[:, COUNTS.index("values")]),
                    "remark": _remark_table(plan, taken)}, counts)
 
 
@@ -158,8 +167,8 @@ def _file_table(plan: IngestPlan, values: np.ndarray) -> pd.DataFrame:
 def _remark_table(plan: IngestPlan, taken: list[Taken]) -> pd.DataFrame:
     """Remarks that still hold and new ones; the same sentence of several months is one row."""
     old = plan.record.tables["remark"]
-    again = inside(old["first"].to_numpy("datetime64[h]"), plan.read())
-    again &= inside(old["last"].to_numpy("datetime64[h]"), plan.read())
+    again = hours_inside(old["first"].to_numpy("datetime64[h]"), plan.read())
+    again &= hours_inside(old["last"].to_numpy("datetime64[h]"), plan.read())
     old = old[~(old["source"].isin(list(plan.sources)) & (again | (old["kind"] == REFUSED)))]
     rows = [*old.itertuples(index=False, name=None), *plan.remarks, *(row for month in taken for row in month.remarks)]
     table = pd.DataFrame(rows, columns=list(TABLES["remark"]))
@@ -182,16 +191,17 @@ def _about(plan: IngestPlan, contact: Contact) -> ArchiveAbout:
         contact=contact)
 
 
-def _summary(plan: IngestPlan, target: Path, taken: list[Taken], warnings: list[str], written: bool) -> Summary:
+def _summary(plan: IngestPlan, target: Path, taken: list[Taken], warnings: list[str], written: bool) -> IngestSummary:
     archive = StationArchive(target)
-    record = archive.record()
+    record = archive.provenance()
     remarks, known = record.tables["remark"], record.tables["file"]
     totals = record.counts.sum(axis=(0, 2), dtype=np.int64)
-    return Summary(
+    return IngestSummary(
         path=target, written=written, archive=archive,
         files={state: sum(changes.counts[state] for changes in plan.changes.values())
                for state in ("new", "changed", "unchanged", "vanished")},
         vanished=list(known["name"][(known["vanished"] == 1) & known["source"].isin(list(plan.sources))]),
-        skipped=list(remarks["text"][remarks["kind"] != ODD]), odd=list(remarks["text"][remarks["kind"] == ODD]),
+        skipped=list(remarks["text"][remarks["kind"] != ANOMALY]),
+        anomalies=list(remarks["text"][remarks["kind"] == ANOMALY]),
         counts=dict(zip(COUNTS, map(int, totals), strict=True)),
         flagged=tuple(sum(month.flagged[part] for month in taken) for part in (0, 1)), warnings=warnings)

@@ -41,7 +41,7 @@ def settings_text(settings: dict) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def global_attributes(about: ArchiveAbout, grid, hours: np.ndarray) -> dict:
+def archive_global_attributes(about: ArchiveAbout, grid, hours: np.ndarray) -> dict:
     """Of an archive with `hours` (datetime64, END of each) at the points of `grid`."""
     simulated = "SIMULATED " if about.simulated else ""
     first, last = (np.datetime64(stamp, "D") for stamp in (hours[0], hours[-1]))
@@ -61,11 +61,11 @@ def global_attributes(about: ArchiveAbout, grid, hours: np.ndarray) -> dict:
         SETTINGS_ATTRIBUTE: settings,
         f"{SETTINGS_ATTRIBUTE}_sha256": hashlib.sha256(settings.encode()).hexdigest(),
     }
-    return (own | _discovery(about, first, last) | cf.observations_credit(about.observations)
+    return (own | _archive_discovery(about, first, last) | cf.observations_credit(about.observations)
             | cf.contact_attributes(about.contact) | cf.extent(grid, hours, cf.HOURLY))
 
 
-def _discovery(about: ArchiveAbout, first, last) -> dict:
+def _archive_discovery(about: ArchiveAbout, first, last) -> dict:
     simulated = "simulated " if about.simulated else ""
     return {
         "id": re.sub(r"[^\w.-]+", "-", f"{simulated}stations.{'.'.join(about.sources)}.{first}.{last}"),
@@ -92,16 +92,16 @@ def _discovery(about: ArchiveAbout, first, last) -> dict:
 def variable_attributes(name: str, about: ArchiveAbout) -> dict:
     """Attributes of a variable (time, station)."""
     if name.endswith(FLAG):
-        own = _flag(name.removesuffix(FLAG))
+        own = _flag_attributes(name.removesuffix(FLAG))
     elif name.endswith(SOURCE):
-        own = _source(name.removesuffix(SOURCE), about)
+        own = _source_attributes(name.removesuffix(SOURCE), about)
     else:
-        own = _values(name, about)
+        own = _value_attributes(name, about)
     coordinates = [schema.LAT, schema.LON, cf.STATION_ID, cf.HEIGHT]
     return own | {"coordinates": " ".join(coordinates), "grid_mapping": cf.CRS}
 
 
-def _values(name: str, about: ArchiveAbout) -> dict:
+def _value_attributes(name: str, about: ArchiveAbout) -> dict:
     simulated = "simulated " if about.simulated else ""
     concentration = "mass concentration of " if name in schema.POLLUTANTS else ""
     attributes = {"standard_name": schema.STANDARD_NAMES[name], "units": schema.UNITS[name],
@@ -117,7 +117,7 @@ def _values(name: str, about: ArchiveAbout) -> dict:
     return attributes | ({"ancillary_variables": " ".join(ancillary)} if ancillary else {})
 
 
-def _flag(name: str) -> dict:
+def _flag_attributes(name: str) -> dict:
     bits = schema.OBSERVATION_FLAGS
     return {"standard_name": "quality_flag", "units": "1",
             "long_name": f"quality control of {schema.LONG_NAMES[name]}",
@@ -126,7 +126,7 @@ def _flag(name: str) -> dict:
             "comment": "0 is a good value. Thresholds stand in the file's attribute quality_settings."}
 
 
-def _source(name: str, about: ArchiveAbout) -> dict:
+def _source_attributes(name: str, about: ArchiveAbout) -> dict:
     words = ["none", *(re.sub(r"[^\w.-]+", "-", text) for text in about.sources)]
     return {"long_name": f"source of the value of {schema.LONG_NAMES[name]}", "units": "1",
             "flag_values": np.arange(len(words), dtype=np.uint8), "flag_meanings": " ".join(words),

@@ -21,18 +21,26 @@ from aqreanalysis.observations.ingest.archive_attributes import (
     COUNT_TEXTS,
     STATION_TEXTS,
     ArchiveAbout,
+    archive_global_attributes,
     column_attributes,
-    global_attributes,
     variable_attributes,
 )
-from aqreanalysis.observations.readers.station_archive import COUNTS, FLAG, ODD, PROVENANCE, SOURCE, TABLES, Record
+from aqreanalysis.observations.readers.station_archive import (
+    ANOMALY,
+    COUNTS,
+    FLAG,
+    PROVENANCE,
+    SOURCE,
+    TABLES,
+    Provenance,
+)
 from aqreanalysis.output import cf
 from aqreanalysis.output.encoding import TIME_CHUNK
 from aqreanalysis.output.netcdf_file import FLOAT_FILL, create_compressed, read_through, write_coordinates
 from aqreanalysis.schema import FLAG_DTYPE, OBSERVATION_FLAGS, POLLUTANTS, STATION, TIME
 
 CACHE_BYTES = 8 << 20  # of one variable: months come in order, so that one chunk at a time is being filled
-FIX = "Free space, or choose another place with --to; then give the same command again. Nothing was lost."
+INGEST_FIX = "Free space, or choose another place with --to; then give the same command again. Nothing was lost."
 
 
 class ArchiveFile:
@@ -55,7 +63,7 @@ class ArchiveFile:
 
     def __enter__(self):
         try:
-            with files.writing(self.path, FIX):
+            with files.writing(self.path, INGEST_FIX):
                 self._netcdf = netCDF4.Dataset(self._part, "w", format="NETCDF4")
                 self._define()
         except BaseException:
@@ -72,7 +80,7 @@ class ArchiveFile:
         stored = self._netcdf.variables
         wanted = [name for name in arrays if self._several or not name.endswith(SOURCE)]
         steps = len(arrays[POLLUTANTS[0]])
-        with files.writing(self.path, FIX):
+        with files.writing(self.path, INGEST_FIX):
             for name in wanted:
                 if name not in stored:
                     self._create(name)
@@ -85,9 +93,9 @@ class ArchiveFile:
                 elif stored[name].dimensions == (TIME, STATION):
                     self._leave_empty(name, first, first + steps)
 
-    def finish(self, record: Record) -> None:
+    def finish(self, record: Provenance) -> None:
         """Write the provenance, check the file and move it to its name."""
-        with files.writing(self.path, FIX):
+        with files.writing(self.path, INGEST_FIX):
             self._write_record(record)
             self._netcdf.close()
             files.fsync(self._part)
@@ -102,7 +110,7 @@ class ArchiveFile:
 
     def _define(self) -> None:
         file = self._netcdf
-        file.setncatts(global_attributes(self.about, self._grid, self.hours))
+        file.setncatts(archive_global_attributes(self.about, self._grid, self.hours))
         file.createDimension(TIME, None)
         file.createDimension(STATION, self._grid.size)
         write_coordinates(file, self._grid, self.hours, cf.HOURLY, None)
@@ -132,14 +140,15 @@ class ArchiveFile:
         for row in range(first, last, TIME_CHUNK):
             self._netcdf[name][row:min(row + TIME_CHUNK, last)] = nothing
 
-    def _write_record(self, record: Record) -> None:
+    def _write_record(self, record: Provenance) -> None:
         group = self._netcdf.createGroup(PROVENANCE)
         group.software = json.dumps(
             files.package_versions("aqreanalysis", "netCDF4", "numpy", "pandas", "xarray"), sort_keys=True)
         group.stations_without_coordinates = json.dumps(self.table.attrs.get("without_coordinates", []),
                                                         ensure_ascii=False)
         kinds = list(record.tables["remark"]["kind"])
-        group.files_skipped, group.oddities = np.int32(len(kinds) - kinds.count(ODD)), np.int32(kinds.count(ODD))
+        group.files_skipped = np.int32(len(kinds) - kinds.count(ANOMALY))
+        group.oddities = np.int32(kinds.count(ANOMALY))  # the name of version 0.1.0, which other readers may know
         for table, columns in TABLES.items():
             rows = record.tables[table]
             group.createDimension(table, len(rows))

@@ -16,9 +16,17 @@ import xarray as xr
 from aqreanalysis import files, schema
 from aqreanalysis.observations import quality, stations
 from aqreanalysis.observations.ingest import archive_writer
-from aqreanalysis.observations.ingest.sources import Span, inside
+from aqreanalysis.observations.ingest.sources import Span, hours_inside
 from aqreanalysis.observations.readers.archive import Archive
-from aqreanalysis.observations.readers.station_archive import COUNTS, FLAG, ODD, PRESET, SKIPPED, SOURCE, StationArchive
+from aqreanalysis.observations.readers.station_archive import (
+    ANOMALY,
+    COUNTS,
+    FLAG,
+    PRESET,
+    SKIPPED,
+    SOURCE,
+    StationArchive,
+)
 from aqreanalysis.time_axis import HOUR
 
 SAME_VALUE = 1e-3  # relative; units that were converted differ in the last digits
@@ -37,7 +45,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Job:
+class IngestJob:
     """One month to make."""
 
     number: int
@@ -49,14 +57,14 @@ class Job:
     given: tuple[Given, ...]
     before: Path | None        # the archive as it was
     table: pd.DataFrame
-    settings: quality.Settings
+    settings: quality.QualitySettings
     scratch: Path              # folder for the arrays
 
     @property
     def hours(self) -> np.ndarray:
         """The month and what lies round it as far as a flag's reasons may, within the archive."""
-        first = max(self.first - quality.REACH_HOURS * HOUR, self.axis[0])
-        last = min(self.last + quality.REACH_HOURS * HOUR, self.axis[1])
+        first = max(self.first - quality.FLAG_REACH_HOURS * HOUR, self.axis[0])
+        last = min(self.last + quality.FLAG_REACH_HOURS * HOUR, self.axis[1])
         return np.arange(first, last + HOUR, HOUR)
 
     @property
@@ -79,7 +87,7 @@ class Taken:
     flagged: tuple[int, int]         # PM2.5 values that quality control marked, and all
 
 
-def take_month(job: Job) -> Taken:
+def take_month(job: IngestJob) -> Taken:
     """Read, merge and screen a month; the arrays lie in the job's scratch folder."""
     merged = _Merged(job)
     before = StationArchive(job.before).layers(job.hours, job.table["station_id"]) if job.before else {}
@@ -93,7 +101,7 @@ def take_month(job: Job) -> Taken:
     arrays = {name: screened[name].values[job.rows] for name in screened.data_vars}
     arrays |= {name + SOURCE: origin[job.rows] for name, origin in merged.origin.items()}
     path = job.scratch / f"{job.number}.npz"
-    with files.writing(path, archive_writer.FIX):
+    with files.writing(path, archive_writer.INGEST_FIX):
         np.savez(path, **arrays)
     counts = {number: merged.counts[number][job.rows] for number in given}
     flags = arrays[schema.TARGET + FLAG][~np.isnan(arrays[schema.TARGET])]
@@ -114,15 +122,15 @@ def _stored(before: Layer, number: int) -> Layer:
     return layer
 
 
-def _renewed(layer: Layer, source: Given, job: Job) -> Layer:
+def _renewed(layer: Layer, source: Given, job: IngestJob) -> Layer:
     """The layer with the hours that are read taken from the source's files.
 
     In hours of a file that is gone, what was read from it stays where no other file has a value.
     """
-    hours, shape, archive = job.hours, (len(job.hours), len(job.table)), _archive(source)
-    read, held, kept = (inside(hours, spans) for spans in (job.read, source.held, source.kept))
+    hours, shape, archive = job.hours, (len(job.hours), len(job.table)), _cached_archive(source)
+    read, held, kept = (hours_inside(hours, spans) for spans in (job.read, source.held, source.kept))
     for name, stored in layer.items():
-        stored[read & ~held & ~kept] = _nothing(name)  # hours that a changed file has no longer
+        stored[read & ~held & ~kept] = _missing_value(name)  # hours that a changed file has no longer
     place = pd.Index(job.table["station_id"]).get_indexer(archive.stations["station_id"])
     for rows in _runs(read & held):
         cube = archive.read(hours[rows][0], hours[rows][-1])
@@ -130,11 +138,11 @@ def _renewed(layer: Layer, source: Given, job: Job) -> Layer:
         for name in {**cube.data_vars, **layer}:
             if name.endswith(FLAG):
                 continue
-            fresh = _spread(cube, name, place, shape[1])
+            fresh = _on_all_stations(cube, name, place, shape[1])
             keeps = stays & np.isnan(fresh)
-            for part, new in ((name, fresh), (name + FLAG, _spread(cube, name + FLAG, place, shape[1]))):
+            for part, new in ((name, fresh), (name + FLAG, _on_all_stations(cube, name + FLAG, place, shape[1]))):
                 if part in cube or part in layer:
-                    stored = layer.setdefault(part, np.full(shape, _nothing(part)))
+                    stored = layer.setdefault(part, np.full(shape, _missing_value(part)))
                     stored[rows] = np.where(keeps, stored[rows], new)
     return layer
 
@@ -142,7 +150,7 @@ def _renewed(layer: Layer, source: Given, job: Job) -> Layer:
 _latest: dict[int, Given] = {}  # of this process
 
 
-def _archive(source: Given) -> Archive:
+def _cached_archive(source: Given) -> Archive:
     """The archive of a source; that of this process's job before, which may have kept what it parsed."""
     before = _latest.get(source.number)
     if before is None or before.identity != source.identity:
@@ -150,22 +158,22 @@ def _archive(source: Given) -> Archive:
     return _latest[source.number].archive
 
 
-def _spread(cube: xr.Dataset, name: str, place: np.ndarray, count: int) -> np.ndarray:
+def _on_all_stations(cube: xr.Dataset, name: str, place: np.ndarray, count: int) -> np.ndarray:
     """A variable of a cube on all `count` stations, of flags those that readers set."""
-    spread = np.full((cube.sizes[schema.TIME], count), _nothing(name))
+    spread = np.full((cube.sizes[schema.TIME], count), _missing_value(name))
     if name in cube:
         spread[:, place] = cube[name].values & PRESET if name.endswith(FLAG) else cube[name].values
     return spread
 
 
-def _nothing(name: str):
+def _missing_value(name: str):
     return schema.FLAG_DTYPE(0) if name.endswith(FLAG) else np.float32(np.nan)
 
 
 class _Merged:
     """Layers over each other: values, the flags that came with them, and where each is from."""
 
-    def __init__(self, job: Job):
+    def __init__(self, job: IngestJob):
         self._job, self._shape = job, (len(job.hours), len(job.table))
         self.values: Layer = {}
         self.origin: dict[str, np.ndarray] = {}
@@ -196,16 +204,18 @@ class _Merged:
         return cube.assign({name: ((schema.TIME, schema.STATION), array) for name, array in self.values.items()})
 
 
-def _remarks(job: Job) -> list[tuple]:
+def _remarks(job: IngestJob) -> list[tuple]:
     """What the readers say of the files of the hours that are read, as rows of the table `remark`."""
     hours = job.hours[job.rows]
-    read, rows = inside(hours, job.read), []
+    read, rows = hours_inside(hours, job.read), []
     for source in job.given:
         for span in source.held:
-            for run in _runs(read & inside(hours, (span,))) if span[0] <= job.last and span[1] >= job.first else ():
+            if span[0] > job.last or span[1] < job.first:
+                continue
+            for run in _runs(read & hours_inside(hours, (span,))):
                 first, last = hours[run][0], hours[run][-1]
-                found = _archive(source).inspect(first, last)
-                for kind, sentences in ((SKIPPED, found.bad), (ODD, found.odd)):
+                found = _cached_archive(source).inspect(first, last)
+                for kind, sentences in ((SKIPPED, found.skipped), (ANOMALY, found.anomalies)):
                     rows += [(source.number, kind, first, last, text) for text in sentences
                              if text not in source.known]
     return rows

@@ -13,18 +13,23 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.observations import quality
 from aqreanalysis.observations.ingest.sources import (
     Changes,
-    Source,
+    IngestSource,
     Span,
     compare,
     has_new_table,
-    inside,
+    hours_inside,
     join_stations,
     near,
     number_sources,
     stretches,
 )
-from aqreanalysis.observations.readers import station_archive
-from aqreanalysis.observations.readers.station_archive import ODD, REFUSED, Record, StationArchive
+from aqreanalysis.observations.readers.station_archive import (
+    ANOMALY,
+    REFUSED,
+    STATION_ARCHIVE,
+    Provenance,
+    StationArchive,
+)
 from aqreanalysis.time_axis import HOUR, Period
 
 EARLIEST, LATEST = np.datetime64("1990-01-01T00", "h"), np.datetime64("2100-01-01T00", "h")
@@ -34,14 +39,14 @@ EARLIEST, LATEST = np.datetime64("1990-01-01T00", "h"), np.datetime64("2100-01-0
 class IngestPlan:
     """A checked ingest."""
 
-    sources: dict[int, Source]     # those that are given, by number
+    sources: dict[int, IngestSource]     # those that are given, by number
     changes: dict[int, Changes]
     before: StationArchive | None  # the archive as it was
-    record: Record                 # of it
+    record: Provenance                 # of it
     axis: Span                     # of the archive as it will be
     table: pd.DataFrame            # its stations
     remarks: list[tuple]           # rows of the table `remark` that are known before a file is read
-    settings: quality.Settings
+    settings: quality.QualitySettings
 
     @property
     def hours(self) -> np.ndarray:
@@ -57,8 +62,8 @@ class IngestPlan:
         if self.before is None or not (self.before.screened_with(self.settings)
                                        and _same_places(self.before.stations, self.table)):
             return np.ones(len(self.hours), bool)
-        had = inside(self.hours, [self.before.period()])
-        return near(inside(self.hours, self.read()), quality.REACH_HOURS) | ~had
+        had = hours_inside(self.hours, [self.before.period()])
+        return near(hours_inside(self.hours, self.read()), quality.FLAG_REACH_HOURS) | ~had
 
     def months(self) -> list[Span]:
         """The axis cut at calendar months, UTC+8: the jobs of an ingest."""
@@ -72,12 +77,13 @@ def check_target(target: Path) -> None:
     rule, fix = "An archive is a .nc file of its own.", "Give another name with --to."
     if target.suffix != ".nc" or target.is_dir():
         raise UserError(f"{target} is {'a folder' if target.is_dir() else 'no name of a .nc file'}.", rule, fix)
-    if target.exists() and not station_archive.recognises(target):
-        why = "; ".join(station_archive.refused(target)) or "it is no file"
+    if target.exists() and not STATION_ARCHIVE.recognises(target):
+        why = "; ".join(STATION_ARCHIVE.refused(target)) or "it is no file"
         raise UserError(f"{target} is there and is not ours: {why}.", rule, fix)
 
 
-def prepare(opened: list[Source], target: Path, period: Period | None, settings: quality.Settings) -> IngestPlan:
+def plan_ingest(opened: list[IngestSource], target: Path, period: Period | None,
+                settings: quality.QualitySettings) -> IngestPlan:
     """Everything that can be wrong is found here."""
     if any(source.path == target.resolve() for source in opened):
         raise UserError(f"{target} is a source and the target.", "An archive is not made from itself.",
@@ -89,20 +95,20 @@ def prepare(opened: list[Source], target: Path, period: Period | None, settings:
         if before.simulated != simulated:
             raise UserError(f"{target} is {'simulated' if before.simulated else 'real'} and the sources are not.",
                             "An archive holds real observations or simulated ones.", "Write two archives.")
-    record = before.record() if before else Record.empty()
+    record = before.provenance() if before else Provenance.empty()
     sources = number_sources(opened, record)
     axis = _axis(opened, before, period)
     changes = {number: compare(number, source, record, axis) for number, source in sources.items()}
     table, odd = join_stations([(source, has_new_table(number, source, record)) for number, source in sources.items()],
                                before.stations if before else None)
     number_of = {source.name: number for number, source in sources.items()}
-    remarks = [(number_of[name], ODD, *axis, text) for name, text in odd]
+    remarks = [(number_of[name], ANOMALY, *axis, text) for name, text in odd]
     for number, source in sources.items():
         remarks += [(number, REFUSED, *axis, text) for text in source.refused]
     return IngestPlan(sources, changes, before, record, axis, table, remarks, settings)
 
 
-def _check_settings(before: StationArchive, settings: quality.Settings, target: Path) -> None:
+def _check_settings(before: StationArchive, settings: quality.QualitySettings, target: Path) -> None:
     now = settings.model_dump(mode="json")
     for key in sorted(now.keys() | before.settings.keys()):
         if now.get(key) != before.settings.get(key):
@@ -111,7 +117,7 @@ def _check_settings(before: StationArchive, settings: quality.Settings, target: 
                             "Give another name with --to, or the same recipe.")
 
 
-def _axis(opened: list[Source], before: StationArchive | None, period: Period | None) -> Span:
+def _axis(opened: list[IngestSource], before: StationArchive | None, period: Period | None) -> Span:
     """First and last hour: what was asked for now or before, without holes between."""
     parts = [part for source in opened for part in source.parts]
     if period is not None:
@@ -124,7 +130,8 @@ def _axis(opened: list[Source], before: StationArchive | None, period: Period | 
     for part in parts if period is None else ():
         if not EARLIEST <= part.first <= part.last < LATEST:
             raise UserError(f"{part.name} holds hours from {part.first} to {part.last}.",
-                            f"Observations are from {EARLIEST} on.", "Mend it, or choose days with --start and --end.")
+                            f"Observations are from {EARLIEST} on.",
+                            "Correct the file, or choose days with --start and --end.")
     if before is not None:
         first, last = min(first, before.hours[0]), max(last, before.hours[-1])
     return np.datetime64(first, "h"), np.datetime64(last, "h")

@@ -1,6 +1,6 @@
 """What is given to an ingest, and what of it an archive does not have yet.
 
-Source files are told by name, size and time of modification; where only the time differs, by their hash.
+IngestSource files are told by name, size and time of modification; where only the time differs, by their hash.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from aqreanalysis import files, geo
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations import datums
 from aqreanalysis.observations.readers import open_archive
-from aqreanalysis.observations.readers.archive import Archive, Part
-from aqreanalysis.observations.readers.station_archive import TABLES, Record
+from aqreanalysis.observations.readers.archive import Archive, ArchivePart
+from aqreanalysis.observations.readers.station_archive import TABLES, Provenance
 
 ARCHIVE = "the archive"  # by which remarks call it
-SAME_PLACE_KM = 1.0  # coordinates of one station in two tables may differ by their rounding
+SAME_STATION_KM = 1.0  # coordinates of one station in two tables may differ by their rounding
 Span = tuple[np.datetime64, np.datetime64]  # first and last END-of-hour stamp, both included
 
 
 @dataclass(frozen=True)
-class Source:
+class IngestSource:
     """A folder or file that is given, opened."""
 
     name: str
     path: Path
     archive: Archive
-    parts: tuple[Part, ...]
+    parts: tuple[ArchivePart, ...]
     station_table: str    # sha256 of the table that it was opened with, "" where there is none; and the datum given
 
     @cached_property
     def refused(self) -> tuple[str, ...]:
         """Sentences about files that hold no hour at all: those that stand in a look at an hour without files."""
         nowhere = self.archive.period()[1] + np.timedelta64(366, "D")
-        return tuple(self.archive.inspect(nowhere, nowhere).bad)
+        return tuple(self.archive.inspect(nowhere, nowhere).skipped)
 
-    def file(self, part: Part) -> Path:
+    def file(self, part: ArchivePart) -> Path:
         """Where a part lies."""
         return self.path / part.name if self.path.is_dir() else self.path
 
@@ -57,7 +57,7 @@ class Changes:
     counts: dict[str, int]    # files: new, changed, unchanged, vanished
 
 
-def open_sources(paths: list[str], station_table: str | None, datum: str | None = None) -> list[Source]:
+def open_sources(paths: list[str], station_table: str | None, datum: str | None = None) -> list[IngestSource]:
     """The archives at some paths; a UserError where one is given twice, or simulated beside real ones."""
     found = []
     resolved = [Path(path).expanduser().resolve() for path in paths]
@@ -67,7 +67,7 @@ def open_sources(paths: list[str], station_table: str | None, datum: str | None 
         archive = open_archive(given, station_table)
         archive.stations = datums.table_in_wgs84(archive.stations, datum)
         name = path.name if [other.name for other in resolved].count(path.name) == 1 else path.as_posix()
-        found.append(Source(name, path, archive, tuple(archive.parts()),
+        found.append(IngestSource(name, path, archive, tuple(archive.parts()),
                             _table_hash(path, station_table) + (f" {datum}" if datum else "")))
     if len({source.archive.simulated for source in found}) > 1:
         raise UserError("Some of the sources are simulated and some are not.",
@@ -82,20 +82,20 @@ def _table_hash(path: Path, station_table: str | None) -> str:
     return files.sha256_of(table) if table.is_file() else ""
 
 
-def number_sources(sources: list[Source], record: Record) -> dict[int, Source]:
+def number_sources(sources: list[IngestSource], record: Provenance) -> dict[int, IngestSource]:
     """The sources by number: those that an archive knows keep theirs, new ones follow in the order given."""
     names = list(record.tables["source"]["name"])
     names += [source.name for source in sources if source.name not in names]
     return {names.index(source.name) + 1: source for source in sources}
 
 
-def has_new_table(number: int, source: Source, record: Record) -> bool:
+def has_new_table(number: int, source: IngestSource, record: Provenance) -> bool:
     """Whether an archive knows a source, but with another station table."""
     known = record.tables["source"]["station_table"]
     return number <= len(known) and known.iloc[number - 1] != source.station_table
 
 
-def compare(number: int, source: Source, record: Record, axis: Span) -> Changes:
+def compare(number: int, source: IngestSource, record: Provenance, axis: Span) -> Changes:
     """What of a source is to be read into an archive that will have the hours of `axis`."""
     known = record.tables["file"]
     before = known[known["source"] == number].set_index("name")
@@ -123,7 +123,7 @@ def compare(number: int, source: Source, record: Record, axis: Span) -> Changes:
     return Changes(table.sort_values("name", ignore_index=True), tuple(stretches(read)), tuple(kept), moved, counts)
 
 
-def _state(source: Source, part: Part, old) -> tuple[str, str]:
+def _state(source: IngestSource, part: ArchivePart, old) -> tuple[str, str]:
     """Whether a part is new, changed or unchanged, and its hash."""
     if old is not None and (old["bytes"], old["modified"], old["vanished"]) == (part.size, part.modified, 0):
         return "unchanged", old["sha256"]
@@ -147,7 +147,7 @@ def stretches(spans) -> Iterator[Span]:
         yield current
 
 
-def inside(hours: np.ndarray, spans) -> np.ndarray:
+def hours_inside(hours: np.ndarray, spans) -> np.ndarray:
     """Which of some hours lie in one of some spans, bool (hours,)."""
     first, last = np.array(list(spans), "datetime64[h]").reshape(-1, 2).T
     return np.searchsorted(np.sort(first), hours, "right") > np.searchsorted(np.sort(last), hours, "left")
@@ -158,7 +158,7 @@ def near(chosen: np.ndarray, reach: int) -> np.ndarray:
     return np.convolve(chosen, np.ones(2 * reach + 1))[reach:reach + len(chosen)] > 0.5
 
 
-def join_stations(sources: list[tuple[Source, bool]], before: pd.DataFrame | None) -> tuple[pd.DataFrame, list]:
+def join_stations(sources: list[tuple[IngestSource, bool]], before: pd.DataFrame | None) -> tuple[pd.DataFrame, list]:
     """One table of stations sorted by id, and (source name, sentence) for each that has two places.
 
     The first place counts: that of the archive, if it knows the station, else of the first source. A source with
@@ -175,7 +175,7 @@ def join_stations(sources: list[tuple[Source, bool]], before: pd.DataFrame | Non
         told = tables[0][0] if name == ARCHIVE else name  # a remark is about a source
         remarks += [(told, f"station {row.station_id} lies {km:.1f} km from {tables[0][0]}'s place in {name}; that of "
                            f"{tables[0][0]} counts") for row, km in zip(both.itertuples(), away, strict=True)
-                    if km > SAME_PLACE_KM]
+                    if km > SAME_STATION_KM]
         new = table[~table["station_id"].isin(joined["station_id"])].reindex(columns=columns)
         joined = pd.concat([joined, new], ignore_index=True)
     joined = joined.sort_values("station_id", ignore_index=True)

@@ -2,7 +2,7 @@
 
 Their four kinds of outliers, each with its own flag: inconsistent in time or in space, low variance, periodic, and
 PM2.5 above PM10; before them what can't be true of a single value. Every test is one function, arrays in, True
-where bad, and is local in time: a flag depends on hours within REACH_HOURS only.
+where bad, and is local in time: a flag depends on hours within FLAG_REACH_HOURS only.
 
     >>> cube = schema.mock_station_cube(hours=24 * 14, stations=30, missing=0.0)
     >>> cube.pm25.values[200, 4] = 900.0
@@ -19,21 +19,29 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import schema
-from aqreanalysis.observations.quality.settings import DEFAULT, FIRST, OFFSET, REACH_HOURS, TESTS, Settings
+from aqreanalysis.observations.quality.settings import (
+    DEFAULT_SETTINGS,
+    FLAG_REACH_HOURS,
+    OFFSET,
+    SINGLE_VALUE_SETTINGS,
+    TESTS,
+    QualitySettings,
+)
 from aqreanalysis.observations.quality.spatial import spatially_inconsistent
-from aqreanalysis.observations.quality.surroundings import Neighbours
+from aqreanalysis.observations.quality.surroundings import NeighbourStations
 from aqreanalysis.observations.quality.temporal import periodic, residuals, temporally_inconsistent
 from aqreanalysis.observations.quality.values import missing, missing_code, out_of_range, pm25_above_pm10
 from aqreanalysis.observations.quality.variance import still, stuck
 from aqreanalysis.time_axis import HOURS_PER_DAY
 
-__all__ = ["DEFAULT", "FIRST", "REACH_HOURS", "TESTS", "Settings", "count_flags", "screen", "usable"]
+__all__ = ["DEFAULT_SETTINGS", "FLAG_REACH_HOURS", "SINGLE_VALUE_SETTINGS", "TESTS", "QualitySettings", "count_flags",
+           "screen", "usable"]
 
 CHUNK_DAYS = 80  # screened at once: a month with all its margins; memory does not grow with the period
 DIMS = (schema.TIME, schema.STATION)
 
 
-def screen(cube: xr.Dataset, settings: Settings = DEFAULT, held_out: Sequence[str] = (),
+def screen(cube: xr.Dataset, settings: QualitySettings = DEFAULT_SETTINGS, held_out: Sequence[str] = (),
            others: slice = slice(None)) -> xr.Dataset:
     """The cube with `<pollutant>_flag`, bits of schema.OBSERVATION_FLAGS; values unchanged.
 
@@ -43,7 +51,7 @@ def screen(cube: xr.Dataset, settings: Settings = DEFAULT, held_out: Sequence[st
     """
     bits = schema.OBSERVATION_FLAGS
     flags = {name: _flags_of_single_values(cube, name) for name in schema.POLLUTANTS}
-    neighbours = Neighbours.within(cube.lat.values, cube.lon.values, settings.neighbours, settings.neighbours_km,
+    neighbours = NeighbourStations.within(cube.lat.values, cube.lon.values, settings.neighbours, settings.neighbours_km,
                                    settings.least_neighbours, np.isin(cube.station.values, list(held_out)))
     found = {name: np.zeros(flags[name].shape, schema.FLAG_DTYPE) for name in schema.POLLUTANTS}
     for name in schema.POLLUTANTS:
@@ -76,11 +84,11 @@ def _flags_of_single_values(cube: xr.Dataset, name: str) -> np.ndarray:
                + bits["out_of_range"] * out_of_range(values, name)).astype(schema.FLAG_DTYPE))
 
 
-def _flags_of_series(values: np.ndarray, time: np.ndarray, name: str, neighbours: Neighbours,
-                     settings: Settings) -> np.ndarray:
+def _flags_of_series(values: np.ndarray, time: np.ndarray, name: str, neighbours: NeighbourStations,
+                     settings: QualitySettings) -> np.ndarray:
     """Bits of the tests in time and space, (hours, stations), computed on whole days, some at a time."""
     flags = np.zeros(values.shape, schema.FLAG_DTYPE)
-    for inner, outer in _chunks(time):
+    for inner, outer in _screening_chunks(time):
         before = int(time[outer.start].astype("datetime64[h]").astype(int)) % HOURS_PER_DAY
         after = -(before + outer.stop - outer.start) % HOURS_PER_DAY
         whole_days = np.pad(values[outer].astype(np.float32), ((before, after), (0, 0)), constant_values=np.nan)
@@ -90,9 +98,9 @@ def _flags_of_series(values: np.ndarray, time: np.ndarray, name: str, neighbours
     return flags
 
 
-def _chunks(time: np.ndarray) -> Iterator[tuple[slice, slice]]:
+def _screening_chunks(time: np.ndarray) -> Iterator[tuple[slice, slice]]:
     """Rows to be flagged, and those to be looked at for them."""
-    step, reach = CHUNK_DAYS * HOURS_PER_DAY, REACH_HOURS
+    step, reach = CHUNK_DAYS * HOURS_PER_DAY, FLAG_REACH_HOURS
     if len(time) <= step:  # whatever margins a month was read with, they are in it
         yield slice(0, len(time)), slice(0, len(time))
         return
@@ -101,7 +109,7 @@ def _chunks(time: np.ndarray) -> Iterator[tuple[slice, slice]]:
         yield slice(start, stop), slice(max(start - reach, 0), min(stop + reach, len(time)))
 
 
-def _bits(values: np.ndarray, name: str, neighbours: Neighbours, settings: Settings) -> np.ndarray:
+def _bits(values: np.ndarray, name: str, neighbours: NeighbourStations, settings: QualitySettings) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         level = np.log(values + np.float32(OFFSET[name]))
     residual = cache(lambda: residuals(level, neighbours, settings))

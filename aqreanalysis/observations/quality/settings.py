@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from aqreanalysis import schema
 
-REACH_HOURS = 168  # no flag depends on hours further away: a month read with this margin is screened as in the whole
+# No flag depends on hours further away: a month that is read with this margin has the flags of the whole series.
+FLAG_REACH_HOURS = 168
 SIDE_HOURS = 3     # hours before and after a value that say what a spike sticks out of
 LAG_HOURS = 2      # by which a front may reach one station before the other
 
@@ -22,7 +23,7 @@ REPEAT_LEVEL = {"pm25": 2.0, "pm10": 2.0, "so2": 6.0, "no2": 3.0, "co": 0.8, "o3
 RESOLUTION = dict.fromkeys(schema.POLLUTANTS, 1.0) | {"co": 0.1}
 
 
-class Settings(BaseModel):
+class QualitySettings(BaseModel):
     """Thresholds; the defaults were tuned on the twin and on the network of 2019 (benchmarks/quality.py)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,5 +66,5 @@ class Settings(BaseModel):
 
 
 TESTS = ("temporally_inconsistent", "spatially_inconsistent", "low_variance", "periodic")
-DEFAULT = Settings()
-FIRST = Settings(exclude=TESTS)  # single values and pairs only
+DEFAULT_SETTINGS = QualitySettings()
+SINGLE_VALUE_SETTINGS = QualitySettings(exclude=TESTS)  # single values and pairs only

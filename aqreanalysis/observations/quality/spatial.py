@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from aqreanalysis.observations.quality.settings import LAG_HOURS, Settings
+from aqreanalysis.observations.quality.settings import LAG_HOURS, QualitySettings
 from aqreanalysis.observations.quality.surroundings import (
-    BLOCK_HOURS,
     EVERY_HOURS,
-    Neighbours,
+    SUM_BLOCK_HOURS,
+    NeighbourStations,
     around,
     block_sums,
     by_hour,
@@ -19,10 +19,10 @@ from aqreanalysis.observations.quality.surroundings import (
 )
 from aqreanalysis.time_axis import HOURS_PER_DAY
 
-BLOCKS_PER_DAY = HOURS_PER_DAY // BLOCK_HOURS
+BLOCKS_PER_DAY = HOURS_PER_DAY // SUM_BLOCK_HOURS
 
 
-def spatially_inconsistent(level: np.ndarray, neighbours: Neighbours, settings: Settings) -> np.ndarray:
+def spatially_inconsistent(level: np.ndarray, neighbours: NeighbourStations, settings: QualitySettings) -> np.ndarray:
     """A value far outside what two neighbours say, and outside how the station usually differs; or a day of such.
 
     Each station is taken relative to its own median of the window, so that one that is always cleaner or dirtier is
@@ -53,4 +53,4 @@ def _mean_of_a_day(outside: np.ndarray, limit: np.ndarray) -> np.ndarray:
                     for array in (known, np.where(known, outside, 0)))
     mean = np.where(count >= 0.6 * HOURS_PER_DAY, total / np.maximum(count, 1), 0)
     furthest = np.max([np.nan_to_num(shifted(np.abs(mean), lag)) for lag in range(1 - BLOCKS_PER_DAY, 1)], axis=0)
-    return known & (np.repeat(furthest, BLOCK_HOURS, axis=0) > limit)
+    return known & (np.repeat(furthest, SUM_BLOCK_HOURS, axis=0) > limit)

@@ -15,12 +15,12 @@ from aqreanalysis.time_axis import HOURS_PER_DAY
 EVERY_HOURS = 3  # a window's median and spread are of every third hour: as good, and quick
 CLOSE_KM = 30.0  # stations of one town
 CACHED_HOURS = 64  # rows that are worked on at once, so that they stay in the processor's cache
-BLOCK_HOURS = 6  # steps in which sums over about a day are taken
+SUM_BLOCK_HOURS = 6  # steps in which sums over about a day are taken
 TO_DEVIATION = 1.4826  # median absolute deviation to standard deviation, for a normal distribution
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class NeighbourStations:
     """The neighbours of each station: `index` (stations, k), nearest first; the number `stations` stands for nobody."""
 
     index: np.ndarray
@@ -28,7 +28,7 @@ class Neighbours:
     least: int         # that must have a value in an hour
 
     @classmethod
-    def within(cls, lat, lon, k: int, km: float, least: int, silent: np.ndarray | None = None) -> Neighbours:
+    def within(cls, lat, lon, k: int, km: float, least: int, silent: np.ndarray | None = None) -> NeighbourStations:
         """The `k` nearest other stations of each, no further than `km`, none of those that are `silent`.
 
         lat, lon : degrees, (stations,); silent : bool, (stations,)
@@ -155,9 +155,9 @@ def around(values: np.ndarray, hours: int, extreme: np.ufunc) -> np.ndarray:
 
 
 def block_sums(values: np.ndarray) -> np.ndarray:
-    """Sums of blocks of BLOCK_HOURS hours: (blocks, stations)."""
+    """Sums of blocks of SUM_BLOCK_HOURS hours: (blocks, stations)."""
     # no running sums: they would depend on where the series begins
-    return values.reshape(len(values) // BLOCK_HOURS, BLOCK_HOURS, -1).sum(axis=1)
+    return values.reshape(len(values) // SUM_BLOCK_HOURS, SUM_BLOCK_HOURS, -1).sum(axis=1)
 
 
 def sum_of_shifts(values: np.ndarray, first: int, last: int) -> np.ndarray:

@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from aqreanalysis.observations.quality.settings import LAG_HOURS, SIDE_HOURS, Settings
-from aqreanalysis.observations.quality.surroundings import EVERY_HOURS, Neighbours, around, by_hour, shifted, spread
+from aqreanalysis.observations.quality.settings import LAG_HOURS, SIDE_HOURS, QualitySettings
+from aqreanalysis.observations.quality.surroundings import (
+    EVERY_HOURS,
+    NeighbourStations,
+    around,
+    by_hour,
+    shifted,
+    spread,
+)
 from aqreanalysis.time_axis import HOURS_PER_DAY
 
 
-def temporally_inconsistent(residual: np.ndarray, usual_spread: np.ndarray, settings: Settings) -> np.ndarray:
+def temporally_inconsistent(residual: np.ndarray, usual_spread: np.ndarray, settings: QualitySettings) -> np.ndarray:
     """A value that sticks out of the hours before and after it, and whose neighbours do not: a spike."""
     return np.abs(residual) > np.fmax(settings.spike_deviations * by_hour(usual_spread), settings.spike_least)
 
 
-def periodic(residual: np.ndarray, usual_spread: np.ndarray, settings: Settings) -> np.ndarray:
+def periodic(residual: np.ndarray, usual_spread: np.ndarray, settings: QualitySettings) -> np.ndarray:
     """A value that sticks out, upwards or downwards, as on other days at the same hour: automatic calibration."""
     days = len(residual) // HOURS_PER_DAY
     by_day = residual.reshape(days, HOURS_PER_DAY, -1)
@@ -34,7 +41,8 @@ def periodic(residual: np.ndarray, usual_spread: np.ndarray, settings: Settings)
     return bad.reshape(residual.shape)
 
 
-def residuals(level: np.ndarray, neighbours: Neighbours, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+def residuals(level: np.ndarray, neighbours: NeighbourStations,
+              settings: QualitySettings) -> tuple[np.ndarray, np.ndarray]:
     """How far each value sticks out of its own hours, less what neighbours share; and the usual spread.
 
     Parameters

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from aqreanalysis.observations.quality.settings import REPEAT_LEVEL, RESOLUTION, Settings
+from aqreanalysis.observations.quality.settings import REPEAT_LEVEL, RESOLUTION, QualitySettings
 from aqreanalysis.observations.quality.surroundings import (
-    BLOCK_HOURS,
-    Neighbours,
+    SUM_BLOCK_HOURS,
+    NeighbourStations,
     around,
     block_sums,
     middle,
@@ -21,11 +21,11 @@ from aqreanalysis.observations.quality.surroundings import (
 from aqreanalysis.time_axis import HOURS_PER_DAY
 
 BRIDGED_HOURS = 2   # missing hours that do not end a run
-CALM_BLOCKS = 3     # of BLOCK_HOURS, before and after: a calm counts to its last hour
+CALM_BLOCKS = 3     # of SUM_BLOCK_HOURS, before and after: a calm counts to its last hour
 LONGEST_RUN = 48    # hours; a run that could be an accident at this length is never flagged
 
 
-def stuck(values: np.ndarray, pollutant: str, neighbours: Neighbours, settings: Settings) -> np.ndarray:
+def stuck(values: np.ndarray, pollutant: str, neighbours: NeighbourStations, settings: QualitySettings) -> np.ndarray:
     """A value in a run of identical ones, longer than chance makes it (`stuck_chance`, `stuck_hours`).
 
     values : in units of schema.UNITS, NaN where nothing is known
@@ -38,15 +38,15 @@ def stuck(values: np.ndarray, pollutant: str, neighbours: Neighbours, settings: 
     return np.isfinite(values) & (length >= needed)
 
 
-def still(level: np.ndarray, values: np.ndarray, pollutant: str, neighbours: Neighbours,
-          settings: Settings) -> np.ndarray:
+def still(level: np.ndarray, values: np.ndarray, pollutant: str, neighbours: NeighbourStations,
+          settings: QualitySettings) -> np.ndarray:
     """A value in 24 hours whose spread is far below that of the neighbours in the same hours, and of its other days.
 
     Other days, since ozone on a mountain hardly has a night.
 
     level : logarithms; values : as they were reported, for what rounding alone adds to the spread
     """
-    blocks = HOURS_PER_DAY // BLOCK_HOURS
+    blocks = HOURS_PER_DAY // SUM_BLOCK_HOURS
     known = np.isfinite(level)
     from_4 = np.where(known, level - 4.0, 0.0)  # near the levels, so that squares keep their digits
     count, total, squares = (sum_of_shifts(block_sums(array), 0, blocks - 1)
@@ -61,25 +61,25 @@ def still(level: np.ndarray, values: np.ndarray, pollutant: str, neighbours: Nei
            & (of_neighbours >= settings.still_neighbours)
            & (spread < settings.still_itself * _on_other_days(spread, settings.window_days)))
     in_such_hours = sum_of_shifts(low.astype(float), 1 - blocks, 0) > 0
-    return np.isfinite(values) & np.repeat(in_such_hours, BLOCK_HOURS, axis=0)
+    return np.isfinite(values) & np.repeat(in_such_hours, SUM_BLOCK_HOURS, axis=0)
 
 
 def _on_other_days(spread: np.ndarray, days: int) -> np.ndarray:
     """Median of the station's own spread at the same blocks of other days: (blocks, stations)."""
-    per_day = HOURS_PER_DAY // BLOCK_HOURS
+    per_day = HOURS_PER_DAY // SUM_BLOCK_HOURS
     others = np.stack([shifted(spread, per_day * day) for day in range(-days, days + 1) if day], axis=-1)
     others.sort(axis=-1)
     return middle(others, np.isfinite(others).sum(axis=-1))
 
 
-def _calm(values: np.ndarray, neighbours: Neighbours) -> np.ndarray:
+def _calm(values: np.ndarray, neighbours: NeighbourStations) -> np.ndarray:
     """Share of the neighbours' hours that repeat the hour before, in the calmest day near each; NaN without any."""
     before = shifted(values, -1)
     pair = np.isfinite(values) & np.isfinite(before)
     repeats, pairs = (sum_of_shifts(block_sums(array.astype(np.float32)), -2, 2)
                       for array in (values == before, pair))
     share = neighbours.mean(np.where(pairs > 0, repeats / np.maximum(pairs, 1), np.nan).astype(np.float32))
-    return np.repeat(around(share, CALM_BLOCKS, np.fmax), BLOCK_HOURS, axis=0)
+    return np.repeat(around(share, CALM_BLOCKS, np.fmax), SUM_BLOCK_HOURS, axis=0)
 
 
 def _since_change(values: np.ndarray) -> np.ndarray:

@@ -1,34 +1,48 @@
-"""Readers of observation archives: one file for each layout, and this dict of them."""
+"""Readers of observation archives: one file for each layout, and this list of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from aqreanalysis.errors import UserError
-from aqreanalysis.observations.readers import beijing, cnemc, openaq, station_archive, tidy, uci_beijing
 from aqreanalysis.observations.readers.archive import Archive
+from aqreanalysis.observations.readers.beijing import BEIJING
+from aqreanalysis.observations.readers.cnemc import CNEMC
+from aqreanalysis.observations.readers.openaq import OPENAQ
+from aqreanalysis.observations.readers.station_archive import STATION_ARCHIVE
+from aqreanalysis.observations.readers.tidy import TIDY
+from aqreanalysis.observations.readers.uci_beijing import UCI_BEIJING
 
-# Tidy tables come last: any CSV may be one, and to know it must be opened; the others know their files by name.
-READERS = {"cnemc": cnemc, "beijing": beijing, "uci_beijing": uci_beijing, "openaq": openaq,
-           "station_archive": station_archive, "tidy": tidy}
+READERS = (CNEMC, BEIJING, UCI_BEIJING, OPENAQ, STATION_ARCHIVE, TIDY)
 
 
 def open_archive(path: str | Path, station_table: str | Path | None = None) -> Archive:
-    """The archive at a path, by the reader that knows its layout; an error where that is not one."""
+    """The archive at a path, by the reader that recognises its layout.
+
+    Parameters
+    ----------
+    path : a folder or a file of observations.
+    station_table : CSV with the places of the stations, where it does not lie beside the files.
+
+    Raises
+    ------
+    UserError : for a path that does not exist, holds no file of a known layout, or files of several layouts.
+    """
     path = Path(path).expanduser()
     if not path.exists():
-        raise UserError(f"{path} does not exist.", "Observations are a folder or a file.",
-                        "Check the path.")
-    known = [name for name in READERS if name != "tidy" and READERS[name].recognises(path)]
+        raise UserError(f"{path} does not exist.", "Observations are a folder or a file.", "Check the path.")
+    # Tidy tables come last: any CSV may be one, and it must be opened to find out; the others know files by name.
+    known = [reader for reader in READERS if reader is not TIDY and reader.recognises(path)]
     if len(known) > 1:
-        raise UserError(f"{path} holds files of more than one layout: {', '.join(known)}.",
+        raise UserError(f"{path} holds files of more than one layout: {', '.join(reader.name for reader in known)}.",
                         "An archive has one layout, else the files of all others would be left out.",
                         "Give a folder that holds one, or merge them: aqreanalysis ingest A B --to archive.nc.")
-    if known or tidy.recognises(path):
-        reader = READERS[known[0]] if known else tidy
-        return reader.open_archive(path, Path(station_table) if station_table else None)
-    layouts = "; ".join(reader.LAYOUT for reader in READERS.values())
-    refused = list(dict.fromkeys(text for reader in READERS.values() for text in reader.refused(path)))
+    if not known and TIDY.recognises(path):
+        known = [TIDY]
+    if known:
+        return known[0].open(path, Path(station_table) if station_table else None)
+    layouts = "; ".join(reader.layout for reader in READERS)
+    refused = list(dict.fromkeys(text for reader in READERS for text in reader.refused(path)))
     why = f" ({'; '.join(refused[:3])})" if refused else ""
     raise UserError(f"{path} holds no file of a known layout{why}.", f"Known layouts: {layouts}.",
                     "See the README for each of them.")

@@ -1,4 +1,4 @@
-"""Sentences for Inspection.odd: what is strange in files that are used all the same."""
+"""Sentences for Inspection.anomalies: faults of files that are used all the same."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import xarray as xr
 
 from aqreanalysis import schema
 
-Place = Callable[[int, int], str]  # names the hour and station of a place in an array (time, station)
+CellName = Callable[[int, int], str]  # names the hour and station of a cell of an array (time, station)
 
 
-class Absurd:
-    """Values of pollutants that can't be: above schema.VALID_MAX or below zero; added up over pieces of a file."""
+class ImpossibleValues:
+    """Values of pollutants above schema.VALID_MAX or below zero, counted over the pieces of a file."""
 
     def __init__(self):
-        self._found: dict[tuple[str, str], tuple[int, float, str]] = {}  # count, the most extreme value, its place
+        self._found: dict[tuple[str, str], tuple[int, float, str]] = {}  # count, the most extreme value, its cell
 
-    def add(self, values: dict[str, np.ndarray], place: Place) -> None:
-        """Look at a piece: arrays (time, station) by pollutant, in schema.UNITS."""
+    def add(self, values: dict[str, np.ndarray], cell_name: CellName) -> None:
+        """Count those of a piece: arrays (time, station) by pollutant, in schema.UNITS."""
         for name, array in values.items():
             highest = schema.VALID_MAX[name]
-            self._add(name, f"above {highest:.0f}, the largest", array, array > highest, 1, place)
-            self._add(name, "below 0, the lowest", array, array < 0, -1, place)
+            self._add(name, f"above {highest:.0f}, the largest", array, array > highest, 1, cell_name)
+            self._add(name, "below 0, the lowest", array, array < 0, -1, cell_name)
 
-    def _add(self, name: str, words: str, array: np.ndarray, mask: np.ndarray, sign: int, place: Place) -> None:
+    def _add(self, name: str, words: str, array: np.ndarray, mask: np.ndarray, sign: int,
+             cell_name: CellName) -> None:
         if not mask.any():
             return
         cells = np.argwhere(mask)
@@ -33,31 +34,33 @@ class Absurd:
         value = float(array[tuple(most)])
         count, extreme, where = self._found.get((name, words), (0, -sign * np.inf, ""))
         if sign * value > sign * extreme:
-            extreme, where = value, place(*most)
+            extreme, where = value, cell_name(int(most[0]), int(most[1]))
         self._found[name, words] = (count + len(cells), extreme, where)
 
     def sentences(self, file: str) -> list[str]:
         """One for each pollutant and end of its range."""
-        return [f"{file}: {_values(count, name)} {words} {np.format_float_positional(extreme, trim='-')} at {where}"
+        return [f"{file}: {_count_of_values(count, name)} {words} "
+                f"{np.format_float_positional(extreme, trim='-')} at {where}"
                 for (name, words), (count, extreme, where) in self._found.items()]
 
 
-def absurd(file: str, values: dict[str, np.ndarray], place: Place) -> list[str]:
-    """The sentences for a file that is seen in one piece: arrays (time, station) by pollutant."""
-    found = Absurd()
-    found.add(values, place)
+def impossible_values(file: str, values: dict[str, np.ndarray], cell_name: CellName) -> list[str]:
+    """The sentences for a file that is one piece: arrays (time, station) by pollutant."""
+    found = ImpossibleValues()
+    found.add(values, cell_name)
     return found.sentences(file)
 
 
-def conflicts(file: str, masks: dict[str, np.ndarray], place: Place) -> list[str]:
-    """Values of which rows of one hour and station disagree: masks (time, station) by pollutant."""
-    return [_conflict(file, name, int(mask.sum()), place(*np.argwhere(mask)[0]))
+def conflicts(file: str, masks: dict[str, np.ndarray], cell_name: CellName) -> list[str]:
+    """Values for which rows of one hour and station disagree: masks (time, station) by pollutant."""
+    return [_conflict(file, name, int(mask.sum()), cell_name(*np.argwhere(mask)[0].tolist()))
             for name, mask in masks.items() if mask.any()]
 
 
-def conflicts_of(where: str, cubes: Iterable[xr.Dataset]) -> list[str]:
-    """The same, of the bit `conflicting` in the flags of cubes that follow each other."""
-    counts, examples = dict.fromkeys(schema.POLLUTANTS, 0), {}
+def conflicts_in_cubes(where: str, cubes: Iterable[xr.Dataset]) -> list[str]:
+    """The same, by the bit `conflicting` in the flags of consecutive cubes."""
+    counts: dict[str, int] = dict.fromkeys(schema.POLLUTANTS, 0)
+    examples: dict[str, str] = {}
     for cube in cubes:
         for name in schema.POLLUTANTS:
             if f"{name}_flag" not in cube:
@@ -71,14 +74,15 @@ def conflicts_of(where: str, cubes: Iterable[xr.Dataset]) -> list[str]:
 
 
 def _conflict(where: str, name: str, count: int, example: str) -> str:
-    return f"{where}: {_values(count, name)} given more than once, not alike; the first is kept (at {example})"
+    return (f"{where}: {_count_of_values(count, name)} given more than once, conflicting; the first is kept "
+            f"(at {example})")
 
 
-def _values(count: int, name: str) -> str:
+def _count_of_values(count: int, name: str) -> str:
     return f"{count} {schema.LONG_NAMES[name]} {'value' if count == 1 else 'values'}"
 
 
-def strays(where: str, count: int, text: str, example: str, column: str = "") -> str:
-    """Cells that hold text which is no number."""
+def stray_text(where: str, count: int, text: str, example: str, column: str = "") -> str:
+    """Cells that hold text instead of a number, the first of them `text` at `example`."""
     cells = f"{column} {'cell' if count == 1 else 'cells'}".strip()
     return f"{where}: {count} {cells} not understood and taken as missing ({text[:20]!r} {example})"

@@ -1,13 +1,33 @@
-"""What every reader gives: an archive that tells its stations and period and reads any hours of it.
+"""What every reader gives: an archive that knows its stations and its period, and reads any hours of it.
 
-A new layout is one file with LAYOUT, `recognises`, `refused` and `open_archive` and a class like
-`DailyArchive`, and one line in READERS. A file that can't be read is a `BadFile`: it is named,
-skipped and counted; it is an error only when no file of the period is good.
+A new layout is one file that ends in a `Reader`, with a class like `DailyArchive`, and one line in `readers.READERS`.
+A file that can't be read is a `BadFile`: it is named, skipped and counted. It is an error only where no file of the
+period can be used.
+
+    >>> import tempfile
+    >>> from aqreanalysis import schema, time_axis
+    >>> class Constant:
+    ...     source, simulated = "a file with one number", False
+    ...     def __init__(self, path):
+    ...         self.value = float(path.read_text())
+    ...         self.stations = pd.DataFrame({"station_id": ["A"], "lat": [40.0], "lon": [116.0]})
+    ...     def read(self, start, end):
+    ...         hours = time_axis.complete_hours(start, end)
+    ...         values = {"pm25": np.full((len(hours), 1), self.value)}
+    ...         return schema.make_station_cube(hours, ["A"], [40.0], [116.0], values)
+    >>> CONSTANT = Reader("constant", "a .number file", lambda path: path.suffix == ".number", lambda path: [],
+    ...                   lambda path, station_table: Constant(path))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "station.number"
+    ...     written = file.write_text("35")
+    ...     CONSTANT.open(file, None).read("2019-01-01T00", "2019-01-01T02").pm25.values.tolist()
+    [[35.0], [35.0], [35.0]]
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,26 +38,32 @@ import xarray as xr
 
 from aqreanalysis.errors import BadFile, UserError
 
+Stamp = np.datetime64 | str  # the END of an hour, UTC
+
 
 @dataclass
 class Inspection:
-    """What a look into every file of a period found."""
+    """What was found when every file of a period was opened."""
 
     good: int = 0
     values: int = 0   # PM2.5 values of the period in the good files, whatever their quality
-    bad: list[str] = field(default_factory=list)   # one sentence for each file that was skipped
-    odd: list[str] = field(default_factory=list)   # one sentence for what is strange in files that are used
-    digest: object = field(default_factory=hashlib.sha256)
+    skipped: list[str] = field(default_factory=list)     # one sentence for each file that can't be used
+    anomalies: list[str] = field(default_factory=list)   # one sentence for each anomaly in files that are used
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     @property
     def fingerprint(self) -> str:
         """A hash of the contents of the good files, in order."""
         return self.digest.hexdigest()[:16]
 
+    def add_stations(self, table: pd.DataFrame) -> None:
+        """Let the fingerprint depend on the places of the stations too."""
+        self.digest.update(table[["station_id", "lat", "lon"]].to_csv(index=False).encode())
+
 
 @dataclass(frozen=True)
-class Part:
-    """A file that an archive is made of; a zip is one part. Size and time tell that it is still the same."""
+class ArchivePart:
+    """A file that an archive is made of; a zip is one part. Equal size and time mean that it has not changed."""
 
     name: str               # path below the archive's own, with "/"; the file's name where the archive is one file
     first: np.datetime64    # first and last END-of-hour stamp, UTC [h], that it may hold
@@ -46,11 +72,11 @@ class Part:
     modified: int           # nanoseconds since 1970, as the file system has it
 
     @classmethod
-    def of(cls, path: Path, root: Path, first, last) -> Part:
+    def of(cls, path: Path, root: Path, first: np.datetime64, last: np.datetime64) -> ArchivePart:
         """The part at `path` of the archive at `root`, which is a folder or the file itself."""
         state = path.stat()
         name = path.relative_to(root).as_posix() if path != root else path.name
-        return cls(name, np.datetime64(first, "h"), np.datetime64(last, "h"), state.st_size, state.st_mtime_ns)
+        return cls(name, first.astype("datetime64[h]"), last.astype("datetime64[h]"), state.st_size, state.st_mtime_ns)
 
 
 class Archive(Protocol):
@@ -63,18 +89,29 @@ class Archive(Protocol):
     def period(self) -> tuple[np.datetime64, np.datetime64]:
         """First and last hour that the archive may hold."""
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[ArchivePart]:
         """The files that it is made of, in order of their names."""
 
-    def inspect(self, start, end) -> Inspection:
-        """Look into every file that holds hours from `start` to `end`."""
+    def inspect(self, start: Stamp, end: Stamp) -> Inspection:
+        """Open every file that holds hours from `start` to `end`."""
 
-    def read(self, start, end) -> xr.Dataset:
-        """Raw station cube, (time, station), of every hour from `start` to `end`; bad files are NaN."""
+    def read(self, start: Stamp, end: Stamp) -> xr.Dataset:
+        """Raw station cube, (time, station), of every hour from `start` to `end`; hours of bad files are NaN."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A layout of files: how it is recognised and opened."""
+
+    name: str                                      # in a word
+    layout: str                                    # how the files are named, for messages
+    recognises: Callable[[Path], bool]             # whether a folder or file is of this layout
+    refused: Callable[[Path], list[str]]           # why files that look like it are not: a sentence for each
+    open: Callable[[Path, Path | None], Archive]   # a path and, where it lies elsewhere, its station table
 
 
 def check_text(name: str, content: bytes) -> None:
-    """BadFile where a file that should be CSV is empty, gzip or an HTML page: what downloads leave behind."""
+    """BadFile where a file that should be CSV is empty, gzip or an HTML page: what failed downloads leave behind."""
     if not content.strip():
         raise BadFile(f"{name} is empty")
     if content[:2] == b"\x1f\x8b":
@@ -85,10 +122,10 @@ def check_text(name: str, content: bytes) -> None:
 
 def none_good(inspection: Inspection, where: str, wanted: str) -> UserError:
     """The error for a period of which no file can be used."""
-    if inspection.good or not inspection.bad:
+    if inspection.good or not inspection.skipped:
         return UserError(f"{where} holds no PM2.5 observations of {wanted}.",
                          "A product needs observations in its period.",
                          "Choose another period, or see what is there with `aqreanalysis describe`.")
-    shown = "; ".join(inspection.bad[:3])
-    return UserError(f"None of the {len(inspection.bad)} files of {wanted} in {where} can be used: {shown}.",
+    shown = "; ".join(inspection.skipped[:3])
+    return UserError(f"None of the {len(inspection.skipped)} files of {wanted} in {where} can be used: {shown}.",
                      "At least one file of the period must be good.", "Replace the files and run again.")

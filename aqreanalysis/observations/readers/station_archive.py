@@ -1,9 +1,10 @@
-"""Our own station archive: the NetCDF file that `aqreanalysis ingest` writes (output.archive_file).
+"""Our own station archive: the NetCDF file that `aqreanalysis ingest` writes (ingest.archive_writer).
 
 Layout: `pm25(time, station)` and its five companions as they were reported, `<pollutant>_flag` with every bit of
 quality control, weather where a source gave it, and, where several sources were merged, `<variable>_source`, the
-number of the one that a value is from. The group `provenance` holds tables of sources, of their files and of
-remarks, and counts by source and hour. This module knows the layout in both directions' names.
+number of the source of each value. The group `provenance` holds tables of sources, of their files and of
+remarks, and counts by source and hour. This module has the names that reader and
+writer share.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ import xarray as xr
 from aqreanalysis import __version__, schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations import quality, stations
-from aqreanalysis.observations.readers.archive import Inspection, Part
+from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp
 from aqreanalysis.time_axis import HOUR
 
-LAYOUT = "a station archive .nc written by `aqreanalysis ingest`"
 FORMAT_ATTRIBUTE, FORMAT = "aqreanalysis_format", "station archive 1"
 SETTINGS_ATTRIBUTE = "quality_settings"  # JSON
 PROVENANCE, FLAG, SOURCE = "provenance", "_flag", "_source"
 PRESET = schema.OBSERVATION_FLAGS["conflicting"]  # bits that readers set; all others are quality.screen's
 COUNTS = ("values", "repeated", "differing")
-SKIPPED, REFUSED, ODD = "skipped", "refused", "odd"  # a file of some hours; one of no hours; one that is used
+# Kinds of remarks: on a file that is skipped, on one that holds no hour at all, on an anomaly in one that is used
+SKIPPED, REFUSED, ANOMALY = "skipped", "refused", "odd"
 TABLES = {  # columns of the provenance's tables; the columns named `first` and `last` are END-of-hour stamps
     "source": ("name", "phrase", "station_table"),
     "file": ("source", "name", "sha256", "bytes", "modified", "first", "last", "values", "vanished"),
@@ -40,27 +41,27 @@ _STREAM_HOURS = 31 * 24  # read at a time where a whole archive is looked at
 
 
 @dataclass
-class Record:
-    """What an archive was made of. Sources are numbered from 1, in the order in which they win."""
+class Provenance:
+    """What an archive was made of. Sources are numbered from 1, in the order of precedence."""
 
     tables: dict[str, pd.DataFrame]  # source, file, remark with the columns of TABLES
     counts: np.ndarray               # int32 (sources, len(COUNTS), hours of the archive)
 
     @classmethod
-    def empty(cls) -> Record:
-        """The record of nothing."""
+    def empty(cls) -> Provenance:
+        """That of an archive without sources."""
         return cls({name: pd.DataFrame(columns=list(columns)) for name, columns in TABLES.items()},
                    np.zeros((0, len(COUNTS), 0), np.int32))
 
 
-def recognises(path: Path) -> bool:
+def _is_station_archive(path: Path) -> bool:
     """Whether a path is such a file."""
-    return _looks_like_netcdf(path) and _refusal(path) is None
+    return _looks_like_netcdf(path) and _why_no_station_archive(path) is None
 
 
-def refused(path: Path) -> list[str]:
+def _station_archive_refusals(path: Path) -> list[str]:
     """Why a NetCDF file is no station archive."""
-    text = _refusal(path) if _looks_like_netcdf(path) else None
+    text = _why_no_station_archive(path) if _looks_like_netcdf(path) else None
     return [text] if text else []
 
 
@@ -68,7 +69,7 @@ def _looks_like_netcdf(path: Path) -> bool:
     return path.suffix.lower() in (".nc", ".nc4") and path.is_file()
 
 
-def _refusal(path: Path) -> str | None:
+def _why_no_station_archive(path: Path) -> str | None:
     try:
         with netCDF4.Dataset(path) as file:
             form = getattr(file, FORMAT_ATTRIBUTE, None)
@@ -105,44 +106,44 @@ class StationArchive:
         """First and last hour of the axis."""
         return self.hours[0], self.hours[-1]
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[ArchivePart]:
         """The file itself."""
-        return [Part.of(self.path, self.path, *self.period())]
+        return [ArchivePart.of(self.path, self.path, *self.period())]
 
-    def inspect(self, start, end) -> Inspection:
-        """How many values there are, what was remarked when they were read, and a hash of values and places."""
+    def inspect(self, start: Stamp, end: Stamp) -> Inspection:
+        """How many values there are, what readers remarked, and a hash of values and places."""
         found = Inspection(good=1)
         rows = self._rows(time_axis.complete_hours(start, end))[1]
         with self._opened() as file:
             for first in range(rows.start, rows.stop, _STREAM_HOURS):
                 part = slice(first, min(first + _STREAM_HOURS, rows.stop))
                 for name in self.variables:
-                    values = _values(file[name], part)
+                    values = _float_values(file[name], part)
                     found.values += int(np.isfinite(values).sum()) if name == schema.TARGET else 0
                     found.digest.update(name.encode() + values.tobytes())
                 for name in schema.POLLUTANTS:
                     found.digest.update((file[name + FLAG][part] & PRESET).tobytes())
         found.digest.update(self.hours[rows].tobytes())
-        found.digest.update(self.stations[["station_id", "lat", "lon"]].to_csv(index=False).encode())
-        remarks = self.record().tables["remark"]
+        found.add_stations(self.stations)
+        remarks = self.provenance().tables["remark"]
         remarks = remarks[(remarks["first"] <= pd.Timestamp(end)) & (remarks["last"] >= pd.Timestamp(start))]
-        found.bad.extend(remarks["text"][remarks["kind"].isin((SKIPPED, REFUSED))])
-        found.odd.extend(remarks["text"][remarks["kind"] == ODD])
+        found.skipped.extend(remarks["text"][remarks["kind"].isin((SKIPPED, REFUSED))])
+        found.anomalies.extend(remarks["text"][remarks["kind"] == ANOMALY])
         return found
 
-    def read(self, start, end) -> xr.Dataset:
+    def read(self, start: Stamp, end: Stamp) -> xr.Dataset:
         """Raw station cube of every hour from `start` to `end`, with the flags that the sources' readers set."""
         return self._cube(start, end, PRESET)
 
-    def screened_with(self, settings: quality.Settings) -> bool:
+    def screened_with(self, settings: quality.QualitySettings) -> bool:
         """Whether the stored flags are those that this version's quality control gives under some settings."""
         return self.version == __version__ and self.settings == settings.model_dump(mode="json")
 
-    def read_screened(self, start, end) -> xr.Dataset:
+    def read_screened(self, start: Stamp, end: Stamp) -> xr.Dataset:
         """As `read`, with all flags, as quality control under `settings` set them when the archive was written."""
         return self._cube(start, end, np.iinfo(schema.FLAG_DTYPE).max)
 
-    def _cube(self, start, end, bits: int) -> xr.Dataset:
+    def _cube(self, start: Stamp, end: Stamp, bits: int) -> xr.Dataset:
         hours = time_axis.complete_hours(start, end)
         layers = self.layers(hours, self.stations["station_id"])
         fields = {name: layers[name] for name in self.variables}
@@ -151,9 +152,9 @@ class StationArchive:
         return cube.assign({name: ((schema.TIME, schema.STATION), array) for name, array in fields.items()})
 
     def layers(self, hours: np.ndarray, station_id) -> dict[str, np.ndarray]:
-        """What is stored, arrays (hours, stations), for any complete run of hours and any stations.
+        """What is stored, arrays (hours, stations), for any consecutive hours and any stations.
 
-        By name of the variable: float32 values, NaN where nothing is; flags (`missing` where the archive has no
+        By name of the variable: float32 values, NaN where there is none; flags (`missing` where the archive has no
         such hour or station); and `<variable>_source`, the number of the source of each value, 0 for none.
         """
         to, rows = self._rows(hours)
@@ -167,7 +168,7 @@ class StationArchive:
 
         with self._opened() as file:
             for name in self.variables:
-                values = _values(file[name], rows)
+                values = _float_values(file[name], rows)
                 put(name, values, np.nan)
                 put(name + SOURCE, file[name + SOURCE][rows] if name + SOURCE in file.variables
                     else (~np.isnan(values)).astype(np.uint8), 0)
@@ -175,14 +176,14 @@ class StationArchive:
                 put(name + FLAG, file[name + FLAG][rows], schema.OBSERVATION_FLAGS["missing"])
         return found
 
-    def record(self) -> Record:
+    def provenance(self) -> Provenance:
         """What the archive was made of."""
         with self._opened() as file:
             group = file[PROVENANCE]
             tables = {name: pd.DataFrame({column: _column(group[f"{name}_{column}"]) for column in columns})
                       for name, columns in TABLES.items()}
             counts = np.stack([group[name][:] for name in COUNTS], axis=1)
-        return Record(tables, counts)
+        return Provenance(tables, counts)
 
     def _rows(self, hours: np.ndarray) -> tuple[slice, slice]:
         """Which of some consecutive hours the archive has, and where they lie in it."""
@@ -203,7 +204,7 @@ class StationArchive:
                             "Delete it and ingest again.") from error
 
 
-def _values(variable: netCDF4.Variable, rows: slice) -> np.ndarray:
+def _float_values(variable: netCDF4.Variable, rows: slice) -> np.ndarray:
     """float32 with NaN for what is missing."""
     stored = variable[rows]
     return np.where(stored == variable._FillValue, np.float32(np.nan), stored)
@@ -229,9 +230,13 @@ def _station_table(file: netCDF4.Dataset) -> pd.DataFrame:
     return table
 
 
-def open_archive(path: Path, station_table: Path | None = None) -> StationArchive:
+def _opened_with_own_stations(path: Path, station_table: Path | None) -> StationArchive:
     """The archive at `path`. It has its own stations, so that a table beside it is an error."""
     if station_table is not None:
         raise UserError(f"The station table {station_table} was given with the station archive {path}.",
                         "A station archive holds its stations.", "Leave --stations out.")
     return StationArchive(path)
+
+
+STATION_ARCHIVE = Reader("station_archive", "a station archive .nc written by `aqreanalysis ingest`",
+                         _is_station_archive, _station_archive_refusals, _opened_with_own_stations)

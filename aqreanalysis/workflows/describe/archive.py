@@ -83,7 +83,7 @@ def facts_of(archive, path: Path, progress=lambda done, of: None) -> Facts:
     for number, month in enumerate(months):
         progress(number, len(months))
         start, end = max(month.hours[0], first), min(month.hours[-1], last)
-        cube = _screened(archive, start - quality.REACH_HOURS * HOUR, end + quality.REACH_HOURS * HOUR)
+        cube = _screened(archive, start - quality.FLAG_REACH_HOURS * HOUR, end + quality.FLAG_REACH_HOURS * HOUR)
         if not archive.simulated:   # days of files are local 00:00 to 23:00
             facts.warnings += checks.cut([cube.sel(time=slice(start - HOUR, end - HOUR))])
         cube = cube.sel(time=slice(start, end))
@@ -109,7 +109,7 @@ def _screened(archive, start, end) -> xr.Dataset:
 def _look_at_files(facts: Facts, archive, start, end) -> None:
     """Add what is wrong or odd with the files of some hours; files at a month's end are met twice."""
     found = archive.inspect(start, end)
-    for into, texts in ((facts.bad, found.bad), (facts.odd, found.odd)):
+    for into, texts in ((facts.bad, found.skipped), (facts.odd, found.anomalies)):
         into.extend(text for text in dict.fromkeys(texts) if text not in into)
 
 
@@ -147,7 +147,7 @@ def _of_the_whole(archive, first, last) -> list[str]:
         return []
     cubes = checks.sample(archive, first, last)
     error = checks.wrong_unit(cubes)
-    return checks.places(archive.stations) + ([f"units: {error}"] if error else []) + checks.time_zone(cubes)
+    return checks.place_remarks(archive.stations) + ([f"units: {error}"] if error else []) + checks.time_zone(cubes)
 
 
 class _Silence:
