@@ -1,8 +1,7 @@
 """Run one function on many jobs: in this process, in local processes, or on a Dask cluster.
 
-Every job computes with one thread, wherever it runs: sums in another order give other last bits, and
-a product is to have the same bytes however many workers made it. A worker that is lost costs the jobs that it
-had begun, which others take over.
+Every job computes with one thread, wherever it runs: sums in another order have other last bits, and a product has the
+same bytes however many workers made it. A worker that is lost costs the job that it had begun, which another one does.
 """
 
 from __future__ import annotations
@@ -13,19 +12,28 @@ import functools
 import gc
 import logging
 import multiprocessing
-import multiprocessing.connection
 import os
+import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError
 from functools import partial
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
 from aqreanalysis.errors import UserError
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+    from dask.distributed import Client
 
 # Of worker processes: one thread each.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -38,13 +46,21 @@ KEPT_MIB, TRIMMED_MIB = 16, 64
 # are then forked from (Python's own way on Linux from 3.14 on). It computes nothing, so it has no threads.
 IMPORTED = ("torch", "aqreanalysis.product.month", "aqreanalysis.models.aqnet.network", "aqreanalysis.product.report",
             "cartopy.mpl.geoaxes", "matplotlib.backends.backend_agg", "dask.array")
-GRACE_S = 10.0  # seconds that a worker has to end
-LOSSES = 3  # of workers without a job done between them; then there is a reason that lasts
+GRACE_S = 10.0   # seconds that a worker has to end
+LOOK_S = 1.0     # seconds between two looks whether the run is to stop
+START_ATTEMPTS, START_PAUSE_S = 25, 0.2  # until a server of workers that was killed is seen to be gone
+# Where Dask logs what happens to a client.
+DASK_LOGGERS = ("distributed.client", "distributed.core", "distributed.batched", "distributed.comm.tcp",
+                "distributed.utils")
+LOSSES = 3       # of workers without a job done between them; then there is a reason that lasts
 
-Tell = Callable[[str], None]
+Message = Callable[[str], None]
 _one_job = threading.Lock()  # of this process: neither HDF5 nor torch's number of threads can be shared by two
-_stopping = threading.Event()
-_shared = None               # of this worker process: what all jobs have in common
+_runs: list[threading.Event] = []  # of every run_jobs that is open in this process; set: it is to end
+
+
+def ignore(text: str) -> None:
+    """Show a message to nobody."""
 
 
 def available_cores() -> int:
@@ -52,8 +68,8 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_jobs(function: Callable, jobs: Iterable, workers: int = 1, scheduler: str | None = None, shared=None,
-             tell: Tell = lambda text: None) -> Iterator:
+def run_jobs(function: Callable[..., Any], jobs: Iterable[Any], workers: int = 1, scheduler: str | None = None,
+             shared: Any = None, message: Message = ignore) -> Iterator[Any]:
     """Results of `function(job)` as they are done, in any order. The first error ends the run.
 
     Parameters
@@ -61,33 +77,39 @@ def run_jobs(function: Callable, jobs: Iterable, workers: int = 1, scheduler: st
     workers : local processes; 1 is this one.
     scheduler : instead, the address of a running Dask cluster whose workers have this package and see the same files.
     shared : what all jobs have in common, sent to each worker once; then it is `function(shared, job)`.
-    tell : is told in a sentence of each worker that is lost.
+    message : is given a sentence on each worker that is lost.
 
     Raises
     ------
     UserError : for a scheduler that does not answer or goes away, and for workers that are lost again and again.
     """
-    jobs = list(jobs)
+    jobs, stop = list(jobs), threading.Event()
+    results: Generator[Any, None, None]
     if scheduler:
-        results = _on_dask(function, jobs, scheduler, shared, tell)
+        results = _on_dask(function, jobs, scheduler, shared, message)
     elif workers <= 1 or len(jobs) <= 1:
         results = (single_threaded(_with(function, shared), job) for job in jobs)
     else:
-        results = _in_processes(function, jobs, min(workers, len(jobs)), shared, tell)
-    with contextlib.closing(results):
-        for result in results:
-            yield result
-            if _stopping.is_set():
-                raise KeyboardInterrupt
+        results = _in_processes(pickle.dumps((function, shared)), jobs, min(workers, len(jobs)), message, stop)
+    _runs.append(stop)
+    try:
+        with contextlib.closing(results):
+            for result in results:
+                yield result
+                if stop.is_set():
+                    raise KeyboardInterrupt
+    finally:
+        _runs.remove(stop)
 
 
 def stop_running() -> None:
-    """Have `run_jobs` end after the result in hand. A KeyboardInterrupt alone can be lost: Python ignores what is
-    raised in a destructor or in a callback from C."""
-    _stopping.set()
+    """Have every open `run_jobs` end after the result in hand. A KeyboardInterrupt alone can be lost: Python ignores
+    what is raised in a destructor or in a callback from C."""
+    for stop in _runs:
+        stop.set()
 
 
-def single_threaded(function: Callable, *arguments):
+def single_threaded(function: Callable[..., Any], *arguments: Any) -> Any:
     """`function(*arguments)` with one thread of torch and of numpy's BLAS, and alone in this process."""
     import torch
 
@@ -106,12 +128,15 @@ def _keep_memory() -> None:
     """Have freed arrays of middling size kept by this process; where the C library is glibc."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, KEPT_MIB << 20), mallopt(M_TRIM_THRESHOLD, TRIMMED_MIB << 20)
+        mallopt(M_MMAP_THRESHOLD, KEPT_MIB << 20)
+        mallopt(M_TRIM_THRESHOLD, TRIMMED_MIB << 20)
 
 
-def _with(function: Callable, shared) -> Callable:
+def _with(function: Callable[..., Any], shared: Any) -> Callable[..., Any]:
     return function if shared is None else partial(function, shared)
 
+
+# --- local processes -------------------------------------------------------------------------------
 
 def warm_up(workers: int) -> None:
     """Begin to import what so many workers will need, and return at once; `run_jobs` does it where this was not."""
@@ -120,7 +145,7 @@ def warm_up(workers: int) -> None:
 
 
 @functools.cache
-def _context():
+def _context() -> ForkServerContext | SpawnContext:
     """How worker processes start. Not by a fork of this one: with torch's and HDF5's threads that may hang."""
     if "forkserver" in multiprocessing.get_all_start_methods():
         from multiprocessing import forkserver
@@ -136,72 +161,168 @@ def _context():
 
 @contextlib.contextmanager
 def _environment_of_workers() -> Iterator[None]:
+    """The environment that processes inherit which are started in the block; a few milliseconds."""
     before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
     os.environ.update(WORKER_ENVIRONMENT)
     try:
         yield
     finally:
         for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
 
 
-def _in_processes(function: Callable, jobs: list, workers: int, shared, tell: Tell) -> Iterator:
-    left, losses = dict(enumerate(jobs)), 0
-    with _environment_of_workers():
-        while left:
-            for number, result in _one_pool(function, left, min(workers, len(left)), shared):
-                del left[number]
-                losses = 0
-                yield result
-            if left:
-                losses, workers = losses + 1, max(workers - 1, 1)
-                if losses == LOSSES:
-                    raise UserError(f"Worker processes were killed {LOSSES} times with no job done between.",
-                                    "Most often the system's memory did not last.",
-                                    "Give fewer --workers or a coarser grid; the same command goes on.")
-                tell(f"a worker process was killed, perhaps for want of memory; {len(left)} jobs are left and go on "
-                     f"with {workers}")
-                time.sleep(0.2)  # until a server that was killed is seen to be gone
+class _Worker:
+    """A process and the pipe on which it is given one job after the other.
+
+    A pipe that has ended shows that the process is gone, also where the server that started it was killed before.
+    """
+
+    def __init__(self, common: bytes):
+        self.in_hand: list[Any] = []  # no job or one
+        self.pipe, theirs = multiprocessing.Pipe()
+        with theirs:
+            self._process = _started(theirs, common)
+
+    def give(self, job: Any) -> None:
+        """Have a job done."""
+        self.in_hand = [job]
+        with contextlib.suppress(OSError):  # the process is gone: the end of the pipe is what is received then
+            self.pipe.send_bytes(pickle.dumps(job))
+
+    def answer(self) -> tuple[bool, Any] | None:
+        """Whether the job was done, and its result or error; None where the process is gone."""
+        try:
+            answer = self.pipe.recv_bytes()
+        except (EOFError, OSError):
+            return None
+        self.in_hand = []
+        return pickle.loads(answer)
+
+    def stop(self) -> None:
+        """Ask the process to end now; what it was writing is removed as it ends (output.writer.Steps)."""
+        self._process.terminate()
+
+    def end(self) -> None:
+        """Wait until the process has ended, after some seconds by force; one that waits for a job ends at once."""
+        self.pipe.close()
+        self._process.join(GRACE_S + LOOK_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._process.close()
 
 
-def _one_pool(function: Callable, jobs: dict, workers: int, shared) -> Iterator:
-    """(number, result) of each job that is done before a worker is lost; all are, if none is."""
-    pool = ProcessPoolExecutor(workers, _context(), initializer=_prepare_worker, initargs=(shared,))
+def _started(pipe: Connection, common: bytes) -> BaseProcess:
+    for _ in range(START_ATTEMPTS):
+        process = _context().Process(target=_serve, args=(pipe, common), daemon=True)
+        try:
+            with _environment_of_workers():
+                process.start()
+            return process
+        except (ConnectionError, EOFError):  # the server of workers was killed; the next attempt starts another one
+            time.sleep(START_PAUSE_S)
+    raise UserError("Worker processes could not be started.", "They are forked from a process that was killed.",
+                    "Give the same command again, or --workers 1.")
+
+
+def _in_processes(common: bytes, jobs: list, workers: int, message: Message,
+                  stop: threading.Event) -> Generator[Any, None, None]:
+    """Results of jobs; `common` is what `_serve` takes."""
+    team: list[_Worker] = []
     try:
-        futures = {}
-        with contextlib.suppress(BrokenProcessPool, ConnectionError, EOFError):  # they or their server were killed
-            for number, job in jobs.items():
-                futures[pool.submit(_in_worker, function, job)] = number
-        for future in as_completed(futures):
-            if not isinstance(future.exception(), BrokenProcessPool):
-                yield futures[future], future.result()
+        team.extend(_Worker(common) for _ in range(workers))
+        yield from _results(team, deque(jobs), common, message, stop)
     except BaseException:
-        _end(pool)
+        for worker in team:
+            worker.stop()
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for worker in team:
+            worker.end()
 
 
-def _in_worker(function: Callable, job):
-    """A job in a worker. One that is told to stop leaves nothing half written and ends at once: the pool would take
-    its leaving for a result, and it would then wait for the next job, for ever if one that died held the lock."""
-    try:
-        return single_threaded(_with(function, _shared), job)
-    except SystemExit:
-        os._exit(1)
+def _results(team: list[_Worker], left: deque, common: bytes, message: Message,
+             stop: threading.Event) -> Iterator[Any]:
+    """Give jobs to the workers of a team, which changes, until all are done."""
+    losses = 0
+    while left or any(worker.in_hand for worker in team):
+        for worker in team:
+            if left and not worker.in_hand:
+                worker.give(left.popleft())
+        for worker in _answering(team, stop):
+            answer = worker.answer()
+            if answer is None:
+                losses += 1
+                _replace(worker, team, left, common, losses)
+                message(f"a worker process was killed, perhaps because memory ran out; {len(team)} are left, "
+                        f"{len(left)} jobs wait")
+                continue
+            losses, (done, content) = 0, answer
+            if not done:
+                raise content
+            if left:
+                worker.give(left.popleft())  # before the result is used, which may take long
+            yield content
 
 
-def _prepare_worker(shared) -> None:
-    """Ctrl-C reaches the whole group: the parent alone decides what follows, and says it by SIGTERM. And a worker
-    ends with its parent, also with one that was killed and could not say so."""
-    global _shared
-    _shared = shared
+def _answering(team: list[_Worker], stop: threading.Event) -> list[_Worker]:
+    """Workers that have answered or are gone, as soon as there is one."""
+    while not (ready := wait([worker.pipe for worker in team], LOOK_S)):
+        if stop.is_set():
+            raise KeyboardInterrupt
+    return [worker for worker in team if worker.pipe in ready]
+
+
+def _replace(lost: _Worker, team: list[_Worker], left: deque, common: bytes, losses: int) -> None:
+    """Go on without a worker; its job comes last. The last worker has a successor."""
+    team.remove(lost)
+    lost.end()
+    left.extend(lost.in_hand)
+    if losses == LOSSES:
+        raise UserError(f"Worker processes were killed {LOSSES} times with no job done between.",
+                        "Most often the system's memory did not last.",
+                        "Give fewer --workers or a coarser grid; the same command goes on.")
+    if not team:
+        team.append(_Worker(common))
+
+
+def _serve(pipe: Connection, common: bytes) -> None:
+    """Of a worker process: do jobs until the pipe ends. `common` is pickled: the function and what jobs share.
+
+    Ctrl-C reaches the whole group: the parent alone decides what follows, and says it by SIGTERM. And a worker ends
+    with its parent, also with one that was killed and could not say so.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    work = None
+    with contextlib.suppress(EOFError, ConnectionError), pipe:
+        while True:
+            job = pipe.recv_bytes()
+            try:
+                work = work or _with(*pickle.loads(common))
+                answer = pickle.dumps((True, single_threaded(work, pickle.loads(job))))
+            except Exception as error:
+                answer = _portable(error)
+            pipe.send_bytes(answer)
 
 
-def _leave(*_) -> None:
+def _portable(error: Exception) -> bytes:
+    """An answer with an error and its traceback, in words where the error itself can't be sent."""
+    story = "".join(traceback.format_exception(error))
+    error.add_note(f"in a worker process:\n{story}")
+    try:
+        answer = pickle.dumps((False, error))
+        pickle.loads(answer)
+        return answer
+    except Exception:
+        return pickle.dumps((False, RuntimeError(story)))
+
+
+def _leave(*_: object) -> None:
     last = threading.Timer(GRACE_S, os._exit, [1])  # should the exception be lost
     last.daemon = True
     last.start()
@@ -209,25 +330,23 @@ def _leave(*_) -> None:
 
 
 def _end_with_parent() -> None:
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    if parent := multiprocessing.parent_process():
+        wait([parent.sentinel])
     os._exit(1)
 
 
-def _end(pool: ProcessPoolExecutor) -> None:
-    """Ask the workers to stop; what they were writing is removed as they end (output.steps.Steps)."""
-    for process in list((getattr(pool, "_processes", None) or {}).values()):
-        process.terminate()
+# --- a Dask cluster --------------------------------------------------------------------------------
 
-
-def _on_dask(function: Callable, jobs: list, address: str, shared, tell: Tell) -> Iterator:
+def _on_dask(function: Callable[..., Any], jobs: list, address: str, shared: Any,
+             message: Message) -> Generator[Any, None, None]:
     from dask.distributed import KilledWorker
     from dask.distributed import as_completed as dask_as_completed
     from distributed.client import FutureCancelledError
     from distributed.comm import CommClosedError
 
     client = _client(address)
-    with client, _told_by_us():
-        client.subscribe_topic("all", partial(_on_event, tell))
+    with _quiet(client), client:
+        client.subscribe_topic("all", partial(_on_event, message))
         # A task and not scattered data, which is gone for good with the workers that held it: a task is done again.
         common = client.submit(_itself, shared, pure=False)
         futures = [client.submit(_in_task, function, common, job, pure=False) for job in jobs]
@@ -244,45 +363,54 @@ def _on_dask(function: Callable, jobs: list, address: str, shared, tell: Tell) -
                             "Start it and its workers again; the same command goes on.") from error
 
 
-def _client(address: str):
+def _client(address: str) -> Client:
     """A client of the scheduler at an address; a UserError where none answers."""
     from dask.distributed import Client
 
     try:
         return Client(address, timeout="10s", set_as_default=False)
     except (OSError, ValueError) as error:
-        told = str(error)
+        reason = str(error)
     # What is left of the client closes itself when it is collected; while the next client is made, that waits for ever.
     gc.collect()
-    raise UserError(f"No Dask scheduler answers at {address} ({told}).",
+    raise UserError(f"No Dask scheduler answers at {address} ({reason}).",
                     "--scheduler is the address of a running scheduler, tcp://HOST:PORT.",
                     "Start one with `dask scheduler`, or use --workers N.")
 
 
 @contextlib.contextmanager
-def _told_by_us() -> Iterator[None]:
-    """Without tracebacks that Dask logs when a scheduler or worker goes away: `tell` and UserError say it."""
-    logs = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
-    before = [log.level for log in logs]
+def _quiet(client: Client) -> Iterator[None]:
+    """Without tracebacks that Dask logs for one client when a scheduler or worker goes away: UserError says it."""
+    thread = client.sync(_this_thread)
+
+    def of_others(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logs = [logging.getLogger(name) for name in DASK_LOGGERS]
     for log in logs:
-        log.setLevel(logging.CRITICAL + 1)
+        log.addFilter(of_others)
     try:
         yield
     finally:
-        for log, level in zip(logs, before, strict=True):
-            log.setLevel(level)
+        for log in logs:
+            log.removeFilter(of_others)
 
 
-def _itself(shared):
+async def _this_thread() -> int:
+    return threading.get_ident()
+
+
+def _itself(shared: Any) -> Any:
     return shared
 
 
-def _in_task(function: Callable, shared, job):
+def _in_task(function: Callable[..., Any], shared: Any, job: Any) -> Any:
     return single_threaded(_with(function, shared), job)
 
 
-def _on_event(tell: Tell, event) -> None:
-    """Tell of a worker that is gone; its jobs go on elsewhere by themselves."""
+def _on_event(message: Message, event: tuple) -> None:
+    """Report a worker that is gone; its jobs are done elsewhere by themselves."""
     _, content = event
     if isinstance(content, dict) and content.get("action") == "remove-worker" and content.get("processing-tasks"):
-        tell(f"worker {content.get('worker') or content.get('address')} is gone; what it had begun goes on elsewhere")
+        name = content.get("worker") or content.get("address")
+        message(f"worker {name} is gone; what it had begun is done elsewhere")

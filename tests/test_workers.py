@@ -4,6 +4,7 @@ Workers import this module, so it imports little at its top.
 """
 
 import os
+import pickle
 
 import pytest
 
@@ -23,16 +24,33 @@ def work(job):
     return job, (matrix @ matrix).sum().item(), torch.get_num_threads()
 
 
-def test_an_interrupt_that_is_lost_ends_the_run_after_the_result_in_hand(monkeypatch):
+def test_an_interrupt_that_is_lost_ends_the_run_after_the_result_in_hand():
     """As one that is raised in a destructor, which Python ignores."""
-    import threading
-
-    monkeypatch.setattr(workers, "_stopping", threading.Event())
     done = []
     with pytest.raises(KeyboardInterrupt):
         for result in workers.run_jobs(lambda job: workers.stop_running() if job == 1 else job, JOBS):
             done.append(result)
     assert done == [0, None]
+    assert list(workers.run_jobs(len, ["a", "bc"])) == [1, 2], "the next run of this process is another one"
+
+
+def test_an_interrupt_that_is_lost_ends_processes_too(tmp_path):
+    import threading
+    import time
+
+    began = time.monotonic()
+    threading.Timer(0, _stop_when_both_work, [tmp_path]).start()
+    with pytest.raises(KeyboardInterrupt):
+        list(workers.run_jobs(sleep_and_tell, [str(tmp_path)] * 2, workers=2))
+    assert time.monotonic() - began < 100 and not any(_alive(int(path.name)) for path in tmp_path.iterdir())
+
+
+def _stop_when_both_work(folder):
+    import time
+
+    while len(list(folder.iterdir())) < 2:
+        time.sleep(0.1)
+    workers.stop_running()
 
 
 def threads_of_blas(job):
@@ -92,6 +110,12 @@ def test_processes_give_the_same_with_one_thread_and_leave_no_trace(expected, mo
     assert os.environ["OMP_NUM_THREADS"] == "3" and "MKL_NUM_THREADS" not in os.environ
 
 
+def test_the_environment_is_the_callers_while_results_are_used(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    found = [os.environ["OMP_NUM_THREADS"] for _ in workers.run_jobs(len, ["a", "b", "c"], workers=2)]
+    assert found == ["3"] * 3
+
+
 def test_dask_gives_the_same(expected, cluster):
     assert sorted(workers.run_jobs(work, JOBS, scheduler=cluster)) == expected
 
@@ -116,10 +140,63 @@ def test_a_users_error_arrives_whole(where, cluster):
     assert str(error) == "job 2 has no bottom. Jobs have one. Give it one."
 
 
-@pytest.mark.parametrize("where", ["serial", "dask"])
+@pytest.mark.parametrize("where", ["serial", "processes", "dask"])
 def test_a_fault_of_ours_is_not_told_as_the_users(where, cluster):
-    with pytest.raises(ZeroDivisionError, match="fault of ours"):
-        list(workers.run_jobs(crash, JOBS, scheduler=cluster if where == "dask" else None))
+    options = {"serial": {}, "processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
+    with pytest.raises(ZeroDivisionError, match="fault of ours") as caught:
+        list(workers.run_jobs(crash, JOBS, **options))
+    if where == "processes":
+        assert "test_workers.py" in caught.value.__notes__[0], "the traceback of the worker"
+
+
+class Odd(Exception):
+    """It can't be unpickled: its class wants two arguments."""
+
+    def __init__(self, first, second):
+        super().__init__(first)
+
+
+def crash_oddly(job):
+    raise Odd("a fault", "of ours")
+
+
+def give_a_function(job):
+    return lambda: job
+
+
+class Unreadable:
+    """Common to all jobs; it can't be unpickled in a worker."""
+
+    def __reduce__(self):
+        return int, ("nonsense",)
+
+
+def test_what_can_not_be_sent_is_a_fault_of_ours_and_no_loss_of_a_worker():
+    with pytest.raises(RuntimeError, match="Odd: a fault"):
+        list(workers.run_jobs(crash_oddly, JOBS, workers=2))
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError), match="give_a_function"):
+        list(workers.run_jobs(give_a_function, JOBS, workers=2))
+    with pytest.raises(ValueError, match="nonsense"):
+        list(workers.run_jobs(with_shared, JOBS, workers=2, shared=Unreadable()))
+
+
+def test_dask_is_quiet_on_one_client_only(cluster):
+    """Others log as before, while a run is open too."""
+    import logging
+
+    log, heard = logging.getLogger("distributed.client"), []
+    handler = logging.Handler()
+    handler.emit = heard.append
+    level = log.level
+    log.addHandler(handler)
+    try:
+        for number in workers.run_jobs(len, ["a"], scheduler=cluster):
+            assert log.level == level
+            log.error("another client lost its scheduler, number %s", number)
+    finally:
+        log.removeHandler(handler)
+    assert [record.getMessage() for record in heard] == ["another client lost its scheduler, number 1"]
+    assert not log.filters
 
 
 def test_the_cluster_lives_on_after_an_error(cluster, expected):
@@ -202,9 +279,40 @@ def die(folder, job):
 def test_the_jobs_of_a_killed_worker_are_done_by_others(where, cluster, tmp_path):
     told = []
     options = {"processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
-    assert sorted(workers.run_jobs(die_once, JOBS, shared=tmp_path, tell=told.append, **options)) == JOBS
+    assert sorted(workers.run_jobs(die_once, JOBS, shared=tmp_path, message=told.append, **options)) == JOBS
     assert (tmp_path / "died").exists()
     assert len(told) == 1 and "worker" in told[0], told
+
+
+def test_processes_need_no_semaphores(monkeypatch):
+    """As where /dev/shm can't be written."""
+    import multiprocessing.synchronize
+
+    def refuse(*_, **__):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(multiprocessing.synchronize.SemLock, "__init__", refuse)
+    assert sorted(workers.run_jobs(len, ["a", "bc"], workers=2)) == [1, 2]
+
+
+def die_while_another_works(folder, job):
+    """Job 0 takes its time; job 1 kills its process meanwhile, unless it did so before."""
+    import signal
+    import time
+
+    mark = folder / f"{job}.{os.getpid()}"
+    mark.touch()
+    while len(list(folder.iterdir())) < 2:
+        time.sleep(0.01)
+    if job == 1 and len(list(folder.glob("1.*"))) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(1)
+    return job
+
+
+def test_a_killed_worker_costs_its_own_job_only(tmp_path):
+    assert sorted(workers.run_jobs(die_while_another_works, [0, 1], workers=2, shared=tmp_path)) == [0, 1]
+    assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["0", "1", "1"], "job 0 was begun once"
 
 
 def test_the_server_of_workers_may_be_killed_too(tmp_path):
@@ -215,7 +323,7 @@ def test_the_server_of_workers_may_be_killed_too(tmp_path):
 
 
 def kill_the_idle_one(folder, job):
-    """Job 1 kills the worker of job 0, which has nothing left to do, and works on."""
+    """Job 1 kills the worker of job 0, which has nothing left to do, and continues."""
     import signal
     import time
     from pathlib import Path
@@ -226,14 +334,13 @@ def kill_the_idle_one(folder, job):
     while not other.exists():  # both are at work at once
         time.sleep(0.01)
     if job == 1 and first:
-        time.sleep(1)  # until the other waits for a job, with the lock of all who wait
+        time.sleep(1)  # until the other waits for a job
         os.kill(int(other.read_text()), signal.SIGKILL)
-        time.sleep(30)
+        time.sleep(2)
     return job
 
 
 def test_a_worker_killed_while_it_waits_does_not_hold_up_the_others(tmp_path):
-    """Whoever works on is told to stop, and must not wait for the dead one's lock instead."""
     import subprocess
     import sys
     from pathlib import Path
