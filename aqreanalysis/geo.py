@@ -54,6 +54,9 @@ def nearest(lat, lon, to_lat, to_lon, k: int) -> tuple[np.ndarray, np.ndarray]:
     index : (points, k) int64, nearest first; ties in the order of the stations.
     distance : (points, k) float64, km.
     """
+    if not len(np.atleast_1d(lat)):
+        nobody = (len(np.atleast_1d(to_lat)), 0)
+        return np.empty(nobody, np.int64), np.empty(nobody)
     tree, targets = cKDTree(unit_vectors(lat, lon)), unit_vectors(to_lat, to_lon)
     k = min(k, tree.n)
     asked, tied = k, True

@@ -42,6 +42,16 @@ def local_days(stamps: np.ndarray) -> np.ndarray:
     return shifted.astype("datetime64[D]")
 
 
+def first_hours(days: np.ndarray) -> np.ndarray:
+    """UTC stamp, datetime64[h] (days,), of the END of the first hour of calendar days UTC+8, datetime64[D]."""
+    return days.astype("datetime64[h]") + (1 - UTC_OFFSET_HOURS) * HOUR
+
+
+def last_hours(days: np.ndarray) -> np.ndarray:
+    """UTC stamp, datetime64[h] (days,), of the END of calendar days UTC+8, datetime64[D]."""
+    return days.astype("datetime64[h]") + (HOURS_PER_DAY - UTC_OFFSET_HOURS) * HOUR
+
+
 def withheld_weeks(days: np.ndarray, every_nth_week: int) -> np.ndarray:
     """Whether days (datetime64[D]) lie in every nth week, counted from 1970-01-01: what training never asks for."""
     return (days.astype("datetime64[D]").astype(int) // 7) % every_nth_week == 0

@@ -115,7 +115,7 @@ def one_fold(shared, job: tuple[str, int]) -> dict[str, np.ndarray]:
     parts = parts_of(cube, design)
     out, seen = np.flatnonzero(parts == fold), cube.isel(station=np.flatnonzero(parts != fold))[[schema.TARGET]]
     lat, lon, to_lat, to_lon = seen.lat.values, seen.lon.values, cube.lat.values[out], cube.lon.values[out]
-    own = find_neighbourhood(lat, lon, lat, lon, gap_filling.NEIGHBOURS, Correlation(), leave_out_self=True)
+    own = find_neighbourhood(lat, lon, lat, lon, gap_filling.FILLING_NEIGHBOURS, Correlation(), leave_out_self=True)
     value = gap_filling.fill(seen[schema.TARGET].values, own).value
     there = np.isfinite(value)
     level = np.where(there, value, 0.0).sum(axis=1, keepdims=True) / np.maximum(there.sum(axis=1, keepdims=True), 1)

@@ -19,7 +19,7 @@ REACH_HOURS = 12        # an outage of a whole neighbourhood is bridged this far
 RESIDUAL_HOURS = 4.0    # e-folding of the lasting part of a station's residual about its mean
 LASTING = 0.7           # share of a residual that outlasts its hour; the rest is noise
 BIAS_HOURS = 15 * 24    # half width of the window of a station's mean residual
-NEIGHBOURS = 20         # of a station among the others
+FILLING_NEIGHBOURS = 20         # of a station among the others
 SMOOTHING = (0.4, 0.2, 0.1)  # weights of an hour and of those 1 and 2 hours away, on either side
 ROUNDS = 3              # of filling from filled neighbours
 

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from aqreanalysis import geo
+from aqreanalysis.models.features import LEVEL
 
+# Standard deviation in space of PM2.5 over its mean + LEVEL, where a single station reports and it can not be
+# estimated: the root mean square of that of 40 neighbours in 2019 (benchmarks/lone_station.py).
+ASSUMED_SPREAD = 0.39
+OCTANTS = 8
+CANDIDATES = 3  # nearest stations among which an octant search chooses, for each that it takes
 BATCH = 4096  # systems solved at once: distances among 4096 x 20 neighbours are 13 MB
 
 
@@ -106,3 +112,31 @@ def weights(correlation: Correlation, lat, lon, to_lat, to_lon, index: np.ndarra
     starts = range(0, max(len(index), 1), BATCH)  # once for no targets: arrays of length 0
     parts = [solve(among(rows), to_target[rows]) for start in starts for rows in [slice(start, start + BATCH)]]
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+
+def assumed_spread(pm25: np.ndarray) -> np.ndarray:
+    """Standard deviation in space, ug m-3, that is assumed where only the value `pm25` of one station is known."""
+    return ASSUMED_SPREAD * (pm25 + LEVEL)
+
+
+def octant_ranks(bearing: np.ndarray, present: np.ndarray | None = None) -> np.ndarray:
+    """How many nearer neighbours lie in the same octant, int64 of the shape of `present`, else of `bearing`.
+
+    Parameters
+    ----------
+    bearing : radians from the target to its neighbours, (k,) or (n, k), nearest first.
+    present : bool (n, k); neighbours that are not do not count. 0 for those themselves.
+    """
+    octant = np.floor(np.mod(bearing, 2 * np.pi) / (2 * np.pi / OCTANTS)).astype(np.int64)
+    shape = octant.shape if present is None else present.shape
+    rank = np.zeros(shape, np.int64)
+    for number in range(OCTANTS):
+        within = np.broadcast_to(octant == number, shape)
+        within = within if present is None else within & present
+        rank = np.where(within, np.cumsum(within, axis=-1) - 1, rank)
+    return rank
+
+
+def share_of_octant(k: int) -> int:
+    """How many of `k` neighbours an octant gives: k / 8, rounded up; the nearest of the rest fill up."""
+    return -(-k // OCTANTS)

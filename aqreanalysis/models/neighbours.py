@@ -22,8 +22,6 @@ from aqreanalysis.models import geostatistics
 from aqreanalysis.models.geostatistics import Correlation
 
 _KEPT: OrderedDict[str, Neighbourhood] = OrderedDict()
-OCTANTS = 8
-CANDIDATES = 3  # nearest stations among which an octant search chooses, for each that it takes
 _KEEP = 4  # station sets: a run alternates between the stations' own and the targets'
 
 
@@ -58,7 +56,7 @@ def find_neighbourhood(lat, lon, to_lat, to_lon, k: int, correlation: Correlatio
 
 
 def _compute(lat, lon, to_lat, to_lon, k, correlation, leave_out_self) -> Neighbourhood:
-    candidates = CANDIDATES * k
+    candidates = geostatistics.CANDIDATES * k
     index, distance = geo.nearest(lat, lon, to_lat, to_lon, candidates + 1 if leave_out_self else candidates)
     if leave_out_self:
         index, distance = _without_self(index, distance)
@@ -78,12 +76,7 @@ def octant_search(bearing: np.ndarray, k: int) -> np.ndarray:
     `bearing` (n, candidates) in radians, nearest first. At most k / 8, rounded up, of each octant; where
     the octants hold fewer than `k`, the nearest of the rest fill up.
     """
-    octant = np.floor(np.mod(bearing, 2 * np.pi) / (2 * np.pi / OCTANTS)).astype(np.int64)
-    rank = np.zeros_like(octant)  # how many nearer ones lie in the same octant
-    for number in range(OCTANTS):
-        within = octant == number
-        rank = np.where(within, np.cumsum(within, axis=1) - 1, rank)
-    spare = rank >= -(-k // OCTANTS)
+    spare = geostatistics.octant_ranks(bearing) >= geostatistics.share_of_octant(k)
     return np.sort(np.argsort(spare, axis=1, kind="stable")[:, :k], axis=1)
 
 

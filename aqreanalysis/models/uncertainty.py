@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import ConvexHull, Delaunay, QhullError
 
-from aqreanalysis import geo, schema
+from aqreanalysis import schema
+from aqreanalysis.models.base import Supporters
 from aqreanalysis.models.calibration import Bounds
 from aqreanalysis.time_axis import HOURS_PER_DAY
 
@@ -20,8 +21,9 @@ CLASSES = (
     f"supported: land, a station within {NEAR_KM:g} km reported in the hour; "
     f"weak_support: the nearest that reported is {NEAR_KM:g} to {FAR_KM:g} km away; "
     f"extrapolated: it is farther, or it is farther than {NEAR_KM:g} km and the place lies outside the "
-    "convex hull of the network; no_observations: none of the neighbouring stations reported in the "
-    "hour, the value comes from hours before and after; sea: the centre is not on land, whatever the support. "
+    "convex hull of the network; no_observations: none of the stations that an estimate there is made from reported "
+    "in the hour; a value, if there is one, comes from hours before and after; sea: the centre is not on land, "
+    "whatever the support. "
     f"The limits are where the mean absolute error is {NEAR_GROWTH:g} times and about {FAR_GROWTH:g} times that beside "
     "a station, measured at stations left out with their surroundings; outside the hull it was not measured"
 )
@@ -42,33 +44,45 @@ def inside_hull(lat, lon, to_lat, to_lon) -> np.ndarray:
 
 
 class Support:
-    """Counts and quality flags of targets, from which of their neighbours reported."""
+    """Counts and quality classes of targets, from which of the stations that an estimate may be made from reported.
 
-    def __init__(self, lat, lon, to_lat, to_lon, land: np.ndarray, k: int):
-        self.index, distance = geo.nearest(lat, lon, to_lat, to_lon, k)
-        self.land = land
+    Parameters
+    ----------
+    supporters : of the targets, from the model that makes the estimates.
+    lat, lon : (stations,) of the network, degrees; `to_lat`, `to_lon` : (points,) of the targets.
+    land : bool (points,); what is not is sea whatever its support.
+    """
+
+    def __init__(self, supporters: Supporters, lat, lon, to_lat, to_lon, land: np.ndarray):
+        self.land, self._at_most = land, supporters.at_most
+        self.index, distance = supporters.index.astype(np.int32), supporters.distance
         inside = inside_hull(lat, lon, to_lat, to_lon)[:, None]
         far = (distance > FAR_KM) | ((distance > NEAR_KM) & ~inside)
         self.classes = np.where(distance <= NEAR_KM, schema.SUPPORTED, schema.WEAK_SUPPORT).astype(np.int8)
         self.classes[far] = schema.EXTRAPOLATED  # (point, neighbour): the class if it is the nearest that reported
 
     def of_hours(self, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """From observed (time, station) bool: number_of_observations and quality_flag, int8 (time, point)."""
+        """From observed (time, station) bool: number_of_observations int16 and quality_flag int8, (time, point)."""
         by_station = np.ascontiguousarray(observed.T).view(np.int8)  # so that a neighbour's hours lie side by side
         shape = (len(observed), len(self.index))
-        count, flag = np.empty(shape, np.int8), np.empty(shape, np.int8)
+        count, flag = np.empty(shape, np.int16), np.empty(shape, np.int8)
         for first in range(0, len(self.index), CACHED_POINTS):
             points = slice(first, first + CACHED_POINTS)
             number, kind = self._of_points(by_station, self.index[points], self.classes[points])
             count[:, points], flag[:, points] = number.T, kind.T
+        if self._at_most is None:  # all that reported take part; those that are not listed are far
+            count[:] = observed.sum(axis=1, dtype=np.int16)[:, None]
+            flag[(count > 0) & (flag == schema.NO_OBSERVATIONS)] = schema.EXTRAPOLATED
+        else:
+            np.minimum(count, self._at_most, out=count)
         flag[:, ~self.land] = schema.SEA
         return count, flag
 
     @staticmethod
     def _of_points(by_station: np.ndarray, index: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Counts and classes on land, int8 (point, time), of some points."""
-        count = np.zeros((len(index), by_station.shape[1]), np.int8)
-        flag = np.full_like(count, schema.NO_OBSERVATIONS)
+        """How many supporters reported, int16, and classes on land, int8, (point, time), of some points."""
+        count = np.zeros((len(index), by_station.shape[1]), np.int16)
+        flag = np.full(count.shape, schema.NO_OBSERVATIONS, np.int8)
         for number in reversed(range(index.shape[1])):  # the nearest has the last word
             reported = np.take(by_station, index[:, number], axis=0)
             count += reported

@@ -8,14 +8,14 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import schema
+from aqreanalysis.models.base import Model
 from aqreanalysis.observations import quality, stations
 from aqreanalysis.observations.readers.station_archive import StationArchive
 from aqreanalysis.time_axis import HOUR, Period
 
 
-def observations_around(archive, model, period: Period, minimum_station_hours: int = 1,
-                        settings: quality.QualitySettings = quality.DEFAULT_SETTINGS,
-                        held_out: Sequence[str] = ()) -> xr.Dataset:
+def observations_around(archive, model: Model | type[Model], period: Period, minimum_station_hours: int = 1,
+                        settings: quality.QualitySettings = quality.DEFAULT_SETTINGS, held_out: Sequence[str] = ()) -> xr.Dataset:
     """The station cube that a model may see for a period: screened, flagged values NaN.
 
     It reaches `history` hours before and `future` after; stations that reported PM2.5 in it. Those that stand
@@ -23,23 +23,23 @@ def observations_around(archive, model, period: Period, minimum_station_hours: i
     """
     hours = period.hours
     cube = screened(archive, hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR, settings,
-                    held_out, _other_hours(model, hours))
+                    held_out, _co_pollutant_hours(model, hours))
     return stations.reporting(cube, minimum_station_hours)
 
 
-def _other_hours(model, hours: np.ndarray) -> tuple[np.datetime64, np.datetime64] | None:
-    """The first and last hour of which a model reads other pollutants than PM2.5, if it says so."""
-    reach = getattr(model, "others", None)
-    return None if reach is None else (hours[0] - reach * HOUR, hours[-1] + reach * HOUR)
+def _co_pollutant_hours(model: Model | type[Model], hours: np.ndarray) -> tuple[np.datetime64, np.datetime64]:
+    """The first and last hour of which a model reads pollutants other than PM2.5; the last lies first where none."""
+    reach = model.co_pollutants
+    return (hours[0], hours[0] - HOUR) if reach is None else (hours[0] - reach * HOUR, hours[-1] + reach * HOUR)
 
 
-def screened(archive, start, end, settings: quality.QualitySettings = quality.DEFAULT_SETTINGS,
-             held_out: Sequence[str] = (), others: tuple[np.datetime64, np.datetime64] | None = None) -> xr.Dataset:
+def screened(archive, start, end, settings: quality.QualitySettings = quality.DEFAULT_SETTINGS, held_out: Sequence[str] = (),
+             co_pollutants: tuple[np.datetime64, np.datetime64] | None = None) -> xr.Dataset:
     """The usable values of an archive from `start` to `end`, both included; flagged ones are NaN.
 
     Quality control looks quality.FLAG_REACH_HOURS further on either side, so that an hour has the same flags whichever
-    month it is read for. With `others`, pollutants other than PM2.5 are NaN outside these two hours: most of the work
-    is theirs, and a model that reads them for a few hours round a target needs no flags of whole weeks.
+    month it is read for. With `co_pollutants`, pollutants other than PM2.5 are NaN outside these two hours: most of the
+    work is theirs, and a model that reads them for a few hours round a target needs no flags of whole weeks.
     """
     if not held_out and isinstance(archive, StationArchive) and archive.screened_with(settings):
         cube = quality.usable(archive.read_screened(start, end))  # the flags are in the file
@@ -47,11 +47,13 @@ def screened(archive, start, end, settings: quality.QualitySettings = quality.DE
         margin = quality.FLAG_REACH_HOURS * HOUR
         raw = archive.read(start - margin, end + margin)
         rows = slice(None)
-        if others:
-            rows = slice(*np.searchsorted(raw.time.values, [others[0] - margin, others[1] + margin + HOUR]))
+        if co_pollutants:
+            first, last = co_pollutants
+            rows = slice(*np.searchsorted(raw.time.values, [first - margin, last + margin + HOUR]))
+            rows = rows if first <= last else slice(0, 0)
         marked = quality.screen(raw, settings, held_out, rows)
         cube = quality.usable(marked.sel(time=slice(start, end)))
-    if others:
-        seen = (cube.time >= others[0]) & (cube.time <= others[1])
+    if co_pollutants:
+        seen = (cube.time >= co_pollutants[0]) & (cube.time <= co_pollutants[1])
         cube = cube.assign({name: cube[name].where(seen) for name in schema.POLLUTANTS if name != schema.TARGET})
     return cube

@@ -111,7 +111,7 @@ class About:
     quality: str  # how the classes of quality_flag are defined in an hour
     daily_quality: str  # and in a day
     standard_error: str  # what the standard error holds, and how it was calibrated
-    neighbours: int  # stations that an estimate is made from
+    neighbours: int | None  # how many stations an estimate is made from at most; None: all
     minimum_hours: int  # hours that a valid day needs
     bounds: str = ""  # what the bounds hold; nothing where there are none, for want of a calibration
     comment: str = ""
@@ -342,7 +342,8 @@ def _quality_flag_attributes(about: About, frequency: Frequency) -> dict[str, An
 
 def _observation_count_attributes(about: About, frequency: Frequency) -> dict[str, Any]:
     return {"standard_name": "number_of_observations", "units": "1",
-            "long_name": f"how many of the {about.neighbours} nearest stations reported in the hour",
+            "long_name": ("how many of the stations that the estimate is made from reported in the hour"
+                          + (f", at most {about.neighbours}" if about.neighbours else "")),
             "coverage_content_type": "auxiliaryInformation"}
 
 

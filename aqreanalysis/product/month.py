@@ -17,8 +17,10 @@ import xarray as xr
 from aqreanalysis import __version__, files, geo, output, schema
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid
-from aqreanalysis.models import base, checkpoint, uncertainty
+from aqreanalysis.models import registry, uncertainty
+from aqreanalysis.models.base import Model
 from aqreanalysis.models.calibration import Calibration
+from aqreanalysis.models.registry import ModelDescription
 from aqreanalysis.models.uncertainty import Support
 from aqreanalysis.observations import screening
 from aqreanalysis.observations.quality import DEFAULT_SETTINGS, QualitySettings
@@ -53,12 +55,12 @@ class Job:
     """What all months of a product have in common; sent to each worker once."""
 
     source: Source
-    checkpoint: str          # its name if it ships with the package, else its folder
-    weights_sha256: str
+    model: str               # registry.portable_name of it
+    description: ModelDescription
     grid: Grid
     folder: ProductFolder
     about: About
-    neighbours: int
+    neighbours: int | None   # that were asked for; None: the model's own choice
     minimum_hours: int
     minimum_station_hours: int
     quality: QualitySettings = DEFAULT_SETTINGS
@@ -67,7 +69,7 @@ class Job:
 def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     """Write a month's analysis and keep its days; returns the month's label and facts for run.json."""
     began = time.monotonic()
-    model, card = _loaded(job.checkpoint, job.neighbours, job.weights_sha256, job.about.software_version)
+    model = _loaded(job.model, job.neighbours, job.description.identity, job.about.software_version)
     archive = job.source.open()
     cube = screening.observations_around(archive, model, month, job.minimum_station_hours, job.quality)
     distance = nearest_distance(cube, job.grid)
@@ -81,7 +83,7 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
             _round(arrays)
             file.write(block.first, arrays, block.points)
             means = _days(job, month.hours[block.first:block.first + len(arrays["pm25"])], arrays,
-                          distance[block.points], model.calibration, card.error_memory_hours)
+                          distance[block.points], model.calibration)
             days.write(block.first // HOURS_PER_DAY, block.points, means)
             if truth:
                 truth.compare(block, arrays)
@@ -96,23 +98,23 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
 def _blocks(job: Job, month: Period, model, cube) -> Iterator[Block]:
     """Every block of a month, tile by tile of the grid; leaves word of how far it is."""
     done = 0
-    for block in blocks(model, cube, job.grid, month, job.neighbours, list(output.tiles(job.grid))):
+    for block in blocks(model, cube, job.grid, month, list(output.tiles(job.grid))):
         yield block
         done += block.arrays["pm25"].size
         _tell(job, month, done // job.grid.size)
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(name: str, neighbours: int, weights_sha256: str, version: str):
-    """The model and its card, kept for the next month of this process; UserError where they are not the product's."""
-    model, card = checkpoint.load(checkpoint.locate(name), neighbours)
+def _loaded(name: str, neighbours: int | None, identity: str, version: str) -> Model:
+    """The model, kept for the next month of this process; UserError where it is not the product's."""
+    found = registry.describe_model(name, neighbours)
     for what, have, want in (("aqreanalysis", __version__, version),
-                             (f"a checkpoint {name} with the hash", card.weights_sha256, weights_sha256)):
+                             (f"the model {name} as", found.identity, identity)):
         if have != want:
             raise UserError(f"A worker has {what} {have}; the product is made with {want}.",
                             "All workers of a product have the same package and the same checkpoint.",
                             "Install the same version everywhere, or give --checkpoint as a folder that all see.")
-    return model, card
+    return registry.load_model(name, neighbours)
 
 
 def _round(arrays: dict[str, np.ndarray]) -> None:
@@ -123,8 +125,9 @@ def _round(arrays: dict[str, np.ndarray]) -> None:
 
 
 def _days(job: Job, hours: np.ndarray, arrays: dict[str, np.ndarray], distance: np.ndarray,
-          calibration: Calibration | None, memory_hours: float) -> dict[str, np.ndarray]:
+          calibration: Calibration | None) -> dict[str, np.ndarray]:
     """Means of the days of a block of whole days of `hours`, with what is known of their errors."""
+    memory_hours = job.description.error_memory_hours
     correlation = calibration.correlation if calibration else uncertainty.exponential_correlation(memory_hours)
     days = uncertainty.daily(arrays["pm25"], arrays["pm25_standard_error"], arrays["quality_flag"], job.minimum_hours,
                              correlation)
@@ -185,32 +188,25 @@ class Block:
     arrays: dict[str, np.ndarray]
 
 
-def blocks(model, cube: xr.Dataset, grid, period: Period, k: int,
+def blocks(model: Model, cube: xr.Dataset, grid: Grid, period: Period,
            tiles: Sequence[slice] = (slice(None),)) -> Iterator[Block]:
     """The estimates of a period on a grid, tile by tile, a week of hours at a time, with their support."""
     hours, land = period.hours, _land(grid)
-    if cube.sizes[schema.STATION] < 2:  # a month in which the network is silent has no values
-        names = (schema.TARGET, schema.STANDARD_ERROR)
-        names += (schema.LOWER, schema.UPPER) if getattr(model, "calibration", None) else ()
-        for points in tiles:
-            yield from _silent(land[points], len(hours), points, names)
-        return
-    over = base.read(model, cube, hours)
+    prepared = model.prepare(cube, hours)
     observed = np.isfinite(cube.pm25.reindex(time=hours).values)
     for points in tiles:
         lat, lon = grid.lat[points], grid.lon[points]
-        support = Support(cube.lat.values, cube.lon.values, lat, lon, land[points], k)
-        estimate_at = over(lat, lon)
+        support = Support(prepared.supporters(lat, lon), cube.lat.values, cube.lon.values, lat, lon, land[points])
         for first in range(0, len(hours), BLOCK_HOURS):
             rows = slice(first, first + BLOCK_HOURS)
-            estimate = estimate_at(hours[rows])
+            estimate = prepared.at(schema.make_targets(hours[rows], lat, lon))
             count, flag = support.of_hours(observed[rows])
             flag = np.where(np.isfinite(estimate[schema.TARGET].values), flag, _nothing(land[points]))
             yield Block(first, points, {name: array.values for name, array in estimate.data_vars.items()} | {
                 "quality_flag": flag.astype(np.int8), "number_of_observations": count})
 
 
-def _land(grid) -> np.ndarray:
+def _land(grid: Grid) -> np.ndarray:
     """Which targets are not sea: a point on a pier or a small island is none."""
     return grid.land | (grid.kind == "points")
 
@@ -218,15 +214,6 @@ def _land(grid) -> np.ndarray:
 def _nothing(land: np.ndarray) -> np.ndarray:
     """Quality classes (points,) of an hour without an estimate: sea stays sea."""
     return np.where(land, schema.NO_OBSERVATIONS, schema.SEA)
-
-
-def _silent(land: np.ndarray, hours: int, points: slice, names: Sequence[str]) -> Iterator[Block]:
-    for first in range(0, hours, BLOCK_HOURS):
-        shape = (min(BLOCK_HOURS, hours - first), land.size)
-        nothing = np.full(shape, np.nan, np.float32)
-        yield Block(first, points, {name: nothing for name in names} | {
-            "quality_flag": np.broadcast_to(_nothing(land), shape).astype(np.int8),
-            "number_of_observations": np.zeros(shape, np.int8)})
 
 
 def nearest_distance(cube: xr.Dataset, grid) -> np.ndarray:

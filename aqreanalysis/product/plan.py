@@ -9,8 +9,8 @@ from pathlib import Path
 from aqreanalysis import __version__, files, recipes, schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid, check_inside, parse_grid
-from aqreanalysis.models import checkpoint, uncertainty
-from aqreanalysis.models.aqnet.analysis import CONTEXT_HOURS
+from aqreanalysis.models import registry, uncertainty
+from aqreanalysis.models.registry import ModelDescription
 from aqreanalysis.observations import checks
 from aqreanalysis.observations.quality import FLAG_REACH_HOURS
 from aqreanalysis.observations.readers import open_archive
@@ -23,8 +23,6 @@ from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
 
 DEFAULT_RECIPE = "northern-china"
 BYTES_PER_CELL_HOUR = 7.0  # of a finished product, with room to spare; a truth beside it included
-REFERENCE = ("Kheder, A., Foreback, B., Wang, L., Liu, Z.-S., Boy, M. (2025): Deep Spatio-Temporal Neural Network "
-             "for Air Quality Reanalysis. SCIA 2025, arXiv:2502.11941.")
 
 
 @dataclass(frozen=True)
@@ -71,17 +69,15 @@ def prepare(request: Request) -> Plan:
     recipe = _recipe(request)
     period = time_axis.parse_period(request.year, request.start, request.end)
     grid = parse_grid(recipe.grid)
-    checkpoint_folder = checkpoint.locate(recipe.checkpoint)
-    card = checkpoint.checked_card(checkpoint_folder)
-    k = recipe.neighbours or card.k
+    model = registry.describe_model(recipe.checkpoint, recipe.neighbours)
     source, archive, passed_over = find_observations(recipe, period)
-    inspection = inspect(archive, source, period)
+    inspection = inspect(archive, source, period, model)
     inspection.skipped.extend(passed_over)
     warnings = checks.of_archive(archive, period.hours[0], period.hours[-1])
     far_share = check_inside(grid, archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy())
     identity = {"product": recipe.name, "period": period.label, "grid": f"{grid.name} {grid.fingerprint}",
                 "observations": inspection.fingerprint, "simulated": archive.simulated,
-                "checkpoint": card.identity, "neighbours": k,
+                "checkpoint": model.identity, "neighbours": model.neighbours,
                 "minimum_hours": recipe.minimum_hours, "minimum_station_hours": recipe.minimum_station_hours,
                 "quality": recipe.quality.told,
                 "format": request.format, "aqreanalysis": __version__}
@@ -91,11 +87,9 @@ def prepare(request: Request) -> Plan:
                            source.path is None, request.format)
     check_identity(folder.path, identity)
     _check_space(folder.path, grid.size * len(period.hours))
-    about = describe(recipe, period, grid, archive, card, k)
-    shipped = checkpoint_folder.parent == checkpoint.SHIPPED  # and so may lie elsewhere where a worker runs
-    name = checkpoint_folder.name if shipped else str(checkpoint_folder.resolve())
-    job = Job(source, name, card.weights_sha256, grid, folder, about, k, recipe.minimum_hours,
-              recipe.minimum_station_hours, recipe.quality)
+    about = describe(recipe, period, grid, archive, model)
+    job = Job(source, registry.portable_name(recipe.checkpoint), model, grid, folder, about, recipe.neighbours,
+              recipe.minimum_hours, recipe.minimum_station_hours, recipe.quality)
     facts = {"recipe": recipe.model_dump(), "observations": source.path or f"twin, seed {source.twin_seed}",
              "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.skipped,
              "warnings": warnings, "oddities": inspection.anomalies,
@@ -148,7 +142,7 @@ def _candidates(folder: Path) -> list[Path]:
     return [*sorted(folder.glob("*.nc")), *sorted(p for p in folder.iterdir() if p.is_dir()), folder]
 
 
-def inspect(archive, source: Source, period: Period) -> Inspection:
+def inspect(archive, source: Source, period: Period, model: ModelDescription) -> Inspection:
     """A look into every file that the product will read; an error if the period has no PM2.5 value.
 
     The margins before and after the period are read too, so their files are part of the fingerprint.
@@ -157,8 +151,8 @@ def inspect(archive, source: Source, period: Period) -> Inspection:
     found = archive.inspect(hours[0], hours[-1])
     if not found.values:
         raise none_good(found, source.path or "the twin", f"{period.first} to {period.last}")
-    reach = (CONTEXT_HOURS + FLAG_REACH_HOURS) * HOUR
-    for first, last in ((hours[0] - reach, hours[0] - HOUR), (hours[-1] + HOUR, hours[-1] + reach)):
+    before, after = ((reach + FLAG_REACH_HOURS) * HOUR for reach in (model.history, model.future))
+    for first, last in ((hours[0] - before, hours[0] - HOUR), (hours[-1] + HOUR, hours[-1] + after)):
         margin = archive.inspect(first, last)
         found.digest.update(margin.fingerprint.encode())
         for mine, theirs in ((found.skipped, margin.skipped), (found.anomalies, margin.anomalies)):
@@ -182,38 +176,19 @@ def _check_space(path: Path, cell_hours: int) -> None:
                         "Free some space or give another folder with --out.")
 
 
-def describe(recipe, period: Period, grid: Grid, archive, card: checkpoint.Card, k: int) -> About:
+def describe(recipe: recipes.ProductRecipe, period: Period, grid: Grid, archive, model: ModelDescription) -> About:
     """What the files will say of themselves; nothing from the clock, so that bytes can be compared."""
-    trained = " trained on SIMULATED observations" if card.training.get("simulated") else ""
+    trained = " trained on SIMULATED observations" if model.simulated else ""
+    neighbours = f"{model.neighbours} neighbours" if model.neighbours else "all stations"
     state = (schema.NO_REFERENCE_STATE if archive.simulated
              else schema.reference_state(period.first, period.last))
     return About(
         product=recipe.name, grid_name=grid.name, period=period.label, simulated=archive.simulated,
-        observations=f"{archive.source}.", model=f"{card.name} ({card.kind}{trained}), {k} neighbours",
-        model_reference=REFERENCE, reference_state=state, created=card.created,
+        observations=f"{archive.source}.", model=f"{model.name} ({model.kind}{trained}), {neighbours}",
+        model_reference=model.reference, reference_state=state, created=model.created,
         software_version=__version__,
         history=f"aqreanalysis {__version__} build: {recipe.name}, {period.label}, {grid.name}",
         quality=f"{uncertainty.CLASSES}.", daily_quality=uncertainty.DAILY_CLASSES,
-        standard_error=_standard_error(card), bounds=_bounds(card) if card.calibration else "",
-        neighbours=k, minimum_hours=recipe.minimum_hours, contact=recipe.contact)
-
-
-def _standard_error(card: checkpoint.Card) -> str:
-    if card.calibration:
-        return ("Root mean square of the error to be expected at a place without a station: what the network expects, "
-                "times factors by level, distance to the nearest station and season that make it so at stations left "
-                "out. For a daily mean, errors of hours are combined with their measured correlation, and calibrated "
-                "in the same way.")
-    return ("Standard deviation that the network expects of its error at a place without a station; its own first "
-            "estimate, not calibrated. In a daily mean, errors of hours are taken as correlated with an e-folding "
-            f"time of {card.error_memory_hours:.0f} h.")
-
-
-def _bounds(card: checkpoint.Card) -> str:
-    facts = card.calibration.get("facts", {})
-    made = f", {facts['stations']} stations from {facts['first']} to {facts['last']}" if facts else ""
-    return ("Conformal bounds: 90 % of what stations observe lies between pm25_lower and pm25_upper. Factors by level, "
-            "distance to the nearest station and season of the error that the network expects, fitted at stations left "
-            f"out{made}. They are of what a station at the place would observe, its own error included, and hold over "
-            "many hours and places, not for each place by itself.")
+        standard_error=model.standard_error, bounds=model.bounds,
+        neighbours=model.neighbours, minimum_hours=recipe.minimum_hours, contact=recipe.contact)
 

@@ -75,7 +75,7 @@ def draw_masked_sample(cube: xr.Dataset, scaler: Scaler, correlation: Correlatio
     seen = seen.where(xr.DataArray(keep, dims=(schema.TIME, schema.STATION)))
     asked = cube.isel({schema.STATION: np.flatnonzero(hidden)})
     own = find_neighbourhood(seen.lat.values, seen.lon.values, seen.lat.values, seen.lon.values,
-                             gap_filling.NEIGHBOURS, correlation, leave_out_self=True)
+                             gap_filling.FILLING_NEIGHBOURS, correlation, leave_out_self=True)
     side = station_inputs(seen, scaler, own)
     side = replace(side, inputs=side.inputs.astype(np.float16))
     neighbourhood = find_neighbourhood(seen.lat.values, seen.lon.values, asked.lat.values, asked.lon.values,

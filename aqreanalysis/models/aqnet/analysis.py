@@ -6,14 +6,17 @@ side; the running mean of how each station departs from its neighbours needs 15 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import schema
+from aqreanalysis import schema, time_axis
 from aqreanalysis.models import gap_filling
+from aqreanalysis.models.base import Prepared, Silent, Supporters
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.features import (
     LEVEL,
@@ -26,7 +29,12 @@ from aqreanalysis.models.features import (
 from aqreanalysis.models.gap_filling import FilledStations
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, find_neighbourhood
-from aqreanalysis.time_axis import HOURS_PER_DAY, local_days
+from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, local_days
+
+if TYPE_CHECKING:
+    import torch
+
+    from aqreanalysis.models.aqnet.network import AQNet
 
 MARGIN_HOURS = 12
 CONTEXT_HOURS = MARGIN_HOURS + gap_filling.BIAS_HOURS
@@ -55,7 +63,7 @@ def station_inputs(stations: xr.Dataset, scaler: Scaler, own: Neighbourhood, con
     filled = gap_filling.fill(stations.pm25.values, own)
     inner = slice(context, len(filled.value) - context)
     smooth = gap_filling.smooth(filled.value)[inner].copy()
-    filled = FilledStations(*(getattr(filled, of.name)[inner].copy() for of in fields(filled)))
+    filled = FilledStations(*(getattr(filled, of.name)[inner].copy() for of in dataclass_fields(filled)))
     stations = stations.isel({schema.TIME: inner})
     clock = cyclic_time(stations.time.values)
     width = OF_PM25 + 2 * (len(schema.POLLUTANTS) - 1)
@@ -100,7 +108,7 @@ class AQNetAnalysis:
     `network` is a network.AQNet in evaluation mode. Reads no file: models/checkpoint.py does.
     """
 
-    network: object
+    network: AQNet
     scaler: Scaler
     correlation: Correlation = field(default_factory=Correlation)
     k: int = 20
@@ -108,74 +116,88 @@ class AQNetAnalysis:
     name: str = "aqnet"
     history: int = CONTEXT_HOURS
     future: int = CONTEXT_HOURS
-    others: int = MARGIN_HOURS  # hours round the targets' days in which pollutants other than PM2.5 are read
+    fields: tuple[str, ...] = ()
+    co_pollutants: int | None = MARGIN_HOURS
 
-    def fit(self, stations: xr.Dataset) -> AQNetAnalysis:
+    def fit(self, stations: xr.Dataset) -> Self:
         """Returns itself: training is `aqreanalysis train`, a checkpoint comes fitted."""
         return self
 
-    def predict(self, stations: xr.Dataset, targets: xr.Dataset) -> xr.Dataset:
+    def predict(self, stations: xr.Dataset, targets: xr.Dataset, fields: xr.Dataset | None = None) -> xr.Dataset:
         """PM2.5 and its standard error, (time, point) in ug m-3, at the targets' hours; bounds if calibrated.
 
         `stations` should reach `history` hours before the first target hour and `future` after the
         last, counted from the first and to the last hour of their calendar days UTC+8, whose window the
-        network reads; what lies outside counts as missing. NaN where no station reported within 12 h.
+        network reads; what lies outside counts as missing. NaN where no station reported within 12 h, and everywhere
+        with fewer than two stations: each is read beside its neighbours.
         """
         schema.check_targets(targets)
-        hours = targets.time.values
-        return self.read(stations, hours).over(targets.lat.values, targets.lon.values)(hours)
+        return self.prepare(stations, targets.time.values, fields).at(targets)
 
-    def read(self, stations: xr.Dataset, hours: np.ndarray) -> Reading:
-        """What the stations say, for all of these hours; it can then be asked at any points and hours of them."""
+    def prepare(self, stations: xr.Dataset, hours: np.ndarray, fields: xr.Dataset | None = None) -> Prepared:
+        """Fill the stations' gaps and assemble what the network reads of them, for all of these hours."""
         schema.check_station_cube(stations)
-        if stations.sizes[schema.STATION] < 2:
-            raise ValueError("AQ-Net needs at least two stations: each is read beside its neighbours")
+        if stations.sizes[schema.STATION] < 2 or not len(hours):
+            return Silent(calibrated=self.calibration is not None)
         stations = _with_margins(stations, hours)
         lat, lon = stations.lat.values, stations.lon.values
-        own = find_neighbourhood(lat, lon, lat, lon, gap_filling.NEIGHBOURS, self.correlation, leave_out_self=True)
-        return Reading(self, station_inputs(stations, self.scaler, own, gap_filling.BIAS_HOURS), lat, lon)
+        own = find_neighbourhood(lat, lon, lat, lon, gap_filling.FILLING_NEIGHBOURS, self.correlation,
+                                 leave_out_self=True)
+        return PreparedStations(self, station_inputs(stations, self.scaler, own, gap_filling.BIAS_HOURS), lat, lon)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A model and what it has read of the stations."""
+@dataclass
+class PreparedStations:
+    """A model and what it reads of the stations. What it made of the places that it was asked at last is kept: a grid
+    is asked week by week."""
 
     model: AQNetAnalysis
-    side: StationInputs
+    inputs: StationInputs
     lat: np.ndarray  # of the stations, degrees
     lon: np.ndarray
+    _places: tuple[np.ndarray, np.ndarray, list] | None = None
 
-    def over(self, lat: np.ndarray, lon: np.ndarray) -> Callable[[np.ndarray], xr.Dataset]:
-        """A function from hours to the estimate at points (degrees); see AQNetAnalysis.predict."""
+    def at(self, targets: xr.Dataset) -> xr.Dataset:
+        """The estimate at some of the hours that were prepared; see AQNetAnalysis.predict."""
         import torch
 
-        neighbourhood = find_neighbourhood(self.lat, self.lon, lat, lon, self.model.k, self.model.correlation)
+        hours = targets.time.values
+        found = np.empty((2 if self.model.calibration is None else 4, len(hours), targets.sizes[schema.POINT]),
+                         np.float32)
+        days = local_days(hours)
         with torch.inference_mode():
-            parts = list(self._parts(neighbourhood))
+            parts = self._parts(targets.lat.values, targets.lon.values)
+            for day in np.unique(days):
+                self._one_day(hours, np.flatnonzero(days == day), parts, found)
+        return schema.make_estimate(targets, *found)
 
-        def estimate(hours: np.ndarray) -> xr.Dataset:
-            found = np.empty((2 if self.model.calibration is None else 4, len(hours), len(lat)), np.float32)
-            days = local_days(hours)
-            with torch.inference_mode():
-                for day in np.unique(days):
-                    self._one_day(hours, np.flatnonzero(days == day), parts, found)
-            return schema.make_estimate(schema.make_targets(hours, lat, lon), *found)
+    def supporters(self, lat: np.ndarray, lon: np.ndarray) -> Supporters:
+        """The `k` neighbours of each place, by octant search."""
+        near = self._neighbourhood(lat, lon)
+        return Supporters(near.index, near.distance, self.model.k)
 
-        return estimate
+    def _neighbourhood(self, lat: np.ndarray, lon: np.ndarray) -> Neighbourhood:
+        return find_neighbourhood(self.lat, self.lon, lat, lon, self.model.k, self.model.correlation)
 
-    def _parts(self, neighbourhood: Neighbourhood):
+    def _parts(self, lat: np.ndarray, lon: np.ndarray) -> list:
         """Targets some thousand at a time, so that what the head computes fits into the cache.
 
-        Yields (points, neighbours, their geometry, their bounds or None).
+        Returns (points, neighbours, their geometry, their bounds or None) of each part.
         """
+        if self._places is None or not (np.array_equal(lat, self._places[0]) and np.array_equal(lon, self._places[1])):
+            self._places = (lat, lon, list(self._computed_parts(self._neighbourhood(lat, lon))))
+        return self._places[2]
+
+    def _computed_parts(self, neighbourhood: Neighbourhood) -> Iterator[tuple]:
         calibration = self.model.calibration
         for start in range(0, len(neighbourhood.index), TARGETS_AT_ONCE):
             points = slice(start, start + TARGETS_AT_ONCE)
-            near = to_tensors(Neighbourhood(*(getattr(neighbourhood, of.name)[points] for of in fields(Neighbourhood))))
+            near = to_tensors(Neighbourhood(*(getattr(neighbourhood, of.name)[points]
+                                              for of in dataclass_fields(Neighbourhood))))
             bounds = None if calibration is None else calibration.hourly.at(near.distance[:, 0].numpy())
             yield points, near, self.model.network.knn.neighbour_geometry(near), bounds
 
-    def _one_day(self, hours: np.ndarray, rows: np.ndarray, parts, found) -> None:
+    def _one_day(self, hours: np.ndarray, rows: np.ndarray, parts: list, found: np.ndarray) -> None:
         """Fill rows of estimate, standard error and bounds (2 or 4, time, point): hours of one calendar day UTC+8."""
         stations, clock = self._day(hours[rows])
         for points, near, geometry, bounds in parts:
@@ -184,31 +206,34 @@ class Reading:
             found[0, rows, points], found[1, rows, points] = estimate, error
             if bounds:
                 found[1:, rows, points] = bounds(estimate, error, local_days(hours[rows])[:, None])
-        dead = rows[~np.isfinite(self.side.value[np.searchsorted(self.side.time, hours[rows])]).any(axis=1)]
-        found[:, dead] = np.nan
+        silent = ~np.isfinite(self.inputs.value[np.searchsorted(self.inputs.time, hours[rows])]).any(axis=1)
+        found[:, rows[silent]] = np.nan
 
     def _day(self, hours: np.ndarray):
         """What the network has read of the stations at some hours of one day, and their clock."""
-        inputs, value, smooth, observed, clock, wanted = day_tensors(self.side, hours)
+        inputs, value, smooth, observed, clock, wanted = day_tensors(self.inputs, hours)
         return self.model.network.read(inputs, wanted, value, smooth, observed), clock
 
 
-def day_tensors(side: StationInputs, hours: np.ndarray):
+def day_tensors(read: StationInputs, hours: np.ndarray):
     """The network's inputs for some hours of one day: the window round that day, (station, hour, ...).
 
     The hours need not follow each other. The last of what is returned are their rows in the window.
     """
     import torch
 
-    first = (local_days(hours[:1]).astype("datetime64[h]") - np.timedelta64(7, "h"))[0]
-    start = int((first - side.time[0].astype("datetime64[h]")) / np.timedelta64(1, "h"))
+    first = time_axis.first_hours(local_days(hours[:1]))[0]
+    start = int((first - read.time[0].astype("datetime64[h]")) / HOUR)
     window = slice(start - MARGIN_HOURS, start + HOURS_PER_DAY + MARGIN_HOURS)
-    offset = ((hours - first) / np.timedelta64(1, "h")).astype(np.int64)
+    offset = ((hours - first) / HOUR).astype(np.int64)
     rows = start + offset
-    value, smooth = _without_gaps(side.value[rows]), _without_gaps(side.smooth[rows])
-    tensor = lambda a: torch.from_numpy(np.ascontiguousarray(a))  # noqa: E731
-    return (tensor(side.inputs[window].transpose(1, 0, 2)), tensor(value.T), tensor(smooth.T),
-            tensor(side.observed[rows].T.astype(np.float32)), tensor(side.clock[rows]), tensor(offset + MARGIN_HOURS))
+    value, smooth = _without_gaps(read.value[rows]), _without_gaps(read.smooth[rows])
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array))
+
+    return (tensor(read.inputs[window].transpose(1, 0, 2)), tensor(value.T), tensor(smooth.T),
+            tensor(read.observed[rows].T.astype(np.float32)), tensor(read.clock[rows]), tensor(offset + MARGIN_HOURS))
 
 
 def _without_gaps(value: np.ndarray) -> np.ndarray:
@@ -222,9 +247,9 @@ def _without_gaps(value: np.ndarray) -> np.ndarray:
 def _with_margins(stations: xr.Dataset, hours: np.ndarray) -> xr.Dataset:
     """The cube on an axis that holds the whole windows of the targets' days."""
     days = local_days(hours)
-    first = days.min().astype("datetime64[h]") - np.timedelta64(7 + CONTEXT_HOURS, "h")
-    last = days.max().astype("datetime64[h]") + np.timedelta64(16 + CONTEXT_HOURS, "h")
-    axis = np.arange(first, last + np.timedelta64(1, "h"), np.timedelta64(1, "h")).astype("datetime64[ns]")
+    first = time_axis.first_hours(days.min()) - CONTEXT_HOURS * HOUR
+    last = time_axis.last_hours(days.max()) + CONTEXT_HOURS * HOUR
+    axis = time_axis.complete_hours(first, last)
     have = stations.time.values
     if have.size == axis.size and have[0] == axis[0]:
         return stations

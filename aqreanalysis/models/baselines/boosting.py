@@ -17,11 +17,12 @@ import xarray as xr
 
 from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import UserError
+from aqreanalysis.models.base import PointwiseModel, Supporters
 from aqreanalysis.models.baselines.kriging import Kriging
 from aqreanalysis.models.features import LEVEL, cyclic_time
 from aqreanalysis.time_axis import HOUR
 
-NEIGHBOURS = 12      # whose departures from kriging, over it plus LEVEL, are features, nearest first
+FEATURE_NEIGHBOURS = 12      # whose departures from kriging, over it plus LEVEL, are features, nearest first
 NEAREST = 5          # whose other pollutants, changes in time and directions are features
 LAGS = (-3, -1, 1, 3)  # hours, of the nearest neighbours' mean change
 HIDDEN_SHARE, HIDDEN_PLACES, HIDDEN_RADIUS_KM = 0.06, 8, (5.0, 80.0)
@@ -44,13 +45,14 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Boosting:
+class Boosting(PointwiseModel):
     """Kriging plus what the trees of `text` (LightGBM's own format) say of its residual."""
 
     text: str
     name: str = "boosting"
     history: int = max(LAGS)
     future: int = max(LAGS)
+    co_pollutants: int | None = 0
 
     @cached_property
     def trees(self):
@@ -61,7 +63,11 @@ class Boosting:
         days = np.unique(time_axis.local_days(stations.time.values))[1:-1]
         return train(left_out_rows(stations, days, seed=0))
 
-    def predict(self, stations: xr.Dataset, targets: xr.Dataset) -> xr.Dataset:
+    def supporters(self, stations: xr.Dataset, lat: np.ndarray, lon: np.ndarray) -> Supporters:
+        """Kriging's."""
+        return Kriging().supporters(stations, lat, lon)
+
+    def predict(self, stations: xr.Dataset, targets: xr.Dataset, fields: xr.Dataset | None = None) -> xr.Dataset:
         """PM2.5 (time, point); its standard error is kriging's. NaN in an hour without any observation."""
         kriged = Kriging().predict(stations, targets)
         shape = kriged[schema.TARGET].shape
@@ -78,14 +84,14 @@ def features(stations: xr.Dataset, targets: xr.Dataset, kriged: xr.Dataset) -> n
     """Features (time * point, features), float32, from the stations and kriging from them; NaN is missing."""
     hours = targets.time.values
     index, distance = geo.nearest(stations.lat.values, stations.lon.values, targets.lat.values, targets.lon.values,
-                                  NEIGHBOURS)
+                                  FEATURE_NEIGHBOURS)
     bearing = geo.bearing(targets.lat.values[:, None], targets.lon.values[:, None],
                           stations.lat.values[index], stations.lon.values[index])
     base = kriged[schema.TARGET].values
     scale = base + np.float32(LEVEL)
     pm25 = stations[schema.TARGET]
     near = pm25.reindex(time=hours).values[:, index]  # (time, point, neighbour)
-    missing = NEIGHBOURS - index.shape[1]  # of a network smaller than that
+    missing = FEATURE_NEIGHBOURS - index.shape[1]  # of a network smaller than that
     near = np.pad(near, ((0, 0), (0, 0), (0, missing)), constant_values=np.nan)
     distance, bearing = (np.pad(a, ((0, 0), (0, missing)), constant_values=np.nan) for a in (distance, bearing))
     columns = [base, kriged[schema.STANDARD_ERROR].values / scale]
@@ -142,7 +148,7 @@ def _hidden(lat, lon, rng: np.random.Generator) -> np.ndarray:
     for place in rng.choice(len(lat), min(HIDDEN_PLACES, len(lat) // 10), replace=False):
         hidden |= geo.distance_km(lat, lon, lat[place], lon[place]) < rng.uniform(*HIDDEN_RADIUS_KM)
     hidden[rng.integers(len(lat))] = True  # one at least
-    return hidden if (~hidden).sum() >= NEIGHBOURS else np.arange(len(lat)) == 0
+    return hidden if (~hidden).sum() >= FEATURE_NEIGHBOURS else np.arange(len(lat)) == 0
 
 
 def train(rows: Rows) -> Boosting:

@@ -9,43 +9,60 @@ Reference: Cressie (1993), section 3.2. Checked against PyKrige in tests/test_kr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
 
 from aqreanalysis import geo, schema
 from aqreanalysis.models import geostatistics
+from aqreanalysis.models.base import PointwiseModel, Supporters, observed_at
 from aqreanalysis.models.geostatistics import Correlation
-from aqreanalysis.models.neighbours import CANDIDATES, OCTANTS
+
+KRIGING_NEIGHBOURS, PLAIN_NEIGHBOURS = 40, 20  # of `Kriging`, and of `plain`
 
 
-class Kriging:
+@dataclass
+class Kriging(PointwiseModel):
     """Ordinary kriging; `k` neighbours of those that reported, among the `candidates` nearest.
 
     With `octants` at most k / 8, rounded up, are taken of each octant round the target, and the nearest of the
     rest fill up (neighbours.octant_search, of the stations that reported in the hour).
     """
 
-    history = future = 0
+    k: int = KRIGING_NEIGHBOURS
+    range_km: float = 200.0
+    nugget: float = 0.06
+    candidates: int = 0   # 0: as many as an octant search of k needs, or 2 k
+    octants: bool = True
+    name: str = "kriging"
 
-    def __init__(self, k: int = 40, range_km: float = 200.0, nugget: float = 0.06, candidates: int | None = None,
-                 octants: bool = True, name: str = "kriging"):
-        candidates = candidates or (CANDIDATES if octants else 2) * k
-        self.k, self.candidates, self.octants, self.name = k, max(candidates, k), octants, name
-        self.correlation = Correlation(range_km, nugget)
+    def __post_init__(self) -> None:
+        self.candidates = max(self.candidates or (geostatistics.CANDIDATES if self.octants else 2) * self.k, self.k)
 
-    def fit(self, stations: xr.Dataset) -> Kriging:
-        return self
+    @property
+    def correlation(self) -> Correlation:
+        """Of PM2.5 between places."""
+        return Correlation(self.range_km, self.nugget)
 
-    def predict(self, stations: xr.Dataset, targets: xr.Dataset) -> xr.Dataset:
-        """PM2.5 and its standard error (time, point); NaN in an hour without any observation."""
-        schema.check_station_cube(stations), schema.check_targets(targets)
-        observed = stations.pm25.sel(time=targets.time).values
+    def supporters(self, stations: xr.Dataset, lat: np.ndarray, lon: np.ndarray) -> Supporters:
+        """The nearest `candidates`, of which at most `k` that reported take part; the nearest of these always does."""
+        return Supporters(*geo.nearest(stations.lat.values, stations.lon.values, lat, lon, self.candidates), self.k)
+
+    def predict(self, stations: xr.Dataset, targets: xr.Dataset, fields: xr.Dataset | None = None) -> xr.Dataset:
+        """PM2.5 and its standard error (time, point); NaN where none of a target's candidates reported in the hour.
+
+        The sill is that of the neighbours in the hour; where only one reported, geostatistics.assumed_spread squared.
+        """
+        observed = observed_at(stations, schema.check_targets(targets).time.values)
         lat, lon = stations.lat.values, stations.lon.values
         to_lat, to_lon = targets.lat.values, targets.lon.values
         index, _ = geo.nearest(lat, lon, to_lat, to_lon, self.candidates)
         bearing = geo.bearing(to_lat[:, None], to_lon[:, None], lat[index], lon[index])
         shape = (targets.sizes[schema.TIME], targets.sizes[schema.POINT])
         estimate, error = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        if not len(lat):
+            return schema.make_estimate(targets, estimate, error)
         for point in range(shape[1]):
             among, to_target = geostatistics.neighbour_correlation(
                 self.correlation, lat, lon, to_lat[[point]], to_lon[[point]], index[[point]])
@@ -66,7 +83,7 @@ class Kriging:
         mean = filled.sum(axis=1) / np.maximum(count, 1)
         spread = (np.where(use, values - mean[:, None], 0.0) ** 2).sum(axis=1)
         spread = spread / np.maximum(count - 1, 1)
-        sill = np.where(count > 1, spread / structure[which], np.nan)
+        sill = np.where(count > 1, spread / structure[which], geostatistics.assumed_spread(mean) ** 2)
         nothing = count == 0
         return (np.where(nothing, np.nan, np.maximum(estimate, 0.0)),
                 np.where(nothing, np.nan, np.sqrt(sill * variance[which])))
@@ -75,12 +92,7 @@ class Kriging:
         """Which of the candidates that are present (patterns, candidates) take part."""
         if not self.octants:
             return present & (np.cumsum(present, axis=1) <= self.k)
-        octant = np.floor(np.mod(bearing, 2 * np.pi) / (2 * np.pi / OCTANTS)).astype(int)
-        rank = np.zeros(present.shape, int)
-        for number in range(OCTANTS):
-            within = present & (octant == number)
-            rank = np.where(within, np.cumsum(within, axis=1) - 1, rank)
-        spare = rank >= -(-self.k // OCTANTS)
+        spare = geostatistics.octant_ranks(bearing, present) >= geostatistics.share_of_octant(self.k)
         first = np.argsort(np.where(present, spare, 2), axis=1, kind="stable")[:, :self.k]
         taken = np.zeros(present.shape, bool)
         np.put_along_axis(taken, first, True, axis=1)
@@ -114,9 +126,9 @@ def different_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mask[first], which.ravel()
 
 
-def plain() -> Kriging:
-    """Kriging of the 20 nearest that reported, whatever side they lie on."""
-    return Kriging(k=20, octants=False, name="plain kriging")
+def plain(k: int | None = None) -> Kriging:
+    """Kriging of the `k` nearest that reported, whatever side they lie on; 20 where it is None."""
+    return Kriging(k=k or PLAIN_NEIGHBOURS, octants=False, name="plain kriging")
 
 
 def expected_sample_variance(among: np.ndarray, count: np.ndarray) -> np.ndarray:

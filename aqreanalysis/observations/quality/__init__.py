@@ -57,6 +57,8 @@ def screen(cube: xr.Dataset, settings: QualitySettings = DEFAULT_SETTINGS, held_
     for name in schema.POLLUTANTS:
         rows = slice(None) if name == schema.TARGET else others
         good = np.where(flags[name][rows] == 0, cube[name].values[rows], np.nan)
+        if not len(good):
+            continue
         found[name][rows] = _flags_of_series(good, cube.time.values[rows], name, neighbours, settings)
     good = (flags["pm25"] == 0) & (flags["pm10"] == 0)
     pair = pm25_above_pm10(cube.pm25.values, cube.pm10.values) & good

@@ -1,0 +1,156 @@
+"""Every model of an analysis by name: a new one is a file and a line here. `build`, `train` and `evaluate` ask here.
+
+A model is a baseline, which needs no training, or a checkpoint: a name that ships with the package, or a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aqreanalysis.errors import UserError
+from aqreanalysis.models import checkpoint
+from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
+from aqreanalysis.models.base import Model
+from aqreanalysis.models.baselines import idw, kriging
+from aqreanalysis.models.baselines.mean import FlatMean
+
+AQNET_REFERENCE = ("Kheder, A., Foreback, B., Wang, L., Liu, Z.-S., Boy, M. (2025): Deep Spatio-Temporal Neural "
+                   "Network for Air Quality Reanalysis. SCIA 2025, arXiv:2502.11941.")
+SHEPARD = ("Shepard, D. (1968): A two-dimensional interpolation function for irregularly-spaced data. Proceedings of "
+           "the 23rd ACM National Conference, 517-524, 10.1145/800186.810616.")
+CRESSIE = "Cressie, N. (1993): Statistics for Spatial Data. Wiley, section 3.2, 10.1002/9781119115151."
+TUNED = "2026-11-28"  # when the baselines' defaults were last changed; the date of products made with them
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A model that needs no training.
+
+    `make` takes the number of neighbours, None for the model's own; without `chooses` it has no such number.
+    `error_memory_hours` is the e-folding time of the correlation of its hourly errors at stations left out, from the
+    ratio of its daily to its hourly squared error in whole cities in 2019 (docs/accuracy.md).
+    """
+
+    make: Callable[[int | None], Model]
+    kind: str
+    reference: str
+    error_memory_hours: float
+    neighbours: int | None
+    chooses: bool = True
+
+
+# The defaults are what benchmarks/tune_baselines.py found best at training stations left out singly and in whole cities
+# (docs/accuracy.md); 56 neighbours are as good as 40 and cost twice as much. "plain-kriging" is the usual choice, the
+# 20 nearest stations without octants.
+BASELINES = {
+    "mean": Baseline(lambda k: FlatMean(), "mean of the network", "", 19.0, None, chooses=False),
+    "nearest": Baseline(lambda k: idw.nearest(), "nearest station", "", 8.4, 1, chooses=False),
+    "idw": Baseline(lambda k: idw.InverseDistance(k or idw.IDW_NEIGHBOURS), "inverse distance weighting",
+                    SHEPARD, 8.7, idw.IDW_NEIGHBOURS),
+    "plain-kriging": Baseline(kriging.plain, "ordinary kriging of the nearest stations", CRESSIE, 8.9,
+                              kriging.PLAIN_NEIGHBOURS),
+    "kriging": Baseline(lambda k: kriging.Kriging(k or kriging.KRIGING_NEIGHBOURS),
+                        "ordinary kriging with octant search", CRESSIE, 8.8, kriging.KRIGING_NEIGHBOURS),
+}
+
+
+def baselines() -> dict[str, Model]:
+    """Every baseline by the name that tables show."""
+    return {model.name: model for model in (entry.make(None) for entry in BASELINES.values())}
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a product says of the model that it is made with, and what a build must know before it loads it."""
+
+    name: str
+    kind: str
+    identity: str             # of all that an estimate depends on
+    created: str              # ISO date
+    reference: str            # how to cite it
+    neighbours: int | None    # how many stations an estimate is made from at most; None: all
+    history: int              # hours of observations that it needs before the first target hour ...
+    future: int               # ... and after the last
+    simulated: bool           # trained on simulated observations
+    error_memory_hours: float  # e-folding time of the correlation of errors; of daily means without a calibration
+    standard_error: str       # what its standard error is, in a sentence
+    bounds: str               # what its bounds are; empty where it has none
+
+
+def load_model(name: str | Path | None = None, neighbours: int | None = None) -> Model:
+    """A model, ready to predict.
+
+    Parameters
+    ----------
+    name : of a baseline (mean, nearest, idw, plain-kriging, kriging), or name or folder of a checkpoint; None for the
+        checkpoint that ships with the package.
+    neighbours : how many stations an estimate is made from; None for the model's own choice.
+
+    Raises
+    ------
+    UserError : where there is no such model, it is damaged, or it has no such choice.
+    """
+    if name in BASELINES:
+        return _checked_baseline(str(name), neighbours).make(neighbours)
+    model, _ = checkpoint.load(checkpoint.locate(name), neighbours)
+    return model
+
+
+def describe_model(name: str | Path | None = None, neighbours: int | None = None) -> ModelDescription:
+    """The description of a model whose files are whole; without torch. Parameters and errors as of `load_model`."""
+    if name in BASELINES:
+        return _of_baseline(str(name), neighbours)
+    card = checkpoint.checked_card(checkpoint.locate(name))
+    return ModelDescription(
+        card.name, card.kind, card.identity, card.created, AQNET_REFERENCE, neighbours or card.k,
+        AQNetAnalysis.history, AQNetAnalysis.future, bool(card.training.get("simulated")), card.error_memory_hours,
+        _calibrated_error() if card.calibration else _raw_error("the network expects", card.error_memory_hours),
+        _conformal_bounds(card.calibration) if card.calibration else "")
+
+
+def portable_name(name: str | Path | None) -> str:
+    """How a worker on another machine finds a model: by its name if it ships with the package, else by its folder."""
+    if name in BASELINES:
+        return str(name)
+    folder = checkpoint.locate(name)
+    return folder.name if folder.parent == checkpoint.SHIPPED else str(folder.resolve())
+
+
+def _checked_baseline(name: str, neighbours: int | None) -> Baseline:
+    entry = BASELINES[name]
+    if neighbours is not None and not entry.chooses:
+        raise UserError(f"--neighbours {neighbours} was given with the model {name}.",
+                        f"The {entry.kind} has no number of neighbours to choose.", "Leave --neighbours out.")
+    return entry
+
+
+def _of_baseline(name: str, neighbours: int | None) -> ModelDescription:
+    entry = _checked_baseline(name, neighbours)
+    model = entry.make(neighbours)
+    return ModelDescription(name, entry.kind, repr(model), TUNED, entry.reference, neighbours or entry.neighbours,
+                            model.history, model.future, False, entry.error_memory_hours,
+                            _raw_error("the model expects", entry.error_memory_hours), "")
+
+
+def _raw_error(whose: str, memory_hours: float) -> str:
+    return (f"Standard deviation that {whose} of its error at a place without a station; its own first estimate, not "
+            "calibrated. In a daily mean, errors of hours are taken as correlated with an e-folding time of "
+            f"{memory_hours:.0f} h.")
+
+
+def _calibrated_error() -> str:
+    return ("Root mean square of the error to be expected at a place without a station: what the network expects, "
+            "times factors by level, distance to the nearest station and season that make it so at stations left "
+            "out. For a daily mean, errors of hours are combined with their measured correlation, and calibrated "
+            "in the same way.")
+
+
+def _conformal_bounds(calibration: dict) -> str:
+    facts = calibration.get("facts", {})
+    made = f", {facts['stations']} stations from {facts['first']} to {facts['last']}" if facts else ""
+    return ("Conformal bounds: 90 % of what stations observe lies between pm25_lower and pm25_upper. Factors by level, "
+            "distance to the nearest station and season of the error that the network expects, fitted at stations left "
+            f"out{made}. They are of what a station at the place would observe, its own error included, and hold over "
+            "many hours and places, not for each place by itself.")
