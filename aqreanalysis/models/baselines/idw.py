@@ -47,8 +47,8 @@ class InverseDistance(PointwiseModel):
         weights = np.maximum(distance, LEAST_DISTANCE_KM) ** -self.power
         copied = np.sqrt(2.0 * (1.0 - Correlation().between(distance)))  # error of a copy, for a spread of 1
         shape = (targets.sizes[schema.TIME], targets.sizes[schema.POINT])
-        estimate, error = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        for point in range(shape[1]):
+        estimate, error = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        for point in range(shape[1] if stations.sizes[schema.STATION] else 0):
             estimate[:, point], error[:, point] = self._one_point(
                 observed[:, index[point]], weights[point], copied[point])
         return schema.make_estimate(targets, estimate, error)

@@ -61,7 +61,7 @@ class Kriging(PointwiseModel):
         bearing = geo.bearing(to_lat[:, None], to_lon[:, None], lat[index], lon[index])
         shape = (targets.sizes[schema.TIME], targets.sizes[schema.POINT])
         estimate, error = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
-        if not len(lat):
+        if not observed.size:
             return schema.make_estimate(targets, estimate, error)
         for point in range(shape[1]):
             among, to_target = geostatistics.neighbour_correlation(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
 
@@ -10,10 +12,11 @@ from aqreanalysis.models import geostatistics
 from aqreanalysis.models.base import PointwiseModel, observed_at
 
 
+@dataclass
 class FlatMean(PointwiseModel):
     """A floor that any map must beat; it passes several published yardsticks all the same."""
 
-    name = "flat mean"
+    name: str = "flat mean"
 
     def predict(self, stations: xr.Dataset, targets: xr.Dataset, fields: xr.Dataset | None = None) -> xr.Dataset:
         """Mean of the hour, and the standard deviation of the stations as its standard error.
