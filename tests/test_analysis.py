@@ -39,33 +39,54 @@ def joined(blocks):
 
 def test_blocks_are_one_prediction_of_the_month(cube):
     """A model without memory gives a stream of blocks what it gives the whole month at once."""
-    arrays = joined(blocks(Kriging(k=6), cube, GRID, MONTH, 6))
+    arrays = joined(blocks(Kriging(k=6), cube, GRID, MONTH))
     whole = Kriging(k=6).predict(cube, schema.make_targets(MONTH.hours, GRID.lat, GRID.lon))
     for name in ("pm25", "pm25_standard_error"):
         np.testing.assert_array_equal(arrays[name], whole[name].values)
     assert {name: array.dtype for name, array in arrays.items()} == {
         "pm25": np.float32, "pm25_standard_error": np.float32, "quality_flag": np.int8,
-        "number_of_observations": np.int8}
+        "number_of_observations": np.int16}
 
 
 def test_a_later_block_does_not_need_the_earlier(cube):
     """Two readings of the same month, of which one is asked for the second block alone: the same bytes."""
     model = lively_model(cube)
-    second = list(blocks(model, cube, GRID, MONTH, 8))[1]
-    alone = lively_model(cube).read(cube, MONTH.hours).over(GRID.lat, GRID.lon)(MONTH.hours[second.first:])
+    second = list(blocks(model, cube, GRID, MONTH))[1]
+    targets = schema.make_targets(MONTH.hours[second.first:], GRID.lat, GRID.lon)
+    alone = lively_model(cube).prepare(cube, MONTH.hours).at(targets)
     np.testing.assert_array_equal(second.arrays["pm25"], alone.pm25.values)
     np.testing.assert_array_equal(second.arrays["pm25_standard_error"], alone.pm25_standard_error.values)
 
 
 def test_counts_are_of_the_neighbours_that_reported(cube):
-    arrays = joined(blocks(Kriging(), cube, GRID, MONTH, 20))
+    arrays = joined(blocks(Kriging(), cube, GRID, MONTH))
     observed = np.isfinite(cube.pm25.sel(time=MONTH.hours).values).sum(axis=1)  # all 20 stations are neighbours
     np.testing.assert_array_equal(arrays["number_of_observations"], np.broadcast_to(observed[:, None], (216, 16)))
 
 
+def test_counts_and_classes_are_of_the_neighbours_that_an_octant_search_takes():
+    """Twelve stations in a town east of the target, eight round it: AQ-Net reads one of each octant, of the town too.
+
+    While the town alone reports, one neighbour did; while the ring alone does, seven, and the nearest is 111 km away.
+    """
+    angle = np.radians(np.arange(0, 360, 45) + 10.0)
+    lat = np.concatenate([38.0 + 0.001 * np.arange(12), 38.0 + np.cos(angle)])
+    lon = np.concatenate([np.full(12, 115.3), 115.0 + 1.27 * np.sin(angle)])
+    hours = time_axis.complete_hours(MONTH.hours[0] - 400 * HOUR, MONTH.hours[-1] + 400 * HOUR)
+    values = np.random.default_rng(0).gamma(4.0, 20.0, (len(hours), 20))
+    town = np.arange(20) < 12
+    values[np.isin(hours, MONTH.hours[100:110])[:, None] & ~town] = np.nan
+    values[np.isin(hours, MONTH.hours[110:120])[:, None] & town] = np.nan
+    network = schema.make_station_cube(hours, [f"S{n}" for n in range(20)], lat, lon, {"pm25": values})
+    arrays = joined(blocks(lively_model(network, k=8), network, grid_at([38.0], [115.0]), MONTH))
+    count, flag = arrays["number_of_observations"][:, 0], arrays["quality_flag"][:, 0]
+    assert (count[:100] == 8).all() and (count[100:110] == 1).all() and (count[110:120] == 7).all()
+    assert (flag[:110] == SUPPORTED).all() and (flag[110:120] == EXTRAPOLATED).all()
+
+
 def test_classes_at_a_station_and_far_away(cube):
     grid = grid_at([cube.lat.values[0], 30.0], [cube.lon.values[0], 107.0])
-    arrays = joined(blocks(Kriging(), cube, grid, MONTH, 20))
+    arrays = joined(blocks(Kriging(), cube, grid, MONTH))
     seen = np.isfinite(cube.pm25.sel(time=MONTH.hours).values[:, 0])
     assert (arrays["quality_flag"][seen, 0] == SUPPORTED).all() and (arrays["quality_flag"][:, 1] == EXTRAPOLATED).all()
 
@@ -75,7 +96,7 @@ def test_an_hour_without_observations(cube):
     silent = cube.assign(pm25=cube.pm25.where(cube.time != MONTH.hours[30]))
     for kind, there in (("regular", [NO_OBSERVATIONS, SEA]), ("points", [NO_OBSERVATIONS] * 2)):
         grid = grid_at([37.0, 38.0], [115.0, 116.0], [True, False], kind)
-        arrays = joined(blocks(Kriging(), silent, grid, MONTH, 20))
+        arrays = joined(blocks(Kriging(), silent, grid, MONTH))
         assert np.isnan(arrays["pm25"][30]).all() and np.isfinite(np.delete(arrays["pm25"], 30, axis=0)).all()
         np.testing.assert_array_equal(arrays["quality_flag"][30], there)
         assert (arrays["number_of_observations"][30] == 0).all()
@@ -85,7 +106,7 @@ def test_an_hour_without_observations(cube):
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_silent_network_has_no_values(cube, left):
     grid = grid_at([37.0, 38.0], [115.0, 116.0], [True, False])
-    arrays = joined(blocks(lively_model(cube), cube.isel(station=slice(left)), grid, MONTH, 20))
+    arrays = joined(blocks(lively_model(cube), cube.isel(station=slice(left)), grid, MONTH))
     assert arrays["pm25"].shape == (216, 2)
     assert np.isnan(arrays["pm25"]).all() and np.isnan(arrays["pm25_standard_error"]).all()
     np.testing.assert_array_equal(arrays["quality_flag"], np.broadcast_to([NO_OBSERVATIONS, SEA], (216, 2)))
@@ -148,10 +169,10 @@ def test_other_pollutants_are_screened_and_seen_only_where_a_model_reads_them():
     cube.no2.values[24 * 30 + 5, 4] = 900.0
     cube.no2.values[24 * 12, 4] = cube.pm25.values[24 * 25, 7] = 900.0
     hours = cube.time.values
-    model = type("Model", (), {"history": 24 * 15, "future": 24 * 15})()
+    model = type("Model", (), {"history": 24 * 15, "future": 24 * 15, "co_pollutants": 24 * 15})()
     period = time_axis.Period(*(day.astype("datetime64[D]").item() for day in (hours[24 * 29], hours[24 * 31])))
     whole = screening.observations_around(Asked(cube), model, period)
-    model.others = 12
+    model.co_pollutants = 12
     seen = screening.observations_around(Asked(cube), model, period)
     assert np.isnan(seen.no2.sel(time=hours[24 * 30 + 5])[4]) and np.isnan(seen.pm25.sel(time=hours[24 * 25])[7])
     np.testing.assert_array_equal(seen.pm25.values, whole.pm25.values)
@@ -159,3 +180,7 @@ def test_other_pollutants_are_screened_and_seen_only_where_a_model_reads_them():
     for name in schema.POLLUTANTS[1:]:
         np.testing.assert_array_equal(seen[name].sel(time=inside).values, whole[name].sel(time=inside).values)
         assert np.isfinite(seen[name].values).any(axis=1).sum() == len(period.hours) + 24
+    model.co_pollutants = None
+    alone = screening.observations_around(Asked(cube), model, period)
+    np.testing.assert_array_equal(alone.pm25.values, whole.pm25.values)
+    assert not any(np.isfinite(alone[name]).any() for name in schema.POLLUTANTS[1:])

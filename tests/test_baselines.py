@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from aqreanalysis import schema
-from aqreanalysis.models import BASELINES, Model
+from aqreanalysis import geo, schema
+from aqreanalysis.models import geostatistics, registry
 from aqreanalysis.models.baselines.idw import InverseDistance, nearest
 from aqreanalysis.models.baselines.mean import FlatMean
 
@@ -23,25 +23,34 @@ def at(model, cube, *lon):
     return result.pm25.values, result.pm25_standard_error.values
 
 
-@pytest.mark.parametrize("make", BASELINES.values(), ids=BASELINES)
-def test_each_is_a_model_of_the_interface(make):
-    model = make()
-    assert isinstance(model, Model) and model.history == model.future == 0
+@pytest.mark.parametrize("name", registry.BASELINES)
+def test_an_hour_in_which_one_station_or_none_reported(name):
+    model = registry.load_model(name)
     cube = on_the_equator([100.0, 103.0], [[10, 20], [NAN, NAN], [NAN, 7]])
-    assert model.fit(cube) is model
     estimate, error = at(model, cube, 101.0, 102.0)
     assert estimate.shape == error.shape == (3, 2)
     assert np.isnan(estimate[1]).all() and np.isnan(error[1]).all()  # nobody reported
     np.testing.assert_allclose(estimate[2], 7.0)                     # one station reported
+    assert (error[2] > 0).all()
 
 
-@pytest.mark.parametrize("make", BASELINES.values(), ids=BASELINES)
+@pytest.mark.parametrize("name", ["nearest", "idw", "plain-kriging", "kriging"])
+def test_the_error_of_a_single_observation(name):
+    """By hand: of a copy at distance d of a field with standard deviation s, s * sqrt(2 (1 - C(d)))."""
+    cube = on_the_equator([100.0, 103.0], [[NAN, 30.0]])
+    _, error = at(registry.load_model(name), cube, 101.0, 103.0)
+    far = geo.EARTH_RADIUS_KM * np.radians(2.0)
+    spread = geostatistics.ASSUMED_SPREAD * (30.0 + 20.0)
+    np.testing.assert_allclose(error[0], [spread * np.sqrt(2 * (1 - 0.94 * np.exp(-far / 200.0))), 0.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [entry.make for entry in registry.BASELINES.values()], ids=registry.BASELINES)
 def test_hours_in_any_order_and_no_place_at_all(make):
     cube = on_the_equator([100.0, 103.0], [[10, 20], [30, 20], [40, 50]])
-    ordered, _ = at(make(), cube, 101.0)
-    chosen = make().predict(cube, schema.make_targets(cube.time.values[[2, 0]], [0.0], [101.0]))
+    ordered, _ = at(make(None), cube, 101.0)
+    chosen = make(None).predict(cube, schema.make_targets(cube.time.values[[2, 0]], [0.0], [101.0]))
     np.testing.assert_array_equal(chosen.pm25.values, ordered[[2, 0]])
-    assert make().predict(cube, schema.make_targets(cube.time, [], [])).pm25.shape == (3, 0)
+    assert make(None).predict(cube, schema.make_targets(cube.time, [], [])).pm25.shape == (3, 0)
 
 
 def test_flat_mean():
@@ -75,7 +84,10 @@ def test_nearest_that_reported():
     cube = on_the_equator([100.0, 103.0, 105.0], [[10, 20, 90], [NAN, 20, 90], [NAN, NAN, 90]])
     estimate, error = at(nearest(), cube, 101.0, 104.5)
     np.testing.assert_allclose(estimate, [[10, 90], [20, 90], [90, 90]])
-    np.testing.assert_allclose(error, 0.0)
+    degrees = np.array([[1.0, 0.5], [2.0, 0.5], [4.0, 0.5]])
+    away = geo.EARTH_RADIUS_KM * np.radians(degrees)
+    spread = geostatistics.ASSUMED_SPREAD * (estimate + 20.0)
+    np.testing.assert_allclose(error, spread * np.sqrt(2 * (1 - 0.94 * np.exp(-away / 200.0))), rtol=1e-5)
 
 
 @pytest.mark.parametrize("make", [InverseDistance, nearest])

@@ -7,7 +7,7 @@ import pytest
 
 from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.models import Model
+from aqreanalysis.models.base import Model
 from aqreanalysis.models.baselines import boosting
 from aqreanalysis.models.baselines.kriging import Kriging
 
@@ -51,10 +51,10 @@ def test_features_by_hand():
     (row,) = boosting.features(cube, wanted, kriged)
     assert row[:2].tolist() == pytest.approx([30.0, 10 / 50])
     assert row[2:5].tolist() == pytest.approx([(5 - 30) / 50, 20 / 50, 50 / 50])  # A, B, C: nearest first
-    assert np.isnan(row[5:2 + boosting.NEIGHBOURS]).all()                          # there are no more
-    lags = row[2 + boosting.NEIGHBOURS:][:len(boosting.LAGS)]
+    assert np.isnan(row[5:2 + boosting.FEATURE_NEIGHBOURS]).all()                          # there are no more
+    lags = row[2 + boosting.FEATURE_NEIGHBOURS:][:len(boosting.LAGS)]
     assert lags.tolist() == pytest.approx([lag / 3 / 50 for lag in boosting.LAGS])  # only A changes, 1 an hour
-    others = row[2 + boosting.NEIGHBOURS + len(boosting.LAGS):][:5]
+    others = row[2 + boosting.FEATURE_NEIGHBOURS + len(boosting.LAGS):][:5]
     assert others[1] == 7.0 and np.isnan(np.delete(others, 1)).all()
 
 

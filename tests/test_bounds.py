@@ -133,7 +133,7 @@ def test_a_silent_month_has_the_same_variables(calibrated):
     model = replace(lively_model(cube), calibration=lively_calibration() if calibrated else None)
     grid = type("Grid", (), dict(lat=np.array([38.0]), lon=np.array([115.0]), land=np.array([True]), size=1,
                                  kind="points"))()
-    found = [next(blocks(model, of, grid, month, 8)).arrays for of in (cube, cube.isel(station=[]))]
+    found = [next(blocks(model, of, grid, month)).arrays for of in (cube, cube.isel(station=[]))]
     assert set(found[0]) == set(found[1]) and (NAMES <= set(found[0])) == calibrated
 
 

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from aqreanalysis import evaluation, schema, time_axis
-from aqreanalysis.models import BASELINES
+from aqreanalysis.models import registry
 from aqreanalysis.models.baselines.mean import FlatMean
 
 FOUR_DAYS = time_axis.hours_of_days(dt.date(2019, 1, 2), dt.date(2019, 1, 5))
@@ -55,7 +55,7 @@ def scores(models, cube, withheld, hours, groups=None, reference="kriging", **op
 
 
 def test_parts_add_up_to_the_whole(cube):
-    models = {name: make() for name, make in BASELINES.items()}
+    models = registry.baselines()
     whole = evaluation.month_statistics(models, cube, WITHHELD, FOUR_DAYS)
     days = [evaluation.month_statistics(models, cube, WITHHELD, FOUR_DAYS[24 * d:24 * d + 24]) for d in range(4)]
     for split in (days, [evaluation.add(days[:3]), days[3]]):
@@ -80,7 +80,7 @@ def test_a_station_that_is_not_in_every_part(cube):
 
 
 def test_a_month_in_which_no_withheld_station_reports(cube):
-    models = {name: make() for name, make in BASELINES.items()}
+    models = registry.baselines()
     some = evaluation.month_statistics(models, cube, WITHHELD, FOUR_DAYS[:24])
     none = evaluation.month_statistics(models, cube.drop_sel(station=WITHHELD), WITHHELD, FOUR_DAYS[24:48])
     assert none.sizes["station"] == 0
@@ -104,7 +104,7 @@ def test_no_model_sees_a_withheld_station_or_more_than_its_hours(cube):
 
 def test_other_values_at_withheld_stations_change_no_estimate(cube):
     """The sums of errors change by what the truth changed, the estimates do not."""
-    models = {"kriging": BASELINES["kriging"]()}
+    models = {"kriging": registry.load_model("kriging")}
     other = cube.copy(deep=True)
     other["pm25"].loc[{"station": WITHHELD}] += 1000.0
     before, after = (evaluation.month_statistics(models, c, WITHHELD, FOUR_DAYS) for c in (cube, other))

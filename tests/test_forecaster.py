@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.models import Model
+from aqreanalysis.models.base import Model
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast import Forecaster, kinds
 from aqreanalysis.models.forecast.series import point_neighbours, station_series

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pykrige.ok import OrdinaryKriging
 
 from aqreanalysis import geo, schema
+from aqreanalysis.models import geostatistics
 from aqreanalysis.models.baselines.kriging import Kriging, different_rows, expected_sample_variance
 
 RANGE_KM, NUGGET = 150.0, 0.1
@@ -161,12 +162,16 @@ def test_an_hour_without_observations():
         assert np.isfinite(result[name].values[[0, 1, 3]]).all()
 
 
-def test_one_observation_is_the_estimate_and_its_error_is_not_known():
+def test_one_observation_is_the_estimate_with_the_error_of_a_copy():
+    """Ordinary kriging of one value at distance d: weight 1, variance 2 (1 - C(d)) times an assumed sill."""
     cube = network()
     cube["pm25"] = cube.pm25.where(cube.station == "S4")
     result = of_all(cube).predict(cube, targets(cube))
     np.testing.assert_allclose(result.pm25, np.broadcast_to(cube.pm25.values[:, [4]], result.pm25.shape), rtol=1e-6)
-    assert np.isnan(result.pm25_standard_error.values).all()
+    far = geo.distance_km(cube.lat.values[4], cube.lon.values[4], result.lat.values, result.lon.values)
+    unit = np.sqrt(2 * (1 - (1 - NUGGET) * np.exp(-far / RANGE_KM)))
+    spread = geostatistics.ASSUMED_SPREAD * (cube.pm25.values[:, [4]] + 20.0)
+    np.testing.assert_allclose(result.pm25_standard_error, spread * unit, rtol=1e-5)
 
 
 def test_two_stations_at_one_place():

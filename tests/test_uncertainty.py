@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from aqreanalysis import geo
 from aqreanalysis.models import uncertainty
+from aqreanalysis.models.base import Supporters
 from aqreanalysis.models.uncertainty import FAR_KM, NEAR_KM, Support, daily, exponential_correlation, inside_hull
 from aqreanalysis.schema import EXTRAPOLATED, NO_OBSERVATIONS, SEA, SUPPORTED, WEAK_SUPPORT
 
@@ -23,8 +24,9 @@ def east_of(km, reference=100.0):
 def support(to_lat, to_lon, lat=(0.0, 3.0, 3.0), lon=(100.0, 100.0, 103.0), land=True, k=3):
     """Support by a triangle of stations: (0 N 100 E), (3 N 100 E), (3 N 103 E)."""
     n = np.size(to_lon)
-    return Support(np.array(lat), np.array(lon), np.broadcast_to(to_lat, n), np.atleast_1d(to_lon),
-                   np.full(n, land), k)
+    lat, lon, to_lat, to_lon = np.array(lat), np.array(lon), np.broadcast_to(to_lat, n), np.atleast_1d(to_lon)
+    return Support(Supporters(*geo.nearest(lat, lon, to_lat, to_lon, k), k), lat, lon, to_lat, to_lon,
+                   np.full(n, land))
 
 
 def flags(found, *reported):
@@ -51,7 +53,7 @@ def test_the_nearest_that_reported_counts():
     counts, classes = found.of_hours(np.array(reported))
     np.testing.assert_array_equal(counts[:, 0], [3, 1, 2, 0])
     np.testing.assert_array_equal(classes[:, 0], [SUPPORTED, SUPPORTED, EXTRAPOLATED, NO_OBSERVATIONS])
-    assert counts.dtype == classes.dtype == np.int8
+    assert counts.dtype == np.int16 and classes.dtype == np.int8
 
 
 def test_only_the_k_nearest_are_counted():
@@ -59,6 +61,24 @@ def test_only_the_k_nearest_are_counted():
     counts, classes = found.of_hours(np.array([[True, True, True], [False, False, True]]))
     np.testing.assert_array_equal(counts[:, 0], [2, 0])
     np.testing.assert_array_equal(classes[:, 0], [SUPPORTED, NO_OBSERVATIONS])
+
+
+def test_at_most_so_many_of_the_listed_take_part():
+    """Kriging lists candidates and takes the nearest k of those that reported."""
+    listed = Supporters(np.array([[2, 0, 1]]), np.array([[5.0, 60.0, 200.0]]), 2)
+    found = Support(listed, [0.0] * 3, [100.0, 101.0, 102.0], [0.0], [100.0], np.array([True]))
+    counts, classes = found.of_hours(np.array([[True, True, True], [True, True, False], [False, True, False]]))
+    np.testing.assert_array_equal(counts[:, 0], [2, 2, 1])
+    np.testing.assert_array_equal(classes[:, 0], [SUPPORTED, EXTRAPOLATED, EXTRAPOLATED])
+
+
+def test_where_all_stations_take_part_all_are_counted():
+    """The mean of the network: those that are not listed are far, but there is a value."""
+    listed = Supporters(np.array([[0]]), np.array([[5.0]]), None)
+    found = Support(listed, [0.0] * 3, [100.0, 101.0, 102.0], [0.0], [100.0], np.array([True]))
+    counts, classes = found.of_hours(np.array([[True, True, True], [False, True, True], [False, False, False]]))
+    np.testing.assert_array_equal(counts[:, 0], [3, 2, 0])
+    np.testing.assert_array_equal(classes[:, 0], [SUPPORTED, EXTRAPOLATED, NO_OBSERVATIONS])
 
 
 def test_sea_is_sea_whatever_the_support():

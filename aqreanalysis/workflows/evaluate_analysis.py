@@ -19,7 +19,7 @@ from aqreanalysis.evaluation.metrics import score_table
 from aqreanalysis.evaluation.statistics import fold_statistics
 from aqreanalysis.figures import scores as figures
 from aqreanalysis.grids import parse_grid
-from aqreanalysis.models import BASELINES, checkpoint, uncertainty
+from aqreanalysis.models import checkpoint, registry, uncertainty
 from aqreanalysis.models.baselines import boosting
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.uncertainty import inside_hull
@@ -83,6 +83,9 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     station are those of the land cells of `grid`, and with all stations of a region. `boost` trains and scores
     gradient boosting as well.
     """
+    if checkpoint_name in registry.BASELINES:
+        raise UserError(f"--checkpoint {checkpoint_name} is a baseline.", "Baselines are scored beside every checkpoint.",
+                        "Leave --checkpoint out, or name a trained checkpoint.")
     folder = checkpoint.locate(checkpoint_name)
     card = checkpoint.checked_card(folder)
     archive = open_archive(observations, stations)
@@ -140,13 +143,11 @@ def _folds(table: pd.DataFrame, single: list[str], cities: list[str], grid: str 
 
 def score_month(job: MonthJob) -> tuple[str, Sums]:
     """Sums of one month over all folds."""
-    model, card = checkpoint.load(job.checkpoint)
+    model, described = registry.load_model(job.checkpoint), registry.describe_model(job.checkpoint)
     archive = open_archive(job.observations, job.stations)
-    models = {name: make() for name, make in BASELINES.items()}
-    models |= {"boosting": job.boosting} if job.boosting else {}
-    models[OURS] = model
+    models = registry.baselines() | ({"boosting": job.boosting} if job.boosting else {}) | {OURS: model}
     cube = screening.observations_around(archive, model, job.month, held_out=job.held_out)
-    errors_of_days = partial(_errors_of_days, calibration=model.calibration, memory_hours=card.error_memory_hours)
+    errors_of_days = partial(_errors_of_days, calibration=model.calibration, memory_hours=described.error_memory_hours)
     parts = [fold_statistics(models, cube, fold, job.month.hours, distributions=DISTRIBUTIONS,
                              errors_of_days=errors_of_days) for fold in job.folds]
     return f"{job.month.first:%Y-%m}", Sums.total(parts)
