@@ -84,7 +84,8 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     gradient boosting as well.
     """
     if checkpoint_name in registry.BASELINES:
-        raise UserError(f"--checkpoint {checkpoint_name} is a baseline.", "Baselines are scored beside every checkpoint.",
+        raise UserError(f"--checkpoint {checkpoint_name} is a baseline.",
+                        "Baselines are scored beside every checkpoint.",
                         "Leave --checkpoint out, or name a trained checkpoint.")
     folder = checkpoint.locate(checkpoint_name)
     card = checkpoint.checked_card(folder)
