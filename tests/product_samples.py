@@ -56,7 +56,7 @@ def fields(points: int, hours: int = len(HOURS)) -> dict[str, np.ndarray]:
     return {"pm25": pm25, "pm25_standard_error": (0.1 * pm25 + 1).astype(np.float32),
             "pm25_lower": (0.8 * pm25).astype(np.float32), "pm25_upper": (1.3 * pm25).astype(np.float32),
             "quality_flag": ((hour + point) % len(QUALITY)).astype(np.int8),
-            "number_of_observations": (hour % 21).astype(np.int8)}
+            "number_of_observations": (hour % 21).astype(np.int16)}
 
 
 def daily_fields(hourly: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -188,7 +188,8 @@ def test_an_unknown_format_is_refused(tmp_path):
 
 @pytest.mark.parametrize("change, message", [
     (lambda job: replace(job, about=replace(job.about, software_version="9.9")), "aqreanalysis .* made with 9.9"),
-    (lambda job: replace(job, weights_sha256="0" * 64), "a checkpoint aqnet-.* made with 000")])
+    (lambda job: replace(job, description=replace(job.description, identity="aqnet 000")),
+     "the model aqnet-.* made with aqnet 000")])
 def test_a_worker_with_another_package_or_checkpoint_is_refused(tmp_path, change, message):
     plan = prepare(replace(REQUEST, out=str(tmp_path / "out")))
     with pytest.raises(UserError, match=f"A worker has {message}"):

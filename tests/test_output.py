@@ -288,7 +288,8 @@ def test_a_folder_that_can_not_be_made_is_told(tmp_path, grid):
     (lambda b: b.pop("quality_flag"), "a block has pm25, "),
     (lambda b: b.update(pm25=b["pm25"][:, :-1]), "every array of a block"),
     (lambda b: b.update(quality_flag=b["quality_flag"] + np.int8(3)), "quality_flag is 0 to 4"),
-    (lambda b: b.update(number_of_observations=np.full(b["pm25"].shape, 128)), "number_of_observations is 0 to 127"),
+    (lambda b: b.update(number_of_observations=np.full(b["pm25"].shape, 1 << 15)),
+     "number_of_observations is 0 to 32767"),
 ])
 def test_a_block_that_does_not_fit_is_refused(tmp_path, grid, spoil, message):
     block = samples.fields(grid.size)

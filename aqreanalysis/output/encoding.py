@@ -8,7 +8,7 @@ import numpy as np
 
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
-from aqreanalysis.output.cf import DISTANCE, INLET_HEIGHT_M, MANTISSA_BITS, OUTWARDS
+from aqreanalysis.output.cf import DISTANCE, INLET_HEIGHT_M, MANTISSA_BITS, OBSERVATIONS, OUTWARDS
 from aqreanalysis.schema import LAT, LON, TIME
 
 # A week of hours by at most so many cells: one map and one point's series are both read in little time.
@@ -72,13 +72,21 @@ def round_mantissa(array: np.ndarray, bits: int, way: str = "nearest") -> np.nda
     return result
 
 
+def stored_type(name: str) -> np.dtype:
+    """How a data variable is stored: estimates as float32, classes and hours as int8; a network may have more
+    stations than a byte counts."""
+    if name in MANTISSA_BITS:
+        return np.dtype(np.float32)
+    return np.dtype(np.int16 if name == OBSERVATIONS else np.int8)
+
+
 def rounded(name: str, values: np.ndarray) -> np.ndarray:
-    """Values of a data variable as they are stored: floats rounded, in a new array; flags and counts as int8.
+    """Values of a data variable as they are stored: floats rounded, in a new array; flags and counts by `stored_type`.
 
     Rounding rounded values changes nothing.
     """
     if name not in MANTISSA_BITS:
-        return np.asarray(values, np.int8)
+        return np.asarray(values, stored_type(name))
     return round_mantissa(values, MANTISSA_BITS[name], OUTWARDS.get(name, "nearest"))
 
 

@@ -20,7 +20,16 @@ from aqreanalysis.errors import BadFile
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
 from aqreanalysis.output.cf import MANTISSA_BITS, QUALITY_FLAG, About, crs_attributes
-from aqreanalysis.output.encoding import TILE_POINTS, TIME_CHUNK, coordinates, rounded, rows_of, space_chunks, tiles
+from aqreanalysis.output.encoding import (
+    TILE_POINTS,
+    TIME_CHUNK,
+    coordinates,
+    rounded,
+    rows_of,
+    space_chunks,
+    stored_type,
+    tiles,
+)
 from aqreanalysis.output.writer import PartWriter, ProductPart
 from aqreanalysis.schema import TIME
 
@@ -130,7 +139,7 @@ def create_field(file: netCDF4.Dataset, name: str, grid: Grid, steps: int) -> ne
     Only floats have `_FillValue`: flags and counts are never missing, and readers that find the
     attribute turn whole numbers into floats to have NaN.
     """
-    dtype, fill = (np.float32, FLOAT_FILL) if name in MANTISSA_BITS else (np.int8, None)
+    dtype, fill = stored_type(name), FLOAT_FILL if name in MANTISSA_BITS else None
     # Of the chunks that cover a tile: days come a month at a time, and each chunk is to be compressed once.
     tile, chunk = rows_of(grid, tiles(grid)[0]), space_chunks(grid)
     many = [-(-size // length) for size, length in zip((tile.stop, *grid.shape[1:]), chunk, strict=True)]

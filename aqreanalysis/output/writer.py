@@ -14,7 +14,7 @@ import numpy as np
 from aqreanalysis import files
 from aqreanalysis.grids import Grid
 from aqreanalysis.output.cf import MANTISSA_BITS, QUALITY_FLAG
-from aqreanalysis.output.encoding import rows_of
+from aqreanalysis.output.encoding import rows_of, stored_type
 from aqreanalysis.schema import QUALITY, TARGET
 
 
@@ -128,7 +128,7 @@ def check_block(block: Mapping[str, np.ndarray], fields: tuple[str, ...], points
     if set(shapes.values()) != {(steps, points)}:
         raise ValueError(f"every array of a block is (steps, {points}), and not {shapes}")
     for name in (n for n in fields if n not in MANTISSA_BITS):
-        top = len(QUALITY) - 1 if name == QUALITY_FLAG else np.iinfo(np.int8).max
+        top = len(QUALITY) - 1 if name == QUALITY_FLAG else np.iinfo(stored_type(name)).max
         if steps and not (0 <= np.min(block[name]) and np.max(block[name]) <= top):
             raise ValueError(f"{name} is 0 to {top}, and not {np.min(block[name])} to {np.max(block[name])}")
     return steps

@@ -25,7 +25,7 @@ from aqreanalysis import files
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
 from aqreanalysis.output.cf import DISTANCE, MANTISSA_BITS, About, crs_attributes
-from aqreanalysis.output.encoding import TIME_CHUNK, coordinates, rounded, rows_of, space_chunks, tiles
+from aqreanalysis.output.encoding import TIME_CHUNK, coordinates, rounded, rows_of, space_chunks, stored_type, tiles
 from aqreanalysis.output.writer import PartWriter, ProductPart
 from aqreanalysis.schema import LAT, LON, TIME
 from aqreanalysis.time_axis import local_days
@@ -229,7 +229,7 @@ def _define_store(folder: Path, grid: Grid, stamps: np.ndarray, about: About, fr
     codec = BloscCodec(cname="zstd", clevel=COMPRESSION_LEVEL, shuffle="bitshuffle")
     chunk, shard = _chunk_and_shard(grid, CHUNK_AND_SHARD_STEPS[frequency.hours])
     for name in cf.fields_of(frequency, about):
-        dtype, fill = (np.float32, np.nan) if name in MANTISSA_BITS else (np.int8, -1)
+        dtype, fill = stored_type(name), np.nan if name in MANTISSA_BITS else -1
         group.create_array(name, shape=(len(stamps), *grid.shape), dtype=dtype, chunks=chunk,
                            shards=shard, compressors=codec, fill_value=fill,
                            dimension_names=(TIME, *grid.dims), config={"write_empty_chunks": True},
