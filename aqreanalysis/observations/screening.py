@@ -15,7 +15,8 @@ from aqreanalysis.time_axis import HOUR, Period
 
 
 def observations_around(archive, model: Model | type[Model], period: Period, minimum_station_hours: int = 1,
-                        settings: quality.QualitySettings = quality.DEFAULT_SETTINGS, held_out: Sequence[str] = ()) -> xr.Dataset:
+                        settings: quality.QualitySettings = quality.DEFAULT_SETTINGS,
+                        held_out: Sequence[str] = ()) -> xr.Dataset:
     """The station cube that a model may see for a period: screened, flagged values NaN.
 
     It reaches `history` hours before and `future` after; stations that reported PM2.5 in it. Those that stand
@@ -33,7 +34,8 @@ def _co_pollutant_hours(model: Model | type[Model], hours: np.ndarray) -> tuple[
     return (hours[0], hours[0] - HOUR) if reach is None else (hours[0] - reach * HOUR, hours[-1] + reach * HOUR)
 
 
-def screened(archive, start, end, settings: quality.QualitySettings = quality.DEFAULT_SETTINGS, held_out: Sequence[str] = (),
+def screened(archive, start, end, settings: quality.QualitySettings = quality.DEFAULT_SETTINGS,
+             held_out: Sequence[str] = (),
              co_pollutants: tuple[np.datetime64, np.datetime64] | None = None) -> xr.Dataset:
     """The usable values of an archive from `start` to `end`, both included; flagged ones are NaN.
 
