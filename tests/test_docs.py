@@ -14,6 +14,11 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"aqreanalysis (build|fetch|ingest|describe|map|evaluate|figures|train|simulate)\b([^`\n#]*)")
 
 
+FOLDERS = ("aqreanalysis", "benchmarks", "tests", "recipes", "docs", "grids")
+FILES = [str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder, *(ROOT / folder).rglob("*"))
+         if "__pycache__" not in path.parts]
+
+
 def named(path):
     return str(path.relative_to(ROOT))
 
@@ -62,3 +67,12 @@ def test_recipes_are_valid(page):
         content = yaml.safe_load(block)
         if "name" in content and "repos" not in content:
             ProductRecipe.model_validate(content)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_files_that_are_named_exist(page):
+    """Python files, and folders that end in a slash, by the end of their path."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    names = re.findall(r"`((?:[\w-]+/)*[\w-]+(?:\.py|\.yaml|/))`", text)
+    missing = {name for name in names if not any(f"/{file}/".endswith(f"/{name.rstrip('/')}/") for file in FILES)}
+    assert not missing - {"maps/", "products/", "figures/"}, page.name
