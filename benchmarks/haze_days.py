@@ -17,11 +17,11 @@ import xarray as xr
 
 from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
+from aqreanalysis.figures.layout import save_figure
 from aqreanalysis.figures.maps import panel_map
 from aqreanalysis.grids import Grid, parse_grid
 from aqreanalysis.observations import screening
 from aqreanalysis.observations.readers import open_archive
-from aqreanalysis.product.report import save
 
 COLUMNS = 4
 
@@ -91,7 +91,7 @@ def main() -> None:
     hours = page(hourly, pd.DatetimeIndex(table.hour), [f"{stamp:%Y-%m-%d %H}:00 UTC+8" for stamp in local], grid,
                  f"The haziest hour of each of the {len(table)} haziest days")
     for name, figure in (("haze_days", days), ("haze_hours", hours)):
-        save(figure, given.out / f"{name}.png")
+        save_figure(figure, given.out / f"{name}.png")
     print(table.assign(mean=table["mean"].round(1)).to_string())
 
 

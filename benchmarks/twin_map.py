@@ -30,12 +30,12 @@ from aqreanalysis.evaluation import holdout
 from aqreanalysis.evaluation.distributions import LAPLACE, NORMAL
 from aqreanalysis.evaluation.metrics import DISTANCES
 from aqreanalysis.evaluation.predictions import IntervalPrediction, predict_hours
+from aqreanalysis.figures.layout import save_figure
 from aqreanalysis.grids import Grid, parse_grid
 from aqreanalysis.models import checkpoint, uncertainty
 from aqreanalysis.models.baselines.kriging import Kriging
 from aqreanalysis.observations import screening
 from aqreanalysis.observations.stations import Split, split_stations
-from aqreanalysis.product.report import save
 from aqreanalysis.simulation import TwinArchive
 from aqreanalysis.simulation.land import city_table
 from aqreanalysis.time_axis import Period
@@ -61,12 +61,12 @@ class Job:
     draw: int | None = None
 
 
-def part_sums(guess: IntervalPrediction, truth: np.ndarray, km: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def part_sums(prediction: IntervalPrediction, truth: np.ndarray, km: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """SUMS over the `chosen` pairs; arrays (time, point) but for `km` (point,); `chosen` (point,) or (time, point)."""
-    chosen = chosen & np.isfinite(truth) & np.isfinite(guess.pm25)
+    chosen = chosen & np.isfinite(truth) & np.isfinite(prediction.pm25)
     km = np.broadcast_to(km, truth.shape)[chosen]
     truth, estimate, lower, upper = (a[chosen].astype(np.float64) for a in
-                                     (truth, guess.pm25, guess.lower, guess.upper))
+                                     (truth, prediction.pm25, prediction.lower, prediction.upper))
     miss, bounded = estimate - truth, np.isfinite(lower) & np.isfinite(upper)
     return np.array([len(truth), km.sum(), truth.sum(), miss.sum(), np.abs(miss).sum(), (miss**2).sum(),
                      bounded.sum(), ((lower <= truth) & (truth <= upper)).sum(), (upper - lower)[bounded].sum()])
@@ -80,7 +80,7 @@ def by_distance(km: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
 
 
 def estimated(model, cube: xr.Dataset, hours: np.ndarray, lat: np.ndarray, lon: np.ndarray) -> IntervalPrediction:
-    """A model's guess at places in the hours of whole days."""
+    """A model's prediction at places in the hours of whole days."""
     return predict_hours(model, cube, schema.make_targets(hours, lat, lon),
                          NORMAL if isinstance(model, Kriging) else LAPLACE)
 
@@ -122,8 +122,8 @@ def score_map(job: Job) -> dict[tuple, np.ndarray]:
     found = {}
     for part, mask in map_parts(job, cube, lat, lon, km).items():
         found[OURS, EVERYWHERE, *part] = part_sums(ours, truth, km, mask)
-        for name, guess in ((OURS, ours.at(few)), (KRIGING, kriged)):
-            found[name, FEW, *part] = part_sums(guess, truth[:, few], km[few], mask[:, few] & both)
+        for name, prediction in ((OURS, ours.at(few)), (KRIGING, kriged)):
+            found[name, FEW, *part] = part_sums(prediction, truth[:, few], km[few], mask[:, few] & both)
     return found
 
 
@@ -145,10 +145,10 @@ def score_draw(job: Job) -> dict[tuple, np.ndarray]:
             air = np.where(np.isfinite(observed), archive.twin.truth(hours, lat, lon), np.nan)
             parts = {("design", design): np.ones(len(lat), bool), **by_distance(km)}
             for name, of in ((OURS, model), (KRIGING, Kriging())):
-                guess = estimated(of, seen, hours, lat, lon)
+                prediction = estimated(of, seen, hours, lat, lon)
                 for kind, truth in ((OBSERVED, observed), (AIR, air)):
                     for part, mask in parts.items():
-                        found[name, kind, *part] += part_sums(guess, truth, km, mask)
+                        found[name, kind, *part] += part_sums(prediction, truth, km, mask)
     return dict(found)
 
 
@@ -190,8 +190,8 @@ def design_table(designs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     rows = designs.xs("design", level="cut")
     observed, air = (rows.xs(kind, level="truth") for kind in (OBSERVED, AIR))
     true = {OURS: scores.MAE[(OURS, EVERYWHERE, "land", INSIDE)], KRIGING: scores.MAE[(KRIGING, FEW, "land", INSIDE)]}
-    order = pd.MultiIndex.from_product([(holdout.SINGLE, holdout.CITIES, holdout.MATCHED), true],
-                                       names=["design", "model"])
+    shown = (holdout.SINGLE_STATIONS, holdout.WHOLE_CITIES, holdout.DISTANCE_MATCHED)
+    order = pd.MultiIndex.from_product([shown, true], names=["design", "model"])
     at = [(model, design) for design, model in order]
     table = pd.DataFrame({"km": observed.distance_km[at].to_numpy(), "in 90 %": observed.coverage_90[at].to_numpy(),
                           "true MAE of the map": [true[model] for model, _ in at],
@@ -252,8 +252,8 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     scores.to_csv(given.out / "map.csv", float_format="%.6g")
     designs.to_csv(given.out / "designs.csv", float_format="%.6g")
-    save(figure_of(scores.sort_values("distance_km"), designs.sort_values("distance_km")),
-         given.out / "error_by_distance.png")
+    save_figure(figure_of(scores.sort_values("distance_km"), designs.sort_values("distance_km")),
+                given.out / "error_by_distance.png")
     print(markdown(map_table(scores)), markdown(design_table(designs, scores)), sep="\n\n")
 
 

@@ -45,7 +45,8 @@ def test_every_model_is_scored_in_every_design(result):
     counts = hourly.pivot(index="group", columns="model", values="n")
     assert list(counts.columns) == sorted(["flat mean", "nearest", "IDW", "plain kriging", "kriging", "boosting",
                                            "AQ-Net"])
-    assert set(counts.index) == {holdout.SINGLE, holdout.CITIES, holdout.MATCHED, holdout.REGIONS}
+    assert set(counts.index) == {holdout.SINGLE_STATIONS, holdout.WHOLE_CITIES, holdout.DISTANCE_MATCHED,
+                                 holdout.REGIONS}
     assert (counts > 0).all().all() and (counts.nunique(axis=1) == 1).all()  # the same pairs for all
     assert "Wasserstein" in result.notes[0] and "half of a normal one" in result.notes[1]
 
@@ -54,8 +55,8 @@ def test_each_test_station_is_scored_once_in_a_design(result, card):
     of_station = result.sums.station.n.sel(frequency="hourly", model="kriging")
     assert set(of_station.station.values) == {*card.withheld["test_single"][:8], *card.withheld["test_city"][:6]}
     assert float(of_station.max()) <= 3 * 24
-    for group in (holdout.MATCHED, holdout.REGIONS):
-        together = of_station.sel(group=[holdout.SINGLE, holdout.CITIES]).sum("group")
+    for group in (holdout.DISTANCE_MATCHED, holdout.REGIONS):
+        together = of_station.sel(group=[holdout.SINGLE_STATIONS, holdout.WHOLE_CITIES]).sum("group")
         np.testing.assert_array_equal(of_station.sel(group=group), together)
 
 
@@ -121,7 +122,7 @@ def test_the_command_and_a_quick_look(archive, tmp_path, result):
     assert done.exit_code == 0, done.output
     keys = ["group", "hours", "by", "slice", "frequency", "model"]
     quick = pd.read_csv(out, dtype={"slice": str})
-    assert set(quick.group) - {"all designs"} == {holdout.SINGLE, holdout.CITIES}
+    assert set(quick.group) - {"all designs"} == {holdout.SINGLE_STATIONS, holdout.WHOLE_CITIES}
     both = quick[quick.group != "all designs"].merge(result.table, on=keys)
     assert len(both) > 100
     np.testing.assert_allclose(both.MAE_x, both.MAE_y, rtol=1e-4)

@@ -229,7 +229,7 @@ def test_weekly_errors_by_hand():
 def test_heads_are_split_into_those_that_look_at_late_and_at_early_steps():
     late, early = np.eye(10)[9], np.full(10, 0.1)
     profiles = np.stack([late, early, 0.9 * late + 0.1 * early, 0.05 * late + 0.95 * early, early])
-    place, cluster, chosen = attention.two_kinds(profiles)
+    place, cluster, chosen = attention.two_clusters(profiles)
     assert cluster.tolist() == [0, 1, 0, 1, 1]
     assert chosen[0] in (0, 2) and chosen[1] in (1, 3, 4)
     assert place.shape == (5, 2)
@@ -238,4 +238,4 @@ def test_heads_are_split_into_those_that_look_at_late_and_at_early_steps():
 def test_attention_is_summed_over_blocks_of_hours():
     ages = np.array([35.5, 24.0, 23.0, 1.0, 0.0])
     weight = np.array([[0.1, 0.2, 0.3, 0.3, 0.1]])
-    np.testing.assert_allclose(attention.by_block(weight, ages, 24), [[0.3, 0.7]])
+    np.testing.assert_allclose(attention.sums_of_hours(weight, ages, 24), [[0.3, 0.7]])

@@ -17,7 +17,7 @@ from aqreanalysis.models.forecast import stored
 from aqreanalysis.models.weights import WEIGHTS
 from aqreanalysis.training import forecast_data as observations
 from aqreanalysis.workflows.evaluate_forecast import evaluate_run
-from aqreanalysis.workflows.plot_forecast import draw
+from aqreanalysis.workflows.plot_forecast import draw_figures
 from aqreanalysis.workflows.train_forecast import Job, chosen, train
 
 
@@ -175,7 +175,7 @@ def test_a_run_without_gaps_names_none(run, table):
 
 def test_figures_are_of_an_aqnet(run, tmp_path):
     with pytest.raises(UserError, match="no trained AQ-Net 'ridge'"):
-        draw(run, "ridge", tmp_path)
+        draw_figures(run, "ridge", tmp_path)
 
 
 def test_a_damaged_forecaster_is_told(run, tmp_path):

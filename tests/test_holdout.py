@@ -41,7 +41,7 @@ def test_the_nearest_stations_go_until_the_next_is_as_far_as_wanted():
     table = on_a_meridian([0.0, 0.1, 0.2, 0.5, 1.0])
     matched = holdout.distance_matched(table, ["S0"], np.array([60.0]))
     (fold,) = matched.folds
-    assert set(fold.removed) == {"S0", "S1", "S2"} and fold.scored == {holdout.MATCHED: ("S0",)}
+    assert set(fold.removed) == {"S0", "S1", "S2"} and fold.scored == {holdout.DISTANCE_MATCHED: ("S0",)}
     assert matched.w_before_km == pytest.approx(60.0 - 0.1 * KM_PER_DEGREE)
     assert matched.w_km == pytest.approx(60.0 - 0.5 * KM_PER_DEGREE)
     assert matched.median_km == 60.0

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.text import Annotation, Text
 
-from aqreanalysis.figures.basemap import CITIES, SEA
-from aqreanalysis.figures.field import Field, Scale
+from aqreanalysis.figures.basemap import LABELLED_CITIES, SEA_COLOUR
+from aqreanalysis.figures.field import MapField, Scale
 from aqreanalysis.figures.layout import text_width, wrap
 from aqreanalysis.figures.maps import SIMULATED_MARK, mean_map, panel_map
 from aqreanalysis.grids import parse_grid
@@ -45,7 +45,7 @@ def curvilinear(tmp_path_factory):
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     path = tmp_path_factory.mktemp("grid") / "places.csv"
-    rows = [f"{name},{lon},{lat}" for name, (lat, lon) in CITIES.items()]
+    rows = [f"{name},{lon},{lat}" for name, (lat, lon) in LABELLED_CITIES.items()]
     path.write_text("\n".join(["station_id,lon,lat", *rows]))
     return parse_grid(path)
 
@@ -92,7 +92,7 @@ def test_colours_lie_where_the_values_lie(name, request):
     grid = request.getfixturevalue(name)
     values = np.where(grid.lat > 36.0, 80.0, 20.0)
     figure = mean_map(values, grid, title="two halves", vmax=100)
-    scale = Scale.of([Field.of(values, grid)], 100)
+    scale = Scale.of([MapField.of(values, grid)], 100)
     image = pixels(figure)
     for lat, lon, value in ((38.62, 115.27, 80), (37.3, 115.9, 80), (35.45, 115.9, 20), (35.4, 114.3, 20)):
         expected = scale.cmap(scale.norm(value))[:3]
@@ -103,8 +103,8 @@ def test_sea_is_neutral_whatever_its_value(region):
     figure = mean_map(np.full(region.size, 60.0), region, title="everywhere")
     image = pixels(figure)
     for lat, lon in ((38.6, 119.6), (35.6, 122.3), (31.2, 123.7)):
-        np.testing.assert_allclose(colour_at(figure, image, lat, lon), to_rgb(SEA), atol=0.01)
-    assert np.isnan(Field.of(np.ones(region.size), region).values.ravel() [~region.land]).all()
+        np.testing.assert_allclose(colour_at(figure, image, lat, lon), to_rgb(SEA_COLOUR), atol=0.01)
+    assert np.isnan(MapField.of(np.ones(region.size), region).values.ravel() [~region.land]).all()
 
 
 def test_veil_and_hatch_lie_on_flagged_cells_only(region):
@@ -121,11 +121,11 @@ def test_veil_and_hatch_lie_on_flagged_cells_only(region):
 
 
 def test_scale_begins_at_zero_and_has_room_for_the_highest(region):
-    field = Field.of(np.linspace(1, 63, region.size), region)
+    field = MapField.of(np.linspace(1, 63, region.size), region)
     scale = Scale.of([field])
     assert scale.levels[0] == 0 and 60 < scale.levels[-1] <= 70
     assert Scale.of([field], vmax=40).norm.extend == "max"
-    assert Scale.of([Field.of(np.full(region.size, np.nan), region)]).levels[-1] >= 1
+    assert Scale.of([MapField.of(np.full(region.size, np.nan), region)]).levels[-1] >= 1
     lightness = scale.cmap(np.linspace(0, 1, 50))[:, :3] @ (0.2126, 0.7152, 0.0722)
     assert (np.diff(lightness) < 0).all()  # darker where the air is worse, also in grey
 
@@ -176,8 +176,8 @@ def test_city_names_lie_apart_and_inside_the_map(name, monkeypatch):
     grid = parse_grid(name)
     south, east = grid.lat_bounds[0, 0], grid.lon_bounds[-1, 1]
     for i in range(9):  # a crowd without room for all, and a name that must go to the left of its city
-        monkeypatch.setitem(CITIES, f"Suburb of Beijing {i}", (39.9 + 0.02 * i, 116.4))
-    monkeypatch.setitem(CITIES, "At the rim", (south + 0.1, east - 0.1))
+        monkeypatch.setitem(LABELLED_CITIES, f"Suburb of Beijing {i}", (39.9 + 0.02 * i, 116.4))
+    monkeypatch.setitem(LABELLED_CITIES, "At the rim", (south + 0.1, east - 0.1))
     figure = mean_map(np.full(grid.size, 50.0), grid, title="cities")
     figure.canvas.draw()
     frame = figure.axes[0].get_window_extent()

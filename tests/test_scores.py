@@ -459,7 +459,7 @@ def test_figures_show_every_model_and_group():
     folds = [Fold(("S0", "S1"), {"single stations": ("S0",), "whole cities": ("S1",)}),
              Fold(("S0", "S1", "S2"), {"regions": ("S0", "S1")})]
     sums = Sums.total(fold_statistics(models, at, fold, hours) for fold in folds)
-    drawn = figures.draw(score_table(sums, 6), "AQ-Net")
+    drawn = figures.score_figures(score_table(sums, 6), "AQ-Net")
     assert set(drawn) == {"error_by_distance", "skill", "coverage", "reliability"}
     labels = {name: {text for ax in figure.axes for text in ax.get_legend_handles_labels()[1]}
               for name, figure in drawn.items()}

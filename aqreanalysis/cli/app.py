@@ -198,7 +198,7 @@ def figures(run_folder: Annotated[str, typer.Argument(help="Run folder of a fore
             ) -> None:
     """Draw a week of forecasts and what the attention of a trained forecast looks at (the paper's figures 3 to 5)."""
     from aqreanalysis.cli import console
-    from aqreanalysis.workflows.plot_forecast import draw as run
+    from aqreanalysis.workflows.plot_forecast import draw_figures as run
 
     for line in run(Path(run_folder), row, Path(out) if out else Path(run_folder) / "figures"):
         console.say(line)

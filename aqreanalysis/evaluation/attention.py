@@ -1,10 +1,19 @@
-"""What a trained AQ-Net looks at: attention of its heads, and of blocks of target hours, over many windows."""
+"""The attention of a trained AQ-Net forecast: of its heads, and of blocks of target hours, over many windows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from aqreanalysis.models.aqnet.forecast import AQNetForecast
+    from aqreanalysis.models.forecast.forecaster import Forecaster
+    from aqreanalysis.models.forecast.series import Series
+    from aqreanalysis.models.forecast.window import PointNeighbours
+
+ATTENTION_WINDOWS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -17,28 +26,27 @@ class AttentionWeights:
     ages: np.ndarray  # (steps,) hours before the hour of issue
 
 
-def attention_weights(forecaster, data, origins: np.ndarray, near) -> AttentionWeights:
+def attention_weights(forecaster: Forecaster, data: Series, origins: np.ndarray,
+                      near: PointNeighbours) -> AttentionWeights:
     """The attention of an AQ-Net forecaster at hours of issue (rows of `data`), all stations."""
     import torch
 
-    network = forecaster.network.eval()
-    heads, pooled = [], []
+    network = cast("AQNetForecast", forecaster.network).eval()
+    by_window = []
     with torch.no_grad():
-        for batch in torch.split(torch.as_tensor(origins), 16):
+        for batch in torch.split(torch.as_tensor(origins), ATTENTION_WINDOWS_AT_ONCE):
             window = data.window(batch, forecaster.history, forecaster.horizon, near)
-            by_head, by_block = network.attention_weights(window)
-            heads.append(by_head)
-            pooled.append(by_block)
-    heads, pooled = torch.cat(heads), torch.cat(pooled)
-    return AttentionWeights(heads.mean(0).numpy(), heads.std(0).numpy(), pooled.mean(0).numpy(),
+            by_window.append(network.attention_weights(window))
+    heads, blocks = (torch.cat(parts) for parts in zip(*by_window, strict=True))
+    return AttentionWeights(heads.mean(0).numpy(), heads.std(0).numpy(), blocks.mean(0).numpy(),
                             network.step_ages().numpy())
 
 
-def two_kinds(profiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+def two_clusters(profiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
     """Heads (heads, steps) laid out by their first two principal components and split in two by k-means.
 
     Returns places (heads, 2), clusters (heads,) and the head nearest to the middle of each; cluster 0 is the one that
-    looks at later steps.
+    attends to later steps.
     """
     from scipy.cluster.vq import kmeans2
 
@@ -53,14 +61,14 @@ def two_kinds(profiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, 
     if late[1] > late[0]:
         cluster, middle = 1 - cluster, middle[::-1]
     distance = np.linalg.norm(place[:, None] - middle[None], axis=-1)
-    chosen = tuple(int(np.where(cluster == number, distance[:, number], np.inf).argmin()) for number in (0, 1))
-    return place, cluster, chosen
+    first, second = (int(np.where(cluster == number, distance[:, number], np.inf).argmin()) for number in (0, 1))
+    return place, cluster, (first, second)
 
 
-def by_block(weights: np.ndarray, ages: np.ndarray, hours: int) -> np.ndarray:
+def sums_of_hours(weights: np.ndarray, ages: np.ndarray, hours: int) -> np.ndarray:
     """Sums of weights (..., steps) over blocks of so many hours before the hour of issue, oldest first."""
     block = (ages // hours).astype(int)
     count = int(block.max()) + 1
-    summed = np.zeros((*weights.shape[:-1], count))
-    np.add.at(summed, (..., count - 1 - block), weights)
-    return summed
+    summed = np.zeros((count, *weights.shape[:-1]))
+    np.add.at(summed, count - 1 - block, np.moveaxis(weights, -1, 0))
+    return np.moveaxis(summed, 0, -1)

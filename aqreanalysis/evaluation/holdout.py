@@ -18,11 +18,15 @@ from scipy.stats import wasserstein_distance
 
 from aqreanalysis import geo, schema
 
-SINGLE, CITIES, MATCHED, REGIONS = "single stations", "whole cities", "distance-matched", "regions"
+SINGLE_STATIONS, WHOLE_CITIES, DISTANCE_MATCHED, REGIONS = (
+    "single stations", "whole cities", "distance-matched", "regions")
 MATCHED_FOLDS = 5      # each is one more estimate of all models in a month
 BLOCK_DEGREES = 3.0    # side of a region
 NOBODY_KM = 2e4        # to the next station where none is left: half round the Earth
-ROUNDS = 3             # of choosing folds and surroundings again, beside what the others of a fold take out
+FOLD_ROUNDS = 3        # of choosing folds and surroundings again, given what the others of a fold take out
+CARRYING_KM = 25.0     # stations within twice this distance, or twice the wanted one, carry an estimate
+KM_PER_LOST = 0.2      # misfit that a carrying station counts as which another member of a fold takes out
+KM_PER_MEMBER = 1e-6   # and a member: folds come out equally large where all else is equal
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Fold:
     scored: dict[str, tuple[str, ...]]
 
 
-def nearest_remaining(lat, lon, to_lat, to_lon) -> np.ndarray:
+def nearest_remaining(lat: np.ndarray, lon: np.ndarray, to_lat: np.ndarray, to_lon: np.ndarray) -> np.ndarray:
     """Distance in km (points,) from each place to the nearest of some stations; NaN where there is none."""
     if not len(lat):
         return np.full(len(to_lat), np.nan)
@@ -42,7 +46,7 @@ def nearest_remaining(lat, lon, to_lat, to_lon) -> np.ndarray:
 
 def withheld(single: Sequence[str], cities: Sequence[str]) -> Fold:
     """Everything that was withheld is out, and nothing else."""
-    return Fold(tuple(single) + tuple(cities), {SINGLE: tuple(single), CITIES: tuple(cities)})
+    return Fold(tuple(single) + tuple(cities), {SINGLE_STATIONS: tuple(single), WHOLE_CITIES: tuple(cities)})
 
 
 def regions(table: pd.DataFrame, test: Sequence[str], block_degrees: float = BLOCK_DEGREES) -> list[Fold]:
@@ -92,7 +96,7 @@ def distance_matched(table: pd.DataFrame, test: Sequence[str], wanted_km: np.nda
     fold, out = _choose_folds(distance, target, folds)
     achieved = np.where(out[fold], np.inf, distance).min(axis=1)
     found = [Fold(tuple(ids[is_test]) + tuple(given.station_id[out[number]]),
-                  {MATCHED: tuple(asked.station_id[fold == number])}) for number in np.unique(fold)]
+                  {DISTANCE_MATCHED: tuple(asked.station_id[fold == number])}) for number in np.unique(fold)]
     return Matched(found, float(wasserstein_distance(natural, wanted_km)),
                    float(wasserstein_distance(achieved, wanted_km)), float(np.median(wanted_km)))
 
@@ -101,11 +105,11 @@ def _choose_folds(distance: np.ndarray, target: np.ndarray, folds: int) -> tuple
     """The fold of each test station (n,), and what is taken out in each (folds, given stations).
 
     `distance` (n, given) km; `target` (n,) km. One after the other, the widest surroundings first, goes where the
-    distances of its fold then differ least from those that are wanted; ROUNDS times.
+    distances of its fold then differ least from those that are wanted; FOLD_ROUNDS times.
     """
     own = _surroundings(distance, target)
     fold = np.full(len(target), -1)
-    for _ in range(ROUNDS):
+    for _ in range(FOLD_ROUNDS):
         for station in np.argsort(-own.sum(axis=1), kind="stable"):
             fold[station] = -1
             costs = [_change(station, np.flatnonzero(fold == number), own, distance, target) for number in range(folds)]
@@ -120,13 +124,14 @@ def _surroundings(distance: np.ndarray, target: np.ndarray) -> np.ndarray:
     return distance < distance[np.arange(len(target)), nearest][:, None]
 
 
-def _change(station: int, others: np.ndarray, own, distance, target) -> float:
-    """What the misfit in km of a fold grows by when a station is added; many near neighbours lost count a little."""
+def _change(station: int, others: np.ndarray, own: np.ndarray, distance: np.ndarray, target: np.ndarray) -> float:
+    """By how much the misfit of a fold, km, grows with a station; many near neighbours lost count a little."""
     before = np.where(own[others].any(axis=0), NOBODY_KM, distance[others]).min(axis=1)
     together = np.append(others, station)
     out = own[together].any(axis=0)
     after = np.where(out, NOBODY_KM, distance[together]).min(axis=1)
     misfit = np.abs(after - target[together]).sum() - np.abs(before - target[others]).sum()
-    reach = distance[together] < 2 * np.maximum(target[together], 25.0)[:, None]  # stations that carry the estimate
+    # stations that carry the estimates
+    reach = distance[together] < 2 * np.maximum(target[together], CARRYING_KM)[:, None]
     lost = (reach & out & ~own[together]).sum() - (reach[:-1] & own[others].any(axis=0) & ~own[others]).sum()
-    return float(misfit + 0.2 * lost + 1e-6 * len(others))
+    return float(misfit + KM_PER_LOST * lost + KM_PER_MEMBER * len(others))

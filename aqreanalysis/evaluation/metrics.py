@@ -29,6 +29,7 @@ EVERY = "all designs"
 MQI_SHARE = 0.9  # of the stations, whose indicator is no larger than the network's
 OUTER, INNER = ["hours", "by", "slice"], ["group", "frequency", "model"]
 KEYS = ["group", *OUTER, "frequency", "model"]
+Strata = dict[tuple[str, ...], xr.Dataset]  # sums by hours, by and slice
 # Thresholds for days of PM2.5, in per cent but for r. |MFB|, MFE of Boylan and Russell (2006): as in its abstract.
 # |NMB|, NME, r of Emery et al. (2017, 10.1080/10962247.2016.1265027): its table was not read, nor any source that
 # quotes it, so that the column is named `emery_unconfirmed`.
@@ -110,14 +111,17 @@ def score_table(sums: Sums, every_nth_week: int, reference: str = "kriging", our
     design: `scaled_width`, the mean width of the interval that the model's standard error gives when it is scaled to
     hold as many as the intervals of `ours` do; and `narrower_percent`, by which those of `ours` are narrower.
     """
-    days = {key: sums.day.isel(day=chosen).sum("day") for key, chosen in _periods(sums.day.day, every_nth_week).items()}
+    days: Strata = {key: sums.day.isel(day=chosen).sum("day")
+                    for key, chosen in _periods(sums.day.day, every_nth_week).items()}
     blocks = {key: sums.block.isel(block=chosen) for key, chosen in _periods(sums.block.block, every_nth_week).items()}
-    thirds = {("all", "distance third", name): part for name, part in _thirds(sums.station).items()}
-    curve = {("all", "distance", name): part for name, part in _curve(sums.station).items()}
+    thirds: Strata = {("all", "distance third", name): part for name, part in _thirds(sums.station).items()}
+    curve: Strata = {("all", "distance", name): part for name, part in _curve(sums.station).items()}
     slices = sums.slice.drop_vars("slice").rename(slice="stratum")
-    found = pd.concat([_rows(days | thirds, reference),
-                       _stratum_rows([("all", *key) for key in HOURS_AND_LEVELS], slices, reference),
-                       *([_rows(curve, reference)] if curve else [])])
+    parts = [_rows(days | thirds, reference),
+             _stratum_rows([("all", *key) for key in HOURS_AND_LEVELS], slices, reference)]
+    if curve:
+        parts.append(_rows(curve, reference))
+    found = pd.concat(parts)
     certain = pd.concat([_frame(skill_intervals(part, reference), INNER).assign(**dict(zip(OUTER, key, strict=True)))
                          for key, part in blocks.items()])
     whole = _mqi(sums.station).merge(_frame(_same_coverage(sums, ours), INNER), "outer", INNER)
@@ -126,7 +130,7 @@ def score_table(sums: Sums, every_nth_week: int, reference: str = "kriging", our
     return _yardsticks(found[KEYS + [name for name in found if name not in KEYS]])
 
 
-def _rows(sums: dict[tuple[str, ...], xr.Dataset], reference: str) -> pd.DataFrame:
+def _rows(sums: Strata, reference: str) -> pd.DataFrame:
     """Scores of sums (group, frequency, model) of strata, a row each; the keys are their hours, by and slice."""
     return _stratum_rows(list(sums), xr.concat(sums.values(), "stratum"), reference)
 

@@ -64,9 +64,9 @@ def _error_table(recipe: ForecastRecipe, table: pd.DataFrame, seeds: dict[str, S
         lines.append([row, str(seeds[row]), *(_mean_and_spread(single[single["lead"] == lead][name], SCORE_DIGITS[name])
                                               for lead, name in cells)])
         if len(together):
-            values = together.set_index("lead")
+            values = together.set_index("lead")[list(SCORE_DIGITS)].to_dict("index")
             lines.append([f"{row}, together", str(seeds[row]),
-                          *(_rounded(values.at[lead, name], SCORE_DIGITS[name]) for lead, name in cells)])
+                          *(_rounded(values[lead][name], SCORE_DIGITS[name]) for lead, name in cells)])
     for row in dict.fromkeys(name for name, _ in printed):
         lines.append([f"*paper: {row}*", "", *(_rounded(printed[row, lead].get(name), SCORE_DIGITS[name])
                                                for lead, name in cells)])

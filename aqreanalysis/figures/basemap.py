@@ -1,13 +1,14 @@
 """What lies under and over a field on a map: projection, land and sea, lines, cities.
 
 Everything is projected here, once, and drawn in the map's own metres: twelve panels share the work, and
-cartopy finds nothing to download.
+cartopy has nothing to download.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -15,16 +16,23 @@ import shapely
 from aqreanalysis.figures.layout import FONT
 from aqreanalysis.grids import Grid, boundaries
 
-SEA, NO_ESTIMATE, INK = "#dfe6ea", "#ffffff", "#333333"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.patches import PathPatch
+    from matplotlib.transforms import Bbox
+
+SEA_COLOUR, NO_ESTIMATE, LINE_INK = "#dfe6ea", "#ffffff", "#333333"
 PAD, PAD_OF_PLACES = 0.015, 0.06  # of the map's larger side
 LEAST_WIDTH = 60e3             # m; for a grid of one place
-LEAST_RATIO, MOST_RATIO = 0.5, 1.25  # height to width of a map
+FLATTEST, TALLEST = 0.5, 1.25  # height to width of a map
 BEYOND = 5.0                   # degrees round the known area after which cells are not drawn
-LINE_STYLES = {"provinces": (0.5, INK), "borders": (0.9, INK), "coast": (0.6, INK)}
-STEPS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # degrees between lines of the graticule
+LINE_STYLES = {"provinces": (0.5, LINE_INK), "borders": (0.9, LINE_INK), "coast": (0.6, LINE_INK)}
+GRATICULE_STEPS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # degrees between lines of the graticule
+MOST_LINES, METRES_PER_DEGREE = 7, 111e3
+SEGMENT = 0.25  # degrees: longer straight edges are arcs on the map
 
 # In the order in which they get a label where there is no room for all; degrees north, east.
-CITIES = {
+LABELLED_CITIES = {
     "Beijing": (39.904, 116.407), "Tianjin": (39.125, 117.190), "Shijiazhuang": (38.042, 114.514),
     "Taiyuan": (37.871, 112.549), "Jinan": (36.651, 117.120), "Zhengzhou": (34.747, 113.625),
     "Xi'an": (34.341, 108.940), "Hohhot": (40.842, 111.749), "Shenyang": (41.805, 123.431),
@@ -43,7 +51,7 @@ class Base:
     extent: tuple[float, float, float, float]
     outline: shapely.Geometry          # of the grid
     sea: shapely.Geometry
-    lines: dict[str, shapely.Geometry]
+    lines: Mapping[str, shapely.Geometry]
 
     @property
     def ratio(self) -> float:
@@ -51,16 +59,18 @@ class Base:
         x0, x1, y0, y1 = self.extent
         return (y1 - y0) / (x1 - x0)
 
-    def project(self, lat, lon) -> tuple[np.ndarray, np.ndarray]:
+    def project(self, lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Map coordinates, m, of places in degrees; far from the known area they end at its rim."""
         return _project(self.crs, lat, lon)
 
     @property
     def shows_sea(self) -> bool:
+        """Whether any sea lies in the frame."""
         x0, x1, y0, y1 = self.extent
         return self.sea.intersects(shapely.box(x0, y0, x1, y1))
 
-    def frame(self, ax) -> None:
+    def frame(self, ax: Axes) -> None:
+        """Set the limits of the axes to what the map shows."""
         ax.set_xlim(*self.extent[:2])
         ax.set_ylim(*self.extent[2:])
 
@@ -69,24 +79,25 @@ def base_of(grid: Grid) -> Base:
     """Lambert's conformal conic, true at a sixth and five sixths of the grid's height, as is usual."""
     import cartopy.crs as ccrs
 
-    outline = _outline(grid)
-    west, south, east, north = outline.bounds
+    rim = _grid_rim(grid)
+    west, south, east, north = rim.bounds
     height = north - south
     crs = ccrs.LambertConformal((west + east) / 2, (south + north) / 2,
                                 standard_parallels=(south + height / 6, north - height / 6))
 
-    def projected(shape):  # long straight edges are arcs on this map
-        return shapely.transform(shapely.segmentize(shape, 0.25),
+    def projected(shape: shapely.Geometry) -> shapely.Geometry:
+        return shapely.transform(shapely.segmentize(shape, SEGMENT),
                                  lambda xy: np.column_stack(_project(crs, xy[:, 1], xy[:, 0])))
-    outline = projected(outline)
-    extent = _extent(outline.bounds, PAD_OF_PLACES if grid.corners() is None else PAD)
+
+    outline = projected(rim)
+    extent = _map_extent(outline.bounds, PAD_OF_PLACES if grid.corners() is None else PAD)
     west, east, south, north = boundaries.AREA
     sea = shapely.difference(shapely.box(west, south, east, north), boundaries.land())
     return Base(crs, extent, outline, projected(sea),
                 {name: projected(shape) for name, shape in boundaries.lines().items()})
 
 
-def _project(crs, lat, lon) -> tuple[np.ndarray, np.ndarray]:
+def _project(crs: Any, lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     import cartopy.crs as ccrs
 
     west, east, south, north = boundaries.AREA
@@ -96,7 +107,7 @@ def _project(crs, lat, lon) -> tuple[np.ndarray, np.ndarray]:
     return xyz[..., 0], xyz[..., 1]
 
 
-def _outline(grid: Grid) -> shapely.Geometry:
+def _grid_rim(grid: Grid) -> shapely.Geometry:
     """The grid's rim, degrees (lon, lat), as far as the coast is known."""
     corners = grid.corners()
     if corners is None:
@@ -110,26 +121,26 @@ def _outline(grid: Grid) -> shapely.Geometry:
     return shown if shown.area > 0 else shown.buffer(0.1)
 
 
-def _extent(bounds, margin: float) -> tuple[float, float, float, float]:
+def _map_extent(bounds: tuple[float, ...], margin: float) -> tuple[float, float, float, float]:
     """A frame with a margin, neither flat nor thin."""
     x0, y0, x1, y1 = bounds
     pad = margin * max(x1 - x0, y1 - y0)
     width, height = max(x1 - x0 + 2 * pad, LEAST_WIDTH), y1 - y0 + 2 * pad
-    width = max(width, height / MOST_RATIO)
-    height = max(height, width * LEAST_RATIO)
+    width = max(width, height / TALLEST)
+    height = max(height, width * FLATTEST)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     return x - width / 2, x + width / 2, y - height / 2, y + height / 2
 
 
-def draw_ground(ax, base: Base) -> None:
+def draw_ground(ax: Axes, base: Base) -> None:
     """Sea, and white where nothing is known, below the field; the frame of the map."""
     ax.set_facecolor(NO_ESTIMATE)
-    ax.add_artist(_patch(base.sea, facecolor=SEA, edgecolor="none", zorder=0.5))
+    ax.add_artist(_patch(base.sea, facecolor=SEA_COLOUR, edgecolor="none", zorder=0.5))
     base.frame(ax)
-    ax.spines["geo"].set(linewidth=0.8, edgecolor=INK)
+    ax.spines["geo"].set(linewidth=0.8, edgecolor=LINE_INK)
 
 
-def draw_lines(ax, base: Base, outline: bool) -> None:
+def draw_lines(ax: Axes, base: Base, outline: bool) -> None:
     """Provinces, borders and coast above the field, and on request the rim of the grid."""
     from matplotlib.collections import LineCollection
 
@@ -137,35 +148,36 @@ def draw_lines(ax, base: Base, outline: bool) -> None:
         parts = [shapely.get_coordinates(part) for part in shapely.get_parts(base.lines[name])]
         ax.add_collection(LineCollection(parts, linewidths=width, colors=colour, zorder=4), autolim=False)
     if outline:
-        ax.add_artist(_patch(base.outline, facecolor="none", edgecolor=INK, linewidth=0.6, zorder=4))
+        ax.add_artist(_patch(base.outline, facecolor="none", edgecolor=LINE_INK, linewidth=0.6, zorder=4))
 
 
-def draw_graticule(ax, base: Base, fontsize: float) -> None:
+def draw_graticule(ax: Any, base: Base, fontsize: float) -> None:
     """Meridians and parallels with upright labels below and on the left."""
     import cartopy.crs as ccrs
     from matplotlib.ticker import MultipleLocator
 
     x0, x1, y0, y1 = base.extent
-    degrees = max(x1 - x0, y1 - y0) / 111e3
-    step = next((s for s in STEPS if degrees / s <= 7), STEPS[-1])
+    degrees = max(x1 - x0, y1 - y0) / METRES_PER_DEGREE
+    step = next((s for s in GRATICULE_STEPS if degrees / s <= MOST_LINES), GRATICULE_STEPS[-1])
     lines = ax.gridlines(crs=ccrs.PlateCarree(), draw_labels={"bottom": "x", "left": "y"}, x_inline=False,
                          y_inline=False, rotate_labels=False, linewidth=0.3, color="#888888", alpha=0.6,
                          zorder=3.5)
     lines.xlocator = lines.ylocator = MultipleLocator(step)
-    lines.xlabel_style = lines.ylabel_style = {"size": fontsize, "color": INK, "family": FONT}
+    lines.xlabel_style = lines.ylabel_style = {"size": fontsize, "color": LINE_INK, "family": FONT}
     lines.xpadding = lines.ypadding = 4
 
 
-def draw_cities(ax, base: Base, fontsize: float) -> None:
+def draw_cities(ax: Any, base: Base, fontsize: float) -> None:
     """Cities inside the grid with their names: none over another, none cut by the frame."""
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=2, foreground="white")]
     renderer = ax.figure.canvas.get_renderer()
     ax.apply_aspect()
-    frame, taken = ax.get_window_extent(renderer).padded(-2), []
-    places = np.column_stack(base.project(*np.array(list(CITIES.values())).T))
-    for name, (x, y) in zip(CITIES, places, strict=True):
+    frame = ax.get_window_extent(renderer).padded(-2)
+    taken: list[Bbox] = []
+    places = np.column_stack(base.project(*np.array(list(LABELLED_CITIES.values())).T))
+    for name, (x, y) in zip(LABELLED_CITIES, places, strict=True):
         if not base.outline.contains(shapely.Point(x, y)):
             continue
         for dx, dy, ha, va in ((4, 0, "left", "center"), (-4, 0, "right", "center"),
@@ -174,7 +186,7 @@ def draw_cities(ax, base: Base, fontsize: float) -> None:
                                 fontsize=fontsize, color="black", path_effects=halo, annotation_clip=False)
             box = label.get_window_extent(renderer).padded(2)
             dot = ax.transData.transform((x, y))
-            if _inside(box, frame) and not any(box.overlaps(other) for other in taken):
+            if _within(box, frame) and not any(box.overlaps(other) for other in taken):
                 ax.plot(x, y, "o", markersize=2.8, color="black", markeredgecolor="white",
                         markeredgewidth=0.5, zorder=5.8)
                 taken += [box, _square(dot, 4)]
@@ -182,17 +194,17 @@ def draw_cities(ax, base: Base, fontsize: float) -> None:
             label.remove()
 
 
-def _inside(box, frame) -> bool:
+def _within(box: Bbox, frame: Bbox) -> bool:
     return frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
 
 
-def _square(centre, half):
+def _square(centre: np.ndarray, half: float) -> Bbox:
     from matplotlib.transforms import Bbox
 
     return Bbox([[centre[0] - half, centre[1] - half], [centre[0] + half, centre[1] + half]])
 
 
-def _patch(shape: shapely.Geometry, **style):
+def _patch(shape: shapely.Geometry, **style: Any) -> PathPatch:
     """One patch for all polygons of a shape."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path

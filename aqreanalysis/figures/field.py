@@ -1,4 +1,4 @@
-"""A field on a map: its colours, its cells or places, the veils over what is not sure.
+"""A field on a map: its colours, its cells or places, the veils over uncertain cells.
 
 The colours are matplotlib's `magma`, reversed and without its black end: even steps to the eye, in
 grey and for the colour blind too, light where the air is clean, and lines stay visible everywhere.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,15 @@ from aqreanalysis.figures import basemap
 from aqreanalysis.grids import Grid
 from aqreanalysis.schema import EXTRAPOLATED, NO_OBSERVATIONS, SEA, SUPPORTED, WEAK_SUPPORT
 
-HATCH_INK = "#444444"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.patches import PathPatch
+
+StationDots = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # lat, lon, values or None
+
+HATCH_INK, RIM_INK = "#444444", "#888888"
+TOP_SHARE, MOST_LEVELS = 0.995, 16  # of a colour scale: the share of values below its end, and its steps
+DARKEST = 0.72  # of magma, where lines are still visible
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ OVERLAYS = {
 
 
 @dataclass(frozen=True)
-class Field:
+class MapField:
     """Values to show (NaN: none) and quality classes, both of the grid's shape."""
 
     grid: Grid
@@ -45,7 +53,7 @@ class Field:
     flag: np.ndarray
 
     @classmethod
-    def of(cls, values, grid: Grid, flag=None) -> Field:
+    def of(cls, values: np.ndarray, grid: Grid, flag: np.ndarray | None = None) -> MapField:
         """Cells on the sea lose their value. Places keep it: they are piers and islands too small for us."""
         values = np.array(values, float).reshape(grid.shape)
         flag = np.full(grid.shape, SUPPORTED) if flag is None else np.array(flag, int).reshape(grid.shape)
@@ -55,10 +63,12 @@ class Field:
 
     @property
     def missing(self) -> np.ndarray:
+        """Where there should be a value and is none."""
         return np.isnan(self.values) & (self.flag != SEA)
 
     @property
     def has_cells(self) -> bool:
+        """Whether the grid has cells, or only places."""
         return self.grid.corners() is not None
 
 
@@ -71,7 +81,7 @@ class Scale:
     cmap: Any
 
     @classmethod
-    def of(cls, fields: Sequence[Field], vmax: float | None = None) -> Scale:
+    def of(cls, fields: Sequence[MapField], vmax: float | None = None) -> Scale:
         """One scale for all fields; its end is `vmax` or their 99.5th percentile, rounded up to a step."""
         from matplotlib import colormaps
         from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -80,24 +90,25 @@ class Scale:
         shown = np.concatenate([field.values[np.isfinite(field.values)] for field in fields])
         highest = shown.max(initial=0.0)
         if vmax is None:
-            vmax = float(np.quantile(shown, 0.995)) if highest > 0 else 1.0
-        levels = MaxNLocator(16, steps=[1, 2, 2.5, 5, 10]).tick_values(0, vmax)
-        cmap = ListedColormap(colormaps["magma_r"](np.linspace(0.0, 0.72, 256)))
-        extend = "max" if highest > levels[-1] else "neither"
-        return cls(levels, BoundaryNorm(levels, cmap.N, extend=extend), cmap)
+            vmax = float(np.quantile(shown, TOP_SHARE)) if highest > 0 else 1.0
+        levels = np.asarray(MaxNLocator(MOST_LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(0, vmax))
+        cmap = ListedColormap(colormaps["magma_r"](np.linspace(0.0, DARKEST, 256)))
+        extend: Literal["max", "neither"] = "max" if highest > levels[-1] else "neither"
+        return cls(levels, BoundaryNorm(levels.tolist(), cmap.N, extend=extend), cmap)
 
     @property
-    def style(self) -> dict:
+    def style(self) -> dict[str, Any]:
+        """Keywords of matplotlib's functions that colour by value."""
         return {"cmap": self.cmap, "norm": self.norm}
 
 
-def draw_field(ax, base: basemap.Base, field: Field, scale: Scale) -> None:
+def draw_field(ax: Any, base: basemap.Base, field: MapField, scale: Scale) -> None:
     """Cells with their veils, or places; above the ground and below the lines."""
     draw = _draw_cells if field.has_cells else _draw_places
     draw(ax, base, field, scale)
 
 
-def draw_stations(ax, base: basemap.Base, stations: tuple, scale: Scale) -> None:
+def draw_stations(ax: Axes, base: basemap.Base, stations: StationDots, scale: Scale) -> None:
     """`stations` : (lat, lon, values or None)."""
     lat, lon, values = stations
     x, y = base.project(lat, lon)
@@ -107,10 +118,12 @@ def draw_stations(ax, base: basemap.Base, stations: tuple, scale: Scale) -> None
         ax.scatter(x, y, c=values, s=12, edgecolors="black", linewidths=0.4, zorder=5, **scale.style)
 
 
-def _draw_cells(ax, base: basemap.Base, field: Field, scale: Scale) -> None:
-    x, y = base.project(*field.grid.corners())
+def _draw_cells(ax: Any, base: basemap.Base, field: MapField, scale: Scale) -> None:
+    corners = field.grid.corners()
+    assert corners is not None  # has_cells
+    x, y = base.project(*corners)
     # add_artist, as add_patch would ask each cell for its limits, which takes seconds.
-    for cells, colour in ((field.flag == SEA, basemap.SEA), (field.missing, basemap.NO_ESTIMATE)):
+    for cells, colour in ((field.flag == SEA, basemap.SEA_COLOUR), (field.missing, basemap.NO_ESTIMATE)):
         ax.add_artist(_cells(x, y, cells, facecolor=colour, edgecolor="none", zorder=1))
     ax.pcolormesh(x, y, np.ma.masked_invalid(field.values), zorder=2, rasterized=True,
                   transform=ax.projection, **scale.style)
@@ -122,7 +135,7 @@ def _draw_cells(ax, base: basemap.Base, field: Field, scale: Scale) -> None:
     base.frame(ax)  # pcolormesh moves it
 
 
-def _cells(x, y, chosen, **style):
+def _cells(x: np.ndarray, y: np.ndarray, chosen: np.ndarray, **style: Any) -> PathPatch:
     """The chosen cells as one patch, so that hatches and veils run on from cell to cell."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
@@ -134,14 +147,14 @@ def _cells(x, y, chosen, **style):
     return PathPatch(Path(vertices, codes.astype(Path.code_type)), **style)
 
 
-def _draw_places(ax, base: basemap.Base, field: Field, scale: Scale) -> None:
+def _draw_places(ax: Axes, base: basemap.Base, field: MapField, scale: Scale) -> None:
     x, y = base.project(field.grid.lat, field.grid.lon)
     markers = {SUPPORTED: "o"} | {kind: overlay.marker for kind, overlay in OVERLAYS.items()}
     values, flag = field.values.ravel(), field.flag.ravel()
     for kind, marker in markers.items():
         at = (flag == kind) & np.isfinite(values)
-        ax.scatter(x[at], y[at], c=values[at], marker=marker, s=34, edgecolors=basemap.INK, linewidths=0.5,
+        ax.scatter(x[at], y[at], c=values[at], marker=marker, s=34, edgecolors=basemap.LINE_INK, linewidths=0.5,
                    zorder=5, **scale.style)
     at = field.missing.ravel()
-    ax.scatter(x[at], y[at], s=20, facecolors=basemap.NO_ESTIMATE, edgecolors="#888888", linewidths=0.5,
+    ax.scatter(x[at], y[at], s=20, facecolors=basemap.NO_ESTIMATE, edgecolors=RIM_INK, linewidths=0.5,
                zorder=4.8)

@@ -1,13 +1,63 @@
-"""Text on a page that is measured before the page exists: titles and notes are wrapped, never cut."""
+"""What all figures share: their font and style, an empty figure, saving; and pages whose text is measured first.
+
+A figure is drawn by Agg, outside pyplot, with matplotlib's own settings and font, so that every machine draws the same.
+Text on a page is measured before the page exists: titles and notes are wrapped, never cut.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-POINT = 1 / 72  # inch
+import numpy as np
+
+from aqreanalysis import files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INCH_PER_POINT = 1 / 72
+FIGURE_DPI = 150
+UNITS_TEXT, UNITS_MATH = "µg m⁻³", "µg m$^{-3}$"  # the second where matplotlib sets mathematics
 LINE = 1.35     # line height, in font sizes
 SLACK = 0.97    # outlines are measured; drawn letters are fitted to pixels and a little wider
-FONT = "DejaVu Sans"  # comes with matplotlib, so that every machine draws the same
+FONT = "DejaVu Sans"  # comes with matplotlib
+CHART = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+PAGE_MARGIN = 0.12  # inch
+
+
+def figure_style(**settings: Any) -> AbstractContextManager[None]:
+    """A context with matplotlib's defaults, our font and `settings`; the backend stays the caller's."""
+    import matplotlib as mpl
+
+    style: dict[Any, Any] = {name: value for name, value in mpl.rcParamsDefault.items()
+                             if not name.startswith("backend")}
+    return mpl.rc_context(style | {"font.family": FONT} | settings)
+
+
+def empty_figure(width: float, height: float, **settings: Any) -> Figure:
+    """A white figure, width and height in inches, drawn by Agg and outside pyplot."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=FIGURE_DPI, facecolor="white", **settings)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def charts(width: float, height: float, rows: int, columns: int, **grid: Any) -> tuple[Figure, np.ndarray]:
+    """A figure, inches, and its axes (rows, columns)."""
+    figure = empty_figure(width, height, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **grid)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG, complete or not there; returns its path."""
+    with files.whole(path, "Free space or choose another folder.") as part:
+        figure.savefig(part, format="png")
+    return path
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
@@ -17,12 +67,12 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 
     font = FontProperties(family=FONT, size=size, weight=weight)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
-    return width * POINT
+    return width * INCH_PER_POINT
 
 
 def wrap(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
     """`text` in lines of at most `width` inches, cut at blanks, and inside a word that is too long."""
-    lines = []
+    lines: list[str] = []
     for paragraph in text.splitlines():
         line = ""
         for word in paragraph.split():
@@ -47,41 +97,35 @@ class Page:
     >>> page = Page(width=4.0)
     >>> page.add_text("PM2.5", size=10)
     >>> row = page.add_space(2.0)
-    >>> figure = page.figure(dpi=100)
+    >>> figure = page.figure()
     >>> bool(figure.get_figheight() > 2.0)
     True
     """
 
-    MARGIN = 0.12  # inch
-
-    def __init__(self, width: float):
-        self.width, self.height = width, self.MARGIN
+    def __init__(self, width: float) -> None:
+        self.width, self.height = width, PAGE_MARGIN
         self._texts: list[tuple[float, str, dict]] = []
 
     def add_text(self, text: str, size: float, weight: str = "normal", colour: str = "black") -> None:
         """Lines of text at the left margin below what was added before."""
-        for line in wrap(text, SLACK * (self.width - 2 * self.MARGIN), size, weight):
+        for line in wrap(text, SLACK * (self.width - 2 * PAGE_MARGIN), size, weight):
             self._texts.append((self.height, line, {"fontsize": size, "weight": weight, "color": colour}))
-            self.height += LINE * size * POINT
+            self.height += LINE * size * INCH_PER_POINT
 
     def add_space(self, height: float) -> float:
         """Room for something else; its top in inches from the top of the page."""
         top, self.height = self.height, self.height + height
         return top
 
-    def figure(self, dpi: int):
-        """The figure with its texts, drawn by Agg and outside pyplot."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        self.height += self.MARGIN
-        figure = Figure(figsize=(self.width, self.height), dpi=dpi, facecolor="white")
-        FigureCanvasAgg(figure)
+    def figure(self) -> Figure:
+        """The figure with its texts."""
+        self.height += PAGE_MARGIN
+        figure = empty_figure(self.width, self.height)
         for top, line, style in self._texts:
-            figure.text(self.MARGIN / self.width, 1 - top / self.height, line, va="top", ha="left",
+            figure.text(PAGE_MARGIN / self.width, 1 - top / self.height, line, va="top", ha="left",
                         parse_math=False, **style)
         return figure
 
-    def rectangle(self, left: float, top: float, width: float, height: float) -> tuple:
-        """A rectangle given in inches from the top left, as matplotlib wants it."""
+    def rectangle(self, left: float, top: float, width: float, height: float) -> tuple[float, float, float, float]:
+        """A rectangle given in inches from the top left, as matplotlib takes it: fractions from the bottom left."""
         return left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height

@@ -1,33 +1,53 @@
 """Maps of a field: arrays in, matplotlib Figure out. Nothing is read, saved or downloaded.
 
 Sea is never coloured; cells far from stations are hatched and veiled; a field of simulated observations
-says so across the map. A figure is drawn by Agg with matplotlib's own settings and font, so that every
-machine draws the same.
+is marked as such across the map.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aqreanalysis.figures import basemap
-from aqreanalysis.figures.field import HATCH_INK, OVERLAYS, Field, Scale, draw_field, draw_stations
-from aqreanalysis.figures.layout import FONT, Page, text_width
+from aqreanalysis.figures.field import (
+    HATCH_INK,
+    OVERLAYS,
+    RIM_INK,
+    MapField,
+    Scale,
+    StationDots,
+    draw_field,
+    draw_stations,
+)
+from aqreanalysis.figures.layout import PAGE_MARGIN, UNITS_TEXT, Page, figure_style, text_width
 from aqreanalysis.grids import Grid
 
-DPI = 150
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
 SIMULATED_MARK = "SIMULATED – not observations"
-UNITS, LABEL = "µg m⁻³", "PM$_{2.5}$"
-WIDTH, PANEL_WIDTH = 8.0, 11.0  # of a page; inches, as all lengths below
-LEFT, RIGHT = 0.62, 1.0         # round the map: labels of the parallels, colour bar
+LABEL = "PM$_{2.5}$"
+MAP_WIDTH, PANEL_WIDTH = 8.0, 11.0  # of a page; inches, as all lengths below
+LEFT, RIGHT = 0.62, 1.0             # round the map: labels of the parallels, colour bar
+BAR_GAP, BAR_WIDTH = 0.12, 0.17     # of a colour bar beside a map
+BAR_SPACE, BAR_HEIGHT = 0.75, 0.15  # of one below panels
+MOST_TICKS = 11                     # of a colour bar; of more, every second one is drawn
 GRATICULE_LABELS, KEY_LINE, PANEL_TITLE, PANEL_GAP = 0.3, 0.2, 0.24, 0.1
 LIMIT_COLOURS = ("#1b7837", "#2166ac", "#5e3c99")
 
 
-def mean_map(values, grid: Grid, *, title: str, subtitle: str = "", units: str = UNITS, label: str = LABEL,
-             vmax: float | None = None, stations: tuple | None = None, flag=None, simulated: bool = False,
-             limits: Mapping[str, float] | None = None, note: str = ""):
+def mean_map(values: np.ndarray, grid: Grid, *, title: str, subtitle: str = "", units: str = UNITS_TEXT,
+             label: str = LABEL, vmax: float | None = None, stations: StationDots | None = None,
+             flag: np.ndarray | None = None, simulated: bool = False, limits: Mapping[str, float] | None = None,
+             note: str = "") -> Figure:
     """One field on a map.
 
     Parameters
@@ -46,93 +66,86 @@ def mean_map(values, grid: Grid, *, title: str, subtitle: str = "", units: str =
     -------
     matplotlib.figure.Figure with a fixed resolution.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context(_style()):
-        field = Field.of(values, grid, flag)
+    with _map_style():
+        field = MapField.of(values, grid, flag)
         scale = Scale.of([field], vmax)
         base = basemap.base_of(grid)
-        limits = _limits_shown(limits, scale)
-        key = _key(base, [field], stations, limits, units)
-        width = WIDTH - LEFT - RIGHT
+        shown = _limits_shown(limits, scale)
+        key = _key(base, [field], stations, shown, units)
+        width = MAP_WIDTH - LEFT - RIGHT
         height = width * base.ratio
-        page = _page(WIDTH, title, subtitle, simulated)
+        page = _page(MAP_WIDTH, title, subtitle, simulated)
         top = page.add_space(height + GRATICULE_LABELS)
         key_top = page.add_space(_key_height(key, columns=3))
-        page.add_text(note, 7.5, colour="#444444")
-        figure = page.figure(DPI)
+        page.add_text(note, 7.5, colour=HATCH_INK)
+        figure = page.figure()
         ax = figure.add_axes(page.rectangle(LEFT, top, width, height), projection=base.crs)
         _draw_map(ax, base, field, scale, stations, simulated)
         basemap.draw_cities(ax, base, 7.5)
         basemap.draw_graticule(ax, base, 8)
-        bar = figure.add_axes(page.rectangle(LEFT + width + 0.12, top, 0.17, height))
-        _colour_bar(figure, bar, scale, f"{label} ({units})", "vertical", limits)
+        bar = figure.add_axes(page.rectangle(LEFT + width + BAR_GAP, top, BAR_WIDTH, height))
+        _colour_bar(figure, bar, scale, f"{label} ({units})", "vertical", shown)
         _draw_key(figure, page, key, LEFT, key_top, columns=3)
     return figure
 
 
 def panel_map(fields: Sequence, grid: Grid, *, labels: Sequence[str], title: str, subtitle: str = "",
-              units: str = UNITS, label: str = LABEL, vmax: float | None = None,
-              flags: Sequence | None = None, simulated: bool = False, columns: int = 4, note: str = ""):
+              units: str = UNITS_TEXT, label: str = LABEL, vmax: float | None = None,
+              flags: Sequence | None = None, simulated: bool = False, columns: int = 4, note: str = "") -> Figure:
     """Several fields, as the twelve months, in rows of `columns` maps with one colour bar.
 
     `fields`, `flags` : one array for each panel, as `values` and `flag` of :func:`mean_map`.
     `labels` : one for each panel. The other parameters are those of :func:`mean_map`.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context(_style()):
+    with _map_style():
         flags = [None] * len(fields) if flags is None else flags
-        fields = [Field.of(values, grid, flag) for values, flag in zip(fields, flags, strict=True)]
-        scale = Scale.of(fields, vmax)
+        shown = [MapField.of(values, grid, flag) for values, flag in zip(fields, flags, strict=True)]
+        scale = Scale.of(shown, vmax)
         base = basemap.base_of(grid)
-        key = _key(base, fields, None, {}, units)
-        width = (PANEL_WIDTH - 2 * Page.MARGIN - (columns - 1) * PANEL_GAP) / columns
+        key = _key(base, shown, None, [], units)
+        width = (PANEL_WIDTH - 2 * PAGE_MARGIN - (columns - 1) * PANEL_GAP) / columns
         height = width * base.ratio
         page = _page(PANEL_WIDTH, title, subtitle, simulated)
-        tops = [page.add_space(PANEL_TITLE + height) + PANEL_TITLE for _ in range(0, len(fields), columns)]
-        bar_top = page.add_space(0.75) + 0.15
+        tops = [page.add_space(PANEL_TITLE + height) + PANEL_TITLE for _ in range(0, len(shown), columns)]
+        bar_top = page.add_space(BAR_SPACE) + BAR_HEIGHT
         key_top = page.add_space(_key_height(key, columns=4))
-        page.add_text(note, 7.5, colour="#444444")
-        figure = page.figure(DPI)
-        for i, (field, name) in enumerate(zip(fields, labels, strict=True)):
-            left = Page.MARGIN + (i % columns) * (width + PANEL_GAP)
+        page.add_text(note, 7.5, colour=HATCH_INK)
+        figure = page.figure()
+        for i, (field, name) in enumerate(zip(shown, labels, strict=True)):
+            left = PAGE_MARGIN + (i % columns) * (width + PANEL_GAP)
             ax = figure.add_axes(page.rectangle(left, tops[i // columns], width, height), projection=base.crs)
             _draw_map(ax, base, field, scale, None, simulated)
             ax.set_title(name, fontsize=9, loc="left", pad=3, parse_math=False)
-        bar = figure.add_axes(page.rectangle(PANEL_WIDTH / 4, bar_top, PANEL_WIDTH / 2, 0.15))
-        _colour_bar(figure, bar, scale, f"{label} ({units})", "horizontal", {})
-        _draw_key(figure, page, key, Page.MARGIN, key_top, columns=4)
+        bar = figure.add_axes(page.rectangle(PANEL_WIDTH / 4, bar_top, PANEL_WIDTH / 2, BAR_HEIGHT))
+        _colour_bar(figure, bar, scale, f"{label} ({units})", "horizontal", [])
+        _draw_key(figure, page, key, PAGE_MARGIN, key_top, columns=4)
     return figure
 
 
-def _style() -> dict:
-    """Matplotlib's defaults and ours; the backend stays the caller's."""
-    import matplotlib as mpl
-
-    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
-    return defaults | {"font.family": FONT, "hatch.linewidth": 0.35}
+def _map_style() -> AbstractContextManager[None]:
+    return figure_style(**{"hatch.linewidth": 0.35})
 
 
 def _page(width: float, title: str, subtitle: str, simulated: bool) -> Page:
     page = Page(width)
     page.add_text(f"{SIMULATED_MARK}: {title}" if simulated else title, 12, "bold")
-    page.add_text(subtitle, 9, colour="#444444")
+    page.add_text(subtitle, 9, colour=HATCH_INK)
     page.add_space(0.08)
     return page
 
 
-def _draw_map(ax, base: basemap.Base, field: Field, scale: Scale, stations, simulated: bool) -> None:
+def _draw_map(ax: Any, base: basemap.Base, field: MapField, scale: Scale, stations: StationDots | None,
+              simulated: bool) -> None:
     basemap.draw_ground(ax, base)
     draw_field(ax, base, field, scale)
     basemap.draw_lines(ax, base, outline=field.has_cells)
     if stations is not None:
         draw_stations(ax, base, stations, scale)
     if simulated:
-        _draw_mark(ax)
+        _draw_simulated_mark(ax)
 
 
-def _draw_mark(ax) -> None:
+def _draw_simulated_mark(ax: Any) -> None:
     """Across the map from corner to corner, as large as the map allows."""
     from matplotlib.patheffects import withStroke
 
@@ -151,12 +164,13 @@ def _limits_shown(limits: Mapping[str, float] | None, scale: Scale) -> list[tupl
     return [(words, value, colour) for (words, value), colour in pairs if value <= scale.levels[-1]]
 
 
-def _colour_bar(figure, ax, scale: Scale, label: str, orientation: str, limits) -> None:
+def _colour_bar(figure: Figure, ax: Axes, scale: Scale, label: str, orientation: str,
+                limits: Sequence[tuple[str, float, str]]) -> None:
     from matplotlib.cm import ScalarMappable
 
-    ticks = scale.levels if len(scale.levels) <= 11 else scale.levels[::2]
+    ticks = scale.levels if len(scale.levels) <= MOST_TICKS else scale.levels[::2]
     bar = figure.colorbar(ScalarMappable(scale.norm, scale.cmap), cax=ax, orientation=orientation,
-                          ticks=ticks, extendfrac=0.03)
+                          ticks=ticks.tolist(), extendfrac=0.03)
     bar.set_label(label, fontsize=9)
     bar.ax.tick_params(labelsize=8)
     for _, value, colour in limits:
@@ -164,18 +178,20 @@ def _colour_bar(figure, ax, scale: Scale, label: str, orientation: str, limits) 
         bar.ax.axhline(value, color=colour, linewidth=2)
 
 
-def _key(base: basemap.Base, fields: Sequence[Field], stations, limits, units: str) -> list:
+def _key(base: basemap.Base, fields: Sequence[MapField], stations: StationDots | None,
+         limits: Sequence[tuple[str, float, str]], units: str) -> list[Artist]:
     """Handles for what is on the map and only for that."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    cells, edge = fields[0].has_cells, {"edgecolor": "#888888", "linewidth": 0.5}
-    handles = []
+    cells = fields[0].has_cells
+    edge: dict[str, Any] = {"edgecolor": RIM_INK, "linewidth": 0.5}
+    handles: list[Artist] = []
     if base.shows_sea:
-        handles.append(Patch(facecolor=basemap.SEA, label="Sea, not shown" if cells else "Sea", **edge))
+        handles.append(Patch(facecolor=basemap.SEA_COLOUR, label="Sea, not shown" if cells else "Sea", **edge))
     if any(field.missing.any() for field in fields):
         handles.append(Patch(facecolor=basemap.NO_ESTIMATE, label="No estimate", **edge) if cells else
-                       _dot("o", 4.5, "No estimate", "#888888"))
+                       _dot("o", 4.5, "No estimate", RIM_INK))
     for kind, overlay in OVERLAYS.items():
         if any((field.flag == kind).any() for field in fields):
             handles.append(Patch(facecolor="white", edgecolor=HATCH_INK, hatch=overlay.hatch, linewidth=0.5,
@@ -187,18 +203,18 @@ def _key(base: basemap.Base, fields: Sequence[Field], stations, limits, units: s
     return handles
 
 
-def _dot(marker: str, size: float, words: str, colour: str = "black"):
+def _dot(marker: str, size: float, words: str, colour: str = "black") -> Line2D:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], linestyle="none", marker=marker, markersize=size, markerfacecolor="white",
                   markeredgecolor=colour, markeredgewidth=0.6, label=words)
 
 
-def _key_height(key: list, columns: int) -> float:
+def _key_height(key: Sequence[Artist], columns: int) -> float:
     return KEY_LINE * -(-len(key) // columns) + 0.06
 
 
-def _draw_key(figure, page: Page, key: list, left: float, top: float, columns: int) -> None:
+def _draw_key(figure: Figure, page: Page, key: list[Artist], left: float, top: float, columns: int) -> None:
     figure.legend(handles=key, loc="upper left", bbox_to_anchor=page.rectangle(left, top, 0, 0)[:2],
                   ncols=columns, frameon=False, fontsize=7.5, borderaxespad=0, borderpad=0, labelspacing=0.4,
                   columnspacing=1.6, handlelength=2.2, handleheight=1.1)

@@ -1,72 +1,66 @@
-"""Figures of scores: the table of evaluation.metrics.table in, matplotlib Figures out. Nothing is read or saved."""
+"""Figures of scores: the table of metrics.score_table in, matplotlib Figures out. Nothing is read or saved."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from aqreanalysis.evaluation.strata import LEVELS, SEASONS, THIRDS
-from aqreanalysis.figures.layout import FONT
+from aqreanalysis.figures.layout import CHART, UNITS_MATH, charts, figure_style
 
-DPI = 150
-UNITS = "µg m$^{-3}$"
-INK = {"AQ-Net": "#b2182b", "kriging": "#2166ac", "boosting": "#1b7837", "plain kriging": "#67a9cf", "IDW": "#666666",
-       "nearest": "#999999", "flat mean": "#cccccc"}
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MODEL_INK = {"AQ-Net": "#b2182b", "kriging": "#2166ac", "boosting": "#1b7837", "plain kriging": "#67a9cf",
+             "IDW": "#666666", "nearest": "#999999", "flat mean": "#cccccc"}
 GROUP_INK = {"single stations": "#1b9e77", "whole cities": "#d95f02", "distance-matched": "#7570b3",
              "regions": "#a6761d"}
 NOT_SURE = ("nearest", "flat mean", "plain kriging")  # drawn in no figure of uncertainty
-ORDER = {"season": SEASONS, "distance third": THIRDS, "observed level": LEVELS, "predicted level": LEVELS}
-PARTS = {"season": "season", "hour": "hour of the day (UTC+8)",
-         "distance third": "distance to the nearest given station, thirds",
-         "observed level": f"observed level ({UNITS})", "predicted level": f"predicted level ({UNITS})"}
-NOMINAL = (50, 80, 90, 95)
-AIMED_AT = (0.85, 0.95)  # coverage of 90 % intervals in each part
+ORDER: Mapping[str, Iterable[str]] = {"season": SEASONS, "distance third": THIRDS, "observed level": LEVELS,
+                                      "predicted level": LEVELS}
+STRATA_TITLES = {"season": "season", "hour": "hour of the day (UTC+8)",
+                 "distance third": "distance to the nearest given station, thirds",
+                 "observed level": f"observed level ({UNITS_MATH})",
+                 "predicted level": f"predicted level ({UNITS_MATH})"}
+NOMINAL = (50, 80, 90, 95)  # per cent
+NOMINAL_COVERAGE, AIMED_AT = 0.9, (0.85, 0.95)  # of 90 % intervals in each stratum
 
 
-def draw(table: pd.DataFrame, ours: str, reference: str = "kriging") -> dict[str, object]:
-    """File names without ending -> figures: error against distance, skill and coverage in parts, PIT and reliability.
+def score_figures(table: pd.DataFrame, ours: str, reference: str = "kriging") -> dict[str, Figure]:
+    """File names without ending -> figures: error against distance, skill and coverage by stratum, PIT and
+    reliability.
 
-    `table` as evaluation.metrics.table gives it; `ours` is the model whose skill over `reference` is drawn.
+    `table` as evaluation.metrics.score_table returns it; `ours` is the model whose skill over `reference` is drawn.
     """
-    import matplotlib as mpl
-
-    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
-    style = {"font.family": FONT, "font.size": 8, "axes.spines.top": False, "axes.spines.right": False,
-             "legend.frameon": False}
-    with mpl.rc_context(defaults | style):
-        return {"error_by_distance": _distance(table), "skill": _skill(table, ours, reference),
-                "coverage": _coverage(table, ours), "reliability": _reliability(table)}
+    with figure_style(**CHART):
+        return {"error_by_distance": _distance_figure(table, ours), "skill": _skill_figure(table, ours, reference),
+                "coverage": _coverage_figure(table, ours), "reliability": _reliability_figure(table)}
 
 
-def _figure(width: float, height: float, rows: int, columns: int, **options):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False, **options)
-
-
-def _distance(table: pd.DataFrame):
+def _distance_figure(table: pd.DataFrame, ours: str) -> Figure:
     """MAE of hours and days against the distance to the nearest remaining station."""
-    figure, axes = _figure(8.0, 3.6, 1, 2)
+    figure, axes = charts(8.0, 3.6, 1, 2)
     part = table[table.by == "distance"]
     for ax, frequency in zip(axes[0], ("hourly", "daily"), strict=True):
         for model, curve in part[part.frequency == frequency].groupby("model", sort=False):
             curve = curve.sort_values("distance_km")
-            ax.plot(curve.distance_km, curve.MAE, marker="o", ms=3, color=INK.get(model), label=model,
-                    lw=1.8 if model == "AQ-Net" else 1.1, zorder=3 if model == "AQ-Net" else 2)
-        ax.set(xlabel="distance to the nearest remaining station (km)", ylabel=f"MAE ({UNITS})", ylim=(0, None),
+            ax.plot(curve.distance_km, curve.MAE, marker="o", ms=3, color=MODEL_INK.get(str(model)), label=model,
+                    lw=1.8 if model == ours else 1.1, zorder=3 if model == ours else 2)
+        ax.set(xlabel="distance to the nearest remaining station (km)", ylabel=f"MAE ({UNITS_MATH})", ylim=(0, None),
                xlim=(0, None), title=f"{frequency} values")
         ax.grid(color="#eeeeee")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=8)
     return figure
 
 
-def _skill(table: pd.DataFrame, ours: str, reference: str):
+def _skill_figure(table: pd.DataFrame, ours: str, reference: str) -> Figure:
     """Skill by season, with 95 % intervals, hour of the day, observed and predicted level; a line a design."""
-    figure, axes = _parts(table, ours, "skill_percent", ("season", "hour", "observed level", "predicted level"),
-                          ("skill_low", "skill_high"))
+    figure, axes = _by_stratum_axes(table, ours, "skill_percent",
+                                    ("season", "hour", "observed level", "predicted level"),
+                                    ("skill_low", "skill_high"))
     for ax in axes.flat:
         ax.axhline(0, color="black", lw=0.8, zorder=1.9)
     for ax in axes[:, 0]:
@@ -76,12 +70,12 @@ def _skill(table: pd.DataFrame, ours: str, reference: str):
     return figure
 
 
-def _coverage(table: pd.DataFrame, ours: str):
-    """What the 90 % interval holds by season, hour, distance and predicted level; shaded is what was aimed at."""
-    figure, axes = _parts(table, ours, "coverage_90", ("season", "hour", "distance third", "predicted level"))
+def _coverage_figure(table: pd.DataFrame, ours: str) -> Figure:
+    """The share in the 90 % interval by season, hour, distance and predicted level; the aim is shaded."""
+    figure, axes = _by_stratum_axes(table, ours, "coverage_90", ("season", "hour", "distance third", "predicted level"))
     for ax in axes.flat:
         ax.axhspan(*AIMED_AT, color="#eeeeee", zorder=0)
-        ax.axhline(0.9, color="black", lw=0.8, zorder=1.9)
+        ax.axhline(NOMINAL_COVERAGE, color="black", lw=0.8, zorder=1.9)
         low, high = ax.get_ylim()
         ax.set_ylim(min(low, 0.78), max(high, 1.0))
     for ax in axes[:, 0]:
@@ -91,12 +85,13 @@ def _coverage(table: pd.DataFrame, ours: str):
     return figure
 
 
-def _parts(table: pd.DataFrame, ours: str, score: str, parts: tuple[str, ...], ends: tuple[str, str] | None = None):
-    """A score of hours in four kinds of parts, a line a design; where `ends` are known, bars between them."""
-    figure, axes = _figure(8.0, 5.6, 2, 2, sharey=True)
+def _by_stratum_axes(table: pd.DataFrame, ours: str, score: str, kinds: tuple[str, ...],
+                     ends: tuple[str, str] | None = None) -> tuple[Figure, np.ndarray]:
+    """A score of hours in four kinds of strata, a line a design; where `ends` are known, bars between them."""
+    figure, axes = charts(8.0, 5.6, 2, 2, sharey=True)
     hourly = table[(table.model == ours) & (table.frequency == "hourly") & (table.hours == "all")]
     groups = list(hourly[hourly.by == "all"].group.unique())
-    for ax, by in zip(axes.flat, parts, strict=True):
+    for ax, by in zip(axes.flat, kinds, strict=True):
         of = hourly[(hourly.by == by) & hourly.group.isin(groups)]
         names = [name for name in ORDER.get(by, sorted(of.slice.unique())) if name in set(of.slice)]
         for number, group in enumerate(groups):
@@ -109,26 +104,27 @@ def _parts(table: pd.DataFrame, ours: str, score: str, parts: tuple[str, ...], e
         every = 3 if by == "hour" else 1
         ax.set_xticks(range(0, len(names), every), names[::every])
         ax.set_xlim(-0.5, max(len(names), 1) - 0.5)
-        ax.set_xlabel(PARTS[by])
+        ax.set_xlabel(STRATA_TITLES[by])
         ax.grid(axis="y", color="#dddddd", lw=0.5)
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(groups), fontsize=8)
     return figure, axes
 
 
-def _reliability(table: pd.DataFrame):
-    """PIT histograms above, how many lie in central intervals below; a column for each design."""
+def _reliability_figure(table: pd.DataFrame) -> Figure:
+    """PIT histograms above, the shares in central intervals below; a column for each design."""
     sure = table[(table.by == "all") & (table.hours == "all") & (table.frequency == "hourly")
                  & ~table.model.isin(NOT_SURE)]
     groups = list(sure.group.unique())
-    figure, axes = _figure(2.4 * max(len(groups), 2), 4.8, 2, max(len(groups), 1), sharey="row")
-    bins = [name for name in table if name.startswith("PIT_")]
+    figure, axes = charts(2.4 * max(len(groups), 2), 4.8, 2, max(len(groups), 1), sharey="row")
+    bins = [str(name) for name in table.columns if str(name).startswith("PIT_")]
     edges = np.linspace(0, 1, len(bins) + 1)
     for (above, below), group in zip(axes.T, groups, strict=True):
-        for row in sure[sure.group == group].itertuples():
-            shares = np.array([getattr(row, name) for name in bins]) * len(bins)
-            above.stairs(shares, edges, color=INK.get(row.model), label=row.model, lw=1.4, baseline=None)
-            held = [getattr(row, f"coverage_{share}") for share in NOMINAL]
-            below.plot(np.array(NOMINAL) / 100, held, marker="o", ms=3, color=INK.get(row.model), label=row.model)
+        for row in sure[sure.group == group].to_dict("records"):
+            shares = np.array([row[name] for name in bins]) * len(bins)
+            ink, name = MODEL_INK.get(row["model"]), row["model"]
+            above.stairs(shares, edges, color=ink, label=name, lw=1.4, baseline=None)
+            held = [row[f"coverage_{share}"] for share in NOMINAL]
+            below.plot(np.array(NOMINAL) / 100, held, marker="o", ms=3, color=ink, label=name)
         above.axhline(1, color="black", lw=0.6)
         below.plot([0.4, 1], [0.4, 1], color="black", lw=0.6)
         above.set(title=group, xlim=(0, 1), xlabel="PIT")

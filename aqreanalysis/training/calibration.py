@@ -29,7 +29,7 @@ from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, MINIMUM_HOURS
 EVERY_DAYS = 4       # of the days that may be asked for: coprime to the week
 GRID = "0.1deg"      # whose land cells the distances are those of
 PARTS = 5            # of the towns, or weeks, that the factors are fitted without in turn
-SLICES = ("all", *SEASONS, *THIRDS, *LEVELS, holdout.SINGLE, holdout.CITIES, holdout.MATCHED)
+SLICES = ("all", *SEASONS, *THIRDS, *LEVELS, holdout.SINGLE_STATIONS, holdout.WHOLE_CITIES, holdout.DISTANCE_MATCHED)
 
 
 @dataclass(frozen=True)

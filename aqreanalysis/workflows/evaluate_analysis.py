@@ -17,7 +17,8 @@ from aqreanalysis.evaluation import Sums, holdout
 from aqreanalysis.evaluation.distributions import LAPLACE
 from aqreanalysis.evaluation.metrics import score_table
 from aqreanalysis.evaluation.statistics import fold_statistics
-from aqreanalysis.figures import scores as figures
+from aqreanalysis.figures.layout import save_figure
+from aqreanalysis.figures.scores import score_figures
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.models import checkpoint, registry, uncertainty
 from aqreanalysis.models.baselines import boosting
@@ -26,7 +27,6 @@ from aqreanalysis.models.uncertainty import inside_hull
 from aqreanalysis.observations import checks, screening
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.observations.stations import city_numbers
-from aqreanalysis.product.report import save
 from aqreanalysis.time_axis import Period
 from aqreanalysis.workers import run_jobs
 
@@ -194,9 +194,7 @@ def write(result: Result, out: str) -> list[Path]:
         for mode, (name, sums) in zip("waaaa", vars(result.sums).items(), strict=True):
             sums.to_netcdf(part, mode=mode, group=name, engine="netcdf4")
     written = [_write_table(result.table, path / "scores.csv"), path / "scores.nc"]
-    for name, figure in figures.draw(result.table, OURS).items():
-        save(figure, path / f"{name}.png")
-        written.append(path / f"{name}.png")
+    written += [save_figure(figure, path / f"{name}.png") for name, figure in score_figures(result.table, OURS).items()]
     return written
 
 

@@ -2,109 +2,155 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from aqreanalysis import time_axis
+from aqreanalysis import recipes, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.evaluation.attention import AttentionWeights, attention_weights, by_block, two_kinds
-from aqreanalysis.figures import forecasts as figures
+from aqreanalysis.evaluation.attention import AttentionWeights, attention_weights, sums_of_hours, two_clusters
+from aqreanalysis.figures.forecast import HeadProfiles, TimeSlot, blocks_figure, heads_figure, week_figure
+from aqreanalysis.figures.layout import save_figure
 from aqreanalysis.models.forecast import stored
-from aqreanalysis.models.forecast.series import point_neighbours
-from aqreanalysis.product.report import save
-from aqreanalysis.training import forecast_data as observations
-from aqreanalysis.workflows.evaluate_forecast import recipe_of_run, trained_rows
+from aqreanalysis.models.forecast.forecaster import Forecaster
+from aqreanalysis.models.forecast.series import Series, point_neighbours
+from aqreanalysis.training import forecast_data
+from aqreanalysis.workflows.evaluate_forecast import TrainedRow, kind_of, recipe_of_run, trained_rows
+
+if TYPE_CHECKING:
+    from aqreanalysis.models.aqnet.forecast import AQNetForecast
+    from aqreanalysis.models.forecast.window import PointNeighbours
 
 SLOTS = {"9:00 to 12:00": (10, 11, 12), "16:00 to 19:00": (17, 18, 19)}  # END-of-hour stamps, UTC+8
-WEEK_HOURS, WINDOWS = 168, 200
+WEEK_HOURS, WEEK_DAYS, DAY_HOURS = 168, 7, 24
+ATTENTION_WINDOWS = 200  # of the test slice, evenly spaced
 MIDNIGHT = 0
+LONG_HISTORY = 48        # hours: from here on the attention is summed over days, else over SHORT_BLOCK hours
+SHORT_BLOCK = 3
 
 
-def draw(run: Path, row: str, out: Path) -> list[str]:
+@dataclass(frozen=True)
+class Forecasts:
+    """The trained forecasters of a row, the arrays that they read, and the hours of issue of the test slice."""
+
+    recipe: recipes.ForecastRecipe
+    models: tuple[Forecaster, ...]
+    given: Series
+    near: PointNeighbours
+    origins: np.ndarray
+
+
+def draw_figures(run: Path, row: str, out: Path) -> list[str]:
     """Write the figures of a row's trained forecasts into a folder; returns what was written and what they show."""
+    trained = _trained(Path(run), row)
+    forecasts = _opened(trained)
+    lines = [f"{row}: {trained.seeds.sentence}"] if trained.seeds.missing else []
+    lines += _draw_week(forecasts, out)
+    attention = _attention(forecasts)
+    if attention:
+        lines += [_draw_heads(forecasts.recipe, attention, out), _draw_blocks(forecasts.recipe, attention, out)]
+    return lines
+
+
+def _trained(run: Path, row: str) -> TrainedRow:
+    """The row of a run folder; a UserError where it is no trained AQ-Net."""
     recipe = recipe_of_run(run)
-    rows = trained_rows(recipe, run)
-    folders = {name: of.folders for name, of in rows.items()}
-    if row not in folders or recipe.models[recipe.models[row].like or row].model != "aqnet":
-        known = [name for name in folders if recipe.models[recipe.models[name].like or name].model == "aqnet"]
+    networks = {name: of for name, of in trained_rows(recipe, run).items() if kind_of(recipe, name) == "aqnet"}
+    if row not in networks:
         raise UserError(f"{run} holds no trained AQ-Net {row!r}.",
-                        f"Figures are of attention; trained are {', '.join(known) or 'none'}.", "Name one with --row.")
-    data = observations.of(recipe)
-    withheld = recipe.models[row].withheld
-    models = [stored.load(folder)[0] for folder in folders[row]]
+                        f"Figures are of attention; trained are {', '.join(networks) or 'none'}.",
+                        "Name one with --row.")
+    return networks[row]
+
+
+def _opened(row: TrainedRow) -> Forecasts:
+    recipe, withheld = row.recipe, row.recipe.models[row.name].withheld
+    data = forecast_data.of(recipe)
+    models = tuple(stored.load(folder)[0] for folder in row.folders)
     given = data.series(withheld, models[0].scaler, models[0].trend)
     near = point_neighbours(given.lat, given.lon, given.lat, given.lon, recipe.k)
-    origins = data.slices.origins("test", recipe.history, recipe.horizon)
-    spaced = origins[np.linspace(0, len(origins) - 1, min(WINDOWS, len(origins))).astype(int)]
-    lines = _week(recipe, models, given, near, origins, out)
-    if not models[0].network.sizes.attention:
-        return lines
-    seen = [attention_weights(model, given, spaced, near) for model in models]
-    return lines + _heads(recipe, seen, out) + _blocks(recipe, seen, out)
+    return Forecasts(recipe, models, given, near, data.slices.origins("test", recipe.history, recipe.horizon))
 
 
-def _week(recipe, models, given, near, origins: np.ndarray, out: Path) -> list[str]:
-    """The week whose error is the median of all test weeks, so that none is picked for its looks."""
-    local = (given.time[origins].astype("datetime64[h]").astype(int) + time_axis.UTC_OFFSET_HOURS) % 24
-    starts = origins[local == MIDNIGHT]
-    hops = np.arange(0, WEEK_HOURS, min(recipe.horizon, WEEK_HOURS))
-    starts = starts[np.isin(starts + hops[-1], origins)]
-    if not len(starts):
-        return [f"no figure of a week: the test slice holds no week of forecasts of {recipe.horizon} h"]
-    weeks = []
-    for start in starts[::7]:
-        found = np.mean([model.at_origins(given, start + hops, near) for model in models], axis=0)
-        found = found.transpose(1, 0, 2).reshape(found.shape[1], -1)[:, :WEEK_HOURS]
-        truth = given.truth[start + 1:start + 1 + WEEK_HOURS].numpy().T
-        weeks.append((start, found, truth))
+def _attention(of: Forecasts) -> list[AttentionWeights]:
+    """The attention of each forecaster over windows of the test slice; none of networks without attention."""
+    if not cast("AQNetForecast", of.models[0].network).sizes.attention:
+        return []
+    spaced = of.origins[np.linspace(0, len(of.origins) - 1, min(ATTENTION_WINDOWS, len(of.origins))).astype(int)]
+    return [attention_weights(model, of.given, spaced, of.near) for model in of.models]
+
+
+def _draw_week(of: Forecasts, out: Path) -> list[str]:
+    """The week whose error is the median of all test weeks, so that none is picked for its appearance."""
+    horizon = of.recipe.horizon
+    weeks = _weeks(of)
+    if not weeks:
+        return [f"no figure of a week: the test slice holds no week of forecasts of {horizon} h"]
     error = np.array([np.nanmean(np.abs(found - truth)) if np.isfinite(truth).any() else np.inf
                       for _, found, truth in weeks])
     start, found, truth = weeks[int(np.argsort(error)[np.isfinite(error).sum() // 2])]
     found = np.where(np.isfinite(truth), found, np.nan)
-    ends = (np.arange(1, WEEK_HOURS + 1) - 1) % 24 + 1  # issued at midnight
-    slots = [figures.Slot(name, *(_daily(array[:, np.isin(ends, hours)], len(hours)) for array in (truth, found)))
+    ends = (np.arange(1, WEEK_HOURS + 1) - 1) % DAY_HOURS + 1  # issued at midnight
+    slots = [TimeSlot(name, *(_daily_means(array[:, np.isin(ends, hours)], len(hours)) for array in (truth, found)))
              for name, hours in SLOTS.items()]
-    first = str(time_axis.local_days(given.time[start:start + 2])[1])
-    issue = "issued once" if recipe.horizon >= WEEK_HOURS else f"issued anew every {recipe.horizon} h"
-    save(figures.week(slots, f"PM2.5 of Beijing, {len(given.station)} stations, week from {first}, {issue}"),
-         out / "figure_3_week.png")
+    first = str(time_axis.local_days(of.given.time[start:start + 2])[1])
+    issue = "issued once" if horizon >= WEEK_HOURS else f"issued anew every {horizon} h"
+    title = f"PM2.5 of Beijing, {len(of.given.station)} stations, week from {first}, {issue}"
+    path = save_figure(week_figure(slots, title), out / "figure_3_week.png")
     differences = [f"{slot.name} MAE {np.nanmean(np.abs(slot.observed - slot.forecast)):.1f}" for slot in slots]
-    return [f"written: {out / 'figure_3_week.png'} (the week of median error, {first}; {', '.join(differences)})"]
+    return [f"written: {path} (the week of median error, {first}; {', '.join(differences)})"]
 
 
-def _daily(values: np.ndarray, hours: int) -> np.ndarray:
+def _weeks(of: Forecasts) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """Every seventh week that begins at midnight: its first row, forecast and truth (stations, WEEK_HOURS)."""
+    local = (of.given.time[of.origins].astype("datetime64[h]").astype(int) + time_axis.UTC_OFFSET_HOURS) % DAY_HOURS
+    starts = of.origins[local == MIDNIGHT]
+    hops = np.arange(0, WEEK_HOURS, min(of.recipe.horizon, WEEK_HOURS))
+    starts = starts[np.isin(starts + hops[-1], of.origins)]
+    weeks = []
+    for start in starts[::WEEK_DAYS]:
+        found = np.mean([model.at_origins(of.given, start + hops, of.near) for model in of.models], axis=0)
+        found = found.transpose(1, 0, 2).reshape(found.shape[1], -1)[:, :WEEK_HOURS]
+        weeks.append((int(start), found, of.given.truth[start + 1:start + 1 + WEEK_HOURS].numpy().T))
+    return weeks
+
+
+def _daily_means(values: np.ndarray, hours: int) -> np.ndarray:
     """Means (days,) over stations and the hours of a slot; NaN where nothing was observed."""
-    cut = values.reshape(len(values), -1, hours)
-    seen = np.isfinite(cut)
+    by_day = values.reshape(len(values), -1, hours)
+    seen = np.isfinite(by_day)
     count = seen.sum(axis=(0, 2))
-    return np.where(count > 0, np.where(seen, cut, 0).sum(axis=(0, 2)) / np.maximum(count, 1), np.nan)
+    return np.where(count > 0, np.where(seen, by_day, 0).sum(axis=(0, 2)) / np.maximum(count, 1), np.nan)
 
 
-def _heads(recipe, seen: list[AttentionWeights], out: Path) -> list[str]:
-    profile, spread = (np.concatenate([getattr(look, name) for look in seen]) for name in ("heads", "spread"))
-    place, cluster, chosen = two_kinds(profile)
-    ages = seen[0].ages
-    reach = [float(profile[head] @ ages) for head in chosen]
-    save(figures.heads(figures.Heads(profile, spread, place, cluster, chosen, ages),
-                       f"Attention of two of {len(profile)} heads, {recipe.history} h read"),
-         out / "figure_4_heads.png")
+def _draw_heads(recipe: recipes.ForecastRecipe, attention: Sequence[AttentionWeights], out: Path) -> str:
+    profile, spread = np.concatenate([of.heads for of in attention]), np.concatenate([of.spread for of in attention])
+    place, cluster, chosen = two_clusters(profile)
+    ages = attention[0].ages
+    first, second = (float(profile[head] @ ages) for head in chosen)
+    figure = heads_figure(HeadProfiles(profile, spread, place, cluster, chosen, ages),
+                          f"Attention of two of {len(profile)} heads, {recipe.history} h read")
     sizes = np.bincount(cluster, minlength=2)
-    return [f"written: {out / 'figure_4_heads.png'} (mean age of what they see: {reach[0]:.1f} and {reach[1]:.1f} h, "
-            f"all steps alike would be {ages.mean():.1f} h; {sizes[0]} and {sizes[1]} heads in their clusters)"]
+    return (f"written: {save_figure(figure, out / 'figure_4_heads.png')} (mean age of what they see: {first:.1f} and "
+            f"{second:.1f} h, all steps alike would be {ages.mean():.1f} h; {sizes[0]} and {sizes[1]} heads in their "
+            "clusters)")
 
 
-def _blocks(recipe, seen: list[AttentionWeights], out: Path) -> list[str]:
-    hours = 24 if recipe.history >= 48 else 3
-    weight = by_block(np.mean([look.blocks for look in seen], axis=0), seen[0].ages, hours)
+def _draw_blocks(recipe: recipes.ForecastRecipe, attention: Sequence[AttentionWeights], out: Path) -> str:
+    by_day = recipe.history >= LONG_HISTORY
+    hours = DAY_HOURS if by_day else SHORT_BLOCK
+    weight = sums_of_hours(np.mean([of.blocks for of in attention], axis=0), attention[0].ages, hours)
     count, each = weight.shape[1], recipe.horizon // len(weight)
-    unit = "d" if hours == 24 else "h"
-    past = [f"-{(count - n) * (1 if hours == 24 else hours)}" for n in range(count)]
-    coming = [f"+{(n + 1) * each // 24} d" if each % 24 == 0 else f"+{n * each + 1} to +{(n + 1) * each} h"
+    past = [f"-{(count - n) * (1 if by_day else hours)}" for n in range(count)]
+    in_days = each % DAY_HOURS == 0
+    coming = [f"+{(n + 1) * each // DAY_HOURS} d" if in_days else f"+{n * each + 1} to +{(n + 1) * each} h"
               for n in range(len(weight))]
-    save(figures.blocks(weight, past, coming, f"Attention of target blocks over what is read ({unit})"),
-         out / "figure_5_blocks.png")
+    figure = blocks_figure(weight, past, coming,
+                           f"Attention of target blocks over what is read ({'d' if by_day else 'h'})")
     differ = 50 * np.abs(weight - weight.mean(axis=0)).sum(axis=1).max()
-    return [f"written: {out / 'figure_5_blocks.png'} (the last {hours} h get "
+    return (f"written: {save_figure(figure, out / 'figure_5_blocks.png')} (the last {hours} h get "
             f"{100 * weight[:, -1].min():.0f} to {100 * weight[:, -1].max():.0f} %; rows differ from their mean by at "
-            f"most {differ:.0f} % of the attention)"]
+            f"most {differ:.0f} % of the attention)")

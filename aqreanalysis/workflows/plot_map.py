@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aqreanalysis import output, time_axis
 from aqreanalysis.errors import UserError
+from aqreanalysis.figures.layout import save_figure
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.product import report
 
@@ -20,8 +21,7 @@ def draw_days(product: Path, start: str, end: str, out: str | None) -> Path:
         simulated = file.attrs.get("simulated") == "true"
     prefix = "simulated_" if simulated else ""
     target = Path(out) if out else path.parent / "maps" / f"{prefix}pm25_{period.label}.png"
-    report.save(figure, target)
-    return target
+    return save_figure(figure, target)
 
 
 def _daily_file(product: Path, period: time_axis.Period) -> Path:

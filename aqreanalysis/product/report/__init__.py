@@ -13,6 +13,7 @@ import xarray as xr
 
 from aqreanalysis import files, output, schema
 from aqreanalysis.figures import maps
+from aqreanalysis.figures.layout import save_figure
 from aqreanalysis.grids import Grid
 from aqreanalysis.product.plan import Plan
 from aqreanalysis.time_axis import Period
@@ -85,13 +86,7 @@ def draw(sheet: Sheet, drawing: Drawing) -> None:
     else:
         figure = maps.mean_map(_field(sheet.daily, of.period), sheet.grid, title=f"PM2.5, mean of {said(of.period)}",
                                flag=_flag(sheet.daily, of.period), limits=of.limits, **common)
-    save(figure, of.path)
-
-
-def save(figure, path: Path) -> None:
-    """Write a figure as PNG; the file is whole or not there."""
-    with files.whole(path, "Free space or choose another folder.") as part:
-        figure.savefig(part, format="png")
+    save_figure(figure, of.path)
 
 
 def _field(daily: list[Path], period: Period, variable: str = schema.TARGET) -> np.ndarray:
