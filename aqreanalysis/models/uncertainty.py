@@ -13,7 +13,7 @@ from aqreanalysis.models.calibration import Bounds
 from aqreanalysis.time_axis import HOURS_PER_DAY
 
 # Where the mean absolute error of an hour has grown to so many times that beside a station (benchmarks/error_growth.py;
-# the table is in docs/method.md): 1.9 for hours and 2.1 for days at the far limit.
+# the table is in docs/accuracy.md): 1.9 for hours and 2.1 for days at the far limit.
 NEAR_KM, FAR_KM = 40.0, 100.0
 NEAR_GROWTH, FAR_GROWTH = 1.5, 2.0
 CACHED_POINTS = 512  # whose hours of a week are worked on at once, in the processor's cache
