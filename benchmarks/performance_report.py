@@ -9,12 +9,12 @@ from pathlib import Path
 STAGES = {
     "reading": ["readers/daily_files.py read", "readers/station_archive.py read_screened"],
     "quality control": ["quality/__init__.py screen"],
-    "features of stations": ["models/aqnet.py station_side"],
-    "neural network and neighbours": ["models/aqnet.py read", "models/aqnet.py over", "models/aqnet.py estimate"],
-    "quality flags": ["aqreanalysis/uncertainty.py __init__", "aqreanalysis/uncertainty.py of_hours"],
-    "daily means": ["aqreanalysis/uncertainty.py daily"],
-    "encoding and writing": [f"output/steps.py {name}" for name in ("__enter__", "write", "__exit__")],
-    "hashes": ["output/__init__.py fingerprint"],
+    "features of stations": ["models/aqnet/analysis.py station_inputs"],
+    "neural network and neighbours": ["models/aqnet/analysis.py prepare", "models/aqnet/analysis.py at"],
+    "quality flags": ["models/uncertainty.py __init__", "models/uncertainty.py of_hours"],
+    "daily means": ["models/uncertainty.py daily"],
+    "encoding and writing": [f"output/writer.py {name}" for name in ("__enter__", "write", "__exit__")],
+    "hashes": ["output/formats.py fingerprint"],
 }
 
 

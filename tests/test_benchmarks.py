@@ -61,3 +61,11 @@ def test_the_haziest_days_are_local_days_of_the_product():
     table = loaded("haze_days").haziest(pd.Series(np.arange(72.0), hours), days, 1)
     assert list(table.index) == [pd.Timestamp("2019-01-02")]
     assert table["mean"].item() == np.arange(24, 48).mean() and table.hour.item() == pd.Timestamp("2019-01-02T16")
+
+
+def test_stages_of_the_profile_are_functions_that_exist():
+    package = BENCHMARKS.parent / "aqreanalysis"
+    for functions in loaded("performance_report").STAGES.values():
+        for file, function in map(str.split, functions):
+            texts = [path.read_text(encoding="utf-8") for path in package.rglob("*.py") if str(path).endswith(f"/{file}")]
+            assert any(f"def {function}(" in text for text in texts), f"{file} {function}"
