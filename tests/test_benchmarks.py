@@ -67,5 +67,5 @@ def test_stages_of_the_profile_are_functions_that_exist():
     package = BENCHMARKS.parent / "aqreanalysis"
     for functions in loaded("performance_report").STAGES.values():
         for file, function in map(str.split, functions):
-            texts = [path.read_text(encoding="utf-8") for path in package.rglob("*.py") if str(path).endswith(f"/{file}")]
-            assert any(f"def {function}(" in text for text in texts), f"{file} {function}"
+            paths = [path for path in package.rglob("*.py") if str(path).endswith(f"/{file}")]
+            assert any(f"def {function}(" in path.read_text(encoding="utf-8") for path in paths), f"{file} {function}"
