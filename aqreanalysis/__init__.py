@@ -1,3 +1,73 @@
-"""aqreanalysis: gap-free, gridded, quality-marked PM2.5 of northern China from station observations."""
+"""aqreanalysis: gap-free, gridded, quality-marked PM2.5 of northern China from station observations.
 
-__version__ = "0.1.0"
+The names below are for other people's scripts, and are what the command line itself calls; all else may move between
+versions. Nothing heavy is imported before it is used.
+
+>>> import aqreanalysis
+>>> model = aqreanalysis.load_model("kriging")
+>>> model.name, aqreanalysis.describe_model("kriging").kind
+('kriging', 'ordinary kriging with octant search')
+
+======================  ======================================================================================
+`open_archive`          observations of any known layout: `read(start, end)` gives a station cube
+`load_model`            a model by name or folder: `predict(stations, targets)`
+`describe_model`        what a product says of a model, without loading it
+`make_targets`          a template of where and when
+`BuildRequest, build`   make a product, or resume one
+`open_product`          the hours or days of a product as one Dataset
+`evaluate`              scores of a checkpoint and the baselines at stations that its training never saw
+`train, recalibrate`    a checkpoint from a recipe
+`load_recipe`           a recipe by name or file
+`ingest_archives`       archives of any layout into one station archive
+`describe, verify`      what is in an archive, a product or a checkpoint; whether a product's files are what was written
+`Period, parse_period`  calendar days in UTC+8
+`UserError`             bad input: what was found, the rule, the fix
+======================  ======================================================================================
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.2.0.dev0"
+
+# Where each name stands.
+_PUBLIC = {
+    "UserError": "errors", "Period": "time_axis", "parse_period": "time_axis", "make_targets": "schema",
+    "open_archive": "observations.readers", "ingest_archives": "observations.ingest",
+    "load_model": "models.registry", "describe_model": "models.registry",
+    "load_recipe": "recipes", "BuildRequest": "product.plan", "open_product": "product.cubes",
+    "build": "workflows.build", "evaluate": "workflows.evaluate_analysis", "train": "workflows.train_analysis",
+    "recalibrate": "workflows.train_analysis", "describe": "workflows.describe", "verify": "workflows.describe",
+}
+__all__ = [
+    "BuildRequest", "Period", "UserError", "__version__", "build", "describe", "describe_model", "evaluate",
+    "ingest_archives", "load_model", "load_recipe", "make_targets", "open_archive", "open_product", "parse_period",
+    "recalibrate", "train", "verify",
+]
+
+if TYPE_CHECKING:
+    from aqreanalysis.errors import UserError
+    from aqreanalysis.models.registry import describe_model, load_model
+    from aqreanalysis.observations.ingest import ingest_archives
+    from aqreanalysis.observations.readers import open_archive
+    from aqreanalysis.product.cubes import open_product
+    from aqreanalysis.product.plan import BuildRequest
+    from aqreanalysis.recipes import load_recipe
+    from aqreanalysis.schema import make_targets
+    from aqreanalysis.time_axis import Period, parse_period
+    from aqreanalysis.workflows.build import build
+    from aqreanalysis.workflows.describe import describe, verify
+    from aqreanalysis.workflows.evaluate_analysis import evaluate
+    from aqreanalysis.workflows.train_analysis import recalibrate, train
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"aqreanalysis.{_PUBLIC[name]}"), name)
+    raise AttributeError(f"module 'aqreanalysis' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -161,7 +161,7 @@ def training_kind(text: str | Path) -> type[Strict]:
     return ForecastRecipe if _content(locate(text)).get("kind") == "forecast" else TrainingRecipe
 
 
-def load(text: str | Path, kind: type[Strict]):
+def load_recipe(text: str | Path, kind: type[Strict]):
     """A recipe of a kind (ProductRecipe, TrainingRecipe or ForecastRecipe) by file or name."""
     path = locate(text)
     content = _content(path)

@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--out", help="CSV file for the sums of each station and radius")
     given = parser.parse_args()
     model, _ = checkpoint.load(checkpoint.locate(given.checkpoint))
-    data = train_analysis.load(recipes.load(given.recipe, recipes.TrainingRecipe))
+    data = train_analysis.load(recipes.load_recipe(given.recipe, recipes.TrainingRecipe))
     days = data.days[train_analysis.VALIDATION_FIRST_DAY::given.every_days]
     days = days[np.isin(days.astype("datetime64[M]").astype(int) % 12 + 1, MONTHS)]
     parts = []

@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--trees", action="store_true", help="Also gradient boosting (LightGBM).")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    data = load(recipes.load(options.recipe, recipes.TrainingRecipe).model_copy(
+    data = load(recipes.load_recipe(options.recipe, recipes.TrainingRecipe).model_copy(
         update={"observations": options.observations}))
     cube = data.validation[[schema.TARGET]]
     first = [time_axis.hours_of_days(day.item(), day.item())[0] for day in data.days[3::options.every_days]]

@@ -117,13 +117,13 @@ def writing_alone(product: Path, options) -> dict:
     from aqreanalysis import output
     from aqreanalysis.output import cf
     from aqreanalysis.product import folder as product_of
-    from aqreanalysis.product.plan import Request, prepare
+    from aqreanalysis.product.plan import BuildRequest, prepare
     from aqreanalysis.workflows import build as building
 
     form = "zarr" if list(product.glob("*.zarr")) else "netcdf"
     again = product.with_name("again")
-    plan = prepare(Request(start=options.start, end=options.end, grid=options.grid, out=str(again), format=form,
-                           observations=options.observations))
+    plan = prepare(BuildRequest(start=options.start, end=options.end, grid=options.grid, out=str(again), format=form,
+                                observations=options.observations))
     again.mkdir()
     building.create_stores(plan, product_of.Record(plan.folder, {"files": {}}), plan.period.months())
     context = multiprocessing.get_context("spawn")
@@ -289,12 +289,12 @@ def profile(options) -> None:
 
     from aqreanalysis import workers
     from aqreanalysis.product.month import analyse_month
-    from aqreanalysis.product.plan import Request, prepare
+    from aqreanalysis.product.plan import BuildRequest, prepare
 
     with tempfile.TemporaryDirectory() as scratch:
         began = time.process_time()
-        plan = prepare(Request(start="2019-01-01", end="2019-01-31", grid=options.grid,
-                               observations=options.observations, out=f"{scratch}/product"))
+        plan = prepare(BuildRequest(start="2019-01-01", end="2019-01-31", grid=options.grid,
+                                    observations=options.observations, out=f"{scratch}/product"))
         before = time.process_time() - began
         plan.folder.path.mkdir()
         month, profiler = plan.period.months()[0], cProfile.Profile(time.process_time)

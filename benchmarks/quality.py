@@ -154,7 +154,8 @@ class Seeing:
 
 def withheld_table(observations: str, every_days: int) -> None:
     """Kriging at validation stations with the first quality control only, and with all tests."""
-    archive, settings = open_archive(observations), recipes.load("aqnet-north-china-2019", recipes.TrainingRecipe)
+    archive = open_archive(observations)
+    settings = recipes.load_recipe("aqnet-north-china-2019", recipes.TrainingRecipe)
     period = time_axis.parse_period(None, settings.start, settings.end)
     raw = archive.read(*period.hours[[0, -1]])
     year = reporting(quality.usable(quality.screen(raw, quality.SINGLE_VALUE_SETTINGS)))

@@ -12,7 +12,7 @@ import xarray as xr
 
 from aqreanalysis import time_axis, workers
 from aqreanalysis.observations.readers import open_archive
-from aqreanalysis.product.plan import Request
+from aqreanalysis.product.plan import BuildRequest
 from aqreanalysis.workflows.build import build
 from aqreanalysis.workflows.evaluate_analysis import evaluate
 
@@ -25,9 +25,9 @@ def product(archive_path, tmp_path_factory):
     recipe = tmp_path_factory.mktemp("recipe") / "mine.yaml"
     recipe.write_text("name: mine\ncontact:\n  name: A group\n  type: group\n  email: a@b.c\n  url: https://b.c\n"
                       "  institution: An institute\n")
-    return build(Request(start="2019-01-11", end="2019-01-13", grid="0.25deg", recipe=str(recipe),
-                         out=str(tmp_path_factory.mktemp("product") / "x"),
-                         observations=str(archive_path / "cnemc-2019")))
+    return build(BuildRequest(start="2019-01-11", end="2019-01-13", grid="0.25deg", recipe=str(recipe),
+                              out=str(tmp_path_factory.mktemp("product") / "x"),
+                              observations=str(archive_path / "cnemc-2019")))
 
 
 def tool(*command):

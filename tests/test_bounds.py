@@ -15,7 +15,7 @@ from aqreanalysis import output
 from aqreanalysis.models import checkpoint
 from aqreanalysis.output import cf, daily, encoding
 from aqreanalysis.product.month import analyse_month, blocks
-from aqreanalysis.product.plan import Request, prepare
+from aqreanalysis.product.plan import BuildRequest, prepare
 from aqreanalysis.time_axis import Period
 from aqreanalysis.workflows.describe import describe
 
@@ -30,8 +30,8 @@ def made(tmp_path_factory):
     model, card = checkpoint.load(checkpoint.locate(None))
     own = checkpoint.save(folder / "network", model.network, replace(card, calibration=lively_calibration().asdict()))
     (folder / "points.csv").write_text("station_id,lon,lat\na,116.4,39.9\nb,114.5,38.0\nc,110.0,33.0\nd,122.0,35.0\n")
-    request = Request(start="2016-01-30", end="2016-01-31", grid=str(folder / "points.csv"), checkpoint=str(own),
-                      out=str(folder / "product"))
+    request = BuildRequest(start="2016-01-30", end="2016-01-31", grid=str(folder / "points.csv"), checkpoint=str(own),
+                           out=str(folder / "product"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AQREANALYSIS_DATA", str(folder / "nothing"))
         plan = prepare(request)

@@ -17,12 +17,12 @@ from filelock import FileLock
 
 from aqreanalysis.errors import UserError
 from aqreanalysis.product import month, report
-from aqreanalysis.product.plan import Request, prepare
+from aqreanalysis.product.plan import BuildRequest, prepare
 from aqreanalysis.workflows.build import build
 from aqreanalysis.workflows.describe import verify
 
 # Two calendar months, so that there are two jobs, on a coarse grid.
-REQUEST = Request(start="2016-01-30", end="2016-02-02", grid="1deg")
+REQUEST = BuildRequest(start="2016-01-30", end="2016-02-02", grid="1deg")
 
 
 @pytest.fixture(autouse=True)
@@ -231,8 +231,8 @@ def test_a_zarr_product_is_the_netcdf_product(product, tmp_path, no_maps):
 
 def test_the_input_is_checked_without_torch(tmp_path):
     """Its import takes longer than all checks; workers import it meanwhile."""
-    code = ("import sys\nfrom aqreanalysis.product.plan import Request, prepare\n"
-            f"prepare(Request(start='2016-01-30', end='2016-01-30', grid='1deg', out={str(tmp_path / 'out')!r}))\n"
+    code = ("import sys\nfrom aqreanalysis.product.plan import BuildRequest, prepare\n"
+            f"prepare(BuildRequest(start='2016-01-30', end='2016-01-30', grid='1deg', out={str(tmp_path / 'out')!r}))\n"
             "assert 'torch' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -268,7 +268,7 @@ def test_a_failing_month_leaves_no_partial_file(monkeypatch, tmp_path):
 def test_a_points_file_gives_a_time_series_for_each_station(tmp_path):
     points = tmp_path / "points.csv"
     points.write_text("station_id,lon,lat\nA,116.4,39.9\nB,113.6,34.7\n")
-    folder = build(Request(start="2016-01-30", end="2016-01-30", grid=str(points), out=str(tmp_path / "points")))
+    folder = build(BuildRequest(start="2016-01-30", end="2016-01-30", grid=str(points), out=str(tmp_path / "points")))
     with xr.open_dataset(folder / "simulated_pm25_hourly_201601.nc") as file:
         assert file.attrs["featureType"] == "timeSeries"
         assert dict(file.pm25.sizes) == {"time": 24, "station": 2}

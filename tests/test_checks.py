@@ -159,8 +159,8 @@ def tidy(tmp_path):
 
 def request(observations, tmp_path):
     (tmp_path / "points.csv").write_text("station_id,lon,lat\nA,120.0,36.3\n")
-    return plan.Request(start="2019-03-02", end="2019-03-29", observations=observations,
-                        grid=str(tmp_path / "points.csv"), out=str(tmp_path / "out"))
+    return plan.BuildRequest(start="2019-03-02", end="2019-03-29", observations=observations,
+                             grid=str(tmp_path / "points.csv"), out=str(tmp_path / "out"))
 
 
 def test_build_warns_before_it_starts(tidy, tmp_path, capsys):

@@ -60,7 +60,7 @@ def stalled_half_way(mirror, folder):
 def again(mirror, folder):
     """The same in this process."""
     asked = FetchRequest("cnemc", time_axis.parse_period(None, "2019-01-05", "2019-01-06"), to=str(folder),
-                    template=f"{mirror.url}/china_sites_{{date}}.csv")
+                         template=f"{mirror.url}/china_sites_{{date}}.csv")
     summary = fetch_files(asked, RetryPolicy(pause=0, attempts=1))
     assert (summary.got, summary.had, summary.missing, summary.failed) == (2, 1, [], [])
 

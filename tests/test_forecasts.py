@@ -25,7 +25,7 @@ def load(folder, text=RECIPE, archive=None):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "small.yaml"
     path.write_text(text.format(observations=archive or folder.parent / "archive"), encoding="utf-8")
-    return recipes.load(path, recipes.ForecastRecipe)
+    return recipes.load_recipe(path, recipes.ForecastRecipe)
 
 
 @pytest.fixture(scope="module")

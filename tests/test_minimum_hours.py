@@ -35,14 +35,14 @@ def test_the_command_line_hands_it_on(monkeypatch):
 
 @pytest.mark.parametrize(("given", "expected"), [(None, 20), (18, 18), (24, 24)])
 def test_the_plan_takes_it_or_the_recipes(tmp_path, given, expected):
-    made = plan.prepare(plan.Request(**REQUEST, minimum_hours=given, out=str(tmp_path / "out")))
+    made = plan.prepare(plan.BuildRequest(**REQUEST, minimum_hours=given, out=str(tmp_path / "out")))
     assert made.about.minimum_hours == made.job.minimum_hours == made.identity["minimum_hours"] == expected
 
 
 @pytest.mark.parametrize("given", [0, 25, -1])
 def test_what_no_day_has_is_refused(given):
     with pytest.raises(UserError, match=f"--minimum-hours {given} .*1 to 24"):
-        plan.prepare(plan.Request(**REQUEST, minimum_hours=given))
+        plan.prepare(plan.BuildRequest(**REQUEST, minimum_hours=given))
 
 
 def test_the_daily_file_says_it_three_times(tmp_path):

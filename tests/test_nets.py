@@ -273,7 +273,7 @@ def test_one_clock_for_all_targets_or_one_each():
 
 def test_features_of_neighbours_by_hand():
     near = NeighbourTensors(torch.tensor([[0, 1]]), torch.tensor([[0.75, 0.25]]), torch.tensor([0.5]),
-                      torch.tensor([[10.0, 30.0]]), torch.tensor([[0.0, np.pi / 2]], dtype=torch.float32))
+                            torch.tensor([[10.0, 30.0]]), torch.tensor([[0.0, np.pi / 2]], dtype=torch.float32))
     spread = 0.5 * (np.log(0.52) + 1.5)
     expected = [[[np.log(2) - 1.5, 0, 1, 3.0, spread, 10 / 21 - 1], [np.log(4) - 1.5, 1, 0, 1.0, spread, 30 / 21 - 1]]]
     np.testing.assert_allclose(near.features, expected, atol=1e-6)

@@ -15,7 +15,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.output import cf
 from aqreanalysis.product.folder import open_record
-from aqreanalysis.product.plan import Request, prepare
+from aqreanalysis.product.plan import BuildRequest, prepare
 
 KINDS = ("hourly", "daily", "truth")
 
@@ -91,7 +91,8 @@ def test_nobody_is_invented(tmp_path):
 def test_the_contact_of_a_recipe_is_the_files_and_a_product_keeps_to_it(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("name: mine\ncontact:\n  name: Zhang San\n  email: a@b.c\n")
-    request = Request(start="2016-01-30", end="2016-01-30", grid="1deg", recipe=str(path), out=str(tmp_path / "out"))
+    request = BuildRequest(start="2016-01-30", end="2016-01-30", grid="1deg", recipe=str(path),
+                           out=str(tmp_path / "out"))
     plan = prepare(request)
     assert plan.about.contact == cf.Contact(name="Zhang San", email="a@b.c")
     with open_record(plan.folder, plan.identity, plan.facts):
@@ -107,7 +108,7 @@ def test_the_contact_of_a_recipe_is_the_files_and_a_product_keeps_to_it(tmp_path
 def test_a_contact_that_is_none_is_refused(tmp_path, line, told):
     (tmp_path / "mine.yaml").write_text(f"name: mine\ncontact:\n  {line}\n")
     with pytest.raises(UserError, match=re.escape(told)):
-        recipes.load(tmp_path / "mine.yaml", recipes.ProductRecipe)
+        recipes.load_recipe(tmp_path / "mine.yaml", recipes.ProductRecipe)
 
 
 def test_the_coordinate_system_is_wgs84_for_proj():

@@ -115,7 +115,7 @@ def test_thresholds_are_a_section_of_recipes(tmp_path, kind):
     path = tmp_path / "mine.yaml"
     days = 'observations: data\nstart: "2019-01-01"\nend: "2019-01-31"\n' if kind is TrainingRecipe else ""
     path.write_text(f"name: x\n{days}quality:\n  spike_least: 0.9\n  exclude: [periodic]\n", encoding="utf-8")
-    loaded = recipes.load(path, kind).quality
+    loaded = recipes.load_recipe(path, kind).quality
     assert loaded == quality.QualitySettings(spike_least=0.9, exclude=("periodic",))
     assert loaded.told == "spike_least 0.9, exclude ('periodic',)" and quality.DEFAULT_SETTINGS.told == "defaults"
     for wrong, words in (("spikes: 3", ["quality.spikes", "Known keys", "spike_least"]),
@@ -124,7 +124,7 @@ def test_thresholds_are_a_section_of_recipes(tmp_path, kind):
                          ("window_days: 6", ["quality.window_days", "6"])):
         path.write_text(f"name: x\n{days}quality:\n  {wrong}\n", encoding="utf-8")
         with pytest.raises(UserError) as error:
-            recipes.load(path, kind)
+            recipes.load_recipe(path, kind)
         assert all(word in str(error.value) for word in words), str(error.value)
 
 

@@ -375,7 +375,7 @@ def test_a_day_that_stands_twice_is_read_once_and_told(national, tmp_path):
     found = twice.inspect(*DAY)
     assert found.good == 2 and found.fingerprint == fingerprint
     assert found.skipped == [f"china_sites_{DAYS[1]}.csv repeats the day of "
-                         f"china_sites_201902.zip:inside/china_sites_{DAYS[1]}.csv"]
+                             f"china_sites_201902.zip:inside/china_sites_{DAYS[1]}.csv"]
     assert twice.read(*DAY).identical(cube)
 
 

@@ -214,7 +214,7 @@ def test_a_cell_that_is_no_number_is_missing_and_told(file, written):
     found = archive.inspect(*SPAN)
     assert (found.good, found.values, found.skipped) == (1, 12, [])
     assert found.anomalies == [f"{file.name}: 1 O3 cell not understood and taken as missing "
-                         f"({written!r} at 1001, 2019-01-01T02Z)"]
+                               f"({written!r} at 1001, 2019-01-01T02Z)"]
     cube = archive.read(*SPAN)
     assert np.isnan([cube.o3.values[2, 1], cube.o3.values[1, 0]]).all()
     cube.o3[2, 1], cube.o3[1, 0] = 1102, 1001

@@ -124,7 +124,7 @@ def test_na_is_missing_and_a_stray_cell_is_missing_and_told(folder):
     found = archive.inspect(*SPAN)
     assert (found.values, found.skipped) == (95, [])
     assert found.anomalies == [f"{name('Dongsi')}: 1 SO2 cell not understood and taken as missing (' ' in line 4)",
-                         f"{name('Dongsi')}: 1 wd cell not understood and taken as missing ('up' in line 32)"]
+                               f"{name('Dongsi')}: 1 wd cell not understood and taken as missing ('up' in line 32)"]
     of = archive.read(*SPAN).sel(station="bj_dongsi")
     for variable, gaps in {"pm25": [2], "pm10": [2], "so2": [2], "wind_direction": [2, 30], "co": []}.items():
         assert np.flatnonzero(of[variable].isnull()).tolist() == gaps

@@ -42,12 +42,13 @@ def write(tmp_path):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_recipe_loads_by_name_and_by_file_and_has_a_head(path):
     kind = kind_of(path)
-    loaded = recipes.load(path, kind)
-    assert type(loaded) is kind and loaded == recipes.load(path.stem, kind) == recipes.load(path.name, kind)
+    loaded = recipes.load_recipe(path, kind)
+    assert type(loaded) is kind
+    assert all(recipes.load_recipe(name, kind) == loaded for name in (path.stem, path.name))
     assert loaded.name == path.stem
     assert path.read_text(encoding="utf-8").startswith("# ")
     with pytest.raises(UserError):
-        recipes.load(path, TrainingRecipe if kind is ProductRecipe else ProductRecipe)
+        recipes.load_recipe(path, TrainingRecipe if kind is ProductRecipe else ProductRecipe)
 
 
 def test_all_kinds_ship_and_training_recipes_are_told_apart():
@@ -70,14 +71,14 @@ def test_training_settings_are_those_of_the_training(settings, section):
 
 def test_given_values_stand_and_the_others_are_defaults(write):
     path = write(TRAINING + "withheld:\n  seed: 5\ntraining:\n  hidden_radius_km: [1, 2]\n")
-    loaded = recipes.load(path, TrainingRecipe)
+    loaded = recipes.load_recipe(path, TrainingRecipe)
     assert (loaded.withheld.seed, loaded.withheld.every_nth_week) == (5, 6)
     assert loaded.training.hidden_radius_km == (1.0, 2.0) and loaded.training.steps == 3000
     assert analysis.Settings(**loaded.training.model_dump()).hidden_radius_km == (1.0, 2.0)
 
 
 def test_days_need_no_quotes(write):
-    bare, quoted = (recipes.load(write(text), TrainingRecipe) for text in (TRAINING.replace('"', ""), TRAINING))
+    bare, quoted = (recipes.load_recipe(write(text), TrainingRecipe) for text in (TRAINING.replace('"', ""), TRAINING))
     assert bare == quoted
 
 
@@ -91,7 +92,7 @@ def test_days_need_no_quotes(write):
 ])
 def test_an_unknown_key_lists_the_known_ones(write, text, kind, told):
     with pytest.raises(UserError, match=told) as error:
-        recipes.load(write(text), kind)
+        recipes.load_recipe(write(text), kind)
     nested = {"withheld.sead": Withheld, "training.epochs": TrainingSettings, "models.A.modl": ForecastModel}
     known = next((part for key, part in nested.items() if key in told), kind).model_fields
     listed = error.value.problem.split("Known keys: ")[1].rstrip(".").split(", ")
@@ -124,13 +125,13 @@ def test_an_unknown_key_lists_the_known_ones(write, text, kind, told):
 ])
 def test_other_slips_are_told(write, text, kind, told):
     with pytest.raises(UserError, match=told):
-        recipes.load(write(text), kind)
+        recipes.load_recipe(write(text), kind)
 
 
 def test_a_recipe_that_is_no_text(tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"name: \xff\xfe\n")
     with pytest.raises(UserError, match="is not YAML"):
-        recipes.load(tmp_path / "mine.yaml", ProductRecipe)
+        recipes.load_recipe(tmp_path / "mine.yaml", ProductRecipe)
 
 
 def test_an_unknown_recipe_lists_those_that_ship():

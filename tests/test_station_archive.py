@@ -17,7 +17,7 @@ from aqreanalysis.observations.ingest import ingest_archives
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.observations.readers.station_archive import STATION_ARCHIVE
 from aqreanalysis.output.cf import Contact
-from aqreanalysis.product.plan import Request
+from aqreanalysis.product.plan import BuildRequest
 from aqreanalysis.workflows.build import build
 
 CONTACT = Contact(name="A group", type="group", email="a@b.c", url="https://b.c", institution="An institute")
@@ -92,8 +92,8 @@ def test_stored_flags_are_used_where_the_settings_are_the_same(made, monkeypatch
 def test_a_build_has_the_same_bytes_from_the_archive_as_from_the_raw_files(made, tmp_path):
     products = []
     for number, path in enumerate(made):
-        request = Request(start="2019-02-12", end="2019-02-13", grid="1deg", observations=str(path),
-                          out=str(tmp_path / str(number)))
+        request = BuildRequest(start="2019-02-12", end="2019-02-13", grid="1deg", observations=str(path),
+                               out=str(tmp_path / str(number)))
         folder = build(request)
         products.append({file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*.nc")})
     assert products[0] == products[1] and len(products[0]) == 2

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -14,90 +14,146 @@ from aqreanalysis import __version__
 from aqreanalysis.errors import UserError
 from aqreanalysis.workers import available_cores, stop_running, warm_up
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Gap-free, gridded, quality-marked PM2.5 of northern China from station observations.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Gap-free, gridded, quality-marked PM2.5 of northern China from station observations.",
+)
 
-Year = Annotated[Optional[str], typer.Option(help="A whole year, as 2016.")]
-Start = Annotated[Optional[str], typer.Option(help="First day YYYY-MM-DD, UTC+8, instead of --year.")]
-End = Annotated[Optional[str], typer.Option(help="Last day, included.")]
-Observations = Annotated[Optional[str], typer.Option(
-    help="Folder or file: national or Beijing daily files, UCI, OpenAQ, tidy Parquet/CSV, or a station archive of "
-         "`ingest`. Without it: the data folder, else the built-in twin, which is simulated and says so.")]
-Stations = Annotated[Optional[str], typer.Option(help="Station table (station_id,lon,lat), if not beside the files.")]
-Checkpoint = Annotated[Optional[str], typer.Option(help="Name or folder of a checkpoint.")]
-Workers = Annotated[int, typer.Option(
-    min=1, help="Local processes, each some 0.8 GiB. Default: one for each core, at most 3.")]
+Year = Annotated[str | None, typer.Option(help="A whole year, as 2016.")]
+Start = Annotated[str | None, typer.Option(help="First day YYYY-MM-DD, UTC+8, instead of --year.")]
+End = Annotated[str | None, typer.Option(help="Last day, included.")]
+Observations = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder or file: national or Beijing daily files, UCI, OpenAQ, tidy Parquet/CSV, or a station archive of "
+        "`ingest`. Without it: the data folder, else the built-in twin, which is simulated and says so."
+    ),
+]
+Stations = Annotated[str | None, typer.Option(help="Station table (station_id,lon,lat), if not beside the files.")]
+Checkpoint = Annotated[str | None, typer.Option(help="Name or folder of a checkpoint.")]
+AnyModel = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", help="Name or folder of a checkpoint; or kriging, plain-kriging, idw, nearest or mean."
+    ),
+]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Local processes, each some 0.8 GiB. Default: one for each core, at most 3.")
+]
 CORES = min(available_cores(), 3)  # each takes some 0.8 GiB: three stay under 3 GiB
-Scheduler = Annotated[Optional[str], typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT.")]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT.")]
 
 
-@app.command()
-def build(year: Year = None, start: Start = None, end: End = None,
-          grid: Annotated[Optional[str], typer.Option(
-              help="Resolution (0.1deg), named grid (grids/NAME), CDO grid description, NetCDF with lat and lon, or "
-                   "CSV of points.")] = None,
-          observations: Observations = None, stations: Stations = None,
-          recipe: Annotated[Optional[str], typer.Option(help="Product recipe, a name or a YAML file.")] = None,
-          checkpoint: Checkpoint = None,
-          neighbours: Annotated[Optional[int], typer.Option(help="k of the neural kNN.")] = None,
-          minimum_hours: Annotated[Optional[int], typer.Option(
-              help="Hours of 24 that make a valid day; default the recipe's, 20.")] = None,
-          out: Annotated[Optional[str], typer.Option(help="Folder of the product.")] = None,
-          format: Annotated[str, typer.Option(
-              help="netcdf: a file a month and year. zarr: one Zarr v3 store of hours, one of days.")] = "netcdf",
-          workers: Workers = CORES, scheduler: Scheduler = None) -> None:
+@app.command("build")
+def build_command(
+    year: Year = None,
+    start: Start = None,
+    end: End = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            help="Resolution (0.1deg), named grid (grids/NAME), CDO grid description, NetCDF with lat and lon, or "
+            "CSV of points."
+        ),
+    ] = None,
+    observations: Observations = None,
+    stations: Stations = None,
+    recipe: Annotated[str | None, typer.Option(help="Product recipe, a name or a YAML file.")] = None,
+    checkpoint: AnyModel = None,
+    neighbours: Annotated[
+        int | None, typer.Option(help="Stations that an estimate is made from; default the model's own choice.")
+    ] = None,
+    minimum_hours: Annotated[
+        int | None, typer.Option(help="Hours of 24 that make a valid day; default the recipe's, 20.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the product.")] = None,
+    format: Annotated[
+        str, typer.Option(help="netcdf: a file a month and year. zarr: one Zarr v3 store of hours, one of days.")
+    ] = "netcdf",
+    workers: Workers = CORES,
+    scheduler: Scheduler = None,
+) -> None:
     """Make hourly and daily cubes, maps and a report. Run it again to go on with an interrupted build."""
     warm_up(1 if scheduler else workers)
+    from aqreanalysis import BuildRequest, build
     from aqreanalysis.cli import console
-    from aqreanalysis.product.plan import Request
-    from aqreanalysis.workflows.build import build as run
 
-    request = Request(year, start, end, grid, observations, stations, recipe, checkpoint, neighbours, out,
-                      workers, scheduler, minimum_hours, format)
-    folder = run(request, console.Watch)
+    request = BuildRequest(
+        year,
+        start,
+        end,
+        grid,
+        observations,
+        stations,
+        recipe,
+        checkpoint,
+        neighbours,
+        out,
+        workers,
+        scheduler,
+        minimum_hours,
+        format,
+    )
+    folder = build(request, console.Watch)
     console.product(folder)
 
 
-@app.command()
-def ingest(sources: Annotated[list[str], typer.Argument(help="Folders or files of observations. The first wins where "
-                                                             "two have the same value.")],
-           to: Annotated[str, typer.Option(help="The archive, a .nc file; what is new is added to one that is there.")],
-           stations: Stations = None, start: Start = None, end: End = None,
-           recipe: Annotated[Optional[str], typer.Option(
-               help="Product recipe: its sections `quality` (thresholds) and `contact` are used.")] = None,
-           datum: Annotated[Optional[str], typer.Option(
-               help="Of the stations' places, where their table has no column for it: wgs84, gcj02 or bd09.")] = None,
-           workers: Workers = CORES) -> None:
+@app.command("ingest")
+def ingest_command(
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="Folders or files of observations. The first wins where two have the same value."),
+    ],
+    to: Annotated[str, typer.Option(help="The archive, a .nc file; what is new is added to one that is there.")],
+    stations: Stations = None,
+    start: Start = None,
+    end: End = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Product recipe: its sections `quality` (thresholds) and `contact` are used.")
+    ] = None,
+    datum: Annotated[
+        str | None,
+        typer.Option(help="Of the stations' places, where their table has no column for it: wgs84, gcj02 or bd09."),
+    ] = None,
+    workers: Workers = CORES,
+) -> None:
     """Read archives of any layout into one station archive, quality-controlled and with its provenance."""
     import time
 
     from aqreanalysis import recipes, time_axis
     from aqreanalysis.cli import console
     from aqreanalysis.observations import quality
-    from aqreanalysis.observations.ingest import ingest_archives as run
+    from aqreanalysis.observations.ingest import ingest_archives
 
     began = time.monotonic()
     period = time_axis.parse_period(None, start, end) if start or end else None
-    chosen = recipes.load(recipe, recipes.ProductRecipe) if recipe else None
+    chosen = recipes.load_recipe(recipe, recipes.ProductRecipe) if recipe else None
     settings, contact = (chosen.quality, chosen.contact) if chosen else (quality.DEFAULT_SETTINGS, None)
     with console.months() as on_month:
-        summary = run(sources, to, stations, period, settings, workers, datum, on_month, contact)
+        summary = ingest_archives(sources, to, stations, period, settings, workers, datum, on_month, contact)
     console.ingested(summary, time.monotonic() - began)
 
 
-@app.command()
-def train(recipe: Annotated[str, typer.Argument(help="Training or forecast recipe, a name or a YAML file.")],
-          out: Annotated[Optional[str], typer.Option(help="Run folder; default runs/NAME.")] = None,
-          calibrate: Annotated[Optional[str], typer.Option(
-              help="Name or folder of a checkpoint of this recipe: do not train, calibrate its errors anew. Default "
-                   "folder: runs/NAME-calibrated.")] = None,
-          workers: Annotated[int, typer.Option(min=1, help="Local processes, for the models of a forecast recipe.")] = 1
-          ) -> None:
+@app.command("train")
+def train_command(
+    recipe: Annotated[str, typer.Argument(help="Training or forecast recipe, a name or a YAML file.")],
+    out: Annotated[str | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            help="Name or folder of a checkpoint of this recipe: do not train, calibrate its errors anew. Default "
+            "folder: runs/NAME-calibrated."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Local processes, for the models of a forecast recipe.")] = 1,
+) -> None:
     """Train an AQ-Net checkpoint by a recipe, or calibrate one again; or every forecast of a recipe's tables."""
     from aqreanalysis import recipes
     from aqreanalysis.cli import console
 
-    chosen = recipes.load(recipe, recipes.training_kind(recipe))
+    chosen = recipes.load_recipe(recipe, recipes.training_kind(recipe))
     if isinstance(chosen, recipes.ForecastRecipe):
         from aqreanalysis.workflows.train_forecast import train as run_all
 
@@ -105,32 +161,44 @@ def train(recipe: Annotated[str, typer.Argument(help="Training or forecast recip
         console.say(f"run folder: {folder}; next: aqreanalysis evaluate {folder}")
         return
     if calibrate:
-        from aqreanalysis.workflows.train_analysis import recalibrate
+        from aqreanalysis import recalibrate
 
         place = Path(out or f"runs/{chosen.name}-calibrated")
         folder = recalibrate(chosen, calibrate, place, console.say, console.warnings)
     else:
-        from aqreanalysis.workflows.train_analysis import train as run
+        from aqreanalysis import train
 
-        folder = run(chosen, Path(out or f"runs/{chosen.name}"), console.validation, console.warnings)
+        folder = train(chosen, Path(out or f"runs/{chosen.name}"), console.validation, console.warnings)
     console.say(f"checkpoint: {folder}")
 
 
-@app.command()
-def evaluate(run_folder: Annotated[Optional[str], typer.Argument(
-                 help="Run folder of a forecast recipe; else give --observations and a period.")] = None,
-             observations: Annotated[Optional[str], typer.Option(help="Folder or file of observations.")] = None,
-             year: Year = None, start: Start = None, end: End = None, stations: Stations = None,
-             checkpoint: Checkpoint = None,
-             quick: Annotated[bool, typer.Option(
-                 "--quick", help="Only stations as they were withheld: no surroundings or regions taken out.")] = False,
-             boosting: Annotated[bool, typer.Option(
-                 "--boosting", help="Also gradient boosting on kriging's residual; needs LightGBM.")] = False,
-             grid: Annotated[str, typer.Option(
-                 help="Product grid whose land cells the distance-matched design stands for.")] = "0.1deg",
-             out: Annotated[Optional[str], typer.Option(
-                 help="Folder for scores.csv, scores.nc and figures; or a .csv file for the table alone.")] = None,
-             workers: Workers = CORES, scheduler: Scheduler = None) -> None:
+@app.command("evaluate")
+def evaluate_command(
+    run_folder: Annotated[
+        str | None, typer.Argument(help="Run folder of a forecast recipe; else give --observations and a period.")
+    ] = None,
+    observations: Annotated[str | None, typer.Option(help="Folder or file of observations.")] = None,
+    year: Year = None,
+    start: Start = None,
+    end: End = None,
+    stations: Stations = None,
+    checkpoint: Checkpoint = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only stations as they were withheld: no surroundings or regions taken out.")
+    ] = False,
+    boosting: Annotated[
+        bool, typer.Option("--boosting", help="Also gradient boosting on kriging's residual; needs LightGBM.")
+    ] = False,
+    grid: Annotated[
+        str, typer.Option(help="Product grid whose land cells the distance-matched design stands for.")
+    ] = "0.1deg",
+    out: Annotated[
+        str | None,
+        typer.Option(help="Folder for scores.csv, scores.nc and figures; or a .csv file for the table alone."),
+    ] = None,
+    workers: Workers = CORES,
+    scheduler: Scheduler = None,
+) -> None:
     """Score a checkpoint and the baselines at stations that its training never saw; or forecasts of a run folder."""
     from aqreanalysis import time_axis
     from aqreanalysis.cli import console
@@ -142,14 +210,26 @@ def evaluate(run_folder: Annotated[Optional[str], typer.Argument(
         console.say((Path(run_folder) / "tables.md").read_text(encoding="utf-8"))
         return
     if observations is None:
-        raise UserError("Neither observations nor a run folder were given.",
-                        "A checkpoint is scored on --observations PATH and a period, forecasts in their run folder.",
-                        "Example: aqreanalysis evaluate --year 2019 --observations PATH.")
-    from aqreanalysis.workflows.evaluate_analysis import evaluate as run
-    from aqreanalysis.workflows.evaluate_analysis import write
+        raise UserError(
+            "Neither observations nor a run folder were given.",
+            "A checkpoint is scored on --observations PATH and a period, forecasts in their run folder.",
+            "Example: aqreanalysis evaluate --year 2019 --observations PATH.",
+        )
+    from aqreanalysis.workflows.evaluate_analysis import evaluate, write
 
-    result = run(observations, time_axis.parse_period(year, start, end), checkpoint, stations, workers, scheduler,
-                 lambda label: console.say(f"scored {label}"), console.warnings, quick, boosting, grid)
+    result = evaluate(
+        observations,
+        time_axis.parse_period(year, start, end),
+        checkpoint,
+        stations,
+        workers,
+        scheduler,
+        lambda label: console.say(f"scored {label}"),
+        console.warnings,
+        quick,
+        boosting,
+        grid,
+    )
     console.scores(result.table)
     for note in result.notes:
         console.say(note)
@@ -157,33 +237,39 @@ def evaluate(run_folder: Annotated[Optional[str], typer.Argument(
         console.say(f"written: {path}")
 
 
-@app.command()
-def describe(path: Annotated[str, typer.Argument(
-                 help="Folder or file of observations, station archive, product folder or cube, or checkpoint.")],
-             stations: Stations = None,
-             verify: Annotated[bool, typer.Option(
-                 "--verify", help="Compare every file of a product with the hash that its build noted.")] = False,
-             ) -> None:
+@app.command("describe")
+def describe_command(
+    path: Annotated[
+        str,
+        typer.Argument(help="Folder or file of observations, station archive, product folder or cube, or checkpoint."),
+    ],
+    stations: Stations = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every file of a product with the hash that its build noted.")
+    ] = False,
+) -> None:
     """Tell what is in an archive, a product or a checkpoint: period, completeness, gaps, flags, oddities."""
+    from aqreanalysis import describe
+    from aqreanalysis import verify as verified
     from aqreanalysis.cli import console, tables
-    from aqreanalysis.workflows.describe import describe as run
-    from aqreanalysis.workflows.describe import verify as check
 
     if verify:
         with tables.progress() as progress:
-            count = check(path, progress)
+            count = verified(path, progress)
         console.say(f"{path}: {count} files are what was written")
         return
     with tables.progress() as progress:
-        facts = run(path, stations, progress)
+        facts = describe(path, stations, progress)
     tables.show(facts)
 
 
 @app.command("map")
-def draw(product: Annotated[str, typer.Argument(help="Folder of a product, or its daily file.")],
-         start: Annotated[str, typer.Option(help="The day, or the first one, YYYY-MM-DD in UTC+8.")],
-         end: End = None,
-         out: Annotated[Optional[str], typer.Option(help="PNG file; default in the product's maps/.")] = None) -> None:
+def map_command(
+    product: Annotated[str, typer.Argument(help="Folder of a product, or its daily file.")],
+    start: Annotated[str, typer.Option(help="The day, or the first one, YYYY-MM-DD in UTC+8.")],
+    end: End = None,
+    out: Annotated[str | None, typer.Option(help="PNG file; default in the product's maps/.")] = None,
+) -> None:
     """Draw a map of any day, or of the mean of some days, of a product."""
     from aqreanalysis.cli import console
     from aqreanalysis.workflows.plot_map import draw_days
@@ -191,11 +277,12 @@ def draw(product: Annotated[str, typer.Argument(help="Folder of a product, or it
     console.say(f"map: {draw_days(Path(product), start, end or start, out)}")
 
 
-@app.command()
-def figures(run_folder: Annotated[str, typer.Argument(help="Run folder of a forecast recipe.")],
-            row: Annotated[str, typer.Option(help="Row of its tables, an AQ-Net.")] = "AQ-Net",
-            out: Annotated[Optional[str], typer.Option(help="Folder; default figures/ in the run folder.")] = None
-            ) -> None:
+@app.command("figures")
+def figures_command(
+    run_folder: Annotated[str, typer.Argument(help="Run folder of a forecast recipe.")],
+    row: Annotated[str, typer.Option(help="Row of its tables, an AQ-Net.")] = "AQ-Net",
+    out: Annotated[str | None, typer.Option(help="Folder; default figures/ in the run folder.")] = None,
+) -> None:
     """Draw a week of forecasts and what the attention of a trained forecast looks at (the paper's figures 3 to 5)."""
     from aqreanalysis.cli import console
     from aqreanalysis.workflows.plot_forecast import draw_figures as run
@@ -204,10 +291,14 @@ def figures(run_folder: Annotated[str, typer.Argument(help="Run folder of a fore
         console.say(line)
 
 
-@app.command()
-def simulate(year: Year = None, start: Start = None, end: End = None,
-             out: Annotated[str, typer.Option(help="Folder for the files.")] = "twin",
-             seed: Annotated[int, typer.Option(min=0, help="Another seed is another world.")] = 0) -> None:
+@app.command("simulate")
+def simulate_command(
+    year: Year = None,
+    start: Start = None,
+    end: End = None,
+    out: Annotated[str, typer.Option(help="Folder for the files.")] = "twin",
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another world.")] = 0,
+) -> None:
     """Write the twin's simulated observations as tidy Parquet, one file a month, to work and test with."""
     from aqreanalysis import time_axis
     from aqreanalysis.cli import console
@@ -217,20 +308,31 @@ def simulate(year: Year = None, start: Start = None, end: End = None,
         console.say(f"written: {path}")
 
 
-@app.command()
-def fetch(source: Annotated[str, typer.Argument(help="cnemc (the national network) or openaq.")],
-          year: Year = None, start: Start = None, end: End = None,
-          locations: Annotated[Optional[str], typer.Option(help="OpenAQ's numbers of locations: 1,2,3.")] = None,
-          to: Annotated[Optional[str], typer.Option(
-              help="Folder for the files. Default: one for the source in the data folder.")] = None,
-          template: Annotated[Optional[str], typer.Option(
-              "--from", help="Address with {date}, {year}, {month}, {day} and, for openaq, {location}; "
-                             "{date:%Y-%m-%d} for another form of date. cnemc may have zips of several days.")] = None,
-          station_table: Annotated[Optional[str], typer.Option(
-              help="Address of a table of the stations' places, to be kept as stations.csv.")] = None,
-          pause: Annotated[float, typer.Option(min=0, help="Seconds between two files.")] = 1.0,
-          attempts: Annotated[int, typer.Option(min=1, help="At one file, with growing waits between.")] = 5,
-          timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte.")] = 60.0) -> None:
+@app.command("fetch")
+def fetch_command(
+    source: Annotated[str, typer.Argument(help="cnemc (the national network) or openaq.")],
+    year: Year = None,
+    start: Start = None,
+    end: End = None,
+    locations: Annotated[str | None, typer.Option(help="OpenAQ's numbers of locations: 1,2,3.")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Folder for the files. Default: one for the source in the data folder.")
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Address with {date}, {year}, {month}, {day} and, for openaq, {location}; "
+            "{date:%Y-%m-%d} for another form of date. cnemc may have zips of several days.",
+        ),
+    ] = None,
+    station_table: Annotated[
+        str | None, typer.Option(help="Address of a table of the stations' places, to be kept as stations.csv.")
+    ] = None,
+    pause: Annotated[float, typer.Option(min=0, help="Seconds between two files.")] = 1.0,
+    attempts: Annotated[int, typer.Option(min=1, help="At one file, with growing waits between.")] = 5,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte.")] = 60.0,
+) -> None:
     """Fetch an archive of observations. Run it again to go on, and to ask again for what was missing."""
     import shlex
 
@@ -254,8 +356,11 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def _main(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
-                                                help="Show the version.")] = False) -> None:
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
     pass
 
 
@@ -283,4 +388,3 @@ def _interrupt(*_) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the end has begun
     stop_running()
     raise KeyboardInterrupt
-

@@ -94,7 +94,7 @@ def load_model(name: str | Path | None = None, neighbours: int | None = None) ->
     """
     if name in BASELINES:
         return _checked_baseline(str(name), neighbours).make(neighbours)
-    model, _ = checkpoint.load(checkpoint.locate(name), neighbours)
+    model, _ = checkpoint.load(_checkpoint(name), neighbours)
     return model
 
 
@@ -102,7 +102,7 @@ def describe_model(name: str | Path | None = None, neighbours: int | None = None
     """The description of a model whose files are whole; without torch. Parameters and errors as of `load_model`."""
     if name in BASELINES:
         return _of_baseline(str(name), neighbours)
-    card = checkpoint.checked_card(checkpoint.locate(name))
+    card = checkpoint.checked_card(_checkpoint(name))
     return ModelDescription(
         card.name, card.kind, card.identity, card.created, AQNET_REFERENCE, neighbours or card.k,
         AQNetAnalysis.history, AQNetAnalysis.future, bool(card.training.get("simulated")), card.error_memory_hours,
@@ -114,8 +114,17 @@ def portable_name(name: str | Path | None) -> str:
     """How a worker on another machine finds a model: by its name if it ships with the package, else by its folder."""
     if name in BASELINES:
         return str(name)
-    folder = checkpoint.locate(name)
+    folder = _checkpoint(name)
     return folder.name if folder.parent == checkpoint.SHIPPED else str(folder.resolve())
+
+
+def _checkpoint(name: str | Path | None) -> Path:
+    """The folder of a checkpoint; the error for one that is none names the baselines too."""
+    try:
+        return checkpoint.locate(name)
+    except UserError as error:
+        rule = f"{error.rule} Models that need no checkpoint: {', '.join(BASELINES)}."
+        raise UserError(error.problem, rule, error.fix) from error
 
 
 def _checked_baseline(name: str, neighbours: int | None) -> Baseline:

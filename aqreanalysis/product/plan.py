@@ -26,7 +26,7 @@ BYTES_PER_CELL_HOUR = 7.0  # of a finished product, with room to spare; a truth 
 
 
 @dataclass(frozen=True)
-class Request:
+class BuildRequest:
     """What the user asked for; None is the recipe's or the default."""
 
     year: str | None = None
@@ -61,7 +61,7 @@ class Plan:
     warnings: list[str]      # what is strange in the observations
 
 
-def prepare(request: Request) -> Plan:
+def prepare(request: BuildRequest) -> Plan:
     """Check everything; raises UserError and leaves nothing behind."""
     if request.format not in FORMATS:
         raise UserError(f"--format {request.format} is unknown.", f"Formats are {' and '.join(FORMATS)}.",
@@ -98,9 +98,9 @@ def prepare(request: Request) -> Plan:
     return Plan(period, grid, folder, about, identity, facts, inspection, far_share, job, warnings)
 
 
-def _recipe(request: Request) -> recipes.ProductRecipe:
+def _recipe(request: BuildRequest) -> recipes.ProductRecipe:
     """The recipe with what the command line says instead."""
-    recipe = recipes.load(request.recipe or DEFAULT_RECIPE, recipes.ProductRecipe)
+    recipe = recipes.load_recipe(request.recipe or DEFAULT_RECIPE, recipes.ProductRecipe)
     told = {name: getattr(request, name)
             for name in ("grid", "observations", "stations", "checkpoint", "neighbours", "minimum_hours")}
     changed = recipe.model_dump() | {name: value for name, value in told.items() if value is not None}
@@ -160,7 +160,7 @@ def inspect(archive, source: Source, period: Period, model: ModelDescription) ->
     return found
 
 
-def _out(request: Request, recipe, period: Period, grid: Grid, simulated: bool) -> Path:
+def _out(request: BuildRequest, recipe, period: Period, grid: Grid, simulated: bool) -> Path:
     if request.out:
         return Path(request.out).expanduser().absolute()  # workers may stand in another folder
     return Path("products").absolute() / f"{recipe.name}_{period.label}_{grid.name}{'_simulated' if simulated else ''}"

@@ -12,7 +12,7 @@ from aqreanalysis.output import cf
 from aqreanalysis.product import report
 from aqreanalysis.product.folder import Record, open_record
 from aqreanalysis.product.month import analyse_month
-from aqreanalysis.product.plan import Plan, Request, prepare
+from aqreanalysis.product.plan import BuildRequest, Plan, prepare
 from aqreanalysis.time_axis import Period
 from aqreanalysis.workers import run_jobs
 
@@ -36,7 +36,7 @@ class Unwatched:
         """A worker was lost, or the like."""
 
 
-def build(request: Request, watch: Callable = Unwatched) -> Path:
+def build(request: BuildRequest, watch: Callable = Unwatched) -> Path:
     """Make a product, or go on with one; returns its folder.
 
     Everything that can be wrong with the input is found before the first hour is computed.

@@ -67,7 +67,7 @@ def recipe_of_run(run: Path) -> recipes.ForecastRecipe:
         raise UserError(f"{run} is no run folder of forecasts.",
                         "It holds recipe.yaml of the kind forecast and a folder for each training.",
                         "Make one with `aqreanalysis train forecast-beijing-24h`.")
-    return recipes.load(path, recipes.ForecastRecipe)
+    return recipes.load_recipe(path, recipes.ForecastRecipe)
 
 
 def trained_rows(recipe: recipes.ForecastRecipe, run: Path) -> dict[str, TrainedRow]:
