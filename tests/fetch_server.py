@@ -5,8 +5,10 @@ import email.utils
 import hashlib
 import http.server
 import threading
+import time
 from dataclasses import dataclass, field
 
+CHUNK = 1 << 16
 PAGE = b"<!DOCTYPE html><html><body>Sorry, back soon.</body></html>"
 
 
@@ -21,6 +23,8 @@ class Mirror:
     if_range: bool = True          # whether it compares If-Range
     headers: dict[str, str] = field(default_factory=dict)
     name: str = "Mirror"           # its Server header
+    pause: float = 0.0             # seconds after each CHUNK of a body
+    sent: int = 0                  # bytes of bodies that were handed to the system
     log: list = field(default_factory=list)   # (path, request headers)
     connections: int = 0
     active: int = 0
@@ -40,6 +44,7 @@ class Mirror:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True   # as servers do; else each file on a kept connection waits 40 ms
 
     def log_message(self, *args):
         pass
@@ -69,7 +74,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
-        self.wfile.write(body)
+        mirror = self.server.mirror
+        for start in range(0, len(body), CHUNK):
+            self.wfile.write(body[start:start + CHUNK])
+            mirror.sent += len(body[start:start + CHUNK])
+            if mirror.pause:
+                time.sleep(mirror.pause)
 
     def serve(self, upto=None, after=None):
         """The file or what Range asks of it; only `upto` bytes of it, and then `after`."""

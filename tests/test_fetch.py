@@ -67,7 +67,7 @@ def whole(mirror, folder, *days):
 def test_days_of_a_period_and_the_day_after_whose_midnight_ends_it(mirror, tmp_path):
     (tmp_path / "stations.csv").write_bytes(TABLE)
     summary = fetch_files(request(mirror, tmp_path), QUICK)
-    assert (summary.got, summary.had, summary.missing, summary.failed, summary.advice) == (3, 0, [], [], [])
+    assert (summary.fetched, summary.present, summary.missing, summary.failed, summary.advice) == (3, 0, [], [], [])
     (tmp_path / "stations.csv").rename(tmp_path.parent / "stations.csv")
     whole(mirror, tmp_path, "20190105", "20190106", "20190107")
     hours = time_axis.parse_period(None, "2019-01-05", "2019-01-06").hours
@@ -79,7 +79,7 @@ def test_a_second_run_asks_for_nothing(mirror, tmp_path):
     fetch_files(request(mirror, tmp_path), QUICK)
     mirror.log.clear()
     summary = fetch_files(request(mirror, tmp_path), QUICK)
-    assert (summary.got, summary.had, mirror.log) == (0, 3, [])
+    assert (summary.fetched, summary.present, mirror.log) == (0, 3, [])
 
 
 def test_one_connection_with_a_name_and_a_pause_between_files(mirror, tmp_path, sleeps):
@@ -99,7 +99,7 @@ def test_what_broke_off_goes_on_where_it_was(mirror, tmp_path, tag, break_off):
     mirror.tag = tag
     mirror.plans[FIRST] = [(break_off, 50_000)]
     summary = fetch_files(request(mirror, tmp_path, last="2019-01-05"), RetryPolicy(0, 3, 0, timeout=0.3))
-    assert summary.got == 2
+    assert summary.fetched == 2
     whole(mirror, tmp_path, "20190105", "20190106")
     first, second = ranges(mirror)
     assert first is None and 40_000 < int(second[6:-1]) <= 50_000
@@ -108,14 +108,14 @@ def test_what_broke_off_goes_on_where_it_was(mirror, tmp_path, tag, break_off):
 def test_a_server_without_ranges_sends_it_whole_again(mirror, tmp_path):
     mirror.ranges = False
     mirror.plans[FIRST] = [("cut", 50_000)]
-    assert fetch_files(request(mirror, tmp_path), QUICK).got == 3
+    assert fetch_files(request(mirror, tmp_path), QUICK).fetched == 3
     whole(mirror, tmp_path, "20190105", "20190106", "20190107")
 
 
 def test_without_a_tag_nothing_is_glued(mirror, tmp_path):
     mirror.tag = None
     mirror.plans[FIRST] = [("cut", 50_000)]
-    assert fetch_files(request(mirror, tmp_path), QUICK).got == 3
+    assert fetch_files(request(mirror, tmp_path), QUICK).fetched == 3
     assert ranges(mirror) == [None, None]
     whole(mirror, tmp_path, "20190105", "20190106", "20190107")
 
@@ -131,7 +131,7 @@ def interrupted(mirror, folder, **more):
 
 def test_a_later_run_goes_on_too(mirror, tmp_path):
     interrupted(mirror, tmp_path)
-    assert fetch_files(request(mirror, tmp_path, last="2019-01-05"), QUICK).got == 1
+    assert fetch_files(request(mirror, tmp_path, last="2019-01-05"), QUICK).fetched == 1
     assert int(ranges(mirror)[0][6:-1]) > 40_000
     whole(mirror, tmp_path, "20190105", "20190106")
 
@@ -142,7 +142,7 @@ def test_a_file_that_changed_between_two_attempts_comes_whole(mirror, text, tmp_
     mirror.tag, mirror.if_range = tag, if_range
     interrupted(mirror, tmp_path)
     mirror.files[FIRST] = text("20190105", change=1)
-    assert fetch_files(request(mirror, tmp_path, last="2019-01-05"), QUICK).got == 1
+    assert fetch_files(request(mirror, tmp_path, last="2019-01-05"), QUICK).fetched == 1
     whole(mirror, tmp_path, "20190105", "20190106")
     assert ranges(mirror)[1:] == ([] if if_range else [None])
 
@@ -162,13 +162,13 @@ def test_a_piece_as_long_as_the_file_or_of_another_address(mirror, tmp_path):
     interrupted(mirror, tmp_path)
     part = tmp_path / ".china_sites_20190105.csv.part"
     part.write_bytes(b"x" * (len(mirror.files[FIRST]) + 5))  # 416
-    assert fetch_files(request(mirror, tmp_path, last="2019-01-05"), QUICK).got == 1
+    assert fetch_files(request(mirror, tmp_path, last="2019-01-05"), QUICK).fetched == 1
     assert ranges(mirror)[1] is None
     (tmp_path / "china_sites_20190105.csv").unlink()
     mirror.files["/other/china_sites_20190105.csv"] = mirror.files[FIRST]
     interrupted(mirror, tmp_path)
     asked = request(mirror, tmp_path, path="/other/china_sites_{date}.csv", last="2019-01-05")
-    assert fetch_files(asked, QUICK).got == 1
+    assert fetch_files(asked, QUICK).fetched == 1
     assert ranges(mirror, "/other/china_sites_20190105.csv") == [None]
     whole(mirror, tmp_path, "20190105", "20190106")
 
@@ -176,12 +176,12 @@ def test_a_piece_as_long_as_the_file_or_of_another_address(mirror, tmp_path):
 def test_missing_days_are_told_and_asked_for_by_the_next_run(mirror, text, tmp_path):
     period = {"first": "2019-01-05", "last": "2019-01-09"}
     summary = fetch_files(request(mirror, tmp_path, **period), QUICK)
-    assert (summary.got, [item.label for item in summary.missing]) == (3, ["20190108", "20190109", "20190110"])
+    assert (summary.fetched, [item.label for item in summary.missing]) == (3, ["20190108", "20190109", "20190110"])
     assert any(line == "  missing: 20190108-20190110" for line in summary.lines())
     summary.check("again")  # not fatal
     mirror.log.clear()
     mirror.files["/data/china_sites_20190109.csv"] = text("20190109")
-    assert fetch_files(request(mirror, tmp_path, **period), QUICK).got == 1
+    assert fetch_files(request(mirror, tmp_path, **period), QUICK).fetched == 1
     assert mirror.asked() == [f"/data/china_sites_{day}.csv" for day in ("20190108", "20190109", "20190110")]
 
 
@@ -193,28 +193,28 @@ def test_when_nothing_is_there(mirror, tmp_path):
 
 def test_retry_after_is_waited_for(mirror, tmp_path, sleeps):
     mirror.plans[FIRST] = [("status", 429, {"Retry-After": "7"}), ("status", 503, {"Retry-After": "9"})]
-    assert fetch_files(request(mirror, tmp_path), QUICK).got == 3
+    assert fetch_files(request(mirror, tmp_path), QUICK).fetched == 3
     assert [seconds for seconds in sleeps if seconds] == [7, 9]
 
 
 def test_who_asks_for_hours_is_left_alone(mirror, tmp_path, sleeps):
     mirror.plans[FIRST] = [("status", 429, {"Retry-After": str(int(LONGEST_WAIT) + 1)})]
     summary = fetch_files(request(mirror, tmp_path), QUICK)
-    assert (len(mirror.log), summary.got, summary.not_asked, sleeps) == (1, 0, 2, [])
+    assert (len(mirror.log), summary.fetched, summary.not_requested, sleeps) == (1, 0, 2, [])
     assert "come back in 601 s" in summary.failed[0]
-    with pytest.raises(UserError, match="3 files could not be had.*To go on, run: again"):
+    with pytest.raises(UserError, match="3 files could not be fetched.*To continue, run: again"):
         summary.check("again")
 
 
 def test_a_retry_after_that_is_none_and_one_that_is_a_date(mirror, tmp_path, sleeps):
     mirror.plans[FIRST] = [("status", 429, {"Retry-After": "soon"}),
                            ("status", 503, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})]
-    assert fetch_files(request(mirror, tmp_path), QUICK).got == 3
+    assert fetch_files(request(mirror, tmp_path), QUICK).fetched == 3
 
 
 def test_back_off_doubles(mirror, tmp_path, sleeps):
     mirror.plans[FIRST] = [("status", 500), ("status", 502), ("status", 504), ("cut", 100), ("cut", 100)]
-    assert fetch_files(request(mirror, tmp_path), RetryPolicy(pause=0, attempts=4, backoff=2)).got == 3
+    assert fetch_files(request(mirror, tmp_path), RetryPolicy(pause=0, attempts=4, backoff=2)).fetched == 3
     assert [seconds for seconds in sleeps if seconds] == [2, 4, 8, 2, 4]
 
 
@@ -222,21 +222,21 @@ def test_a_server_in_lasting_trouble_is_asked_for_three_files_only(mirror, tmp_p
     mirror.plans |= {path: [("status", 503)] * 9 for path in mirror.files}
     summary = fetch_files(request(mirror, tmp_path, first="2019-01-04"), QUICK)
     assert len(mirror.log) == 3 * QUICK.attempts
-    assert (len(summary.failed), summary.not_asked) == (3, 1)
+    assert (len(summary.failed), summary.not_requested) == (3, 1)
     assert "503" in summary.failed[0] and "20190104" in summary.failed[0]
 
 
 def test_so_is_one_that_always_breaks_off(mirror, tmp_path, sleeps):
     mirror.plans |= {path: [("cut", 50)] * 9 for path in mirror.files}
     summary = fetch_files(request(mirror, tmp_path, first="2019-01-04"), QUICK)
-    assert len(mirror.log) == 3 * QUICK.attempts and (len(summary.failed), summary.not_asked) == (3, 1)
+    assert len(mirror.log) == 3 * QUICK.attempts and (len(summary.failed), summary.not_requested) == (3, 1)
     assert "broke off" in summary.failed[0] and "3 times" in summary.failed[0]
 
 
 def test_other_refusals_are_of_the_file(mirror, tmp_path):
     mirror.plans |= {path: [("status", 403)] for path in mirror.files}
     summary = fetch_files(request(mirror, tmp_path, first="2019-01-04"), QUICK)
-    assert (len(mirror.log), len(summary.failed), summary.not_asked) == (4, 4, 0)
+    assert (len(mirror.log), len(summary.failed), summary.not_requested) == (4, 4, 0)
 
 
 def test_nobody_answers(tmp_path):
@@ -255,7 +255,7 @@ BAD = {"empty": b"", "HTML": PAGE, "gzip": gzip.compress(b"date"), "other column
 def test_content_that_is_not_a_days_file_is_refused(mirror, tmp_path, what):
     mirror.files[FIRST] = BAD[what]
     summary = fetch_files(request(mirror, tmp_path), QUICK)
-    assert summary.got == 2 and mirror.asked().count(FIRST) == 1
+    assert summary.fetched == 2 and mirror.asked().count(FIRST) == 1
     assert summary.failed[0].startswith("20190105: china_sites_20190105.csv") and what in summary.failed[0]
     whole(mirror, tmp_path, "20190106", "20190107")
 
@@ -263,13 +263,13 @@ def test_content_that_is_not_a_days_file_is_refused(mirror, tmp_path, what):
 def test_an_html_page_with_status_200_is_refused_and_asked_for_again(mirror, tmp_path):
     mirror.plans[FIRST] = [("html",)]
     assert "HTML" in fetch_files(request(mirror, tmp_path), QUICK).failed[0]
-    assert fetch_files(request(mirror, tmp_path), QUICK).got == 1
+    assert fetch_files(request(mirror, tmp_path), QUICK).fetched == 1
     whole(mirror, tmp_path, "20190105", "20190106", "20190107")
 
 
 def test_a_body_that_is_compressed_unasked_is_unpacked(mirror, tmp_path):
     mirror.plans[FIRST] = [("encoded", gzip.compress(mirror.files[FIRST]))]
-    assert fetch_files(request(mirror, tmp_path), QUICK).got == 3
+    assert fetch_files(request(mirror, tmp_path), QUICK).fetched == 3
     whole(mirror, tmp_path, "20190105", "20190106", "20190107")
 
 
@@ -283,7 +283,7 @@ def test_an_md5_sum_is_compared(mirror, tmp_path, sleeps, kind, good):
         mirror.headers = {"Content-MD5": base64.b64encode(digest.digest()).decode()}
     mirror.files = {FIRST: mirror.files[FIRST]}
     summary = fetch_files(request(mirror, tmp_path, last="2019-01-05"), QUICK)
-    assert summary.got == good and len(ranges(mirror)) == (1 if good else QUICK.attempts)
+    assert summary.fetched == good and len(ranges(mirror)) == (1 if good else QUICK.attempts)
     assert good or "MD5" in summary.failed[0]
 
 
@@ -299,9 +299,9 @@ def test_a_zip_of_several_days_is_fetched_once(mirror, text, tmp_path):
     mirror.files = {"/z/201901.zip": as_zip(d20190105=text("20190105"), d20190106=PAGE),
                     "/z/201902.zip": as_zip(d20190201=text("20190201"))}
     summary = fetch_files(request(mirror, tmp_path, last="2019-01-31", path="/z/{year}{month}.zip"), QUICK)
-    assert summary.got == 2 and mirror.asked() == ["/z/201901.zip", "/z/201902.zip"]
+    assert summary.fetched == 2 and mirror.asked() == ["/z/201901.zip", "/z/201902.zip"]
     assert (tmp_path / "201901.zip").read_bytes() == mirror.files["/z/201901.zip"]
-    assert fetch_files(request(mirror, tmp_path, last="2019-01-31", path="/z/{year}{month}.zip"), QUICK).had == 2
+    assert fetch_files(request(mirror, tmp_path, last="2019-01-31", path="/z/{year}{month}.zip"), QUICK).present == 2
 
 
 def test_zips_that_are_refused(mirror, text, tmp_path):
@@ -321,7 +321,7 @@ def test_zips_that_are_refused(mirror, text, tmp_path):
 def test_other_forms_of_the_address(mirror, tmp_path):
     mirror.files["/2019/2019-01-05/w01/d05"] = mirror.files[FIRST]
     path = "/{year}/{date:%Y-%m-%d}/w{date:%V}/d{day}"
-    assert fetch_files(request(mirror, tmp_path, last="2019-01-05", path=path), QUICK).got == 1
+    assert fetch_files(request(mirror, tmp_path, last="2019-01-05", path=path), QUICK).fetched == 1
     assert (tmp_path / "china_sites_20190105.csv").read_bytes() == mirror.files[FIRST]
 
 
@@ -339,7 +339,7 @@ def test_openaq_has_a_file_for_each_location_and_day(mirror, tmp_path):
     period = time_axis.parse_period(None, "2019-01-05", "2019-01-06")
     asked = FetchRequest("openaq", period, "3, 12,3", mirror.url + path, to=str(tmp_path))
     summary = fetch_files(asked, QUICK)
-    assert (summary.got, [item.label for item in summary.missing]) == (3, ["location 12 20190106"])
+    assert (summary.fetched, [item.label for item in summary.missing]) == (3, ["location 12 20190106"])
     assert any(line == "  missing: location 12 20190106" for line in summary.lines())
     archive = open_archive(tmp_path)
     assert archive.stations.station_id.tolist() == ["12", "3"]
@@ -392,7 +392,7 @@ def test_requests_that_make_no_sense(tmp_path, source, more, words):
 def test_the_station_table_comes_too(mirror, tmp_path):
     mirror.files["/table"] = TABLE
     summary = fetch_files(request(mirror, tmp_path, station_table=f"{mirror.url}/table"), QUICK)
-    assert (summary.got, summary.advice) == (3, [])
+    assert (summary.fetched, summary.advice) == (3, [])
     assert len(open_archive(tmp_path).stations) == 2
 
 
@@ -402,7 +402,7 @@ def test_a_station_table_that_is_none(mirror, tmp_path, table, words):
     mirror.files["/table"] = table
     summary = fetch_files(request(mirror, tmp_path, station_table=f"{mirror.url}/table"), QUICK)
     assert summary.failed[0].startswith("station table") and words in summary.failed[0]
-    assert summary.got == 3 and "--station-table" in summary.advice[0] and not (tmp_path / "stations.csv").exists()
+    assert summary.fetched == 3 and "--station-table" in summary.advice[0] and not (tmp_path / "stations.csv").exists()
 
 
 def test_two_fetches_do_not_write_into_one_folder(mirror, tmp_path):
@@ -411,8 +411,8 @@ def test_two_fetches_do_not_write_into_one_folder(mirror, tmp_path):
             fetch_files(request(mirror, tmp_path), QUICK)
         return files
 
-    assert fetch_files(request(mirror, tmp_path), QUICK, while_it_runs).got == 3
-    assert fetch_files(request(mirror, tmp_path), QUICK).had == 3
+    assert fetch_files(request(mirror, tmp_path), QUICK, while_it_runs).fetched == 3
+    assert fetch_files(request(mirror, tmp_path), QUICK).present == 3
 
 
 def test_a_folder_that_is_a_file(mirror, tmp_path):
@@ -435,9 +435,9 @@ def test_real_files_pass_the_check_loose_and_zipped(archive_path, tmp_path):
         mirror.files |= {f"/{name}": container.read(name) for name in container.namelist() if name[12:20] in days}
         loose, zipped = tmp_path / "loose", tmp_path / "zipped"
         for day, count in (("2019-01-15", 2), ("2019-01-01", 1)):
-            assert fetch_files(request(mirror, loose, day, day, "/china_sites_{date}.csv"), QUICK).got == count
+            assert fetch_files(request(mirror, loose, day, day, "/china_sites_{date}.csv"), QUICK).fetched == count
         summary = fetch_files(request(mirror, zipped, "2019-01-15", "2019-01-15", "/{year}{month}.zip"), QUICK)
-    assert (summary.got, summary.failed) == (1, [])
+    assert (summary.fetched, summary.failed) == (1, [])
     assert (zipped / "201901.zip").read_bytes() == source.read_bytes()
     hours, table = time_axis.parse_period(None, "2019-01-15", "2019-01-15").hours, source.parent / "stations.csv"
     cubes = [open_archive(folder, table).read(hours[0], hours[-1]) for folder in (loose, zipped)]

@@ -62,7 +62,7 @@ def again(mirror, folder):
     asked = FetchRequest("cnemc", time_axis.parse_period(None, "2019-01-05", "2019-01-06"), to=str(folder),
                          template=f"{mirror.url}/china_sites_{{date}}.csv")
     summary = fetch_files(asked, RetryPolicy(pause=0, attempts=1))
-    assert (summary.got, summary.had, summary.missing, summary.failed) == (2, 1, [], [])
+    assert (summary.fetched, summary.present, summary.missing, summary.failed) == (2, 1, [], [])
 
 
 def goes_on(mirror, folder):
@@ -112,7 +112,7 @@ def test_missing_is_0_failed_is_2_with_the_command_to_run_again(mirror, here):
     mirror.files[THIRD] = b"<html>"
     code, out, err = here()
     assert code == 2 and "20190107" in err and "HTML" in err
-    assert "To go on, run: aqreanalysis fetch cnemc --start 2019-01-05" in err and "\n\n" not in err.strip()
+    assert "To continue, run: aqreanalysis fetch cnemc --start 2019-01-05" in err and "\n\n" not in err.strip()
 
 
 def test_nothing_to_be_had_is_2_with_one_paragraph(mirror, here):
