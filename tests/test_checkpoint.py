@@ -1,4 +1,4 @@
-"""Checkpoints: what was saved is what is loaded, and damage is told, never used."""
+"""Checkpoints: what was saved is what is loaded, and what is damaged is refused, never used."""
 
 import dataclasses
 import hashlib
@@ -22,22 +22,24 @@ from aqreanalysis import schema
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
-from aqreanalysis.models.checkpoint import Card
+from aqreanalysis.models.checkpoint import CHECKSUM, WEIGHTS, AnalysisFacts, Card, with_checksum
 from aqreanalysis.models.features import Scaler
+from aqreanalysis.models.forecast import kinds
+from aqreanalysis.models.forecast.trend import Trend
 from aqreanalysis.models.geostatistics import Correlation
-from aqreanalysis.models.weights import SEAL, WEIGHTS, sealed
 
 DESCRIPTION = "checkpoint.json"
+WINDOW = {"margin_hours": 12, "context_hours": 372}
 CORRELATION = Correlation(range_km=123.0, nugget=0.07)
 
 
 def card_of(scaler: Scaler, **changed) -> Card:
     facts = dict(name="a-test", kind="aqnet-analysis", created="2026-01-31", network=small_sizes().asdict(),
-                 scaler=dataclasses.asdict(scaler), correlation=dataclasses.asdict(CORRELATION), k=7,
-                 variables=list(schema.POLLUTANTS), window={"margin_hours": 12, "context_hours": 372},
+                 scaler=dataclasses.asdict(scaler), k=7, variables=list(schema.POLLUTANTS),
+                 analysis=AnalysisFacts(dataclasses.asdict(CORRELATION), WINDOW, 5.5),
                  training={"source": "the mock cube", "every_nth_week_withheld": 6},
                  withheld={"test_single": ["S001"], "test_city": [], "validation_single": [], "validation_city": []},
-                 error_memory_hours=5.5, versions={"torch": torch.__version__})
+                 versions={"torch": torch.__version__})
     return Card(**facts | changed)
 
 
@@ -55,7 +57,7 @@ def rewrite(folder, **changed):
     """The description with some keys changed, and its hash that of what it then says; None takes a key out."""
     content = json.loads((folder / DESCRIPTION).read_text()) | changed
     content = {name: value for name, value in content.items() if value is not None}
-    (folder / DESCRIPTION).write_text(json.dumps(sealed(content)))
+    (folder / DESCRIPTION).write_text(json.dumps(with_checksum(content)))
 
 
 def error_of(folder) -> UserError:
@@ -134,7 +136,9 @@ def test_weights_of_another_network(folder):
     ({"colour": "blue"}, "colour"),
     ({"scaler": None}, "scaler"),
     ({"scaler": {"mean": {}}}, "std"),
-    ({"correlation": {"sill": 1.0}}, "sill"),
+    ({"analysis": {"correlation": {"sill": 1.0}, "window": {}, "error_memory_hours": 5.5}}, "sill"),
+    ({"analysis": {"correlation": {}, "window": {}}}, "error_memory_hours"),
+    ({"analysis": None}, "analysis"),
     ({"calibration": {"hourly": {}}}, "hourly|daily|level"),
     ({"calibration": lively_calibration().asdict() | {"correlation": [1.0]}}, "correlation"),
     ({"calibration": lively_calibration().asdict() | {"colour": "blue"}}, "colour"),
@@ -149,7 +153,7 @@ def test_a_description_that_was_changed_by_hand_is_told(folder):
     """Any number counts, the layout of the file does not."""
     text = (folder / DESCRIPTION).read_text()
     (folder / DESCRIPTION).write_text(json.dumps(json.loads(text), indent=7))
-    assert checkpoint.load(folder)[1].correlation["range_km"] == 123.0
+    assert checkpoint.load(folder)[1].analysis.correlation["range_km"] == 123.0
     assert text.count("123.0") == 1
     (folder / DESCRIPTION).write_text(text.replace("123.0", "123.1"))
     error = error_of(folder)
@@ -158,15 +162,116 @@ def test_a_description_that_was_changed_by_hand_is_told(folder):
 
 def test_the_hash_of_a_description_is_that_of_its_other_keys(folder):
     content = json.loads((folder / DESCRIPTION).read_text())
-    told = content.pop(SEAL)
+    told = content.pop(CHECKSUM)
     assert told == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def test_an_older_description_without_a_hash_of_its_own_is_read(folder):
     content = json.loads((folder / DESCRIPTION).read_text())
-    del content[SEAL]
+    del content[CHECKSUM]
     (folder / DESCRIPTION).write_text(json.dumps(content | {"k": 8}))
     assert checkpoint.load(folder)[1].k == 8
+
+
+def as_version_2(folder):
+    """The folder's card as version 2 had it: facts of an analysis among the others, validation stations to tune."""
+    content = json.loads((folder / DESCRIPTION).read_text()) | {"format_version": 2}
+    content |= content.pop("analysis")
+    content["withheld"] = {name.replace("validation", "tune"): value for name, value in content["withheld"].items()}
+    content["scores"] = {name.replace("validation", "tuning"): value for name, value in content["scores"].items()}
+    (folder / DESCRIPTION).write_text(json.dumps(with_checksum(content)))
+    return content
+
+
+def test_a_checkpoint_of_version_2_opens_and_is_the_same(folder, cube):
+    card = card_of(Scaler.fit(cube), calibration=lively_calibration().asdict(),
+                   scores={"validation_stations": [{"MAE": 7.0}]},
+                   withheld={"test_single": ["S001"], "test_city": [], "validation_single": ["S002"],
+                             "validation_city": ["S003"]})
+    _, current = checkpoint.load(checkpoint.save(folder, lively_network(), card))
+    old = as_version_2(folder)
+    assert {"tune_single", "tune_city"} < set(old["withheld"]) and old["error_memory_hours"] == 5.5
+    text = (folder / DESCRIPTION).read_bytes()
+    model, card = checkpoint.load(folder)
+    assert card == current and card.identity == current.identity and model.correlation == CORRELATION
+    assert checkpoint.checked_card(folder) == current and (folder / DESCRIPTION).read_bytes() == text
+    checkpoint.save(folder, model.network, card)
+    assert json.loads((folder / DESCRIPTION).read_text())["format_version"] == 3
+    assert checkpoint.load(folder)[1] == current
+
+
+def test_a_damaged_checkpoint_of_version_2_is_refused(folder):
+    content = as_version_2(folder)
+    (folder / DESCRIPTION).write_text(json.dumps(with_checksum(content) | {"k": 8}))
+    assert "changed after it was written" in error_of(folder).problem
+    (folder / DESCRIPTION).write_text(json.dumps(with_checksum(content | {"colour": "blue"})))
+    assert "colour" in error_of(folder).problem
+    del content["window"]
+    (folder / DESCRIPTION).write_text(json.dumps(with_checksum(content)))
+    assert "window" in error_of(folder).problem
+
+
+def as_forecast_1(folder):
+    """The folder's card as a forecast of version 1, in forecast.json."""
+    content = json.loads((folder / DESCRIPTION).read_text())
+    content |= {"format": "aqreanalysis-forecast", "format_version": 1, "row": content.pop("name"),
+                "model": content.pop("kind").removesuffix("-forecast"), "options": content.pop("network"),
+                "withheld": content["withheld"]["test_single"]} | content.pop("forecast")
+    training = content["training"]
+    content |= {name: training.pop(name) for name in ("settings", "steps", "seconds", "log")}
+    for name in ("created", "scores", "calibration"):
+        del content[name]
+    (folder / DESCRIPTION).unlink()
+    (folder / "forecast.json").write_text(json.dumps(with_checksum(content)))
+
+
+@pytest.fixture
+def forecast_folder(tmp_path, cube):
+    torch.manual_seed(0)
+    network = kinds.make("lstm", 24, 12, (4.0, 0.8), {"width": 8})
+    facts = checkpoint.ForecastFacts(24, 12, {"slope": -0.05, "zero": 45.0}, [float(n) for n in range(12)], 1, 3, 20.5)
+    return checkpoint.save(tmp_path / "lstm-c1-s3", network, Card(
+        name="LSTM", kind="lstm-forecast", created="2026-01-31", network={"width": 8},
+        scaler=dataclasses.asdict(Scaler.fit(cube)), k=7, withheld={"test_single": ["S001"]}, forecast=facts,
+        training={"source": "the mock cube", "fingerprint": "ab", "stations": 11, "settings": {"steps": 9}, "steps": 9,
+                  "seconds": 1.5, "log": [[3, 21.0]]}, versions={"torch": torch.__version__}))
+
+
+def test_a_forecaster_round_trip(forecast_folder):
+    model, card = checkpoint.load_forecaster(forecast_folder)
+    assert (model.name, model.history, model.horizon, model.k) == ("LSTM", 24, 12, 7)
+    assert model.trend == Trend(-0.05, 45.0) and model.error.tolist() == list(range(12))
+    assert (card.model, card.task, card.forecast.seed) == ("lstm", "forecast", 3)
+    assert "analysis" not in json.loads((forecast_folder / DESCRIPTION).read_text())
+    assert checkpoint.checked_card(forecast_folder, task=None) == card
+
+
+def test_a_forecast_of_version_1_opens_and_is_the_same(forecast_folder):
+    before, current = checkpoint.load_forecaster(forecast_folder)
+    as_forecast_1(forecast_folder)
+    assert sorted(path.name for path in forecast_folder.iterdir()) == ["forecast.json", WEIGHTS]
+    assert checkpoint.has_card(forecast_folder) and checkpoint.locate(forecast_folder) == forecast_folder
+    assert checkpoint.locate(forecast_folder / "forecast.json") == forecast_folder
+    model, card = checkpoint.load_forecaster(forecast_folder)
+    assert card == dataclasses.replace(current, created="")  # version 1 had no date
+    for name, value in before.network.state_dict().items():
+        torch.testing.assert_close(model.network.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_a_forecast_where_an_analysis_is_needed_and_the_other_way_round(folder, forecast_folder):
+    with pytest.raises(UserError, match="lstm-forecast.*need one of the kind 'aqnet-analysis'"):
+        checkpoint.load(forecast_folder)
+    with pytest.raises(UserError, match="aqnet-analysis.*lstm-forecast"):
+        checkpoint.load_forecaster(folder)
+    rewrite(forecast_folder, kind="oracle-forecast")
+    with pytest.raises(UserError, match="oracle-forecast.*Update aqreanalysis"):
+        checkpoint.load_forecaster(forecast_folder)
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused_with_what_to_do(folder):
+    rewrite(folder, format_version=4)
+    error = error_of(folder)
+    assert "newer version" in error.problem and "4" in error.problem and "Update aqreanalysis" in error.fix
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\x00\x01", '"format"'])
@@ -231,10 +336,17 @@ def test_shipped_checkpoints_load_and_are_small(name):
     assert np.isfinite(result.pm25).all() and (result.pm25_standard_error > 0).all()
 
 
+def test_the_shipped_checkpoint_is_the_one_that_products_name():
+    """Its identity is in run.json and in every file: a product begun before can be resumed, with the same bytes."""
+    card = checkpoint.read_card(checkpoint.locate("aqnet-north-china-2019"))
+    assert card.identity == "aqnet-north-china-2019 00ff756041a65ee7 calibrated d66fb6c8e6e5513d"
+    assert card.created == "2026-11-22"
+
+
 @pytest.mark.parametrize("name", checkpoint.names())
 def test_shipped_checkpoints_say_what_they_were_trained_on(name):
     """As `aqreanalysis train` writes it: nobody ships a stand-in."""
     card = checkpoint.read_card(checkpoint.locate(name))
     assert {"source", "fingerprint", "start", "end", "stations", "settings", "steps"} <= set(card.training)
     assert set(card.withheld) == {"test_single", "test_city", "validation_single", "validation_city"}
-    assert all(card.withheld.values()) and card.scores and card.window and card.versions
+    assert all(card.withheld.values()) and card.scores and card.analysis.window and card.versions

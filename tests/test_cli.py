@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from aqreanalysis.cli.app import main
-from aqreanalysis.models import checkpoint, weights
+from aqreanalysis.models import checkpoint
 
 HOURS = range(24)
 TYPES = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3")
@@ -201,7 +201,7 @@ def test_a_checkpoint_of_another_kind(archive, tmp_path):
     card = json.loads((checkpoint.SHIPPED / checkpoint.DEFAULT / "checkpoint.json").read_text())
     other = tmp_path / "other"
     other.mkdir()
-    (other / "checkpoint.json").write_text(json.dumps(weights.sealed(card | {"kind": "aqnet-forecast"})))
+    (other / "checkpoint.json").write_text(json.dumps(checkpoint.with_checksum(card | {"kind": "aqnet-forecast"})))
     refused(build(archive, tmp_path, "--checkpoint", other), tmp_path, "aqnet-forecast", "aqnet-analysis")
 
 

@@ -1,6 +1,7 @@
 """Forecasts from a recipe to tables and figures on a small network: resumed, guarded, blind to what is withheld."""
 
 import dataclasses
+import io
 import json
 import shutil
 import sys
@@ -9,13 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from forecast_fixtures import RECIPE, write_archive
+from rich.console import Console
 
 from aqreanalysis import recipes
+from aqreanalysis.cli import tables as cli_tables
 from aqreanalysis.cli.app import main
 from aqreanalysis.errors import UserError
-from aqreanalysis.models.forecast import stored
-from aqreanalysis.models.weights import WEIGHTS
+from aqreanalysis.models import checkpoint
+from aqreanalysis.models.checkpoint import WEIGHTS
 from aqreanalysis.training import forecast_data as observations
+from aqreanalysis.workflows.describe import describe
 from aqreanalysis.workflows.evaluate_forecast import evaluate_run
 from aqreanalysis.workflows.plot_forecast import draw_figures
 from aqreanalysis.workflows.train_forecast import Job, chosen, train
@@ -50,7 +54,8 @@ def table(run):
 
 
 def cards(run):
-    return {path.parent.name: stored.read_card(path.parent) for path in sorted(run.glob("*/forecast.json"))}
+    return {path.parent.name: checkpoint.read_card(path.parent, "forecast")
+            for path in sorted(run.glob("*/checkpoint.json"))}
 
 
 def test_every_configuration_and_seed_is_trained(run, recipe):
@@ -59,8 +64,8 @@ def test_every_configuration_and_seed_is_trained(run, recipe):
         "persistence-c0-s0", "ridge-c0-s0", "ridge-c1-s0", "aq-net-c0-s0", "aq-net-c0-s1",
         "aq-net-without-cyclic-encoding-c0-s0", "aq-net-without-cyclic-encoding-c0-s1",
         "aq-net-where-nothing-is-measured-c0-s0", "aq-net-where-nothing-is-measured-c0-s1"])
-    assert found["aq-net-without-cyclic-encoding-c0-s1"].options["cyclic"] is False
-    best = min((0, 1), key=lambda number: found[f"ridge-c{number}-s0"].validation)
+    assert found["aq-net-without-cyclic-encoding-c0-s1"].network["cyclic"] is False
+    best = min((0, 1), key=lambda number: found[f"ridge-c{number}-s0"].forecast.validation)
     assert chosen(recipe, run, "ridge") == best
     runs = pd.read_csv(run / "runs.csv")
     assert len(runs) == len(found) and runs[runs.row == "ridge"].chosen.tolist() == [best == 0, best == 1]
@@ -70,7 +75,8 @@ def test_withheld_stations_are_named_and_not_read(base, run, recipe, tmp_path):
     withheld = observations.of(recipe).withheld
     name = "aq-net-where-nothing-is-measured-c0-s0"
     assert len(withheld) == 2
-    assert cards(run)[name].withheld == list(withheld) and cards(run)["aq-net-c0-s0"].withheld == []
+    assert cards(run)[name].withheld == {"test_single": list(withheld)}
+    assert cards(run)["aq-net-c0-s0"].withheld == {"test_single": []}
     assert cards(run)[name].training["stations"] == 8
 
     def spoil(of):
@@ -92,7 +98,7 @@ def test_the_same_command_does_nothing_twice_and_goes_on_where_it_was_stopped(ba
     assert not said and times == {path: path.stat().st_mtime_ns for path in run.glob("*/*")}
     folder = run / "aq-net-c0-s1"
     before = (folder / WEIGHTS).read_bytes()
-    (folder / "forecast.json").unlink()  # killed between the two files
+    (folder / "checkpoint.json").unlink()  # killed between the two files
     train(recipe, run, report=said.append)
     assert len(said) == 1 and (folder / WEIGHTS).read_bytes() == before
 
@@ -184,18 +190,25 @@ def test_a_damaged_forecaster_is_told(run, tmp_path):
     copy.mkdir()
     for path in folder.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
-    model, card = stored.load(copy)
-    assert model.name == "ridge" and card.options == {"penalty": 0.001}
+    model, card = checkpoint.load_forecaster(copy)
+    assert model.name == "ridge" and card.network == {"penalty": 0.001}
     (copy / WEIGHTS).write_bytes(b"x" + (folder / WEIGHTS).read_bytes())
     with pytest.raises(UserError, match="damaged"):
-        stored.load(copy)
-    content = json.loads((copy / "forecast.json").read_text())
-    (copy / "forecast.json").write_text(json.dumps(content | {"k": 19}))
+        checkpoint.load_forecaster(copy)
+    content = json.loads((copy / "checkpoint.json").read_text())
+    (copy / "checkpoint.json").write_text(json.dumps(content | {"k": 19}))
     with pytest.raises(UserError, match="changed after it was written"):
-        stored.load(copy)
-    (copy / "forecast.json").write_text(json.dumps(content | {"format": "other"}))
-    with pytest.raises(UserError, match="does not describe a forecaster"):
-        stored.load(copy)
+        checkpoint.load_forecaster(copy)
+    (copy / "checkpoint.json").write_text(json.dumps(content | {"format": "other"}))
+    with pytest.raises(UserError, match="does not describe a checkpoint"):
+        checkpoint.load_forecaster(copy)
+
+
+def test_a_forecaster_is_described(run):
+    out = Console(file=io.StringIO(), width=200)
+    cli_tables.show(describe(str(run / "ridge-c0-s0")), out)
+    text = out.file.getvalue()
+    assert "ridge-forecast" in text and "24 h" in text and "penalty 0.001" in text and "mean absolute error" in text
 
 
 def test_other_files_than_it_was_trained_on_are_told(run, recipe, monkeypatch):

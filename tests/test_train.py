@@ -16,9 +16,8 @@ from aqreanalysis import time_axis
 from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
-from aqreanalysis.models.checkpoint import Card
+from aqreanalysis.models.checkpoint import WEIGHTS, AnalysisFacts, Card
 from aqreanalysis.models.features import Scaler
-from aqreanalysis.models.weights import WEIGHTS
 from aqreanalysis.observations import quality
 from aqreanalysis.recipes import TrainingRecipe
 from aqreanalysis.time_axis import Period
@@ -154,9 +153,9 @@ def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
     data = train_analysis.load(made)
     network, sizes = lively_network(), small_sizes().asdict()
     card = Card(name="small", kind="aqnet-analysis", created="2026-01-31", network=sizes,
-                scaler=dataclasses.asdict(scaler_of(data)), correlation={}, k=4, variables=["pm25"], window={},
-                training={}, withheld={name: list(getattr(data.split, name)) for name in WITHHELD},
-                error_memory_hours=5.0, versions={})
+                scaler=dataclasses.asdict(scaler_of(data)), k=4, variables=["pm25"],
+                analysis=AnalysisFacts({}, {}, 5.0), training={}, versions={},
+                withheld={name: list(getattr(data.split, name)) for name in WITHHELD})
     before = checkpoint.save(tmp_path / "before", network, card)
     folder = train_analysis.recalibrate(made, before, tmp_path / "after")
     found = checkpoint.read_card(folder)

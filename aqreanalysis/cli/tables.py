@@ -15,7 +15,7 @@ from rich.text import Text
 
 from aqreanalysis import schema
 from aqreanalysis.cli import console
-from aqreanalysis.models.checkpoint import Card
+from aqreanalysis.models.checkpoint import FORECAST_TASK, Card
 from aqreanalysis.time_axis import HOUR, UTC_OFFSET_HOURS
 from aqreanalysis.training.calibration import SLICES
 from aqreanalysis.workflows.describe import archive, product
@@ -174,11 +174,14 @@ def _classes(kind: product.Kind) -> Table:
 
 
 def _checkpoint(card: Card):
+    if card.task == FORECAST_TASK:
+        yield _forecaster(card)
+        return
     training, withheld = card.training, card.withheld
     if training.get("simulated"):
         yield Panel("SIMULATED: trained on the twin's observations, not on real air.", style="bold red")
     sizes = ", ".join(f"{name} {value}" for name, value in card.network.items())
-    window = card.window
+    window = card.analysis.window
     yield _pairs([
         ("checkpoint", f"{card.name} ({card.kind}), made {card.created}"),
         ("reads", f"{', '.join(schema.LONG_NAMES[name] for name in card.variables)}, from "
@@ -200,9 +203,26 @@ def _checkpoint(card: Card):
         yield _scores(f"Scores at the {name.replace('_', ' ')}, by which training chose: not a test", rows)
 
 
+def _forecaster(card: Card):
+    facts, training = card.forecast, card.training
+    sizes = ", ".join(f"{name} {value}" for name, value in card.network.items())
+    return _pairs([
+        ("checkpoint", f"{card.name} ({card.kind}), configuration {facts.configuration}, seed {facts.seed}, made "
+                       f"{card.created or 'at an unknown date'}"),
+        ("reads", f"{', '.join(schema.LONG_NAMES[name] for name in card.variables)} of {facts.history} h, to forecast "
+                  f"PM2.5 of {facts.horizon} h; {card.k} neighbours"),
+        ("network", sizes or "no options"),
+        ("trained on", f"{training['source']}; {' to '.join(training['train'])}, {training['stations']} stations"),
+        ("effort", f"{training['steps']:,} steps, {training['seconds'] / 60:.0f} minutes"),
+        ("validation", f"{' to '.join(training['validate'])}, mean absolute error {facts.validation:.2f} ug m-3"),
+        ("never seen", f"{len(card.withheld['test_single'])} single stations"),
+        ("versions", ", ".join(f"{name} {text}" for name, text in card.versions.items())),
+        ("weights", f"whole (sha256 {card.weights_sha256[:16]}...)")])
+
+
 def _error(card: Card) -> str:
     if not card.calibration:
-        return f"not calibrated; correlated in time with an e-folding time of {card.error_memory_hours:g} h"
+        return f"not calibrated; correlated in time with an e-folding time of {card.analysis.error_memory_hours:g} h"
     facts, by_lag = card.calibration.get("facts", {}), card.calibration["correlation"]
     made = (f" at {facts['stations']} validation stations, {facts['days']} days from {facts['first']} to "
             f"{facts['last']}" if facts else "")

@@ -103,10 +103,11 @@ def describe_model(name: str | Path | None = None, neighbours: int | None = None
     if name in BASELINES:
         return _of_baseline(str(name), neighbours)
     card = checkpoint.checked_card(_checkpoint(name))
+    memory_hours = card.analysis.error_memory_hours
     return ModelDescription(
         card.name, card.kind, card.identity, card.created, AQNET_REFERENCE, neighbours or card.k,
-        AQNetAnalysis.history, AQNetAnalysis.future, bool(card.training.get("simulated")), card.error_memory_hours,
-        _calibrated_error() if card.calibration else _raw_error("the network expects", card.error_memory_hours),
+        AQNetAnalysis.history, AQNetAnalysis.future, bool(card.training.get("simulated")), memory_hours,
+        _calibrated_error() if card.calibration else _raw_error("the network expects", memory_hours),
         _conformal_bounds(card.calibration) if card.calibration else "")
 
 

@@ -20,7 +20,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation.forecast import MEAN_OF_SEEDS, Seeds, lead_sums, row_scores, skill_columns
 from aqreanalysis.evaluation.statistics import add
 from aqreanalysis.evaluation.tables import markdown
-from aqreanalysis.models.forecast import stored
+from aqreanalysis.models import checkpoint
 from aqreanalysis.models.forecast.series import point_neighbours
 from aqreanalysis.training import forecast_data
 from aqreanalysis.training.losses import means
@@ -76,11 +76,11 @@ def trained_rows(recipe: recipes.ForecastRecipe, run: Path) -> dict[str, Trained
     for name, model in recipe.models.items():
         source = model.like or name
         numbers = range(len(recipe.models[source].configurations))
-        if not all(stored.exists(Job(recipe, run, source, number, recipe.seeds[0]).folder) for number in numbers):
+        if not all(checkpoint.has_card(Job(recipe, run, source, number, recipe.seeds[0]).folder) for number in numbers):
             continue
         best = chosen(recipe, run, name)
         folders = {seed: Job(recipe, run, name, best, seed).folder for seed in seeds_of(recipe, name)}
-        scored = tuple(seed for seed, folder in folders.items() if stored.exists(folder))
+        scored = tuple(seed for seed, folder in folders.items() if checkpoint.has_card(folder))
         missing = tuple(seed for seed in folders if seed not in scored)
         if scored:
             rows[name] = TrainedRow(recipe, name, tuple(folders[seed] for seed in scored), Seeds(scored, missing))
@@ -110,7 +110,7 @@ def score_row(row: TrainedRow) -> tuple[str, dict[str, xr.Dataset]]:
     for some in np.array_split(origins, -(-len(origins) // ORIGINS_AT_ONCE)):
         observed = truth(some, recipe.horizon)
         issued = given.time[some] + time_axis.UTC_OFFSET_HOURS * time_axis.HOUR
-        forecasts = {str(card.seed): model.at_origins(given, some, near) for model, card in loaded}
+        forecasts = {str(card.forecast.seed): model.at_origins(given, some, near) for model, card in loaded}
         if len(forecasts) > 1:
             forecasts[MEAN_OF_SEEDS] = np.mean(list(forecasts.values()), axis=0)
         for seed, forecast in forecasts.items():
@@ -121,7 +121,7 @@ def score_row(row: TrainedRow) -> tuple[str, dict[str, xr.Dataset]]:
 
 def _loaded(folder: Path, recipe: recipes.ForecastRecipe, fingerprint: str):
     """A stored forecaster and its card; a UserError where it was trained on other files."""
-    model, card = stored.load(folder)
+    model, card = checkpoint.load_forecaster(folder)
     if card.training["fingerprint"] != fingerprint:
         raise UserError(f"{folder} was trained on other files than {recipe.observations} holds now.",
                         "A forecast is scored on the archive whose first part it was trained on.",

@@ -14,7 +14,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation.attention import AttentionWeights, attention_weights, sums_of_hours, two_clusters
 from aqreanalysis.figures.forecast import HeadProfiles, TimeSlot, blocks_figure, heads_figure, week_figure
 from aqreanalysis.figures.layout import save_figure
-from aqreanalysis.models.forecast import stored
+from aqreanalysis.models import checkpoint
 from aqreanalysis.models.forecast.forecaster import Forecaster
 from aqreanalysis.models.forecast.series import Series, point_neighbours
 from aqreanalysis.training import forecast_data
@@ -69,7 +69,7 @@ def _trained(run: Path, row: str) -> TrainedRow:
 def _opened(row: TrainedRow) -> Forecasts:
     recipe, withheld = row.recipe, row.recipe.models[row.name].withheld
     data = forecast_data.of(recipe)
-    models = tuple(stored.load(folder)[0] for folder in row.folders)
+    models = tuple(checkpoint.load_forecaster(folder)[0] for folder in row.folders)
     given = data.series(withheld, models[0].scaler, models[0].trend)
     near = point_neighbours(given.lat, given.lon, given.lat, given.lon, recipe.k)
     return Forecasts(recipe, models, given, near, data.slices.origins("test", recipe.history, recipe.horizon))

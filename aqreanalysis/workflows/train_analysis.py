@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 import yaml
 
-from aqreanalysis import __version__, evaluation, files, schema, time_axis
+from aqreanalysis import __version__, evaluation, files, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.aqnet.analysis import CONTEXT_HOURS, MARGIN_HOURS
@@ -251,10 +251,12 @@ def describe(recipe: TrainingRecipe, data: Data, trainer: Trainer, sums, table, 
 
     ours = table[(table.model == "AQ-Net")].drop(columns="model")
     return checkpoint.Card(
-        name=recipe.name, kind=checkpoint.KINDS[0], created=dt.datetime.now(dt.UTC).date().isoformat(),
+        name=recipe.name, kind="aqnet-analysis", created=dt.datetime.now(dt.UTC).date().isoformat(),
         network=trainer.network.sizes.asdict(), scaler=asdict(trainer.scaler),
-        correlation=asdict(trainer.correlation), k=trainer.settings.k, variables=list(schema.POLLUTANTS),
-        window={"margin_hours": MARGIN_HOURS, "context_hours": CONTEXT_HOURS},
+        k=trainer.settings.k,
+        analysis=checkpoint.AnalysisFacts(asdict(trainer.correlation),
+                                          {"margin_hours": MARGIN_HOURS, "context_hours": CONTEXT_HOURS},
+                                          round(error_memory(sums), 1)),
         training={"source": data.source, "simulated": data.simulated, "fingerprint": data.fingerprint,
                   "start": recipe.start, "end": recipe.end, "stations": len(data.split.train),
                   "every_nth_week_withheld": recipe.withheld.every_nth_week, "settings": asdict(trainer.settings),
@@ -262,6 +264,5 @@ def describe(recipe: TrainingRecipe, data: Data, trainer: Trainer, sums, table, 
         withheld={"test_single": list(data.split.test_single), "test_city": list(data.split.test_city),
                   "validation_single": list(data.split.validation_single),
                   "validation_city": list(data.split.validation_city)},
-        error_memory_hours=round(error_memory(sums), 1),
         versions={"aqreanalysis": __version__, "torch": version("torch")},
         scores={"validation_stations": ours.round(4).to_dict("records")})

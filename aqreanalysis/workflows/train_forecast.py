@@ -8,18 +8,20 @@ choice. A training that is there is not done again: give the same command to go 
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
 from pathlib import Path
 
 import yaml
 
-from aqreanalysis import __version__, files
+from aqreanalysis import files
 from aqreanalysis.errors import UserError
-from aqreanalysis.models.forecast import kinds, stored
+from aqreanalysis.models import checkpoint
+from aqreanalysis.models.checkpoint import FORECAST_TASK
+from aqreanalysis.models.forecast import kinds
 from aqreanalysis.models.forecast.series import NO_TREND
 from aqreanalysis.recipes import ForecastRecipe
 from aqreanalysis.training import forecast_data as observations
@@ -135,12 +137,12 @@ def seeds_of(recipe: ForecastRecipe, row: str) -> tuple[int, ...]:
 def chosen(recipe: ForecastRecipe, out: Path, row: str) -> int:
     """The configuration of a row, or of the row that it is like, with the lowest validation error."""
     source = recipe.models[row].like or row
-    cards = [stored.read_card(job.folder) for job in _tuning(recipe, out, source)]
+    cards = [checkpoint.read_card(job.folder, FORECAST_TASK).forecast for job in _tuning(recipe, out, source)]
     return min(cards, key=lambda card: card.validation).configuration
 
 
 def _run(jobs: Iterable[Job], recipe: ForecastRecipe, out: Path, workers: int, report: Callable[[str], None]) -> None:
-    todo = [job for job in jobs if not stored.exists(job.folder)]
+    todo = [job for job in jobs if not checkpoint.has_card(job.folder)]
     for number, text in enumerate(run_jobs(run_job, todo, workers), start=1):
         report(f"{number} of {len(todo)}: {text}")
         write_runs(recipe, out)
@@ -157,18 +159,21 @@ def run_job(job: Job) -> str:
                  observations.task_of(job.recipe), settings, job.seed, job.recipe.k)
     seconds = time.monotonic() - began
     hours = data.cube.time.values.astype("datetime64[h]").astype(str)
-    stored.save(job.folder, fitted.forecaster.network, stored.Card(
-        row=job.row, model=kind, configuration=job.configuration, seed=job.seed, options=options,
-        settings=asdict(settings), history=job.recipe.history, horizon=job.recipe.horizon, k=job.recipe.k,
-        scaler=asdict(scaler), trend=asdict(trend), error=[round(float(value), 4) for value in fitted.forecaster.error],
-        validation=round(fitted.validation, 5), steps=fitted.steps, seconds=round(seconds, 1),
-        log=[[step, round(error, 4)] for step, error in fitted.log],
-        training={"source": data.source, "fingerprint": data.fingerprint,
-                  "stations": data.visible(job.withheld).sizes["station"],
-                  "train": [hours[0], hours[data.slices.train - 1]],
-                  "validate": [hours[data.slices.train], hours[data.slices.validate - 1]]},
-        withheld=list(data.withheld) if job.withheld else [],
-        versions={"aqreanalysis": __version__, "torch": version("torch")}))
+    facts = checkpoint.ForecastFacts(
+        history=job.recipe.history, horizon=job.recipe.horizon, trend=asdict(trend),
+        error=[round(float(value), 4) for value in fitted.forecaster.error], configuration=job.configuration,
+        seed=job.seed, validation=round(fitted.validation, 5))
+    training = {"source": data.source, "fingerprint": data.fingerprint,
+                "stations": data.visible(job.withheld).sizes["station"],
+                "train": [hours[0], hours[data.slices.train - 1]],
+                "validate": [hours[data.slices.train], hours[data.slices.validate - 1]],
+                "settings": asdict(settings), "steps": fitted.steps, "seconds": round(seconds, 1),
+                "log": [[step, round(error, 4)] for step, error in fitted.log]}
+    checkpoint.save(job.folder, fitted.forecaster.network, checkpoint.Card(
+        name=job.row, kind=f"{kind}-{FORECAST_TASK}", created=dt.datetime.now(dt.UTC).date().isoformat(),
+        network=options, scaler=asdict(scaler), k=job.recipe.k, training=training,
+        withheld={"test_single": list(data.withheld) if job.withheld else []},
+        versions=files.package_versions("aqreanalysis", "torch"), forecast=facts))
     return (f"{job.row}, configuration {job.configuration}, seed {job.seed}: "
             f"validation MAE {fitted.validation:.2f}, {fitted.steps} steps, {seconds:.0f} s")
 
@@ -179,11 +184,14 @@ def write_runs(recipe: ForecastRecipe, out: Path) -> None:
     for row in recipe.models:
         source = recipe.models[row].like or row
         numbers = range(len(recipe.models[source].configurations))
-        ready = all(stored.exists(job.folder) for job in _tuning(recipe, out, source))
+        ready = all(checkpoint.has_card(job.folder) for job in _tuning(recipe, out, source))
         best = chosen(recipe, out, row) if ready else None
         for job in (Job(recipe, out, row, number, seed) for number in numbers for seed in recipe.seeds):
-            if stored.exists(job.folder):
-                card = asdict(stored.read_card(job.folder))
-                lines.append([card.get(name, job.configuration == best) for name in COLUMNS])
+            if checkpoint.has_card(job.folder):
+                card = checkpoint.read_card(job.folder, FORECAST_TASK)
+                facts, training = card.forecast, card.training
+                lines.append([card.name, card.model, facts.configuration, facts.seed, job.configuration == best,
+                              facts.validation, training["steps"], training["seconds"], card.network,
+                              training["settings"]])
     with files.whole(out / "runs.csv", FIX) as part, part.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([COLUMNS, *lines])

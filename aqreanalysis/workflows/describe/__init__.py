@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aqreanalysis.models import checkpoint
-from aqreanalysis.models.weights import WEIGHTS
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.workflows.describe import archive, product
 from aqreanalysis.workflows.describe.verify import verify
@@ -23,11 +22,12 @@ def describe(path: str, station_table: str | None = None, progress: Progress = l
     """
     place = Path(path).expanduser()
     if not place.exists() and path in checkpoint.names() or _is_checkpoint(place):
-        return checkpoint.checked_card(checkpoint.locate(path))
+        return checkpoint.checked_card(checkpoint.locate(path), task=None)
     if files := product.files_of(place):
         return product.facts_of(place, files, progress)
     return archive.facts_of(open_archive(place, station_table), place, progress)
 
 
 def _is_checkpoint(place: Path) -> bool:
-    return place.name in (WEIGHTS, checkpoint.LAYOUT.description) or (place / checkpoint.LAYOUT.description).is_file()
+    names = (checkpoint.WEIGHTS, checkpoint.DESCRIPTION, checkpoint.FORECAST_DESCRIPTION)
+    return place.name in names or checkpoint.has_card(place)
