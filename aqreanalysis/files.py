@@ -1,8 +1,10 @@
-"""Writing to a disk that may be full: a failure in words, and data that survives a power cut."""
+"""Writing files: errors of the system in words, locks, temporary names, and data that survives a power cut."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
 import platform
 import re
@@ -12,16 +14,51 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from aqreanalysis import __version__
 from aqreanalysis.errors import UserError
+
+LOG = logging.getLogger(__name__)
 
 PART = ".part"  # in the names of what is being written
 # What killed processes leave; the last three endings are those of version 0.1.0.
 LEFTOVER = re.compile(rf"\.(?P<name>.+){re.escape(PART)}(-.+|\d+|[a-z0-9_]{{8}})?")
 
-GO_ON = ("Free space, or choose another folder with --out; then give the same command again: "
-         "it goes on with the first file that is missing.")
+# What else can be done where a file can't be written: the end of a sentence that begins "Free space, or".
+ELSEWHERE = ("choose another folder with --out; then give the same command again: "
+             "it continues with the first file that is missing.")
+
+# What the system says when a file can't be written: the rule, and what to do about it.
+_PERMISSION = ("Writing needs permission.", "Get permission to write there")
+_BROKEN = ("The disk or network share fails.", "Have it checked")
+_OPEN_FILES = ("The number of open files is limited.", "Raise the limit (`ulimit -n`)")
+_IN_THE_WAY = ("A file is where a folder has to be.", "Move it away")
+CAUSES = {
+    errno.ENOSPC: ("The folder has to have room for the whole file.", "Free space"),
+    errno.EDQUOT: ("Your quota has to have room for the whole file.", "Free some of your quota"),
+    errno.EFBIG: ("There has to be room for the whole file; the system allows none of this size.",
+                  "Raise the limit (`ulimit -f`)"),
+    errno.EROFS: ("The file system is mounted read-only.", "Have it mounted for writing"),
+    errno.EACCES: _PERMISSION, errno.EPERM: _PERMISSION,
+    errno.ENOENT: ("The folder is gone.", "Make it again"),
+    errno.ENOTDIR: _IN_THE_WAY, errno.EEXIST: _IN_THE_WAY,
+    errno.ENAMETOOLONG: ("The name is too long for the file system.", "Shorten it"),
+    errno.EIO: _BROKEN, errno.ENXIO: _BROKEN, errno.ENODEV: _BROKEN, errno.ESTALE: _BROKEN, errno.ETIMEDOUT: _BROKEN,
+    errno.EMFILE: _OPEN_FILES, errno.ENFILE: _OPEN_FILES}
+OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the free bytes are worth knowing
+# Of the system's errors these say nothing where the folder can be written: then a fault of ours is likelier.
+OF_THE_FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
+# What netCDF says of an error of the system behind it, which it hides.
+HDF_ERRORS = {f"NetCDF: {text}" for text in (
+    "HDF error", "I/O failure", "Can't write file", "Can't create file", "Can't add HDF5 file metadata",
+    "Problem with HDF5 dimscales.", "Problem with variable metadata.", "Can't define dimensional metadata",
+    "Access failure")}
+PROBE_MIB = 16           # written for a look at what the system says; more than a chunk of any file
+SCARCE_BYTES = 1 << 30   # so few are taken for a disk that was full a moment ago, before others removed their files
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # from file systems without locks
+BUSY_S = 0.2             # a lock that is being released is not held
 
 
 def part_name(path: Path) -> Path:
@@ -52,62 +89,136 @@ def remove_leftovers(folder: Path, name: str | None = None) -> int:
 
 
 @contextmanager
-def writing(path: Path, fix: str = GO_ON) -> Iterator[None]:
-    """Tell as a UserError what the system and HDF5 say when ``path`` can't be written.
+def writing(path: Path, otherwise: str = ELSEWHERE) -> Iterator[None]:
+    """Raise a UserError with the cause and what to do about it where the system can't write ``path``.
 
-    A full disk above all. HDF5 hides the cause behind RuntimeError("NetCDF: HDF error"), so the free
-    space is told in every case.
+    Any other error passes: a fault of ours stays one.
+
+    Parameters
+    ----------
+    otherwise : what else can be done, the end of a sentence; see ELSEWHERE.
     """
     try:
         yield
     except (OSError, RuntimeError) as error:
-        free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.is_dir())).free
-        raise UserError(f"{path.name} could not be written in {path.parent}: {error} ({free:,} bytes are free).",
-                        "The folder has to be writable and to have room for the whole file.", fix) from error
+        refused = write_error(path, error, otherwise)
+        if refused is None:
+            raise
+        raise refused from error
+
+
+def write_error(path: Path, error: Exception, otherwise: str = ELSEWHERE) -> UserError | None:
+    """The error of a file that the system can't write; None where the cause is not the system's."""
+    number = _cause(path, error)
+    if number is None:
+        return None
+    rule, remedy = CAUSES.get(number, _BROKEN)
+    free = f" ({shutil.disk_usage(_existing_folder(path)).free:,} bytes are free)" if number in OF_SPACE else ""
+    return UserError(f"{path.name} could not be written in {path.parent}: {os.strerror(number)}{free}.", rule,
+                     f"{remedy}, or {otherwise}")
+
+
+def _cause(path: Path, error: Exception) -> int | None:
+    """The system's number of the error that kept a file from being written.
+
+    HDF5 hides it behind RuntimeError("NetCDF: HDF error"), netCDF calls whatever happens in creating a file a missing
+    permission, and numpy counts bytes. So the folder is tried.
+    """
+    hidden = isinstance(error, RuntimeError)
+    number = error.errno if isinstance(error, OSError) else _number_of(str(error))
+    if hidden and number is None and str(error) not in HDF_ERRORS or not _concerns(path, error):
+        return None
+    found = _probe(path)
+    if found is not None:
+        return found
+    if number in CAUSES and number not in OF_THE_FOLDER:
+        return number
+    scarce = shutil.disk_usage(_existing_folder(path)).free < SCARCE_BYTES
+    return errno.ENOSPC if scarce and (hidden or number is None) else None
+
+
+def _number_of(text: str) -> int | None:
+    """netCDF raises the system's own errors in words."""
+    return next((number for number in CAUSES if os.strerror(number) == text), None)
+
+
+def _concerns(path: Path, error: Exception) -> bool:
+    """Whether an error may be of this file or of its folder; one that names another file is not."""
+    if not isinstance(error, OSError) or not isinstance(error.filename, str | os.PathLike):
+        return True
+    folder, named = path.absolute().parent, Path(error.filename).absolute()
+    return named.is_relative_to(folder) or folder.is_relative_to(named)
+
+
+def _probe(path: Path) -> int | None:
+    """The number of the error at writing into the folder of a file; None if there is none."""
+    part = part_name(path).with_name(f"{part_name(path).name}-probe")
+    try:
+        with part.open("wb") as stream:
+            for _ in range(PROBE_MIB):
+                stream.write(os.urandom(1 << 20))
+            stream.flush()
+            os.fsync(stream.fileno())
+        return None
+    except OSError as error:
+        return error.errno
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _existing_folder(path: Path) -> Path:
+    return next(folder for folder in path.absolute().parents if os.path.isdir(folder))
 
 
 @contextmanager
-def held(path: Path, refusal: UserError, fix: str = GO_ON) -> Iterator[None]:
+def held(path: Path, refusal: UserError, otherwise: str = ELSEWHERE) -> Iterator[None]:
     """Hold a lock file for this process alone, here and on other machines that see the folder.
+
+    A kill sets it free: the lock is the system's, not the file. On a file system without locks a file is the lock; a
+    kill sets it free for the same machine, and on others it has to be deleted, as the refusal says then.
 
     Parameters
     ----------
     path : the lock file; its folder is made, and it is gone when the block ends.
-    refusal : raised where another process has it. A kill sets it free: the lock is the system's, not the file.
+    refusal : raised where another process has it.
 
     Raises
     ------
-    UserError : `refusal`; or one that ends in `fix` where the folder can't be written.
+    UserError : `refusal`; or as of :func:`writing`, ending in `otherwise`.
     """
-    with writing(path, fix):
+    with writing(path, otherwise):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _locked(path, refusal)
-    with lock:
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)  # while it is held: who opened it meanwhile sees that it is gone
+        lock = _acquired(path, refusal)
+    try:
+        yield
+    finally:
+        if not isinstance(lock, SoftFileLock):
+            with suppress(OSError):  # on Windows it is removed as it is released
+                path.unlink()  # while it is held: who opened it meanwhile sees that it is gone
+        lock.release()
 
 
-def _locked(path: Path, refusal: UserError):
-    """The open and locked file that has the name `path`."""
-    import fcntl
-
-    while True:
-        lock = path.open("a")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
-                return lock
-        except BlockingIOError as error:
-            lock.close()
-            raise refusal from error
-        except FileNotFoundError:  # removed between the two looks
-            pass
-        except BaseException:
-            lock.close()
+def _acquired(path: Path, refusal: UserError) -> BaseFileLock:
+    lock = FileLock(path, timeout=BUSY_S, fallback_to_soft=False)
+    try:
+        lock.acquire()
+        return lock
+    except Timeout:
+        raise refusal from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
             raise
-        lock.close()  # its holder removed it after it was opened here: what is locked has no name any more
+        cause = error.strerror
+    path.unlink(missing_ok=True)
+    marker = path.with_name(f"{path.name}.taken")
+    LOG.warning("%s has no locks of the system (%s): %s keeps others out.", path.parent, cause, marker.name)
+    lock = SoftFileLock(marker, timeout=BUSY_S)
+    try:
+        lock.acquire()
+        return lock
+    except Timeout:
+        raise UserError(refusal.problem, refusal.rule, f"{refusal.fix} If there is none, delete {marker}.") from None
 
 
 def discard_netcdf(netcdf, part: Path) -> None:
@@ -131,17 +242,17 @@ def fsync(path: Path) -> None:
 
 
 @contextmanager
-def whole(path: Path, fix: str = GO_ON) -> Iterator[Path]:
+def whole(path: Path, otherwise: str = ELSEWHERE) -> Iterator[Path]:
     """A hidden name beside `path`, whose folder is made; what is written there has its own name when the block ends.
 
     The file is whole on the disk, or what it was: a block that fails leaves nothing.
 
     Raises
     ------
-    UserError : as of :func:`writing`, ending in `fix`.
+    UserError : as of :func:`writing`, ending in `otherwise`.
     """
     part = part_name(path)
-    with writing(path, fix):
+    with writing(path, otherwise):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
@@ -153,9 +264,9 @@ def whole(path: Path, fix: str = GO_ON) -> Iterator[Path]:
                 part.unlink(missing_ok=True)
 
 
-def replace_text(path: Path, text: str, fix: str = GO_ON) -> None:
+def replace_text(path: Path, text: str, otherwise: str = ELSEWHERE) -> None:
     """Write a small text file, UTF-8; it is whole on the disk, or what it was."""
-    with whole(path, fix) as part:
+    with whole(path, otherwise) as part:
         part.write_text(text, encoding="utf-8")
 
 

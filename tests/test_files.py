@@ -1,12 +1,13 @@
 """Locks and writing: one holder at a time, a kill sets free, and removing the file lets no second one in."""
 
+import errno
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -110,19 +111,25 @@ def test_no_two_hold_it_at_once_however_often_it_changes_hands(lock):
 
 def test_a_folder_that_can_not_be_written_is_told_with_its_cure(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="could not be written.*Give another"):
-        with files.held(tmp_path / "file" / ".lock", REFUSAL, "Give another."):
+    with pytest.raises(UserError, match="could not be written.*Move it away, or give another"):
+        with files.held(tmp_path / "file" / ".lock", REFUSAL, "give another."):
             pass
 
 
-def test_a_system_without_locks_is_told_and_not_taken_for_another_holder(lock, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named_and_a_file_keeps_others_out(lock, monkeypatch, caplog, number):
     def flock(*_):
-        raise OSError(37, "No locks available")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(UserError, match="No locks available"):
-        with files.held(Path(lock), REFUSAL):
-            pass
+    with files.held(lock, REFUSAL):
+        assert os.strerror(number) in caplog.text and str(lock.parent) in caplog.text
+        with pytest.raises(UserError, match="Busy. One at a time. Wait. If there is none, delete .*.lock.taken"):
+            with files.held(lock, REFUSAL):
+                pass
+    assert list(lock.parent.iterdir()) == []
+    with files.held(lock, REFUSAL):
+        pass
 
 
 def test_a_file_has_its_name_only_when_the_block_has_ended(tmp_path):
@@ -134,17 +141,17 @@ def test_a_file_has_its_name_only_when_the_block_has_ended(tmp_path):
 
 
 @pytest.mark.parametrize("fault, raised", [(ZeroDivisionError(), ZeroDivisionError),
-                                           (OSError(28, "No space left on device"), UserError)])
+                                           (OSError(errno.ENOSPC, "No space left on device"), UserError)])
 def test_a_block_that_fails_leaves_what_was_there(tmp_path, fault, raised):
     path = tmp_path / "table.csv"
     path.write_text("before")
     with pytest.raises(raised) as caught:
-        with files.whole(path, "Free some.") as part:
+        with files.whole(path, "choose another.") as part:
             part.write_text("half")
             raise fault
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
     if raised is UserError:
-        assert "No space left" in caught.value.problem and caught.value.fix == "Free some."
+        assert "No space left" in caught.value.problem and caught.value.fix == "Free space, or choose another."
 
 
 def test_a_file_in_the_place_of_its_folder_is_told(tmp_path):
@@ -176,3 +183,69 @@ def test_folders_that_killed_processes_left_are_removed(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "0.npz").write_text("half")
     assert files.remove_leftovers(tmp_path) == 2 and not list(tmp_path.iterdir())
+
+
+def refused(path, error):
+    """What becomes of an error in a block that writes."""
+    with pytest.raises(Exception) as caught:
+        with files.writing(path, "choose another."):
+            raise error
+    return caught.value
+
+
+@pytest.mark.parametrize("error", [
+    RuntimeError("broken"), RuntimeError("NetCDF: HDF error"), RuntimeError("NetCDF: Index exceeds dimension bound"),
+    ValueError("broken"), ConnectionResetError(104, "Connection reset by peer"), OSError("not a picture"),
+    FileNotFoundError(2, "No such file or directory", "/elsewhere/font.ttf"),
+    PermissionError(13, "Permission denied", "/elsewhere/a")])
+def test_a_fault_of_ours_is_not_blamed_on_the_disk(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(files, "SCARCE_BYTES", 0)  # whatever the disk of the tests
+    assert refused(tmp_path / "a.nc", error) is error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_that_was_never_written_is_a_fault_of_ours(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        with files.whole(tmp_path / "a.csv"):
+            pass
+
+
+@pytest.mark.parametrize("number, words", [
+    (errno.ENOSPC, "bytes are free.*Free space, or choose another"),
+    (errno.EDQUOT, "Free some of your quota, or choose"),
+    (errno.EROFS, "mounted read-only.*Have it mounted for writing, or choose"),
+    (errno.EACCES, "Get permission to write there, or choose"), (errno.EIO, "Have it checked, or choose")])
+def test_each_error_of_the_system_has_its_own_fix(tmp_path, number, words):
+    error = refused(tmp_path / "a.nc", OSError(number, os.strerror(number), str(tmp_path / "a.nc")))
+    assert isinstance(error, UserError) and re.search(words, str(error))
+    assert ("Free" in error.fix) == (number in (errno.ENOSPC, errno.EDQUOT))
+    in_words = refused(tmp_path / "a.nc", RuntimeError(os.strerror(number)))  # as netCDF raises it
+    assert (in_words.rule, in_words.fix) == (error.rule, error.fix)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("NetCDF: HDF error"), OSError("4096 requested and 1024 written"),
+                                   PermissionError(13, "Permission denied", "a.nc")])
+def test_an_error_that_hides_its_cause_has_that_of_the_folder(tmp_path, error, monkeypatch):
+    """A real limit on the size of files, as a full disk is for root too."""
+    resource = pytest.importorskip("resource")
+    monkeypatch.chdir(tmp_path)
+    before, heeded = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    try:
+        found = refused(tmp_path / "a.nc", error)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, heeded)
+    assert isinstance(found, UserError) and "File too large" in found.problem and "ulimit -f" in found.fix
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_was_full_a_moment_ago(tmp_path, monkeypatch):
+    """Other workers have removed their files before the folder is tried."""
+    monkeypatch.setattr(files, "SCARCE_BYTES", 1 << 60)
+    assert "Free space" in refused(tmp_path / "a.nc", RuntimeError("NetCDF: HDF error")).fix
+
+
+def test_a_folder_that_is_gone(tmp_path):
+    gone = tmp_path / "gone" / "a.nc"
+    assert "The folder is gone" in str(refused(gone, FileNotFoundError(2, "No such file", str(gone))))

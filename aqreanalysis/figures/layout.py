@@ -55,7 +55,7 @@ def charts(width: float, height: float, rows: int, columns: int, **grid: Any) ->
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, complete or not there; returns its path."""
-    with files.whole(path, "Free space or choose another folder.") as part:
+    with files.whole(path, "choose another folder.") as part:
         figure.savefig(part, format="png")
     return path
 

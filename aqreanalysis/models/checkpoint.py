@@ -46,7 +46,7 @@ KINDS_BY_TASK = {ANALYSIS_TASK: ("aqnet-analysis",),
 DEFAULT = "aqnet-north-china-2019"
 SHIPPED = Path(__file__).parent.parent / "checkpoints"
 
-ROOM = "Free space, or choose another folder with --out."
+ROOM = "choose another folder with --out."
 AGAIN = "Copy the folder again; or remove it and train it again with `aqreanalysis train RECIPE`."
 UPDATE = "Update aqreanalysis, or choose a checkpoint of this version."
 

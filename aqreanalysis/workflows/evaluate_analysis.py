@@ -36,7 +36,7 @@ TOLD = (f"CRPS, PIT and coverage of {OURS} are of the distribution that its boun
         "either side of the estimate, whose 5 % and 95 % quantiles they are; those of the others are of their standard "
         "error")
 MIN_LEFT = 20  # stations that a fold leaves to the models; those of a single city's network are all in one region
-FIX = "Free space, or choose another place with --out."
+FIX = "choose another place with --out."
 BOOSTING_DAYS = 150  # at most so many days are learned from, spread over the period
 
 

@@ -168,4 +168,4 @@ def write_scores(recipe: recipes.ForecastRecipe, table: pd.DataFrame, seeds: dic
     texts = {"scores.csv": table.to_csv(index=False, float_format="%.6g"),
              "tables.md": markdown(recipe, table, seeds, training_command(run))}
     for name, text in texts.items():
-        files.replace_text(run / name, text, "Free space and give the command again.")
+        files.replace_text(run / name, text, "copy the run folder to another disk.")

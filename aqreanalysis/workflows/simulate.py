@@ -22,6 +22,6 @@ def write_observations(period: Period, folder: Path, seed: int) -> Iterator[Path
         rows["time"] = pd.DatetimeIndex(rows["time"]).tz_localize("UTC")
         rows["simulated"] = True  # the reader passes it on to every product made of these rows
         path = folder / f"simulated_observations_{month.first:%Y%m}.parquet"
-        with files.whole(path, "Free space, or choose another folder with --out.") as part:
+        with files.whole(path, "choose another folder with --out.") as part:
             rows.to_parquet(part, index=False)
         yield path

@@ -29,7 +29,8 @@ from aqreanalysis.training.forecast import Settings, fit
 from aqreanalysis.workers import run_jobs
 
 COLUMNS = ("row", "model", "configuration", "seed", "chosen", "validation", "steps", "seconds", "options", "settings")
-FIX = "Free space, then give the same command again: it goes on with the first training that is missing."
+FIX = ("choose another folder with --out; then give the same command again: it continues with the first training "
+       "that is missing.")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ GONE = (404, 410)
 LONGEST_WAIT = 600.0     # seconds of Retry-After that are waited for, at most
 STRIKES = 3              # files in a row that a server could not serve, after which a run ends
 CHUNK_BYTES = 1 << 13    # lost at most when a transfer breaks off
-FETCH_FIX = "Free space, or give another folder with --to; then give the same command again: it continues."
+FETCH_FIX = "give another folder with --to; then give the same command again: it continues."
 
 
 @dataclass(frozen=True)

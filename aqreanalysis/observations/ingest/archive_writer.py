@@ -40,7 +40,7 @@ from aqreanalysis.output.netcdf_file import FLOAT_FILL, create_compressed, read_
 from aqreanalysis.schema import FLAG_DTYPE, OBSERVATION_FLAGS, POLLUTANTS, STATION, TIME
 
 CACHE_BYTES = 8 << 20  # of one variable: months come in order, so that one chunk at a time is being filled
-INGEST_FIX = "Free space, or choose another place with --to; then give the same command again. Nothing was lost."
+INGEST_FIX = "choose another place with --to; then give the same command again. Nothing was lost."
 
 
 class ArchiveFile:
