@@ -75,10 +75,12 @@ class Period:
     @property
     def label(self) -> str:
         """``2016`` for a whole year, else ``20190101-20190131``."""
-        whole = (self.first.month, self.first.day, self.last.month, self.last.day) == (1, 1, 12, 31)
-        if whole and self.first.year == self.last.year:
-            return str(self.first.year)
-        return f"{self.first:%Y%m%d}-{self.last:%Y%m%d}"
+        return str(self.first.year) if self.whole_year else f"{self.first:%Y%m%d}-{self.last:%Y%m%d}"
+
+    @property
+    def whole_year(self) -> bool:
+        """Whether it is one calendar year."""
+        return (self.first, self.last) == (dt.date(self.first.year, 1, 1), dt.date(self.first.year, 12, 31))
 
     def days(self) -> list[dt.date]:
         """Every calendar day of the period."""

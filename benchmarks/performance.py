@@ -182,7 +182,7 @@ def arrays_of(folder, month, job) -> tuple[dict, dict, np.ndarray]:
     found = []
     for path, frequency, first, steps in ((part.path, cf.HOURLY, part.first, len(month.hours)),
                                           (days_file.path, cf.DAILY, first_day, month.n_days)):
-        with output.open_product(path) as file:
+        with output.open_product_file(path) as file:
             found.append({name: file[name][first:first + steps].values.reshape(steps, -1)
                           for name in cf.fields_of(frequency, job.about)})
             if frequency == cf.HOURLY:

@@ -20,14 +20,14 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.observations.ingest import ingest_archives
 from aqreanalysis.workflows.describe import describe
-from aqreanalysis.workflows.describe.archive import Facts, Month, Values
+from aqreanalysis.workflows.describe.archive import ArchiveFacts, MonthCounts, VariableCounts
 from aqreanalysis.workflows.simulate import write_observations
 
 
 def shown(facts, width=80):
     """What is printed when the output is piped."""
     out = Console(file=io.StringIO(), width=width)
-    tables.show(facts, out)
+    tables.show_facts(facts, out)
     text = out.file.getvalue()
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text and "…" not in text   # no colours, and nothing is cut
@@ -75,7 +75,7 @@ def test_an_archive_by_hand(archive):
     months = [(month.label, month.hours, month.reported["pm10"]) for month in archive.months]
     assert months == [("2019-01", 49, 56), ("2019-02", 47, 56)]
     assert archive.stations_by_share == [2, 1, 2, 0, 0, 0]   # 0, 0; 17; 48, 48 of 96 hours: a half is not over a half
-    assert any("20190131" in text and "HTML" in text for text in archive.bad) and len(archive.bad) == 1
+    assert any("20190131" in text and "HTML" in text for text in archive.skipped) and len(archive.skipped) == 1
     assert "from 2018-09-01" in archive.reference_state
     assert archive.warnings == ["stations 2000A and 2001A share one place (115.0000, 38.0000)",
                                 "1 station has no coordinates: 2002A"]
@@ -92,14 +92,14 @@ def test_an_archive_in_80_columns(archive):
 
 
 def test_a_long_archive_with_weather_is_told_by_year_in_80_columns():
-    values = {name: Values(6_606_260, 6_400_123, 5e8, -999.5, 474_781.0, 1419.4) for name in schema.POLLUTANTS}
-    values |= {name: Values(20_420_370, 20_420_370, 2e9, -19.9, 1043.2, 1043.2) for name in schema.WEATHER}
+    values = {name: VariableCounts(6_606_260, 6_400_123, 5e8, -999.5, 474_781.0, 1419.4) for name in schema.POLLUTANTS}
+    values |= {name: VariableCounts(20_420_370, 20_420_370, 2e9, -19.9, 1043.2, 1043.2) for name in schema.WEATHER}
     reported = dict.fromkeys(values, 700_000)
-    facts = Facts(Path("/data/" + 20 * "long/"), "a network", False, "as reported", np.datetime64("2013-03-01T00", "h"),
-                  np.datetime64("2017-02-28T23", "h"), 1000, 12, 3_000_000_000, values,
-                  [Month(f"{year}-{month:02d}", 720, reported) for year in range(2013, 2018) for month in range(1, 13)],
-                  [(np.datetime64("2016-09-06T10", "h"), 15)] * 12, [0, 0, 0, 0, 0, 1000],
-                  bad=["a bad file"] * 41, warnings=["a sentence " * 20])
+    months = [MonthCounts(f"{year}-{month:02d}", 720, reported) for year in range(2013, 2018) for month in range(1, 13)]
+    facts = ArchiveFacts(Path("/data/" + 20 * "long/"), "a network", False, "as reported",
+                         np.datetime64("2013-03-01T00", "h"), np.datetime64("2017-02-28T23", "h"), 1000, 12,
+                         3_000_000_000, values, months, [(np.datetime64("2016-09-06T10", "h"), 15)] * 12,
+                         [0, 0, 0, 0, 0, 1000], skipped=["a bad file"] * 41, warnings=["a sentence " * 20])
     text = words(shown(facts))
     assert "2016 8,640 97.2 97.2" in text and "2016-01 " not in text   # 12 months of 720 hours, 700 of 720 thousand
     assert "... 41 in all" in text and "3.0 GB; 41 skipped" in text
@@ -112,7 +112,7 @@ def test_a_station_archive_is_described_as_its_files_are(archive, tmp_path):
         assert vars(facts.values[name]) == vars(archive.values[name])
     assert (facts.months, facts.gaps) == (archive.months, archive.gaps)
     assert facts.stations_by_share == archive.stations_by_share
-    assert facts.bad == archive.bad and facts.odd == archive.odd
+    assert facts.skipped == archive.skipped and facts.anomalies == archive.anomalies
     shown(facts)
 
 
@@ -167,7 +167,7 @@ def test_a_cut_file_of_a_product_is_told_and_the_others_described(product, tmp_p
     daily = folder / "pm25_daily_2016.nc"
     daily.write_bytes(daily.read_bytes()[:3000])
     facts = describe(str(folder))
-    assert list(facts.kinds) == ["hourly"] and facts.bad[0].startswith("pm25_daily_2016.nc can't be read")
+    assert list(facts.kinds) == ["hourly"] and facts.damaged[0].startswith("pm25_daily_2016.nc can't be read")
     assert "Files that can't be read" in shown(facts)
     (folder / "pm25_hourly_201602.nc").write_bytes(b"")
     with pytest.raises(UserError, match="No product file"):
@@ -227,5 +227,5 @@ def test_a_month_of_the_real_network(archive_path, tmp_path):
     facts = describe(str(tmp_path))
     assert facts.gaps[0] == (np.datetime64("2019-04-07T16"), 24) and facts.stations == 84
     assert 0.85 < facts.values["pm25"].reported / (84 * facts.hours) < 0.95
-    assert facts.bad == [] and not [text for text in facts.warnings if text.startswith(("time", "units"))]
+    assert facts.skipped == [] and not [text for text in facts.warnings if text.startswith(("time", "units"))]
     shown(facts)

@@ -88,7 +88,8 @@ def test_nobody_is_invented(tmp_path):
         assert not any("example.org" in str(text) or "developers" in str(text) for text in file.attrs.values())
 
 
-def test_the_contact_of_a_recipe_is_the_files_and_a_product_keeps_to_it(tmp_path):
+def test_the_contact_of_a_recipe_is_the_files_and_a_product_keeps_to_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("AQREANALYSIS_DATA", str(tmp_path / "none"))
     path = tmp_path / "mine.yaml"
     path.write_text("name: mine\ncontact:\n  name: Zhang San\n  email: a@b.c\n")
     request = BuildRequest(start="2016-01-30", end="2016-01-30", grid="1deg", recipe=str(path),

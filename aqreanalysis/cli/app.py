@@ -254,13 +254,13 @@ def describe_command(
     from aqreanalysis.cli import console, tables
 
     if verify:
-        with tables.progress() as progress:
+        with tables.reading_bar() as progress:
             count = verified(path, progress)
         console.say(f"{path}: {count} files are what was written")
         return
-    with tables.progress() as progress:
+    with tables.reading_bar() as progress:
         facts = describe(path, stations, progress)
-    tables.show(facts)
+    tables.show_facts(facts)
 
 
 @app.command("map")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -16,62 +17,75 @@ from rich.text import Text
 from aqreanalysis import schema
 from aqreanalysis.cli import console
 from aqreanalysis.models.checkpoint import FORECAST_TASK, Card
+from aqreanalysis.models.registry import BASELINES
 from aqreanalysis.time_axis import HOUR, UTC_OFFSET_HOURS
 from aqreanalysis.training.calibration import SLICES
-from aqreanalysis.workflows.describe import archive, product
+from aqreanalysis.workflows.describe.archive import STATION_SHARES, ArchiveFacts, MonthCounts
+from aqreanalysis.workflows.describe.product import FrequencyFacts, ProductFacts
 
-LISTED = 10   # gaps, sentences and the like; the rest is counted
-MONTHS = 36   # in a table; longer archives are told by year
+LISTED_AT_MOST = 10      # gaps, sentences and the like; the rest is counted
+MONTHS_AT_MOST = 36      # rows of a table; longer archives are shown by year
+SMALLEST_PERCENT = 0.005   # smaller ones would be rounded to zero
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Callable[[int, int], None]]:
+def reading_bar() -> Iterator[Callable[[int, int], None]]:
     """A bar on the error stream that leaves nothing behind; what it yields takes parts done and parts in all."""
     with Progress(TextColumn("reading"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TextColumn("left:"),
                   TimeRemainingColumn(), console=console.ERR, transient=True,
                   disable=not console.ERR.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+        def update(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        yield update
 
 
-def show(facts, out: Console | None = None) -> None:
+def show_facts(facts: ArchiveFacts | ProductFacts | Card, out: Console | None = None) -> None:
     """Print what `describe` found."""
-    out = out or console.OUT
-    kinds = {archive.Facts: _archive, product.Facts: _product, Card: _checkpoint}
-    for part in kinds[type(facts)](facts):
-        out.print(part)
+    if isinstance(facts, ArchiveFacts):
+        parts = _archive_tables(facts)
+    elif isinstance(facts, ProductFacts):
+        parts = _product_tables(facts)
+    else:
+        parts = _checkpoint_tables(facts)
+    for part in parts:
+        (out or console.OUT).print(part)
 
 
-def _archive(facts: archive.Facts):
+def _archive_tables(facts: ArchiveFacts) -> Iterator[RenderableType]:
     if facts.simulated:
         yield Panel("SIMULATED: these observations are the twin's, not real air.", style="bold red")
-    yield _pairs([
+    yield _name_table([
         ("archive", str(facts.path)), ("source", facts.source),
-        ("files", f"{facts.files:,}, {_bytes(facts.bytes)}"
-                  + (f"; {len(facts.bad)} skipped" if facts.bad else "")),
-        ("period", f"{_local(facts.first)} to {_local(facts.last)} (UTC+8, END of the hour), {facts.hours:,} hours"),
-        ("stations", f"{facts.stations:,}: {_shares_told(facts)}"),
-        ("silence", _silence(facts)), ("reference", facts.reference_state)])
-    yield _values(facts)
-    yield _completeness(facts)
-    yield _flags(facts)
+        ("files", f"{facts.files:,}, {_size_in_words(facts.bytes)}"
+                  + (f"; {len(facts.skipped)} skipped" if facts.skipped else "")),
+        ("period", f"{_local_time(facts.first)} to {_local_time(facts.last)} (UTC+8, END of the hour), "
+                   f"{facts.hours:,} hours"),
+        ("stations", f"{facts.stations:,}: {_stations_in_words(facts)}"),
+        ("silence", _silence_in_words(facts)), ("reference", facts.reference_state)])
+    yield _values_table(facts)
+    yield _completeness_table(facts)
+    yield _flags_table(facts)
     if facts.gaps:
-        yield _gaps(facts)
-    for title, texts in (("Warnings", facts.warnings), ("Odd, but used", facts.odd), ("Skipped files", facts.bad)):
+        yield _gaps_table(facts)
+    for title, texts in (("Warnings", facts.warnings), ("Odd, but used", facts.anomalies),
+                         ("Skipped files", facts.skipped)):
         if texts:
-            yield _listed(title, texts)
+            yield _list_table(title, texts)
 
 
-def _shares_told(facts: archive.Facts) -> str:
+def _stations_in_words(facts: ArchiveFacts) -> str:
     """How many stations have which share of PM2.5 hours."""
     none, *classes = facts.stations_by_share
-    edges = [f"{edge:.0%}" for edge in archive.SHARES]
+    edges = [f"{edge:.0%}" for edge in STATION_SHARES]
     told = [f"{n:,} over {low}" for n, low in zip(classes[::-1], edges[-2::-1], strict=True) if n]
     text = f"{', '.join(told)} of the hours with PM2.5".replace(" over 0%", " under 25%")
     return text + (f"; {none:,} never" if none else "")
 
 
-def _silence(facts: archive.Facts) -> str:
+def _silence_in_words(facts: ArchiveFacts) -> str:
     silent = sum(hours for _, hours in facts.gaps)
     if not silent:
         return "in each hour some station reports PM2.5"
@@ -79,24 +93,24 @@ def _silence(facts: archive.Facts) -> str:
     return f"{silent:,} hours ({silent / facts.hours:.1%}), in {gaps}, have no PM2.5 at any station"
 
 
-def _values(facts: archive.Facts) -> Table:
-    table = _table("Values", ("", "unit", "reported", "missing\n%", "flagged\n%", "low", "mean\ngood",
-                              "high\ngood", "high"))
+def _values_table(facts: ArchiveFacts) -> Table:
+    table = _empty_table("Values", ("", "unit", "reported", "missing\n%", "flagged\n%", "low", "mean\ngood",
+                                    "high\ngood", "high"))
     whole = facts.stations * facts.hours
     for name, of in facts.values.items():
         flagged = f"{100 * (of.reported - of.good) / of.reported:.2f}" if of.reported and of.flags else "-"
         table.add_row(schema.LONG_NAMES[name], schema.UNITS[name], f"{of.reported:,}",
                       f"{100 * (1 - of.reported / whole):.1f}", flagged,
-                      *(_number(value) for value in (of.low, of.mean, of.good_high, of.high)))
+                      *(_short_number(value) for value in (of.low, of.mean, of.good_high, of.high)))
     return table
 
 
-def _completeness(facts: archive.Facts) -> Table:
-    by_year = len(facts.months) > MONTHS
+def _completeness_table(facts: ArchiveFacts) -> Table:
+    by_year = len(facts.months) > MONTHS_AT_MOST
     names = [name for name in schema.POLLUTANTS if name in facts.values]
-    table = _table("Completeness, % of all stations and hours", ("year" if by_year else "month", "hours",
-                                                                 *(schema.LONG_NAMES[name] for name in names)))
-    rows: dict[str, list] = {}
+    table = _empty_table("Completeness, % of all stations and hours",
+                         ("year" if by_year else "month", "hours", *(schema.LONG_NAMES[name] for name in names)))
+    rows: dict[str, list[MonthCounts]] = {}
     for month in facts.months:
         rows.setdefault(month.label[:4] if by_year else month.label, []).append(month)
     for label, months in rows.items():
@@ -106,83 +120,85 @@ def _completeness(facts: archive.Facts) -> Table:
     return table
 
 
-def _flags(facts: archive.Facts) -> Table:
+def _flags_table(facts: ArchiveFacts) -> Table:
     found = {name: facts.values[name] for name in schema.POLLUTANTS if name in facts.values}
-    table = _table("Flags, % of what was reported", ("", *(schema.LONG_NAMES[name] for name in found)))
+    table = _empty_table("Flags, % of what was reported", ("", *(schema.LONG_NAMES[name] for name in found)))
     for flag in schema.OBSERVATION_FLAGS:
         if flag != "missing":
-            table.add_row(flag, *(_share(of.flags[flag], of.reported) for of in found.values()))
+            table.add_row(flag, *(_percent_of(of.flags[flag], of.reported) for of in found.values()))
     return table
 
 
-def _gaps(facts: archive.Facts) -> Table:
-    table = _table("Longest gaps of the whole network (UTC+8)", ("first hour", "last hour", "hours"))
-    for start, hours in facts.gaps[:LISTED]:
-        table.add_row(_local(start), _local(start + (hours - 1) * HOUR), f"{hours:,}")
+def _gaps_table(facts: ArchiveFacts) -> Table:
+    table = _empty_table("Longest gaps of the whole network (UTC+8)", ("first hour", "last hour", "hours"))
+    for start, hours in facts.gaps[:LISTED_AT_MOST]:
+        table.add_row(_local_time(start), _local_time(start + (hours - 1) * HOUR), f"{hours:,}")
     return table
 
 
-def _product(facts: product.Facts):
+def _product_tables(facts: ProductFacts) -> Iterator[RenderableType]:
     if facts.attributes.get("simulated") == "true":
         yield Panel("SIMULATED: made from the twin's observations, not from real air.", style="bold red")
     rows = [("product", str(facts.path)), ("title", facts.attributes.get("title", "")), ("grid", facts.grid),
             ("source", facts.attributes.get("source", "")),
             ("reference", facts.attributes.get("reference_state", "not told: written by an older version")),
             ("made by", facts.attributes.get("history", ""))]
-    yield _pairs(rows + (_settings(facts.record) if facts.record else []))
+    yield _name_table(rows + (_settings_rows(facts.record) if facts.record else []))
     for kind in facts.kinds.values():
         yield Text(f"\n{kind.name}: {kind.first} to {kind.last} (UTC+8), {kind.files} "
-                   f"file{'s' * (kind.files > 1)}, {_bytes(kind.bytes)}", style="bold")
-        yield _pairs(list(kind.variables.items()))
-        yield _fields(kind)
+                   f"file{'s' * (kind.files > 1)}, {_size_in_words(kind.bytes)}", style="bold")
+        yield _name_table(list(kind.variables.items()))
+        yield _ranges_table(kind)
         if kind.classes.sum():
-            yield _classes(kind)
-    if facts.bad:
-        yield _listed("Files that can't be read", facts.bad)
+            yield _classes_table(kind)
+    if facts.damaged:
+        yield _list_table("Files that can't be read", facts.damaged)
 
 
-def _settings(record: dict) -> list[tuple[str, str]]:
-    """What run.json says that the files do not."""
+def _settings_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What run.json holds that the files do not."""
     identity, facts, months = record["identity"], record.get("facts", {}), record["months"]
-    rows = [("checkpoint", identity.get("checkpoint", "").split()[0]),
+    asked = facts.get("recipe", {}).get("checkpoint")
+    model = f"{asked}, {BASELINES[asked].kind}" if asked in BASELINES else identity.get("checkpoint", "").split()[0]
+    rows = [("model" if asked in BASELINES else "checkpoint", model),
             ("settings", f"{identity.get('neighbours')} neighbours; a day needs {identity.get('minimum_hours')} of 24 "
                          f"hours; a station {identity.get('minimum_station_hours')} in a month"),
             ("observations", f"{facts.get('stations', '?')} stations, {facts.get('files', '?')} files, "
                              f"{len(facts.get('files_skipped', []))} skipped"),
             ("months done", f"{len(months)}; {sum(m['hours_without_observations'] for m in months.values())} hours "
                             "without any observation")]
-    return rows + [("warning", text) for text in facts.get("warnings", [])[:LISTED]]
+    return rows + [("warning", text) for text in facts.get("warnings", [])[:LISTED_AT_MOST]]
 
 
-def _fields(kind: product.Kind) -> Table:
-    table = _table("", ("ug m-3", "steps", "lowest", "mean", "highest", "missing\n%"))
+def _ranges_table(kind: FrequencyFacts) -> Table:
+    table = _empty_table("", ("ug m-3", "steps", "lowest", "mean", "highest", "missing\n%"))
     for name, of in kind.fields.items():
         mean = of.total / (of.values - of.missing) if of.values > of.missing else np.nan
-        table.add_row(name, f"{of.steps:,}", _number(of.low), _number(mean), _number(of.high),
+        table.add_row(name, f"{of.steps:,}", _short_number(of.low), _short_number(mean), _short_number(of.high),
                       f"{100 * of.missing / max(of.values, 1):.2f}")
     return table
 
 
-def _classes(kind: product.Kind) -> Table:
-    table = _table("", ("quality_flag", "", "% of land", "% of all"))
+def _classes_table(kind: FrequencyFacts) -> Table:
+    table = _empty_table("", ("quality_flag", "", "% of land", "% of all"))
     land = kind.classes.sum() - kind.classes[schema.SEA]
     for number, name in enumerate(schema.QUALITY):
         n = kind.classes[number]
-        of_land = "-" if number == schema.SEA else _share(n, land)
-        table.add_row(str(number), name, of_land, _share(n, kind.classes.sum()))
+        of_land = "-" if number == schema.SEA else _percent_of(n, land)
+        table.add_row(str(number), name, of_land, _percent_of(n, kind.classes.sum()))
     return table
 
 
-def _checkpoint(card: Card):
+def _checkpoint_tables(card: Card) -> Iterator[RenderableType]:
     if card.task == FORECAST_TASK:
-        yield _forecaster(card)
+        yield _forecaster_table(card)
         return
     training, withheld = card.training, card.withheld
     if training.get("simulated"):
         yield Panel("SIMULATED: trained on the twin's observations, not on real air.", style="bold red")
     sizes = ", ".join(f"{name} {value}" for name, value in card.network.items())
     window = card.analysis.window
-    yield _pairs([
+    yield _name_table([
         ("checkpoint", f"{card.name} ({card.kind}), made {card.created}"),
         ("reads", f"{', '.join(schema.LONG_NAMES[name] for name in card.variables)}, from "
                   f"{window.get('margin_hours', '?')} h before the target day to as long after it, means over "
@@ -194,19 +210,19 @@ def _checkpoint(card: Card):
         ("never seen", f"to test {len(withheld['test_single'])} single stations and {len(withheld['test_city'])} in "
                        f"whole cities; for validation {len(withheld['validation_single'])} and "
                        f"{len(withheld['validation_city'])}"),
-        ("error", _error(card)),
+        ("error", _error_in_words(card)),
         ("versions", ", ".join(f"{name} {text}" for name, text in card.versions.items())),
         ("weights", f"whole (sha256 {card.weights_sha256[:16]}...)")])
     if coverage := card.calibration.get("facts", {}).get("at_other_towns"):
-        yield _coverage(coverage)
+        yield _coverage_table(coverage)
     for name, rows in card.scores.items():
-        yield _scores(f"Scores at the {name.replace('_', ' ')}, by which training chose: not a test", rows)
+        yield _scores_table(f"Scores at the {name.replace('_', ' ')}, by which training chose: not a test", rows)
 
 
-def _forecaster(card: Card):
+def _forecaster_table(card: Card) -> Table:
     facts, training = card.forecast, card.training
     sizes = ", ".join(f"{name} {value}" for name, value in card.network.items())
-    return _pairs([
+    return _name_table([
         ("checkpoint", f"{card.name} ({card.kind}), configuration {facts.configuration}, seed {facts.seed}, made "
                        f"{card.created or 'at an unknown date'}"),
         ("reads", f"{', '.join(schema.LONG_NAMES[name] for name in card.variables)} of {facts.history} h, to forecast "
@@ -220,7 +236,7 @@ def _forecaster(card: Card):
         ("weights", f"whole (sha256 {card.weights_sha256[:16]}...)")])
 
 
-def _error(card: Card) -> str:
+def _error_in_words(card: Card) -> str:
     if not card.calibration:
         return f"not calibrated; correlated in time with an e-folding time of {card.analysis.error_memory_hours:g} h"
     facts, by_lag = card.calibration.get("facts", {}), card.calibration["correlation"]
@@ -230,10 +246,10 @@ def _error(card: Card) -> str:
             f"{by_lag[23]:.2f} after 23")
 
 
-def _coverage(found: dict) -> Table:
+def _coverage_table(found: dict[str, Any]) -> Table:
     """`inside` should be 90 %, `z rms` 1; of factors that were fitted without the stations' own towns."""
-    table = _table("Observations inside the bounds at validation stations, by factors fitted in other towns",
-                   ("", "hours", "inside\n%", "z rms", "width", "days", "inside\n%", "z rms", "width"))
+    table = _empty_table("Observations inside the bounds at validation stations, by factors fitted in other towns",
+                         ("", "hours", "inside\n%", "z rms", "width", "days", "inside\n%", "z rms", "width"))
     there = dict.fromkeys(name for of in found.values() for name in of)
     for name in [name for name in SLICES if name in there] + [name for name in there if name not in SLICES]:
         parts = [found.get(frequency, {}).get(name) for frequency in ("hourly", "daily")]
@@ -243,8 +259,8 @@ def _coverage(found: dict) -> Table:
     return table
 
 
-def _scores(title: str, rows: list[dict]) -> Table:
-    table = _table(title, ("", "", "n", "MAE", "RMSE", "R2", "skill\n%", "NMB\n%", "in\n90 %"))
+def _scores_table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = _empty_table(title, ("", "", "n", "MAE", "RMSE", "R2", "skill\n%", "NMB\n%", "in\n90 %"))
     for row in rows:
         covered = row.get("coverage_90")
         table.add_row(row["group"], row["frequency"], f"{row['n']:,}", f"{row['MAE']:.2f}", f"{row['RMSE']:.2f}",
@@ -253,8 +269,8 @@ def _scores(title: str, rows: list[dict]) -> Table:
     return table
 
 
-def _pairs(rows: list[tuple[str, str]]) -> Table:
-    """Names and what is to be said of them, wrapped beside each other."""
+def _name_table(rows: list[tuple[str, str]]) -> Table:
+    """Names, and beside each what belongs to it, wrapped."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
@@ -263,7 +279,7 @@ def _pairs(rows: list[tuple[str, str]]) -> Table:
     return table
 
 
-def _table(title: str, columns: tuple[str, ...]) -> Table:
+def _empty_table(title: str, columns: tuple[str, ...]) -> Table:
     table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
                   pad_edge=False, padding=(0, 1, 0, 0))
     for number, name in enumerate(columns):
@@ -272,19 +288,19 @@ def _table(title: str, columns: tuple[str, ...]) -> Table:
     return table
 
 
-def _listed(title: str, texts: list[str]) -> Table:
-    table = _pairs([("-", text) for text in texts[:LISTED]])
+def _list_table(title: str, texts: list[str]) -> Table:
+    table = _name_table([("-", text) for text in texts[:LISTED_AT_MOST]])
     table.title, table.title_justify, table.title_style = f"\n{title}", "left", "bold"
-    if len(texts) > LISTED:
+    if len(texts) > LISTED_AT_MOST:
         table.add_row("", f"... {len(texts)} in all")
     return table
 
 
-def _local(stamp: np.datetime64) -> str:
-    return str(np.datetime64(stamp, "m") + UTC_OFFSET_HOURS * HOUR).replace("T", " ")
+def _local_time(stamp: np.datetime64) -> str:
+    return str((stamp + UTC_OFFSET_HOURS * HOUR).astype("datetime64[m]")).replace("T", " ")
 
 
-def _number(value: float) -> str:
+def _short_number(value: float) -> str:
     """At most seven characters for what concentrations can be."""
     if not np.isfinite(value):
         return "-"
@@ -293,11 +309,11 @@ def _number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _share(part: int, whole: int) -> str:
+def _percent_of(part: int, whole: int) -> str:
     if not part:
         return "-"
-    return f"{100 * part / whole:.2f}" if 100 * part / whole >= 0.005 else "<0.01"
+    return f"{100 * part / whole:.2f}" if 100 * part / whole >= SMALLEST_PERCENT else "<0.01"
 
 
-def _bytes(size: int) -> str:
+def _size_in_words(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"

@@ -9,7 +9,7 @@ from aqreanalysis.output.formats import (
     fingerprint,
     format_of,
     open_part,
-    open_product,
+    open_product_file,
     remove_abandoned,
 )
 from aqreanalysis.output.means import pieces, read_mean, read_most_frequent
@@ -17,5 +17,5 @@ from aqreanalysis.output.netcdf_file import check_file
 from aqreanalysis.output.writer import PartWriter, ProductPart
 
 __all__ = ["FORMATS", "About", "Contact", "Format", "MonthDays", "PartWriter", "ProductPart", "check_file",
-           "end_of_days", "fingerprint", "format_of", "open_part", "open_product", "pieces", "read_mean",
+           "end_of_days", "fingerprint", "format_of", "open_part", "open_product_file", "pieces", "read_mean",
            "read_month_days", "read_most_frequent", "remove_abandoned", "tiles", "write_daily"]

@@ -84,7 +84,7 @@ def fingerprint(path: Path, part: ProductPart | None = None) -> dict[str, int | 
     return format_of(path).fingerprint(path, part)
 
 
-def open_product(path: Path | str, **options: Any) -> xr.Dataset:
+def open_product_file(path: Path | str, **options: Any) -> xr.Dataset:
     """A product file or store through xarray, read as it is asked for; OSError or ValueError where it is none."""
     return format_of(path).open_dataset(Path(path), **options)
 

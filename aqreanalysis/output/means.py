@@ -13,7 +13,7 @@ import xarray as xr
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.output.cf import QUALITY_FLAG
 from aqreanalysis.output.encoding import TILE_POINTS, TIME_CHUNK
-from aqreanalysis.output.formats import open_product
+from aqreanalysis.output.formats import open_product_file
 from aqreanalysis.schema import LAT, LON, QUALITY, TARGET, TIME
 from aqreanalysis.time_axis import Period, local_days
 
@@ -91,7 +91,7 @@ def _each_piece(paths: Paths, variable: str, period: Period | None) -> Iterator[
 def _opened_with(path: str | Path, variable: str) -> Iterator[xr.Dataset]:
     """A product file that has ``variable`` over time, through xarray."""
     try:
-        file = open_product(path)
+        file = open_product_file(path)
     except (OSError, ValueError) as error:
         raise BadFile(f"{path} can't be read: {error}.", "A product file is a whole NetCDF-4 file or Zarr store.",
                       "Give the path of a file that was made by aqreanalysis build.") from error

@@ -15,7 +15,7 @@ def draw_days(product: Path, start: str, end: str, out: str | None) -> Path:
     """Draw the mean of some days from a product's daily file; returns the PNG's path."""
     period = time_axis.parse_period(None, start, end)
     path = _daily_file(product, period)
-    with output.open_product(path) as file:
+    with output.open_product_file(path) as file:
         grid = parse_grid(path)
         figure = report.day_map(path, grid, file, period, file.attrs.get("source", ""))
         simulated = file.attrs.get("simulated") == "true"

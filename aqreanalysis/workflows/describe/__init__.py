@@ -1,31 +1,39 @@
-"""`aqreanalysis describe`: what is in an archive, a product or a checkpoint. Facts here, words in tables.py."""
+"""`aqreanalysis describe`: what is in an archive, a product or a checkpoint. The words are cli/tables.py's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from aqreanalysis.models import checkpoint
 from aqreanalysis.observations.readers import open_archive
-from aqreanalysis.workflows.describe import archive, product
+from aqreanalysis.workflows.describe.archive import ArchiveFacts, archive_facts
+from aqreanalysis.workflows.describe.product import ProductFacts, product_facts, product_files
+from aqreanalysis.workflows.describe.progress import ReadingProgress, unobserved
 from aqreanalysis.workflows.describe.verify import verify
 
 __all__ = ["describe", "verify"]
 
-Progress = Callable[[int, int], None]   # parts done, parts in all
 
+def describe(path: str, station_table: str | None = None,
+             progress: ReadingProgress = unobserved) -> ArchiveFacts | ProductFacts | checkpoint.Card:
+    """The facts of what lies at a path: of an archive or a product, or the card of a checkpoint.
 
-def describe(path: str, station_table: str | None = None, progress: Progress = lambda done, of: None):
-    """The facts of what lies at a path: archive.Facts, product.Facts, or the Card of a checkpoint.
+    Parameters
+    ----------
+    path : a file or folder, or the name of a checkpoint that ships with the package.
+    station_table : places of the stations, where the table does not lie beside the observations.
+    progress : called with the number of parts done and of all parts.
 
-    A name of a checkpoint that ships with the package will do for its path. UserError for what is none of them.
+    Raises
+    ------
+    UserError : for what is none of them, and for a product or checkpoint that is damaged.
     """
     place = Path(path).expanduser()
     if not place.exists() and path in checkpoint.names() or _is_checkpoint(place):
         return checkpoint.checked_card(checkpoint.locate(path), task=None)
-    if files := product.files_of(place):
-        return product.facts_of(place, files, progress)
-    return archive.facts_of(open_archive(place, station_table), place, progress)
+    if files := product_files(place):
+        return product_facts(place, files, progress)
+    return archive_facts(open_archive(place, station_table), place, progress)
 
 
 def _is_checkpoint(place: Path) -> bool:

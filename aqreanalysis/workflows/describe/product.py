@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,14 +17,16 @@ from aqreanalysis.output import cf
 from aqreanalysis.product.folder import RECORD
 from aqreanalysis.schema import LOWER, QUALITY, STANDARD_ERROR, TARGET, TIME, UPPER
 from aqreanalysis.time_axis import local_days
+from aqreanalysis.workflows.describe.progress import ReadingProgress, unobserved
 
-SUFFIXES = {known.suffix for known in output.FORMATS.values()} | {".nc4"}
-FILES = "*pm25_*ly_*"   # hourly and daily; the truth of a twin is no product
-RAW = {"mask_and_scale": False, "decode_times": False, "decode_coords": False}
+PRODUCT_SUFFIXES = {known.suffix for known in output.FORMATS.values()} | {".nc4"}
+PRODUCT_PATTERN = "*pm25_*ly_*"   # hourly and daily; the truth of a twin is no product
+SHOWN = 3   # damaged files in an error
+AS_STORED: dict[str, Any] = {"mask_and_scale": False, "decode_times": False, "decode_coords": False}
 
 
 @dataclass
-class Field:
+class FieldRange:
     """Range of a variable over cells and steps, and how many of them it is missing in."""
 
     steps: int = 0
@@ -35,7 +38,7 @@ class Field:
 
 
 @dataclass
-class Kind:
+class FrequencyFacts:
     """All files of a frequency together."""
 
     name: str                    # hourly, daily or truth
@@ -44,55 +47,56 @@ class Kind:
     first: str = ""              # days in UTC+8
     last: str = ""
     variables: dict[str, str] = field(default_factory=dict)    # name -> long name and unit
-    fields: dict[str, Field] = field(default_factory=dict)     # of pm25, its standard error and bounds
+    fields: dict[str, FieldRange] = field(default_factory=dict)   # of pm25, its standard error and bounds
     classes: np.ndarray = field(default_factory=lambda: np.zeros(len(QUALITY), np.int64))
 
 
 @dataclass
-class Facts:
-    """What `describe` tells of a product."""
+class ProductFacts:
+    """What `describe` states about a product."""
 
     path: Path
-    attributes: dict             # global ones of its first file
+    attributes: dict[str, Any]   # global ones of its first file
     grid: str
-    kinds: dict[str, Kind]
-    record: dict | None          # run.json
-    bad: list[str]
+    kinds: dict[str, FrequencyFacts]
+    record: dict[str, Any] | None   # run.json
+    damaged: list[str]           # a sentence for each file that can't be read
 
 
-def files_of(path: Path) -> list[Path]:
+def product_files(path: Path) -> list[Path]:
     """The product files at a path; none where it is something else."""
-    if path.is_dir() and path.suffix not in SUFFIXES:
-        return sorted(file for file in path.glob(FILES) if file.suffix in SUFFIXES and file.name[0] != ".")
-    return [path] if path.suffix in SUFFIXES and path.exists() and _is_product(path) else []
+    if path.is_dir() and path.suffix not in PRODUCT_SUFFIXES:
+        return sorted(file for file in path.glob(PRODUCT_PATTERN)
+                      if file.suffix in PRODUCT_SUFFIXES and file.name[0] != ".")
+    return [path] if path.suffix in PRODUCT_SUFFIXES and path.exists() and _is_product_file(path) else []
 
 
-def _is_product(path: Path) -> bool:
+def _is_product_file(path: Path) -> bool:
     try:
-        with output.open_product(path, **RAW) as file:
+        with output.open_product_file(path, **AS_STORED) as file:
             ours = TARGET in file.variables and file.attrs.get("project") == "aqreanalysis"
             return ours and FORMAT_ATTRIBUTE not in file.attrs   # that is a station archive
     except (OSError, RuntimeError, ValueError):
         return False
 
 
-def facts_of(path: Path, files: list[Path], progress=lambda done, of: None) -> Facts:
-    """Read every file of a product once through. A file that can't be read is told and left out."""
-    facts = Facts(path, {}, "", {}, _record(path), [])
+def product_facts(path: Path, files: list[Path], progress: ReadingProgress = unobserved) -> ProductFacts:
+    """Read every file of a product once through. A file that can't be read is named and left out."""
+    facts = ProductFacts(path, {}, "", {}, _read_run_json(path), [])
     for number, file in enumerate(files):
         progress(number, len(files))
         try:
-            _add(facts, file)
+            _add_file(facts, file)
         except (OSError, RuntimeError, ValueError, IndexError, KeyError, AttributeError) as error:
-            facts.bad.append(f"{file.name} can't be read ({error})")
+            facts.damaged.append(f"{file.name} can't be read ({error})")
     progress(len(files), len(files))
     if not facts.kinds:
-        raise BadFile(f"No product file of {path} can be read: {'; '.join(facts.bad[:3])}.",
+        raise BadFile(f"No product file of {path} can be read: {'; '.join(facts.damaged[:SHOWN])}.",
                       "A product file is a whole NetCDF-4 file.", "Delete the damaged ones and build again.")
     return facts
 
 
-def _record(path: Path) -> dict | None:
+def _read_run_json(path: Path) -> dict[str, Any] | None:
     place = path / RECORD
     try:
         return json.loads(place.read_text(encoding="utf-8")) if place.is_file() else None
@@ -101,54 +105,54 @@ def _record(path: Path) -> dict | None:
                         "Restore it, or describe the files one by one.") from error
 
 
-def _add(facts: Facts, path: Path) -> None:
-    with output.open_product(path, **RAW) as file:
+def _add_file(facts: ProductFacts, path: Path) -> None:
+    with output.open_product_file(path, **AS_STORED) as file:
         attributes = file.attrs
         stamps = [np.datetime64(attributes[f"time_coverage_{end}"].rstrip("Z"), "h") for end in ("start", "end")]
         days = [str(day) for day in local_days(np.array(stamps))]
         name = "truth" if "truth" in attributes["id"] else "daily" if cf.HOURS_USED in file.variables else "hourly"
         classes = np.zeros(len(QUALITY), np.int64)
-        fields = {key: _field(file.variables[key]) for key in (TARGET, STANDARD_ERROR, LOWER, UPPER)
+        fields = {key: _range_of(file.variables[key]) for key in (TARGET, STANDARD_ERROR, LOWER, UPPER)
                   if key in file.variables}
         if cf.QUALITY_FLAG in file.variables:
             flags = file.variables[cf.QUALITY_FLAG]
             for piece in output.pieces(flags):
                 classes += np.bincount(flags[piece].values.ravel(), minlength=len(QUALITY))
-        variables = {key: f"{v.attrs['long_name']} ({v.attrs.get('units', '1')})" for key, v in file.variables.items()
-                     if TIME in v.dims and key != TIME and "long_name" in v.attrs}
-        grid = _grid(file, attributes)
+        variables = {str(key): f"{v.attrs['long_name']} ({v.attrs.get('units', '1')})"
+                     for key, v in file.variables.items() if TIME in v.dims and key != TIME and "long_name" in v.attrs}
+        grid = _grid_in_words(file, attributes)
     facts.attributes, facts.grid = facts.attributes or attributes, facts.grid or grid
-    kind = facts.kinds.setdefault(name, Kind(name, first=days[0], last=days[1]))
-    kind.files, kind.bytes = kind.files + 1, kind.bytes + _size(path)
+    kind = facts.kinds.setdefault(name, FrequencyFacts(name, first=days[0], last=days[1]))
+    kind.files, kind.bytes = kind.files + 1, kind.bytes + _size_on_disk(path)
     kind.first, kind.last = min(kind.first, days[0]), max(kind.last, days[1])
     kind.variables, kind.classes = variables, kind.classes + classes
     for key, found in fields.items():
-        kind.fields[key] = _together(kind.fields.get(key, Field()), found)
+        kind.fields[key] = _both_ranges(kind.fields.get(key, FieldRange()), found)
 
 
-def _size(path: Path) -> int:
+def _size_on_disk(path: Path) -> int:
     return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
 
 
-def _field(variable: xr.Variable) -> Field:
-    found, fill = Field(steps=len(variable)), variable.attrs.get("_FillValue")
+def _range_of(variable: xr.Variable) -> FieldRange:
+    found, fill = FieldRange(steps=len(variable)), variable.attrs.get("_FillValue")
     for piece in output.pieces(variable):
         values = variable[piece].values
         there = values[(values != fill) & np.isfinite(values)]
-        part = Field(0, values.size, values.size - there.size)
+        part = FieldRange(0, values.size, values.size - there.size)
         if there.size:
             part.total, part.low, part.high = float(there.sum(dtype=np.float64)), float(there.min()), float(there.max())
-        found = _together(found, part)
+        found = _both_ranges(found, part)
     return found
 
 
-def _together(one: Field, other: Field) -> Field:
-    return Field(one.steps + other.steps, one.values + other.values, one.missing + other.missing,
+def _both_ranges(one: FieldRange, other: FieldRange) -> FieldRange:
+    return FieldRange(one.steps + other.steps, one.values + other.values, one.missing + other.missing,
                  one.total + other.total, min(one.low, other.low), max(one.high, other.high))
 
 
-def _grid(file: xr.Dataset, attributes: dict) -> str:
-    """Its size, extent and resolution in words."""
+def _grid_in_words(file: xr.Dataset, attributes: dict[str, Any]) -> str:
+    """Size, extent and resolution of a file's grid in words."""
     dims = file.variables[TARGET].dims[1:]
     size = " x ".join(str(file.sizes[name]) for name in reversed(dims))
     edges = {end: f"{attributes[f'geospatial_{end}']:.2f}" for end in ("lon_min", "lon_max", "lat_min", "lat_max")}

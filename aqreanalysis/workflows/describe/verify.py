@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from aqreanalysis import output
 from aqreanalysis.errors import UserError
 from aqreanalysis.product.folder import RECORD, record_of
+from aqreanalysis.workflows.describe.progress import ReadingProgress, unobserved
 
-FIX = "Give the command of its build again: what is damaged is made anew, with the same bytes."
+BUILD_AGAIN = "Give the command of its build again: what is damaged is made again, with the same bytes."
 
 
-def verify(path: str, progress: Callable[[int, int], None] = lambda done, of: None) -> int:
-    """Compare every file of a product with the hash in its run.json; how many there are.
+def verify(path: str, progress: ReadingProgress = unobserved) -> int:
+    """Compare every file of a product with the hash in its run.json; returns how many there are.
 
-    Raises UserError that names all that is damaged or gone, or where there is nothing to compare with.
+    Raises
+    ------
+    UserError : names all that is damaged or gone; or says that there is nothing to compare with.
     """
     record = record_of(Path(path).expanduser())
     if record is None:
@@ -24,16 +26,17 @@ def verify(path: str, progress: Callable[[int, int], None] = lambda done, of: No
     units, damaged = list(record.units()), []
     for number, (name, file, part, noted) in enumerate(units):
         progress(number, len(units))
-        if problem := _problem(file, part, noted):
+        if problem := _damage(file, part, noted):
             damaged.append(f"{name} {problem}")
     progress(len(units), len(units))
     if damaged:
         raise UserError(f"{len(damaged)} of {len(units)} files of {path} are not what was written: "
-                        f"{'; '.join(damaged)}.", f"Sizes and hashes are those in {RECORD}.", FIX)
+                        f"{'; '.join(damaged)}.", f"Sizes and hashes are those in {RECORD}.", BUILD_AGAIN)
     return len(units)
 
 
-def _problem(file: Path, part: output.ProductPart | None, noted: dict) -> str:
+def _damage(file: Path, part: output.ProductPart | None, noted: dict[str, int | str]) -> str:
+    """What is wrong with a file or a part of a store, to follow its name; nothing where it is as it was written."""
     try:
         found = output.fingerprint(file, part)
     except FileNotFoundError:
