@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -152,9 +153,9 @@ def fit(estimate, scale, truth, distance, days) -> Bounds:
     basis = np.concatenate([_along(LEVEL_KNOTS, estimate), _along(DISTANCE_KNOTS, np.asarray(distance)[known]),
                             _round(SEASON_KNOTS, np.asarray(days)[known])], axis=1)
     z = (truth - estimate) / scale
-    curves = {"lower": _quantile_curve(basis, -z), "upper": _quantile_curve(basis, z), "error": _spread_curve(basis, z)}
-    return Bounds(LEVEL_KNOTS, DISTANCE_KNOTS, SEASON_KNOTS,
-                  **{name: np.round(curve, DIGITS) for name, curve in curves.items()})
+    curves = (_quantile_curve(basis, -z), _quantile_curve(basis, z), _spread_curve(basis, z))
+    lower, upper, error = (tuple(np.round(curve, DIGITS).tolist()) for curve in curves)
+    return Bounds(LEVEL_KNOTS, DISTANCE_KNOTS, SEASON_KNOTS, lower, upper, error)
 
 
 def correlation_by_lag(z: np.ndarray) -> np.ndarray:
@@ -233,7 +234,7 @@ def _fitted(loss, basis: np.ndarray, start: float) -> np.ndarray:
     first, second = len(LEVEL_KNOTS), len(LEVEL_KNOTS) + len(DISTANCE_KNOTS)
     rest[0, first:second], rest[1, second:] = 1.0, 1.0
     pull += HOLD * rest.T @ rest
-    kept = {}
+    kept: dict[str, Any] = {}
 
     def parts(weights):
         if kept.get("at") != weights.tobytes():

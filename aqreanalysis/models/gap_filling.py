@@ -52,7 +52,7 @@ def fill(observed_values: np.ndarray, neighbourhood: Neighbourhood) -> FilledSta
         bias = running_mean(np.where(observed, observed_values - kriged, np.nan))
         carried = bias + _carry(np.where(present, bridged - kriged - bias, np.nan))
         value = np.where(present, bridged, np.maximum(kriged + carried, 0.0)).astype(np.float32)
-        hours = np.isfinite(value).all(axis=1)
+        hours = np.asarray(np.isfinite(value).all(axis=1))
         kriged = np.where(hours[:, None], _times(weights, np.where(hours[:, None], value, 0.0)), kriged)
         kriged = np.maximum(kriged, 0.0)
     return FilledStations(value, observed, kriged.astype(np.float32), bias.astype(np.float32),

@@ -44,18 +44,19 @@ def find_neighbourhood(lat, lon, to_lat, to_lon, k: int, correlation: Correlatio
     estimated from the others only.
     """
     arrays = [np.ascontiguousarray(a, np.float64) for a in (lat, lon, to_lat, to_lon)]
-    key = hashlib.sha256(b"".join(a.tobytes() for a in arrays)
-                         + repr((k, correlation, leave_out_self, [a.size for a in arrays])).encode())
-    key = key.hexdigest()
+    geometry = b"".join(a.tobytes() for a in arrays)
+    options = repr((k, correlation, leave_out_self, [a.size for a in arrays])).encode()
+    key = hashlib.sha256(geometry + options).hexdigest()
     if key not in _KEPT:
-        _KEPT[key] = _compute(*arrays, k, correlation, leave_out_self)
+        _KEPT[key] = _computed(*arrays, k=k, correlation=correlation, leave_out_self=leave_out_self)
         while len(_KEPT) > _KEEP:
             _KEPT.popitem(last=False)
     _KEPT.move_to_end(key)
     return _KEPT[key]
 
 
-def _compute(lat, lon, to_lat, to_lon, k, correlation, leave_out_self) -> Neighbourhood:
+def _computed(lat: np.ndarray, lon: np.ndarray, to_lat: np.ndarray, to_lon: np.ndarray, *, k: int,
+              correlation: Correlation, leave_out_self: bool) -> Neighbourhood:
     candidates = geostatistics.CANDIDATES * k
     index, distance = geo.nearest(lat, lon, to_lat, to_lon, candidates + 1 if leave_out_self else candidates)
     if leave_out_self:

@@ -96,7 +96,7 @@ def exponential_correlation(memory_hours: float) -> np.ndarray:
 
 
 def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: int,
-          correlation: Sequence[float]) -> dict[str, np.ndarray]:
+          correlation: Sequence[float] | np.ndarray) -> dict[str, np.ndarray]:
     """Means of whole days from hours (24 * days, points).
 
     The error of a mean of n hours whose errors are correlated as `correlation` (24,) says by lag:
@@ -109,9 +109,9 @@ def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: 
     count = valid.sum(axis=1)
     enough = count >= minimum_hours
     lag = np.abs(np.subtract.outer(np.arange(HOURS_PER_DAY), np.arange(HOURS_PER_DAY)))
-    correlation = np.asarray(correlation, np.float32)[lag]
+    of_pairs = np.asarray(correlation, np.float32)[lag]
     spread = np.where(valid, error, 0.0)
-    variance = np.einsum("dip,ij,djp->dp", spread, correlation, spread, optimize=True)
+    variance = np.einsum("dip,ij,djp->dp", spread, of_pairs, spread, optimize=True)
     safe = np.maximum(count, 1)
     total = np.where(valid, pm25, 0.0).sum(axis=1, dtype=np.float64)
     votes = np.stack([(flag == number).sum(axis=1) for number in range(len(schema.QUALITY))])

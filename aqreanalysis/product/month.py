@@ -202,7 +202,7 @@ def blocks(model: Model, cube: xr.Dataset, grid: Grid, period: Period,
             estimate = prepared.at(schema.make_targets(hours[rows], lat, lon))
             count, flag = support.of_hours(observed[rows])
             flag = np.where(np.isfinite(estimate[schema.TARGET].values), flag, _nothing(land[points]))
-            yield Block(first, points, {name: array.values for name, array in estimate.data_vars.items()} | {
+            yield Block(first, points, {str(name): array.values for name, array in estimate.data_vars.items()} | {
                 "quality_flag": flag.astype(np.int8), "number_of_observations": count})
 
 

@@ -20,6 +20,7 @@ from aqreanalysis.models.base import PointwiseModel, Supporters, observed_at
 from aqreanalysis.models.geostatistics import Correlation
 
 KRIGING_NEIGHBOURS, PLAIN_NEIGHBOURS = 40, 20  # of `Kriging`, and of `plain`
+AT_ONCE = 1024  # systems that are solved together
 
 
 @dataclass
@@ -102,15 +103,17 @@ class Kriging(PointwiseModel):
         """Weights, variance and expected sample variance (both for a sill of 1) per pattern."""
         weights, variance, structure = [], [], []
         eye = np.eye(min(self.k, len(to_target)))
-        for start in range(0, len(patterns), 1024):
-            chosen = np.argsort(~patterns[start:start + 1024], axis=1, kind="stable")[:, :len(eye)]
-            use = np.take_along_axis(patterns[start:start + 1024], chosen, axis=1)
+        for start in range(0, len(patterns), AT_ONCE):
+            some = patterns[start:start + AT_ONCE]
+            chosen = np.argsort(~some, axis=1, kind="stable")[:, :len(eye)]
+            use = np.take_along_axis(some, chosen, axis=1)
             pair = use[:, :, None] & use[:, None, :]
             matrix = among[chosen[:, :, None], chosen[:, None, :]]
             w, v = geostatistics.solve(np.where(pair, matrix, eye), np.where(use, to_target[chosen], np.nan))
             full = np.zeros((len(use), len(to_target)))
             np.put_along_axis(full, chosen, np.where(use, w, 0.0), axis=1)
-            weights.append(full), variance.append(v)
+            weights.append(full)
+            variance.append(v)
             structure.append(expected_sample_variance(np.where(pair, matrix, 0.0), use.sum(axis=1)))
         return np.concatenate(weights), np.concatenate(variance), np.concatenate(structure)
 
