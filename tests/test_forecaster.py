@@ -1,14 +1,15 @@
-"""Forecasters behind the interface of every model: nothing after the hour of issue is known, and errors are told."""
+"""Forecasters behind the interface of every model: nothing after the hour of issue is known; errors say what to do."""
 
 import numpy as np
 import pytest
+import xarray as xr
 from forecast_fixtures import LEVEL, cube, lively
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
-from aqreanalysis.models.base import Model
+from aqreanalysis.models.base import Model, Prepared
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast import Forecaster, kinds
 from aqreanalysis.models.forecast.series import point_neighbours, station_series
@@ -80,6 +81,22 @@ def test_a_value_inside_the_window_does_change_it():
         assert not np.allclose(first, second), kind
 
 
+def test_what_is_prepared_once_is_what_is_predicted():
+    of = cube()
+    model = forecaster("aqnet", of, error=np.ones(HORIZON))
+    prepared = model.prepare(of, targets_after(of).time.values)
+    xr.testing.assert_identical(prepared.at(targets_after(of)), model.predict(of, targets_after(of)))
+    supporters = prepared.supporters(of.lat.values, of.lon.values)
+    assert isinstance(prepared, Prepared) and supporters.at_most == 6
+    assert supporters.index[:, 0].tolist() == list(range(of.sizes["station"]))
+
+
+def test_members_that_callers_use():
+    model = forecaster("ridge", cube())
+    assert (model.history, model.future, model.fields, model.calibration) == (HISTORY, 0, (), None)
+    assert model.co_pollutants == HISTORY + HORIZON
+
+
 def test_some_leads_are_the_rows_of_all():
     of = cube()
     model = forecaster("aqnet", of)
@@ -111,6 +128,8 @@ def test_a_window_without_any_report_gives_nothing():
     of.pm25.values[-HISTORY:] = np.nan
     found = forecaster("ridge", of, error=np.ones(HORIZON)).predict(of, targets_after(of))
     assert np.isnan(found.pm25.values).all() and np.isnan(found.pm25_standard_error.values).all()
+    nobody = forecaster("ridge", of, error=np.ones(HORIZON)).predict(of.isel(station=slice(0)), targets_after(of))
+    assert np.isnan(nobody.pm25.values).all() and nobody.pm25.shape == (HORIZON, of.sizes["station"])
 
 
 @pytest.mark.parametrize("leads, told", [([0], "0 to 0 hours"), ([1, 13], "1 to 13 hours")])

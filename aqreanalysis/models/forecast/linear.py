@@ -1,8 +1,8 @@
 """Linear forecasts in closed form: ridge regression, persistence and climatology.
 
-Ridge: Hoerl & Kennard 1970, Technometrics 12, 55-67, by its normal equations. Persistence and climatology are the
-floor of every forecast (Murphy 1992, Weather and Forecasting 7, 692-698): the last value, and the mean of the time of
-day and year.
+Ridge: Hoerl & Kennard 1970, Technometrics 12, 55-67, by its normal equations. Persistence, the last value, and
+climatology, the mean of the time of day and year, are the reference of every forecast (Murphy 1992, Weather and
+Forecasting 7, 692-698).
 """
 
 from __future__ import annotations

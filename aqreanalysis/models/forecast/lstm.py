@@ -1,7 +1,8 @@
-"""LSTM on the station's own window: all pollutants, masks and, if asked for, cyclic time.
+"""LSTM on the station's own window: all pollutants, masks and, by an option, cyclic time.
 
-Hochreiter & Schmidhuber 1997, Neural Computation 9, 1735-1780; the paper's baseline of that name. The last state is
-read out linearly for every lead. Hours before the last `recent` are averaged in groups of `every`, as for AQ-Net.
+Hochreiter & Schmidhuber 1997, Neural Computation 9, 1735-1780; the paper's baseline of that name. A linear layer maps
+the last state to all leads, y = W h_T + c. Hours before the last `recent` are averaged in groups of `every`, as for
+AQ-Net.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 Emissions in northern China fell in these years, by plan (Zhang et al. 2019, PNAS 116, 24463-24469,
 10.1073/pnas.1907956116). A model that has learned the levels of its training years would forecast them again in later
-ones; so all models see, and forecast, departures from this line.
+ones, so all models read and forecast departures from this line:
+
+    mean over stations of log1p(PM2.5) = a + slope (t - zero) + two harmonics of the year,   t in years
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 HOURS_PER_YEAR = 24 * 365.2425
-LEAST_YEARS = 2.0  # less can't tell a trend from a season
+LEAST_YEARS = 2.0  # a shorter series does not separate a trend from the season
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,11 @@ class Trend:
 
     @classmethod
     def fit(cls, time: np.ndarray, pm25: np.ndarray) -> Trend:
-        """By least squares on the network's hourly means, beside two harmonics of the year; none of under two years.
+        """By least squares on the network's hourly means, with two harmonics of the year; none from under two years.
 
         Parameters
         ----------
-        time : (hours,) stamps of exactly what may be known.
+        time : (hours,) stamps of exactly the hours that may be known.
         pm25 : (hours, stations) in ug m-3, NaN where missing.
         """
         logs = np.log1p(pm25.astype(np.float64))
