@@ -13,7 +13,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import holdout
 from aqreanalysis.evaluation.metrics import YARDSTICKS
 from aqreanalysis.models import checkpoint
-from aqreanalysis.workflows.evaluate_analysis import evaluate, write
+from aqreanalysis.workflows.evaluate_analysis import evaluate, write_result
 
 PERIOD = time_axis.parse_period(None, "2019-01-05", "2019-01-07")
 
@@ -71,7 +71,7 @@ def test_the_cuts_hold_the_same_pairs(result):
 
 
 def test_a_folder_of_scores(result, tmp_path):
-    files = write(result, str(tmp_path / "scores"))
+    files = write_result(result, str(tmp_path / "scores"))
     assert sorted(path.name for path in files) == sorted(path.name for path in (tmp_path / "scores").iterdir())
     assert {path.name for path in files} == {"scores.csv", "scores.nc", "error_by_distance.png", "skill.png",
                                              "coverage.png", "reliability.png"}
@@ -84,9 +84,9 @@ def test_a_folder_of_scores(result, tmp_path):
 
 
 def test_the_table_alone(result, tmp_path):
-    assert write(result, str(tmp_path / "table.csv")) == [tmp_path / "table.csv"]
+    assert write_result(result, str(tmp_path / "table.csv")) == [tmp_path / "table.csv"]
     with pytest.raises(UserError, match="again.csv"):  # what should be a folder is a file
-        write(result, str(tmp_path / "table.csv" / "again.csv"))
+        write_result(result, str(tmp_path / "table.csv" / "again.csv"))
 
 
 def test_the_screen_is_80_columns_wide(result, capsys, monkeypatch):

@@ -215,7 +215,7 @@ def evaluate_command(
             "A checkpoint is scored on --observations PATH and a period, forecasts in their run folder.",
             "Example: aqreanalysis evaluate --year 2019 --observations PATH.",
         )
-    from aqreanalysis.workflows.evaluate_analysis import evaluate, write
+    from aqreanalysis.workflows.evaluate_analysis import evaluate, write_result
 
     result = evaluate(
         observations,
@@ -233,7 +233,7 @@ def evaluate_command(
     console.scores(result.table)
     for note in result.notes:
         console.say(note)
-    for path in write(result, out) if out else []:
+    for path in write_result(result, out) if out else []:
         console.say(f"written: {path}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,9 @@ import xarray as xr
 
 from aqreanalysis import schema, time_axis
 from aqreanalysis.evaluation.distributions import NORMAL, Distribution
+from aqreanalysis.models import uncertainty
 from aqreanalysis.models.base import Model
+from aqreanalysis.models.calibration import Calibration
 
 BOUNDED_SHARE = 0.9  # of the probability, in the interval: its ends are the 5 % and 95 % bounds
 # What lies between calibrated bounds. Measured at stations that were withheld (single stations, whole cities), hours of
@@ -77,18 +79,34 @@ def predict_hours(model: Model, seen: xr.Dataset, targets: xr.Dataset,
                                upper)
 
 
-def predict_days(hourly: IntervalPrediction, mean: np.ndarray, errors_of_days: Callable | None) -> IntervalPrediction:
+def predict_days(hourly: IntervalPrediction, mean: np.ndarray, of_days: Callable | None) -> IntervalPrediction:
     """The prediction of days (days, station) whose estimate is `mean`.
 
-    `errors_of_days` takes arrays (24 * days, station) under the names of schema: `pm25`, `pm25_standard_error` and,
+    `of_days` takes arrays (24 * days, station) under the names of schema: `pm25`, `pm25_standard_error` and,
     where the model gave them, `pm25_lower`, `pm25_upper`. Of what it returns, `pm25_standard_error`, `pm25_lower` and
     `pm25_upper` (days, station) are used. The error of a mean of a day's correlated errors is taken as normal.
     """
-    found: dict[str, np.ndarray] = {}
-    if errors_of_days is not None:
+    found: Mapping[str, np.ndarray] = {}
+    if of_days is not None:
         arrays = {schema.TARGET: hourly.pm25, schema.STANDARD_ERROR: hourly.error}
         bounds = {schema.LOWER: hourly.lower, schema.UPPER: hourly.upper} if hourly.own_bounds else {}
-        found = errors_of_days(arrays | bounds)
+        found = of_days(arrays | bounds)
     error = found.get(schema.STANDARD_ERROR, np.full(mean.shape, np.nan))
     return interval_prediction(mean, np.where(np.isfinite(mean), error, np.nan), NORMAL, found.get(schema.LOWER),
                                found.get(schema.UPPER))
+
+
+def errors_of_days(model: str, hourly: Mapping[str, np.ndarray], days: np.ndarray, distance: np.ndarray,
+                   calibrated: str, calibration: Calibration | None,
+                   memory_hours: float) -> Mapping[str, np.ndarray]:
+    """The errors of days as a product gives them; days with any hour have one. For statistics.fold_statistics.
+
+    The errors of hours are correlated as `calibration` measured, else exponentially with `memory_hours`; only those of
+    the model of the name `calibrated` are calibrated.
+    """
+    no_class = np.zeros(hourly[schema.TARGET].shape, np.int8)  # quality classes have no part in it
+    correlation = calibration.correlation if calibration else uncertainty.exponential_correlation(memory_hours)
+    found = uncertainty.daily(hourly[schema.TARGET], hourly[schema.STANDARD_ERROR], no_class, 1, correlation)
+    if model != calibrated or calibration is None:
+        return found
+    return uncertainty.calibrated(found, calibration.daily, distance, days)

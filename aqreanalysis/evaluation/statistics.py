@@ -7,7 +7,7 @@ months add up to those of a year.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import numpy as np
@@ -72,6 +72,11 @@ class Sums:
         parts = list(parts)
         groups = list(dict.fromkeys(group for part in parts for group in part.station.group.values))
         return cls(*(add([getattr(part, name) for part in parts]).sel(group=groups) for name in STRATA))
+
+    def with_cities(self, cities: Mapping[str, int]) -> Sums:
+        """With the city of each station, a number, which the bootstrap resamples."""
+        city = [cities[station] for station in self.block.station.values]
+        return replace(self, block=self.block.assign_coords(city=("station", city)))
 
 
 STRATA = tuple(field.name for field in fields(Sums))

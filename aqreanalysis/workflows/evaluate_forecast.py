@@ -100,7 +100,7 @@ def score_row(row: TrainedRow) -> tuple[str, dict[str, xr.Dataset]]:
     recipe = row.recipe
     data = forecast_data.of(recipe)
     withheld = recipe.models[row.name].withheld
-    loaded = [_loaded(folder, recipe, data.fingerprint) for folder in row.folders]
+    loaded = [_matching_forecaster(folder, recipe, data.fingerprint) for folder in row.folders]
     given = data.series(withheld, loaded[0][0].scaler, loaded[0][0].trend)
     asked = data.cube.sel(station=list(data.withheld)) if withheld else data.cube
     near = point_neighbours(given.lat, given.lon, asked.lat.values, asked.lon.values, recipe.k)
@@ -119,7 +119,7 @@ def score_row(row: TrainedRow) -> tuple[str, dict[str, xr.Dataset]]:
     return row.name, total
 
 
-def _loaded(folder: Path, recipe: recipes.ForecastRecipe, fingerprint: str):
+def _matching_forecaster(folder: Path, recipe: recipes.ForecastRecipe, fingerprint: str):
     """A stored forecaster and its card; a UserError where it was trained on other files."""
     model, card = checkpoint.load_forecaster(folder)
     if card.training["fingerprint"] != fingerprint:
