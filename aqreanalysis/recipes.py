@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -23,7 +23,12 @@ Day = Annotated[str, BeforeValidator(lambda day: day.isoformat() if isinstance(d
 
 
 class Strict(BaseModel):
+    """A section of a recipe: unknown keys are errors, values do not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Recipe = TypeVar("Recipe", bound=Strict)
 
 
 class ProductRecipe(Strict):
@@ -42,25 +47,26 @@ class ProductRecipe(Strict):
     contact: Contact = Field(Contact(), description="Who answers for the product; written into each of its files.")
 
 
-class TrainingSettings(Strict):
-    """Fields of training.Settings; see there."""
+class AnalysisTraining(Strict):
+    """How a network for analysis is trained: section `training` of a training recipe."""
 
-    steps: int = Field(3000, ge=1)
-    samples_per_step: int = Field(16, ge=1)
-    targets_per_sample: int = Field(24, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    averaging: float = Field(0.995, ge=0, lt=1)
-    k: int = Field(20, ge=4, le=64)
-    views: int = Field(10, ge=1)
-    renew_every: int = Field(40, ge=1)
-    hidden_single: float = Field(0.08, ge=0, lt=1)
-    hidden_places: int = Field(12, ge=0)
-    hidden_radius_km: tuple[float, float] = (5.0, 80.0)
-    outage: float = Field(0.03, ge=0, lt=0.5)
-    gap: float = Field(0.05, ge=0, lt=1)
-    seed: int = 0
-    validate_every: int = Field(250, ge=1)
+    steps: int = Field(3000, ge=1, description="Steps of gradient descent.")
+    samples_per_step: int = Field(16, ge=1, description="Days in a step, each from a masked sample drawn at random.")
+    targets_per_sample: int = Field(24, ge=1, description="Hidden stations that are estimated on each of these days.")
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of the cycle.")
+    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
+    averaging: float = Field(0.995, ge=0, lt=1, description="Share of the averaged weights that a step keeps.")
+    k: int = Field(20, ge=4, le=64, description="Neighbours of the neural kNN.")
+    views: int = Field(10, ge=1, description="Masked samples that are held at a time.")
+    renew_every: int = Field(40, ge=1, description="Steps after which one of the masked samples is drawn again.")
+    hidden_single: float = Field(0.08, ge=0, lt=1, description="Share of stations that a sample hides singly.")
+    hidden_places: int = Field(12, ge=0, description="Places round which a sample hides every station.")
+    hidden_radius_km: tuple[float, float] = Field(
+        (5.0, 80.0), description="Range of distances, km, from which the radius round each place is drawn.")
+    outage: float = Field(0.03, ge=0, lt=0.5, description="Share of hours removed at all stations at once, in runs.")
+    gap: float = Field(0.05, ge=0, lt=1, description="Largest share of single values removed besides.")
+    seed: int = Field(0, description="Seed of the weights and of every draw.")
+    validate_every: int = Field(250, ge=1, description="Steps between two validations.")
 
 
 class Withheld(Strict):
@@ -77,31 +83,36 @@ class TrainingRecipe(Strict):
 
     name: str = Field(description="Name of the checkpoint.", pattern=r"^[a-z0-9][a-z0-9-]*$")
     observations: str = Field(description="Folder or file of observations.")
-    stations: str | None = None
+    stations: str | None = Field(None, description="Station table, where it does not lie beside the observations.")
     start: Day = Field(description="First day, UTC+8.")
     end: Day = Field(description="Last day, UTC+8.")
     network: dict[str, float | int] = Field(default_factory=dict, description="Fields of aqnet.network.AnalysisSizes.")
-    withheld: Withheld = Withheld()
-    training: TrainingSettings = TrainingSettings()
+    withheld: Withheld = Field(Withheld(), description="Stations and weeks that are withheld.")
+    training: AnalysisTraining = Field(AnalysisTraining(), description="How the network is trained.")
     quality: QualitySettings = Field(DEFAULT_SETTINGS, description="Thresholds of quality control.")
 
 
-class ForecastSettings(Strict):
-    """Fields of forecasting.training.Settings; see there."""
+class ForecastTraining(Strict):
+    """How forecasting networks are trained: section `training` of a forecast recipe.
 
-    steps: int = Field(800, ge=1)
-    origins_per_step: int = Field(64, ge=1)
-    stations_per_step: int = Field(8, ge=1)
-    learning_rate: float = Field(5e-3, gt=0)
-    weight_decay: float = Field(2e-2, ge=0)
-    averaging: float = Field(0.99, ge=0, lt=1)
-    clip: float = Field(1.0, gt=0)
-    lead_exponent: float = Field(0.5, ge=0)
-    hide: float = Field(0.0, ge=0, lt=1)
-    season_jitter: float = Field(0.8, ge=0)
-    level_jitter: float = Field(0.1, ge=0)
-    validate_every: int = Field(100, ge=1)
-    patience: int = Field(4, ge=1)
+    The same for every model but for what its own configuration names.
+    """
+
+    steps: int = Field(800, ge=1, description="Steps of gradient descent, at most.")
+    origins_per_step: int = Field(64, ge=1, description="Hours of issue drawn for a step.")
+    stations_per_step: int = Field(8, ge=1, description="Stations drawn for a step; the network sees no others in it.")
+    learning_rate: float = Field(5e-3, gt=0, description="Highest learning rate of the cycle.")
+    weight_decay: float = Field(2e-2, ge=0, description="Weight decay of AdamW.")
+    averaging: float = Field(0.99, ge=0, lt=1, description="Share of the averaged weights that a step keeps, at most.")
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    lead_exponent: float = Field(0.5, ge=0, description="Errors are weighted by lead to the power of minus this.")
+    hide: float = Field(0.0, ge=0, lt=1, description="Share of points whose own station is hidden (neural kNN only).")
+    season_jitter: float = Field(
+        0.8, ge=0, description="Largest turn of the time of year in training, radians; 0.8 is seven weeks.")
+    level_jitter: float = Field(
+        0.1, ge=0, description="Standard deviation, in log1p, by which a window and its forecast are raised together.")
+    validate_every: int = Field(100, ge=1, description="Steps between two validations.")
+    patience: int = Field(4, ge=1, description="Validations in a row without a gain that end the training.")
 
 
 class ForecastModel(Strict):
@@ -125,7 +136,7 @@ class ForecastModel(Strict):
 class ForecastRecipe(Strict):
     """How to train and score forecasts at the stations of a city: every model of a table, all seeds."""
 
-    kind: Literal["forecast"]
+    kind: Literal["forecast"] = Field(description="By this key a forecast recipe is recognised.")
     name: str = Field(description="Name of the run folder.", pattern=r"^[a-z0-9][a-z0-9-]*$")
     observations: str = Field(description="Folder or file of observations.")
     stations: str | None = Field(None, description="Station table, where it does not lie beside the observations.")
@@ -139,12 +150,12 @@ class ForecastRecipe(Strict):
     validate_every: int = Field(7, ge=1, description="Hours between hours of issue in validation.")
     test_every: int = Field(5, ge=1, description="Hours between hours of issue in the test.")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="The first chooses among configurations.")
-    k: int = Field(35, ge=1, description="k of the neural kNN.")
+    k: int = Field(35, ge=1, description="Stations round a point that the neural kNN reads.")
     trend: bool = Field(True, description="Whether the training slice's trend of PM2.5 is carried on, for every model.")
     withheld_share: float = Field(0.0, ge=0, lt=0.5, description="Share of stations for rows with `withheld`.")
     withheld_seed: int = Field(0, description="Seed of their draw.")
     models: dict[str, ForecastModel] = Field(description="The rows of the table.")
-    training: ForecastSettings = ForecastSettings()
+    training: ForecastTraining = Field(ForecastTraining(), description="How the models are trained.")
 
     @model_validator(mode="after")
     def _fits(self):
@@ -156,22 +167,22 @@ class ForecastRecipe(Strict):
         return self
 
 
-def training_kind(text: str | Path) -> type[Strict]:
+def training_kind(text: str | Path) -> type[TrainingRecipe] | type[ForecastRecipe]:
     """ForecastRecipe for a recipe with `kind: forecast`, else TrainingRecipe."""
-    return ForecastRecipe if _content(locate(text)).get("kind") == "forecast" else TrainingRecipe
+    return ForecastRecipe if _read_mapping(locate_recipe(text)).get("kind") == "forecast" else TrainingRecipe
 
 
-def load_recipe(text: str | Path, kind: type[Strict]):
+def load_recipe(text: str | Path, kind: type[Recipe]) -> Recipe:
     """A recipe of a kind (ProductRecipe, TrainingRecipe or ForecastRecipe) by file or name."""
-    path = locate(text)
-    content = _content(path)
+    path = locate_recipe(text)
+    content = _read_mapping(path)
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{path}: {_told(error, kind)}", "", "See recipes/ for examples.") from error
+        raise UserError(f"{path}: {first_problem(error, kind)}", "", "See recipes/ for examples.") from error
 
 
-def _content(path: Path) -> dict:
+def _read_mapping(path: Path) -> dict:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, OSError) as error:  # ValueError: no UTF-8, or a day like 2019-02-30
@@ -182,8 +193,8 @@ def _content(path: Path) -> dict:
     return content
 
 
-def locate(text: str | Path) -> Path:
-    """The file of a recipe."""
+def locate_recipe(text: str | Path) -> Path:
+    """The file of a recipe that is given by its path or by the name of one that ships with the package."""
     path = Path(text).expanduser()
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path
@@ -195,14 +206,21 @@ def locate(text: str | Path) -> Path:
     raise UserError(f"There is no recipe {str(text)!r}.", f"A recipe is a .yaml file or one of: {known}.", "")
 
 
-def _told(error: ValidationError, kind: type[Strict]) -> str:
-    """The first thing wrong with a recipe, in a sentence; unknown keys first, which explain missing ones."""
+def first_problem(error: ValidationError, kind: type[BaseModel]) -> str:
+    """The first problem of a recipe, or of a section, in a sentence; unknown keys first, which explain missing ones."""
     first = min(error.errors(), key=lambda found: found["type"] not in ("extra_forbidden", "invalid_key"))
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         return f"the key {key} is missing."
     if first["type"] != "extra_forbidden":
         return f"the key {key} is {first.get('input')!r}: {first['msg']}."
-    for part in first["loc"][:-1]:  # a mapping of names to sections has no fields of its own
-        kind = kind.model_fields[part].annotation if hasattr(kind, "model_fields") else get_args(kind)[1]
-    return f"the key {key} is unknown. Known keys: {', '.join(kind.model_fields)}."
+    known = ", ".join(_section(kind, first["loc"][:-1]).model_fields)
+    return f"the key {key} is unknown. Known keys: {known}."
+
+
+def _section(kind: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model of the section at some keys; a mapping of names to sections has no fields of its own."""
+    section: Any = kind
+    for part in location:
+        section = get_args(section)[1] if get_origin(section) is dict else section.model_fields[part].annotation
+    return section

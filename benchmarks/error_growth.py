@@ -24,7 +24,7 @@ from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.neighbours import find_neighbourhood
 from aqreanalysis.training import calibration
-from aqreanalysis.workflows import train_analysis
+from aqreanalysis.training.analysis_data import load_analysis_data
 
 RADII = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 110)
 FOLDS = 5          # of the stations at a radius
@@ -62,7 +62,7 @@ def folds_at(cube, validation, radius: float) -> list[Fold]:
 
 def errors(model, cube, fold: Fold, days) -> pd.DataFrame:
     """A row for each scored station: its place among what is left, and sums of hours and days."""
-    rows = calibration.rows_of(model, cube, fold, days)
+    rows = calibration.held_out_days(model, cube, fold, days)
     known = np.isfinite(rows.truth) & np.isfinite(rows.estimate)
     miss, truth = (np.where(known, a, 0.0).astype(np.float64) for a in (rows.estimate - rows.truth, rows.truth))
     whole = known.sum(axis=1) >= time_axis.MINIMUM_HOURS
@@ -126,8 +126,8 @@ def main() -> None:
     parser.add_argument("--out", help="CSV file for the sums of each station and radius")
     given = parser.parse_args()
     model, _ = checkpoint.load(checkpoint.locate(given.checkpoint))
-    data = train_analysis.load(recipes.load_recipe(given.recipe, recipes.TrainingRecipe))
-    days = data.days[train_analysis.VALIDATION_FIRST_DAY::given.every_days]
+    data = load_analysis_data(recipes.load_recipe(given.recipe, recipes.TrainingRecipe))
+    days = data.validation_days[::given.every_days]
     days = days[np.isin(days.astype("datetime64[M]").astype(int) % 12 + 1, MONTHS)]
     parts = []
     for radius in sorted({0.0, *given.radius}):

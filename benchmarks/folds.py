@@ -27,7 +27,7 @@ from aqreanalysis.models.features import LEVEL, cyclic_time
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, find_neighbourhood
 from aqreanalysis.observations.stations import city_numbers
-from aqreanalysis.workflows.train_analysis import load
+from aqreanalysis.training.analysis_data import load_analysis_data
 
 FOLDS, SEED, K = 10, 5, 20
 DESIGNS = ("single stations", "whole cities")
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--trees", action="store_true", help="Also gradient boosting (LightGBM).")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    data = load(recipes.load_recipe(options.recipe, recipes.TrainingRecipe).model_copy(
+    data = load_analysis_data(recipes.load_recipe(options.recipe, recipes.TrainingRecipe).model_copy(
         update={"observations": options.observations}))
     cube = data.validation[[schema.TARGET]]
     first = [time_axis.hours_of_days(day.item(), day.item())[0] for day in data.days[3::options.every_days]]

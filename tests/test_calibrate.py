@@ -13,7 +13,7 @@ from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.models.calibration import DISTANCE_KNOTS, LEVEL_KNOTS, SEASON_KNOTS, Bounds, Calibration
 from aqreanalysis.observations.stations import Split
 from aqreanalysis.training import calibration
-from aqreanalysis.training.calibration import Rows
+from aqreanalysis.training.calibration import HeldOutDays
 
 HOURS = time_axis.hours_of_days(dt.date(2019, 1, 1), dt.date(2019, 3, 31))
 DAYS = np.arange("2019-01-01", "2019-04-01", dtype="datetime64[D]")
@@ -48,7 +48,7 @@ def cube():
 def test_a_row_is_a_day_of_a_station_that_was_not_given():
     fold = Fold(("S3", "S4", "S8"), {"one": ("S4",), "two": ("S8",)})
     asked = np.array(["2019-01-02", "2019-01-20", "2019-03-05"], "datetime64[D]")
-    rows = calibration.rows_of(Told(), cube(), fold, asked)
+    rows = calibration.held_out_days(Told(), cube(), fold, asked)
     assert rows.station.tolist() == ["S4", "S8"] * 3 and rows.design.tolist() == ["one", "two"] * 3
     np.testing.assert_array_equal(rows.day, np.repeat(asked, 2))
     miss = rows.truth - rows.estimate
@@ -67,7 +67,7 @@ def test_rows_are_of_the_raw_scale():
             assert self.calibration is None
             return super().predict(stations, targets)
 
-    rows = calibration.rows_of(Calibrated(calibration="some"), cube(), Fold(("S4",), {"one": ("S4",)}), DAYS[5:6])
+    rows = calibration.held_out_days(Calibrated(calibration="some"), cube(), Fold(("S4",), {"one": ("S4",)}), DAYS[5:6])
     assert (rows.scale == 9).all()
 
 
@@ -77,7 +77,7 @@ def test_designs_ask_for_validation_stations_alone_and_leave_half_of_the_network
                           "lon": rng.uniform(108, 118, 200)})
     ids = table.station_id.tolist()
     split = Split(tuple(ids[20:]), tuple(ids[:12]), tuple(ids[12:20]), (), ())
-    first, *others = calibration.designs(table, split)
+    first, *others = calibration.calibration_folds(table, split)
     assert set(first.removed) == set(split.validation) and others
     assert sorted(s for fold in others for of in fold.scored.values() for s in of) == sorted(split.validation)
     for fold in others:
@@ -87,7 +87,7 @@ def test_designs_ask_for_validation_stations_alone_and_leave_half_of_the_network
 def test_designs_without_land_around():
     """Three stations in the Yellow Sea."""
     table = pd.DataFrame({"station_id": list("abc"), "lat": [36.0, 36.2, 36.1], "lon": [122.9, 123.0, 123.2]})
-    assert len(calibration.designs(table, Split(("a", "b"), ("c",), (), (), ()))) == 1
+    assert len(calibration.calibration_folds(table, Split(("a", "b"), ("c",), (), (), ()))) == 1
 
 
 # --- days
@@ -95,7 +95,7 @@ def test_designs_without_land_around():
 
 def rows_like(estimate, scale, truth, distance=20.0):
     n = len(estimate)
-    return Rows(*(np.asarray(a, np.float32) for a in (estimate, scale, truth)), np.full(n, distance),
+    return HeldOutDays(*(np.asarray(a, np.float32) for a in (estimate, scale, truth)), np.full(n, distance),
                 np.repeat(DAYS, -(-n // len(DAYS)))[:n], np.full(n, "S"), np.full(n, "all"))
 
 
@@ -104,7 +104,7 @@ def test_days_are_means_of_the_hours_with_a_truth():
     truth = estimate + 2.0
     truth[1, 20:], truth[2, 19:] = np.nan, np.nan
     rows = rows_like(estimate, np.full((3, 24), 3.0), truth)
-    mean, error, of_truth, distance, day = calibration.days_of(rows, rows.scale, np.ones(24))
+    mean, error, of_truth, distance, day = calibration.daily_means(rows, rows.scale, np.ones(24))
     np.testing.assert_allclose(mean[:2], [11.5, 9.5])
     np.testing.assert_allclose(of_truth[:2] - mean[:2], 2.0)
     np.testing.assert_allclose(error[:2], 3.0)  # errors that last all day
@@ -122,12 +122,12 @@ def simulated(days=2500, lasting=0.6, seed=0):
 def test_fit_finds_factor_correlation_and_the_error_of_a_day():
     """The scale of 2 stands for an error of 6; the day's is 6 sqrt(lasting + (1 - lasting) / 24)."""
     rows = simulated()
-    made = calibration.fit(rows)
-    error, lower, upper = calibration.applied(made.hourly, rows)
+    made = calibration.fit_calibration(rows)
+    error, lower, upper = calibration.apply_bounds(made.hourly, rows)
     np.testing.assert_allclose(np.median(error), 6.0, rtol=0.02)
     np.testing.assert_allclose(np.median(upper - rows.estimate), 1.6449 * 6.0, rtol=0.03)
     np.testing.assert_allclose(made.correlation[1:], 0.6, atol=0.02)
-    mean, raw, _, distance, day = calibration.days_of(rows, error, made.correlation)
+    mean, raw, _, distance, day = calibration.daily_means(rows, error, made.correlation)
     error, lower, upper = made.daily.apply(mean, raw, distance, day)
     expected = 6.0 * np.sqrt(0.6 + 0.4 / 24)
     np.testing.assert_allclose(np.median(error), expected, rtol=0.03)
@@ -161,10 +161,10 @@ def test_cross_validation_judges_groups_by_factors_of_the_others(monkeypatch):
 
     levels, km, season = LEVEL_KNOTS, DISTANCE_KNOTS, SEASON_KNOTS
     flat = Bounds(levels, km, season, *np.zeros((3, len(levels) + len(km) + len(season))))
-    monkeypatch.setattr(calibration, "fit", spy)
+    monkeypatch.setattr(calibration, "fit_calibration", spy)
     rows = dataclasses.replace(simulated(70), distance=np.repeat(np.arange(7.0), 10))
     found = calibration.cross_validated(rows, np.repeat(np.arange(7), 10))
-    assert len(seen) == calibration.PARTS and found["hourly"]["all"]["n"] == 70 * 24
+    assert len(seen) == calibration.LEFT_OUT_PARTS and found["hourly"]["all"]["n"] == 70 * 24
     left = [set(range(7)) - group for group in seen]
     assert set.union(*left) == set(range(7)) and sum(map(len, left)) == 7
     assert calibration.cross_validated(rows, np.zeros(70)) == {}

@@ -14,7 +14,8 @@ from aqreanalysis.observations import checks
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.product import plan
 from aqreanalysis.recipes import TrainingRecipe
-from aqreanalysis.workflows import evaluate_analysis, train_analysis
+from aqreanalysis.training.analysis_data import load_analysis_data
+from aqreanalysis.workflows import evaluate_analysis
 from aqreanalysis.workflows.evaluate_analysis import evaluate
 
 FIRST = np.datetime64("2019-03-01T00", "h")
@@ -179,7 +180,7 @@ def test_build_and_train_refuse_what_can_not_be(tidy, tmp_path):
         plan.prepare(request(path, tmp_path))
     assert not (tmp_path / "out").exists()
     with pytest.raises(UserError, match="median of CO"):
-        train_analysis.load(TrainingRecipe(name="x", observations=path, **days))
+        load_analysis_data(TrainingRecipe(name="x", observations=path, **days))
 
 
 def test_evaluate_refuses_it_and_warns(tidy):
@@ -203,6 +204,6 @@ def test_evaluate_refuses_it_and_warns(tidy):
 def test_training_warns(tidy):
     told = []
     with pytest.raises(UserError, match="stations are left"):
-        train_analysis.load(TrainingRecipe(name="x", observations=tidy(air(shift=8)), start="2019-03-02",
+        load_analysis_data(TrainingRecipe(name="x", observations=tidy(air(shift=8)), start="2019-03-02",
                                            end="2019-03-29"), told.extend)
     assert "8 h too late" in told[0]

@@ -13,15 +13,14 @@ from aqreanalysis.evaluation import attention
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast.series import point_neighbours, station_series
 from aqreanalysis.models.forecast.trend import Trend
+from aqreanalysis.recipes import ForecastTraining
 from aqreanalysis.training import forecast, shrinkage
-from aqreanalysis.training.forecast import Settings
-from aqreanalysis.training.jitter import jittered
-from aqreanalysis.training.losses import absolute_error, means
-from aqreanalysis.training.slices import Slices
-from aqreanalysis.training.task import Task
+from aqreanalysis.training.forecast_batches import jittered
+from aqreanalysis.training.losses import absolute_error, block_means
+from aqreanalysis.training.slices import ForecastTask, Slices
 
-HOURLY, DAILY = Task(24, 12, validate_every=3), Task(24, 48, mean_hours=24, minimum_hours=20)
-QUICK = Settings(steps=12, origins_per_step=16, stations_per_step=4, validate_every=4)
+HOURLY, DAILY = ForecastTask(24, 12, validate_every=3), ForecastTask(24, 48, mean_hours=24, minimum_hours=20)
+QUICK = ForecastTraining(steps=12, origins_per_step=16, stations_per_step=4, validate_every=4)
 SMALL = {"aqnet": {"width": 8, "heads": 2, "hidden": 8}, "lstm": {"width": 8},
          "patchtst": {"patch": 8, "stride": 4, "width": 8, "heads": 2}, "dlinear": {}, "ridge": {}}
 
@@ -32,7 +31,7 @@ def fitted(kind, of, seed=0, settings=QUICK, task=HOURLY):
     known = of.isel(time=slice(0, slices.train))
     trend = Trend.fit(known.time.values, known.pm25.values)
     data = station_series(of, scaler, trend)
-    return forecast.fit(kind, SMALL[kind], data, scaler, trend, slices, task, settings, seed, k=6)
+    return forecast.fit_forecaster(kind, SMALL[kind], data, scaler, trend, slices, task, settings, seed, k=6)
 
 
 def test_slices_follow_each_other_and_windows_stay_inside():
@@ -90,10 +89,10 @@ def test_absolute_error_by_hand():
 
 
 def test_means_are_over_observed_hours_and_need_enough_of_them():
-    task = Task(4, 4, mean_hours=2, minimum_hours=1)
+    task = ForecastTask(4, 4, mean_hours=2, minimum_hours=1)
     found, truth = torch.tensor([1.0, 3.0, 5.0, 9.0]), torch.tensor([10.0, 20.0, torch.nan, 40.0])
-    assert [part.tolist() for part in means(found, truth, task)] == [[2.0, 9.0], [15.0, 40.0]]
-    strict = means(found, truth, dataclasses.replace(task, minimum_hours=2))[1]
+    assert [part.tolist() for part in block_means(found, truth, task)] == [[2.0, 9.0], [15.0, 40.0]]
+    strict = block_means(found, truth, dataclasses.replace(task, minimum_hours=2))[1]
     assert strict[0] == 15.0 and torch.isnan(strict[1])
     assert absolute_error(found, truth, task).item() == (13.0 + 31.0) / 2
     hourly = (9 + 17 + 31) / 3
@@ -109,7 +108,7 @@ def test_a_missing_hour_pulls_no_weight():
 def test_jitter_raises_window_and_forecast_alike_and_turns_the_year_alone():
     batch, truth, _ = windows(cube(missing=0.0))
     random = torch.Generator().manual_seed(0)
-    moved, raised = jittered(batch, truth, Settings(season_jitter=1.0, level_jitter=0.2), 0.8, random)
+    moved, raised = jittered(batch, truth, ForecastTraining(season_jitter=1.0, level_jitter=0.2), 0.8, random)
     lift = torch.log1p(raised) - torch.log1p(truth)
     shift = (moved.values - batch.values)[..., 0] * 0.8
     assert lift.std() > 0.05
@@ -121,7 +120,7 @@ def test_jitter_raises_window_and_forecast_alike_and_turns_the_year_alone():
     turned = torch.remainder(angle[0] - angle[1] + torch.pi, 2 * torch.pi) - torch.pi
     assert turned.abs().max() <= 1.0 and turned.std() > 0.3
     torch.testing.assert_close(turned, turned[:, :1].expand_as(turned), atol=1e-3, rtol=0)
-    still, same = jittered(batch, truth, Settings(season_jitter=0.0, level_jitter=0.0), 0.8, random)
+    still, same = jittered(batch, truth, ForecastTraining(season_jitter=0.0, level_jitter=0.0), 0.8, random)
     torch.testing.assert_close(still.values, batch.values)
     torch.testing.assert_close(same, truth)
 
@@ -144,7 +143,7 @@ def test_the_validation_slice_chooses_and_does_not_train():
     of = cube(hours=24 * 20)
     changed = of.copy(deep=True)
     changed.pm25.values[round(0.7 * of.sizes["time"]):round(0.8 * of.sizes["time"])] += 50.0
-    settings = dataclasses.replace(QUICK, steps=4)  # validated once, so nothing to choose
+    settings = QUICK.model_copy(update={"steps": 4})  # validated once, so nothing to choose
     first, second = fitted("lstm", of, settings=settings), fitted("lstm", changed, settings=settings)
     assert first.validation != second.validation
     theirs = second.forecaster.network.state_dict()
@@ -163,8 +162,8 @@ def test_training_learns_what_can_be_known():
     of = cube(hours=24 * 40, missing=0.0)
     wave = 60 + 40 * np.sin(2 * np.pi * np.arange(of.sizes["time"]) / 12)
     of.pm25.values[:] = wave[:, None]
-    settings = Settings(steps=120, origins_per_step=32, stations_per_step=4, validate_every=40, season_jitter=0.0,
-                        level_jitter=0.0, learning_rate=0.03)
+    settings = ForecastTraining(steps=120, origins_per_step=32, stations_per_step=4, validate_every=40,
+                                season_jitter=0.0, level_jitter=0.0, learning_rate=0.03)
     found = fitted("lstm", of, settings=settings)
     persistence = np.abs(wave[24:-12][:, None] - np.stack([wave[24 + n:len(wave) - 12 + n] for n in range(1, 13)], 1))
     assert found.validation < 0.25 * persistence.mean()
@@ -172,8 +171,8 @@ def test_training_learns_what_can_be_known():
 
 
 def test_training_ends_when_nothing_is_gained():
-    settings = Settings(steps=200, origins_per_step=4, stations_per_step=2, validate_every=2, patience=3,
-                        learning_rate=1e-12, averaging=0.0)
+    settings = ForecastTraining(steps=200, origins_per_step=4, stations_per_step=2, validate_every=2, patience=3,
+                                learning_rate=1e-12, averaging=0.0)
     found = fitted("lstm", cube(hours=24 * 20), settings=settings)
     assert found.steps < 200
     errors = [error for _, error in found.log]
@@ -191,7 +190,7 @@ def test_closed_forms_of_daily_means_are_fitted_on_means():
     np.testing.assert_allclose(forecast, 60.0, atol=0.5)
 
 
-def test_the_share_is_none_where_learning_does_not_serve_validation():
+def test_nothing_is_kept_where_learning_does_not_serve_validation():
     of = cube(hours=24 * 20)
     slices = Slices.of(of.sizes["time"])
     found = fitted("aqnet", of).forecaster
@@ -199,21 +198,22 @@ def test_the_share_is_none_where_learning_does_not_serve_validation():
     near = point_neighbours(data.lat, data.lon, data.lat, data.lon, 6)
     with torch.no_grad():
         found.network.out.bias.fill_(5.0)  # far too high
-    shrinkage.choose(found, data, slices, HOURLY, near)
+    shrinkage.shrink_forecast(found, found.network, data, slices, HOURLY, near)
     assert found.network.share.tolist() == [0.0] * 12
 
 
-def test_the_smallest_share_within_one_standard_error_is_kept():
+def test_the_smallest_factor_within_one_standard_error_is_kept():
     """Four weeks of ten errors each. The third candidate is best by 1 in every week: certain. By 1 in the mean with a
     standard error of sqrt(4 * 3**2) / 4 = 1.5: not certain, so the first is kept."""
     count = np.full(4, 10.0)
     best = np.full(4, 100.0)
     certain = np.stack([best + 20, best + 10, best])
-    assert shrinkage.smallest(certain, count) == 2
+    assert shrinkage.within_one_error(certain, count) == 2
     unsure = np.stack([best + 10 * np.array([4.0, -2.0, 4.0, -2.0]), best + 15, best])
-    assert shrinkage.smallest(unsure, count) == 0
+    assert shrinkage.within_one_error(unsure, count) == 0
     # a week without an observation, and one that counts for little, do not decide
-    assert shrinkage.smallest(np.array([[0.0, 200.0, 0.0], [0.0, 100.0, 1.0]]), np.array([0.0, 10.0, 0.01])) == 1
+    uneven = np.array([[0.0, 200.0, 0.0], [0.0, 100.0, 1.0]])
+    assert shrinkage.within_one_error(uneven, np.array([0.0, 10.0, 0.01])) == 1
 
 
 def test_weekly_errors_by_hand():

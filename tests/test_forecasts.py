@@ -18,11 +18,12 @@ from aqreanalysis.cli.app import main
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.checkpoint import WEIGHTS
-from aqreanalysis.training import forecast_data as observations
+from aqreanalysis.training import forecast_data
+from aqreanalysis.training.forecast_runs import ForecastJob, chosen_configuration
 from aqreanalysis.workflows.describe import describe
 from aqreanalysis.workflows.evaluate_forecast import evaluate_run
 from aqreanalysis.workflows.plot_forecast import draw_figures
-from aqreanalysis.workflows.train_forecast import Job, chosen, train
+from aqreanalysis.workflows.train_forecast import train_forecasts
 
 
 def load(folder, text=RECIPE, archive=None):
@@ -45,7 +46,7 @@ def recipe(base):
 
 @pytest.fixture(scope="module")
 def run(base, recipe):
-    return train(recipe, base / "run")
+    return train_forecasts(recipe, base / "run")
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +67,13 @@ def test_every_configuration_and_seed_is_trained(run, recipe):
         "aq-net-where-nothing-is-measured-c0-s0", "aq-net-where-nothing-is-measured-c0-s1"])
     assert found["aq-net-without-cyclic-encoding-c0-s1"].network["cyclic"] is False
     best = min((0, 1), key=lambda number: found[f"ridge-c{number}-s0"].forecast.validation)
-    assert chosen(recipe, run, "ridge") == best
+    assert chosen_configuration(recipe, run, "ridge") == best
     runs = pd.read_csv(run / "runs.csv")
     assert len(runs) == len(found) and runs[runs.row == "ridge"].chosen.tolist() == [best == 0, best == 1]
 
 
 def test_withheld_stations_are_named_and_not_read(base, run, recipe, tmp_path):
-    withheld = observations.of(recipe).withheld
+    withheld = forecast_data.of_recipe(recipe).withheld
     name = "aq-net-where-nothing-is-measured-c0-s0"
     assert len(withheld) == 2
     assert cards(run)[name].withheld == {"test_single": list(withheld)}
@@ -85,7 +86,7 @@ def test_withheld_stations_are_named_and_not_read(base, run, recipe, tmp_path):
 
     archive = write_archive(tmp_path / "archive", change=spoil)
     other = load(tmp_path / "recipes", archive=archive)
-    again = train(other.model_copy(update={"models": {name: other.models[name] for name in (
+    again = train_forecasts(other.model_copy(update={"models": {name: other.models[name] for name in (
         "AQ-Net", "AQ-Net where nothing is measured")}}), tmp_path / "run")
     assert cards(again)[name].weights_sha256 == cards(run)[name].weights_sha256
     assert cards(again)["aq-net-c0-s0"].weights_sha256 != cards(run)["aq-net-c0-s0"].weights_sha256
@@ -94,22 +95,22 @@ def test_withheld_stations_are_named_and_not_read(base, run, recipe, tmp_path):
 def test_the_same_command_does_nothing_twice_and_goes_on_where_it_was_stopped(base, recipe, run):
     times = {path: path.stat().st_mtime_ns for path in run.glob("*/*")}
     said = []
-    train(recipe, run, report=said.append)
+    train_forecasts(recipe, run, report=said.append)
     assert not said and times == {path: path.stat().st_mtime_ns for path in run.glob("*/*")}
     folder = run / "aq-net-c0-s1"
     before = (folder / WEIGHTS).read_bytes()
     (folder / "checkpoint.json").unlink()  # killed between the two files
-    train(recipe, run, report=said.append)
+    train_forecasts(recipe, run, report=said.append)
     assert len(said) == 1 and (folder / WEIGHTS).read_bytes() == before
 
 
 def test_another_recipe_is_refused_and_more_seeds_are_not(base, recipe, run, tmp_path):
     with pytest.raises(UserError, match="differs: horizon, training"):
-        train(recipe.model_copy(update={"horizon": 24, "training": recipes.ForecastSettings(steps=7)}), run)
+        train_forecasts(recipe.model_copy(update={"horizon": 24, "training": recipes.ForecastTraining(steps=7)}), run)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(UserError, match="is not empty"):
-        train(recipe, tmp_path / "mine")
+        train_forecasts(recipe, tmp_path / "mine")
 
 
 def test_scores_have_every_row_seed_and_lead(table, recipe):
@@ -124,7 +125,7 @@ def test_scores_have_every_row_seed_and_lead(table, recipe):
 
 def test_persistence_scores_are_those_of_a_direct_count(table, recipe):
     """At lead 6: the observation itself against the last filled value; here against complete pairs by hand."""
-    data = observations.of(recipe)
+    data = forecast_data.of_recipe(recipe)
     pm25 = data.cube.pm25.values
     origins = data.slices.origins("test", 24, 12, 7)
     pairs = pm25[origins + 6] - pm25[origins]
@@ -212,8 +213,8 @@ def test_a_forecaster_is_described(run):
 
 
 def test_other_files_than_it_was_trained_on_are_told(run, recipe, monkeypatch):
-    data = dataclasses.replace(observations.of(recipe), fingerprint="other")
-    monkeypatch.setattr(observations, "of", lambda recipe: data)
+    data = dataclasses.replace(forecast_data.of_recipe(recipe), fingerprint="other")
+    monkeypatch.setattr(forecast_data, "of_recipe", lambda recipe: data)
     with pytest.raises(UserError, match="was trained on other files"):
         evaluate_run(run)
 
@@ -231,21 +232,21 @@ def test_a_folder_that_is_no_run_is_told(tmp_path):
 def test_models_and_options_are_checked_before_anything_is_read(tmp_path, change, told):
     text = RECIPE.replace("persistence: {{model: persistence}}", f"persistence: {change}")
     with pytest.raises(UserError, match=told):
-        train(load(tmp_path / "recipes", text, archive="nowhere"), tmp_path / "run")
+        train_forecasts(load(tmp_path / "recipes", text, archive="nowhere"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_station_archive_is_refused(tmp_path, monkeypatch):
     from aqreanalysis.observations.readers.station_archive import StationArchive
 
-    monkeypatch.setattr(observations, "open_archive", lambda path, table: object.__new__(StationArchive))
+    monkeypatch.setattr(forecast_data, "open_archive", lambda path, table: object.__new__(StationArchive))
     with pytest.raises(UserError, match="station archive") as error:
-        observations.load("archive.nc", None, 0.7, 0.1, 0.0, 0)
+        forecast_data.load_forecast_data("archive.nc", None, 0.7, 0.1, 0.0, 0)
     assert "must not know" in error.value.rule
 
 
 def test_folder_names_tell_row_configuration_and_seed(recipe, tmp_path):
-    assert Job(recipe, tmp_path, "AQ-Net without cyclic encoding", 2, 7).folder.name == (
+    assert ForecastJob(recipe, tmp_path, "AQ-Net without cyclic encoding", 2, 7).folder.name == (
         "aq-net-without-cyclic-encoding-c2-s7")
 
 

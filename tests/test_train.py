@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models_fixtures import lively_network, small_sizes
@@ -17,18 +18,18 @@ from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.checkpoint import WEIGHTS, AnalysisFacts, Card
-from aqreanalysis.models.features import Scaler
 from aqreanalysis.observations import quality
-from aqreanalysis.recipes import TrainingRecipe
+from aqreanalysis.recipes import AnalysisTraining, TrainingRecipe
 from aqreanalysis.time_axis import Period
-from aqreanalysis.training.analysis import Settings
-from aqreanalysis.workflows import train_analysis
+from aqreanalysis.training.analysis_data import hours_of, load_analysis_data, training_days
+from aqreanalysis.training.validation import error_memory
+from aqreanalysis.workflows.train_analysis import recalibrate, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 WITHHELD = ("test_single", "test_city", "validation_single", "validation_city")
-TINY = Settings(steps=2, samples_per_step=3, targets_per_sample=4, learning_rate=1e-2, k=4, views=2, renew_every=20,
-                hidden_places=1, hidden_radius_km=(30.0, 60.0), validate_every=1)
+TINY = AnalysisTraining(steps=2, samples_per_step=3, targets_per_sample=4, learning_rate=1e-2, k=4, views=2,
+                        renew_every=20, hidden_places=1, hidden_radius_km=(30.0, 60.0), validate_every=1)
 
 
 # --- what is withheld
@@ -37,7 +38,7 @@ TINY = Settings(steps=2, samples_per_step=3, targets_per_sample=4, learning_rate
 def test_withheld_weeks_by_hand():
     """Weeks begin on Thursdays, as 1970-01-01 did; 2019-01-10 is day 17906 = 7 * 2558."""
     assert (dt.date(2019, 1, 10) - dt.date(1970, 1, 1)).days == 7 * 2558
-    days = train_analysis.training_days(Period(dt.date(2019, 1, 5), dt.date(2019, 1, 18)), 2)
+    days = training_days(Period(dt.date(2019, 1, 5), dt.date(2019, 1, 18)), 2)
     expected = [f"2019-01-{day:02}" for day in (5, 6, 7, 8, 9, 17, 18)]
     np.testing.assert_array_equal(days, np.array(expected, "datetime64[D]"))
 
@@ -67,7 +68,7 @@ def recipe(folder, **changed):
     facts = {"name": "small", "observations": str(folder), "start": "2019-01-05", "end": "2019-01-18",
              "network": small_sizes().asdict(),
              "withheld": {"share_single": 0.1, "share_city": 0.1, "every_nth_week": 2},
-             "training": dataclasses.asdict(TINY)}
+             "training": TINY.model_dump()}
     return TrainingRecipe(**facts | changed)
 
 
@@ -79,14 +80,10 @@ def archive(tmp_path):
     return folder
 
 
-def scaler_of(data):
-    return Scaler.fit(data.train.sel(time=train_analysis._hours_of(data.train, data.days)))
-
-
 def test_test_stations_and_withheld_weeks_reach_neither_scaler_nor_validation(archive):
     """Without the tests of series, which look a week around: the next test is of those."""
     first = {"exclude": quality.TESTS}
-    data = train_analysis.load(recipe(archive, quality=first))
+    data = load_analysis_data(recipe(archive, quality=first))
     split = data.split
     assert split.test_single and split.test_city and split.validation_single and split.validation_city
     assert not set(split.test) & set(data.validation.station.values)
@@ -99,25 +96,25 @@ def test_test_stations_and_withheld_weeks_reach_neither_scaler_nor_validation(ar
         return np.where(withheld[:, None] | taken[None], 900.0, pm25)
 
     rows(changed).to_parquet(archive / "rows.parquet")
-    other = train_analysis.load(recipe(archive, quality=first))
+    other = load_analysis_data(recipe(archive, quality=first))
     assert other.split == split and other.fingerprint != data.fingerprint
-    assert scaler_of(other) == scaler_of(data)
-    hours = train_analysis._hours_of(data.validation, data.days)
+    assert other.scaler() == data.scaler()
+    hours = hours_of(data.validation, data.days)
     xr.testing.assert_identical(other.validation.sel(time=hours), data.validation.sel(time=hours))
 
 
 def test_withheld_stations_have_no_part_in_the_flags_of_others(archive):
-    data = train_analysis.load(recipe(archive))
+    data = load_analysis_data(recipe(archive))
     taken = np.isin([f"S{i:02}" for i in range(30)], data.split.test + data.split.validation)
     rows(lambda hours, pm25: np.where(taken[None], 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
-    other = train_analysis.load(recipe(archive))
+    other = load_analysis_data(recipe(archive))
     assert other.split == data.split
     xr.testing.assert_identical(other.train, data.train)
 
 
 def test_a_training_station_in_a_training_week_does_reach_the_scaler(archive):
     """So the test above could fail."""
-    data = train_analysis.load(recipe(archive))
+    data = load_analysis_data(recipe(archive))
     number = int(data.split.train[0][1:])
 
     def changed(hours, pm25):
@@ -125,18 +122,18 @@ def test_a_training_station_in_a_training_week_does_reach_the_scaler(archive):
         return pm25
 
     rows(changed).to_parquet(archive / "rows.parquet")
-    assert scaler_of(train_analysis.load(recipe(archive))) != scaler_of(data)
+    assert load_analysis_data(recipe(archive)).scaler() != data.scaler()
 
 
 def test_a_run_is_a_folder_with_a_checkpoint(archive, tmp_path):
     reports = []
-    folder = train_analysis.train(recipe(archive), tmp_path / "run", reports.append)
+    folder = train(recipe(archive), tmp_path / "run", lambda validation, table: reports.append(validation))
     model, card = checkpoint.load(folder)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["recipe.yaml", "small", "validation.csv"]
-    assert [report["step"] for report in reports] == [1, 2] and card.training["steps"] in (1, 2)
-    split = train_analysis.load(recipe(archive)).split
+    assert [report.step for report in reports] == [1, 2] and card.training["steps"] in (1, 2)
+    split = load_analysis_data(recipe(archive)).split
     assert card.withheld == {name: list(getattr(split, name)) for name in card.withheld}
-    assert card.scaler == dataclasses.asdict(scaler_of(train_analysis.load(recipe(archive))))
+    assert card.scaler == dataclasses.asdict(load_analysis_data(recipe(archive)).scaler())
     assert (card.k, model.k, card.network) == (4, 4, small_sizes().asdict())
     table = pd.read_csv(tmp_path / "run" / "validation.csv")
     assert set(table.model) == {"kriging", "AQ-Net"} and set(table.group) == {"single stations", "whole cities"}
@@ -144,20 +141,20 @@ def test_a_run_is_a_folder_with_a_checkpoint(archive, tmp_path):
     assert model.calibration is not None and set(card.calibration) == {"hourly", "daily", "correlation", "facts"}
     facts = card.calibration["facts"]
     assert facts["stations"] == len(split.validation) and facts["at_other_towns"]["hourly"]["all"]["n"] > 0
-    assert TrainingRecipe.model_validate(train_analysis.yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()))
+    assert TrainingRecipe.model_validate(yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()))
 
 
 def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
     """The network keeps its weights; test stations have no part in the factors."""
     made = recipe(archive)
-    data = train_analysis.load(made)
+    data = load_analysis_data(made)
     network, sizes = lively_network(), small_sizes().asdict()
     card = Card(name="small", kind="aqnet-analysis", created="2026-01-31", network=sizes,
-                scaler=dataclasses.asdict(scaler_of(data)), k=4, variables=["pm25"],
+                scaler=dataclasses.asdict(data.scaler()), k=4, variables=["pm25"],
                 analysis=AnalysisFacts({}, {}, 5.0), training={}, versions={},
                 withheld={name: list(getattr(data.split, name)) for name in WITHHELD})
     before = checkpoint.save(tmp_path / "before", network, card)
-    folder = train_analysis.recalibrate(made, before, tmp_path / "after")
+    folder = recalibrate(made, before, tmp_path / "after")
     found = checkpoint.read_card(folder)
     assert folder == tmp_path / "after" / "small" and found.calibration and not checkpoint.read_card(before).calibration
     assert dataclasses.replace(found, calibration={}) == checkpoint.read_card(before)
@@ -165,16 +162,16 @@ def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
 
     taken = np.isin([f"S{i:02}" for i in range(30)], data.split.test)
     rows(lambda hours, pm25: np.where(taken[None], 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
-    (tmp_path / "small.yaml").write_text(train_analysis.yaml.safe_dump(made.model_dump(mode="json")))
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(made.model_dump(mode="json")))
     command = ["train", str(tmp_path / "small.yaml"), "--calibrate", str(before), "--out", str(tmp_path / "again")]
     told = CliRunner().invoke(app, command, catch_exceptions=False)
     assert told.exit_code == 0 and "again/small" in "".join(told.output.split())
     assert checkpoint.read_card(tmp_path / "again" / "small").calibration == found.calibration
     with pytest.raises(UserError, match="not empty"):
-        train_analysis.recalibrate(made, before, tmp_path / "again")
+        recalibrate(made, before, tmp_path / "again")
     other = recipe(archive, withheld={"seed": 1, "share_single": 0.1, "share_city": 0.1, "every_nth_week": 2})
     with pytest.raises(UserError, match="withholds other stations") as caught:
-        train_analysis.recalibrate(other, before, tmp_path / "other")
+        recalibrate(other, before, tmp_path / "other")
     assert caught.value.rule and caught.value.fix and not (tmp_path / "other").exists()
 
 
@@ -185,7 +182,7 @@ def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
 ])
 def test_recipes_that_can_not_be_trained(archive, tmp_path, changed, told):
     with pytest.raises(UserError, match=told) as caught:
-        train_analysis.train(recipe(archive, **changed), tmp_path / "run", print)
+        train(recipe(archive, **changed), tmp_path / "run", print)
     assert caught.value.rule and caught.value.fix and not (tmp_path / "run").exists()
 
 
@@ -193,7 +190,7 @@ def test_a_run_folder_is_not_written_into_twice(archive, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").touch()
     with pytest.raises(UserError, match="not empty"):
-        train_analysis.train(recipe(archive), tmp_path / "run", print)
+        train(recipe(archive), tmp_path / "run", print)
 
 
 # --- the memory of the error
@@ -211,9 +208,9 @@ def test_error_memory_is_found_again(memory):
     """The variance of the mean of 24 errors correlated as r^lag is (24 + 2 sum (24 - lag) r^lag) / 24^2."""
     r = np.exp(-1 / memory)
     ratio = (24 + 2 * sum((24 - lag) * r**lag for lag in range(1, 24))) / 24**2
-    assert train_analysis.error_memory(sums_of(daily=50.0 * ratio, hourly=50.0)) == pytest.approx(memory, rel=1e-6)
+    assert error_memory(sums_of(daily=50.0 * ratio, hourly=50.0)) == pytest.approx(memory, rel=1e-6)
 
 
 @pytest.mark.parametrize("ratio", [0.01, 1.2])
 def test_a_ratio_that_no_memory_explains(ratio):
-    assert train_analysis.error_memory(sums_of(daily=ratio, hourly=1.0)) == 24.0
+    assert error_memory(sums_of(daily=ratio, hourly=1.0)) == 24.0

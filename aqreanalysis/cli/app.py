@@ -155,9 +155,9 @@ def train_command(
 
     chosen = recipes.load_recipe(recipe, recipes.training_kind(recipe))
     if isinstance(chosen, recipes.ForecastRecipe):
-        from aqreanalysis.workflows.train_forecast import train as run_all
+        from aqreanalysis.workflows.train_forecast import train_forecasts
 
-        folder = run_all(chosen, Path(out or f"runs/{chosen.name}"), workers, console.say, console.warnings)
+        folder = train_forecasts(chosen, Path(out or f"runs/{chosen.name}"), workers, console.say, console.warnings)
         console.say(f"run folder: {folder}; next: aqreanalysis evaluate {folder}")
         return
     if calibrate:

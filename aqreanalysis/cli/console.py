@@ -168,12 +168,11 @@ def ingested(summary, seconds: float) -> None:
     say(f"{summary.path}: {summary.path.stat().st_size / 1e6:.1f} MB, {done}")
 
 
-def validation(facts: dict) -> None:
-    """One line for each validation of a training."""
-    table = facts["table"]
+def validation(reached, table: pd.DataFrame) -> None:
+    """One line for each validation of a training (training.loop.Validation) and its table of scores."""
     ours = table[(table.model == "AQ-Net") & (table.frequency == "hourly")]
     skills = ", ".join(f"{row.group}: MAE {row.MAE:.2f}, skill {row.skill_percent:+.1f} %" for row in ours.itertuples())
-    say(f"step {facts['step']:>6} ({facts['seconds'] / 60:5.1f} min)  loss {facts['loss']:.3f}  {skills}")
+    say(f"step {reached.step:>6} ({reached.seconds / 60:5.1f} min)  loss {reached.loss:.3f}  {skills}")
 
 
 def scores(table: pd.DataFrame, ours: str = "AQ-Net", reference: str = "kriging") -> None:

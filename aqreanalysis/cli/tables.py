@@ -19,7 +19,7 @@ from aqreanalysis.cli import console
 from aqreanalysis.models.checkpoint import FORECAST_TASK, Card
 from aqreanalysis.models.registry import BASELINES
 from aqreanalysis.time_axis import HOUR, UTC_OFFSET_HOURS
-from aqreanalysis.training.calibration import SLICES
+from aqreanalysis.training.calibration import COVERAGE_SLICES
 from aqreanalysis.workflows.describe.archive import STATION_SHARES, ArchiveFacts, MonthCounts
 from aqreanalysis.workflows.describe.product import FrequencyFacts, ProductFacts
 
@@ -251,7 +251,8 @@ def _coverage_table(found: dict[str, Any]) -> Table:
     table = _empty_table("Observations inside the bounds at validation stations, by factors fitted in other towns",
                          ("", "hours", "inside\n%", "z rms", "width", "days", "inside\n%", "z rms", "width"))
     there = dict.fromkeys(name for of in found.values() for name in of)
-    for name in [name for name in SLICES if name in there] + [name for name in there if name not in SLICES]:
+    names = [name for name in COVERAGE_SLICES if name in there]
+    for name in names + [name for name in there if name not in COVERAGE_SLICES]:
         parts = [found.get(frequency, {}).get(name) for frequency in ("hourly", "daily")]
         table.add_row(name, *(text for of in parts for text in (
             (f"{of['n']:,}", f"{100 * of['inside']:.1f}", f"{of['z_rms']:.2f}", f"{of['width']:.1f}") if of

@@ -1,1 +1,11 @@
-"""Training of networks: what is hidden, one loop, losses, and the calibration of their errors."""
+"""Training of networks: one loop for all of them, what is hidden from them, losses, shrinkage and calibration.
+
+    loop               descent, averaged weights, validation, which network is kept
+    masking            which stations and hours are hidden
+    losses             what is minimised
+    analysis           AQ-Net for analysis; analysis_data: its observations; analysis_run: its run folder
+    forecast           one forecasting model; forecast_batches; forecast_data; forecast_runs: a recipe's run folder
+    validation         scores of an analysis at the validation stations
+    shrinkage          how much of what was learned is kept
+    calibration        factors on the errors, fitted where the truth is known
+"""

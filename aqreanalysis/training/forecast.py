@@ -1,13 +1,12 @@
-"""Training of one forecasting model: batches of windows, absolute error, early stopping on the validation slice.
+"""Training of one forecasting model: in closed form, by steps with early stopping on the validation slice, or both.
 
 Nothing here looks at the test slice. Every random choice comes from the seed.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,36 +16,27 @@ from aqreanalysis.models.forecast import Forecaster, kinds
 from aqreanalysis.models.forecast.forecaster import concentration
 from aqreanalysis.models.forecast.series import Series, point_neighbours
 from aqreanalysis.models.forecast.trend import Trend
+from aqreanalysis.recipes import ForecastTraining
 from aqreanalysis.training import shrinkage
-from aqreanalysis.training.losses import HOURLY, absolute_error, means
-from aqreanalysis.training.slices import Slices
-from aqreanalysis.training.task import Task
+from aqreanalysis.training.forecast_batches import forecast_batches
+from aqreanalysis.training.loop import Descent, DescentSettings, Trained, growing_average
+from aqreanalysis.training.losses import HOURLY_SHARE, absolute_error, block_means
+from aqreanalysis.training.slices import ForecastTask, Slices
 
-EQUATION_EVERY = 5  # hours between hours of issue that closed forms are fitted on; prime to 24: all hours of the day
+if TYPE_CHECKING:
+    import torch
 
+    from aqreanalysis.models.forecast.linear import Climatology, Ridge
+    from aqreanalysis.models.forecast.window import PointNeighbours, Window
 
-@dataclass(frozen=True)
-class Settings:
-    """How to train; a forecast recipe fills these. The same for every model but for what its configurations name."""
-
-    steps: int = 800
-    origins_per_step: int = 64
-    stations_per_step: int = 8     # drawn anew at each step; all that a network sees in it
-    learning_rate: float = 5e-3
-    weight_decay: float = 2e-2
-    averaging: float = 0.99        # of the weights over steps: what is validated and kept
-    clip: float = 1.0              # of the gradient's norm
-    lead_exponent: float = 0.5     # errors are weighted by lead to the power of minus this
-    hide: float = 0.0              # share of points whose own station is hidden (neural kNN only)
-    season_jitter: float = 0.8     # radians: the time of year is known no better in training; 0.8 is seven weeks
-    level_jitter: float = 0.1      # standard deviation in log1p by which a window and its forecast are raised
-    validate_every: int = 100
-    patience: int = 4              # validations without a gain, then the training ends
+EQUATION_EVERY = 5     # hours between hours of issue that closed forms are fitted on; prime to 24: all hours of the day
+EQUATION_AT_ONCE = 64  # windows of which the sums of closed forms are taken at a time
+WARM_UP = 0.1          # share of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A trained model and how the training went; `log` has steps and validation errors."""
+class FittedForecaster:
+    """A trained model and how the training went; `log` has steps and validation errors in ug m-3."""
 
     forecaster: Forecaster
     validation: float
@@ -54,8 +44,8 @@ class Fitted:
     log: list[tuple[int, float]]
 
 
-def fit(kind: str, options: dict, data: Series, scaler: Scaler, trend: Trend, slices: Slices, task: Task,
-        settings: Settings, seed: int, k: int) -> Fitted:
+def fit_forecaster(kind: str, options: dict, data: Series, scaler: Scaler, trend: Trend, slices: Slices,
+                   task: ForecastTask, settings: ForecastTraining, seed: int, k: int) -> FittedForecaster:
     """Train one model with one seed.
 
     Parameters
@@ -66,119 +56,87 @@ def fit(kind: str, options: dict, data: Series, scaler: Scaler, trend: Trend, sl
     """
     import torch
 
+    from aqreanalysis.models.aqnet.forecast import AQNetForecast
+
     torch.manual_seed(seed)
     level = (scaler.mean[schema.TARGET], scaler.std[schema.TARGET])
     network = kinds.make(kind, task.history, task.horizon, level, options)
     forecaster = Forecaster(network, scaler, task.history, task.horizon, k, kind, trend=trend)
     near = point_neighbours(data.lat, data.lon, data.lat, data.lon, k)
-    closed_form(network, data, slices, task, near, level[1])
-    log, best = [], network
+    solve_equations(network, data, slices, task, near, level[1])
+    log, steps = list[tuple[int, float]](), 0
     if kinds.fitted_by(kind) == "steps":
-        best, log = descend(forecaster, data, slices, task, settings, seed)
-    forecaster.network = best.eval()
-    if hasattr(best, "share"):
-        shrinkage.choose(forecaster, data, slices, task, near)
-    errors, by_lead = validate(forecaster, data, slices, task, near)
-    forecaster.error = by_lead
-    return Fitted(forecaster, errors, log[-1][0] if log else 0, log)
+        trained = descend(forecaster, network, data, slices, task, settings, seed)
+        network, steps = trained.network, trained.steps
+        log = [(validation.step, validation.error) for validation in trained.validations]
+    forecaster.network = network.eval()
+    if isinstance(network, AQNetForecast):
+        shrinkage.shrink_forecast(forecaster, network, data, slices, task, near)
+    error, forecaster.error = validation_errors(forecaster, data, slices, task, near)
+    return FittedForecaster(forecaster, error, steps, log)
 
 
-def closed_form(network, data: Series, slices: Slices, task: Task, near, level_std: float) -> None:
-    """Solve what is solved in closed form: a ridge regression or a climatology, or the base of a network."""
+def equations_of(network: torch.nn.Module) -> Ridge | Climatology | None:
+    """What of a network is solved in closed form: itself, AQ-Net's ridge regression, or nothing."""
+    from aqreanalysis.models.aqnet.forecast import AQNetForecast
+    from aqreanalysis.models.forecast.linear import Climatology, Ridge
+
+    if isinstance(network, AQNetForecast):
+        return network.base
+    return network if isinstance(network, Ridge | Climatology) else None
+
+
+def solve_equations(network: torch.nn.Module, data: Series, slices: Slices, task: ForecastTask, near: PointNeighbours,
+                    level_std: float) -> None:
+    """Solve what is solved in closed form on the training slice: a ridge regression or a climatology."""
     import torch
 
-    solved = network if hasattr(network, "fit") else getattr(network, "base", None)
+    solved = equations_of(network)
     if solved is None:
         return
     origins = torch.from_numpy(slices.origins("train", task.history, task.horizon, EQUATION_EVERY))
     solved.fit((window, without_trend(block_filled(data.truth_after(batch, task.horizon), task), window, level_std))
-               for batch in torch.split(origins, 64)
+               for batch in torch.split(origins, EQUATION_AT_ONCE)
                for window in [data.window(batch, task.history, task.horizon, near)])
 
 
-def without_trend(truth, window, level_std: float):
+def without_trend(truth: torch.Tensor, window: Window, level_std: float) -> torch.Tensor:
     """PM2.5 (batch, stations, horizon) as it would be without the trend that was taken off its windows."""
     import torch
 
     return torch.expm1((torch.log1p(truth) - level_std * window.trend[:, None, None]).clamp_min(0.0))
 
 
-def block_filled(truth, task: Task):
+def block_filled(truth: torch.Tensor, task: ForecastTask) -> torch.Tensor:
     """The truth itself, or where means of hours are asked for, their values at each of their hours."""
     if task.mean_hours == 1:
         return truth
-    return means(truth, truth, task)[1].repeat_interleave(task.mean_hours, dim=-1)
+    return block_means(truth, truth, task)[1].repeat_interleave(task.mean_hours, dim=-1)
 
 
-def descend(forecaster: Forecaster, data: Series, slices: Slices, task: Task, settings: Settings, seed: int):
-    """Gradient descent; returns the network with the averaged weights of the best validation, and the log."""
-    import torch
-
-    network = forecaster.network
-    average, best = copy.deepcopy(network), None
+def descend(forecaster: Forecaster, network: torch.nn.Module, data: Series, slices: Slices, task: ForecastTask,
+            settings: ForecastTraining, seed: int) -> Trained:
+    """Train a forecaster's network by steps; validation asks for forecasts at all stations."""
+    drawn = forecast_batches(data, forecaster.scaler.std[schema.TARGET], slices, task, settings, seed, forecaster.k)
     near = point_neighbours(data.lat, data.lon, data.lat, data.lon, forecaster.k)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps,
-                                                   pct_start=0.1)
-    log, lowest, since = [], np.inf, 0
-    drawn = batches(data, forecaster.scaler.std[schema.TARGET], slices, task, settings, seed, forecaster.k)
-    for step, (window, truth, hidden) in enumerate(drawn, start=1):
-        network.train()
-        found = network(window) if hidden is None else network(window, hidden)
-        loss = absolute_error(concentration(found, window, forecaster.scaler), truth, task, HOURLY,
-                              settings.lead_exponent)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-        optimiser.step()
-        schedule.step()
-        follow(average, network, min(settings.averaging, step / (step + 9)))
-        if step % settings.validate_every == 0 or step == settings.steps:
-            forecaster.network = average
-            score, _ = validate(forecaster, data, slices, task, near)
-            log.append((step, score))
-            lowest, since, best = (score, 0, copy.deepcopy(average)) if score < lowest else (lowest, since + 1, best)
-            if since >= settings.patience or step == settings.steps:
-                break
-    return best, log
+
+    def loss(network: torch.nn.Module) -> torch.Tensor:
+        batch = next(drawn)
+        found = network(batch.window) if batch.hidden is None else network(batch.window, batch.hidden)
+        found = concentration(found, batch.window, forecaster.scaler)
+        return absolute_error(found, batch.truth, task, HOURLY_SHARE, settings.lead_exponent)
+
+    def validate(average: torch.nn.Module) -> float:
+        forecaster.network = average
+        return validation_errors(forecaster, data, slices, task, near)[0]
+
+    return Descent(network, loss, DescentSettings(
+        settings.steps, settings.learning_rate, settings.weight_decay, WARM_UP, settings.clip,
+        growing_average(settings.averaging), settings.validate_every, settings.patience)).run(validate)
 
 
-def follow(average, network, keep: float) -> None:
-    """Move the average's weights towards the network's; running statistics are copied."""
-    import torch
-
-    with torch.no_grad():
-        for mine, theirs in zip(average.parameters(), network.parameters(), strict=True):
-            mine.lerp_(theirs, 1.0 - keep)
-        for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
-            mine.copy_(theirs)
-
-
-def batches(data: Series, level_std: float, slices: Slices, task: Task, settings: Settings, seed: int,
-            k: int) -> Iterator[tuple]:
-    """Endless batches (window, truth, hidden) of the training slice; `hidden` is None unless settings.hide."""
-    import torch
-
-    from aqreanalysis.training.jitter import jittered
-
-    random = torch.Generator().manual_seed(seed)
-    origins = torch.from_numpy(slices.origins("train", task.history, task.horizon))
-    n = len(data.station)
-    while True:
-        batch = origins[torch.randint(len(origins), (settings.origins_per_step,), generator=random)]
-        some = torch.randperm(n, generator=random)[:settings.stations_per_step].numpy()
-        near = point_neighbours(data.lat[some], data.lon[some], data.lat[some], data.lon[some], k)
-        window = data.window(batch, task.history, task.horizon, near, some)
-        truth = data.truth_after(batch, task.horizon)[:, some]
-        window, truth = jittered(window, truth, settings, level_std, random)
-        hidden = None
-        if settings.hide:
-            drawn = torch.rand((len(batch), len(some), 1), generator=random) < settings.hide
-            hidden = near.own[None] & drawn
-        yield window, truth, hidden
-
-
-def validate(forecaster: Forecaster, data: Series, slices: Slices, task: Task, near) -> tuple[float, np.ndarray]:
+def validation_errors(forecaster: Forecaster, data: Series, slices: Slices, task: ForecastTask,
+                      near: PointNeighbours) -> tuple[float, np.ndarray]:
     """Mean absolute error in ug m-3 on the validation slice, and the root mean square error at each lead."""
     import torch
 

@@ -19,12 +19,11 @@ from aqreanalysis.observations.readers.archive import none_good
 from aqreanalysis.observations.readers.station_archive import StationArchive
 from aqreanalysis.observations.stations import reporting
 from aqreanalysis.recipes import ForecastRecipe
-from aqreanalysis.training.slices import Slices
-from aqreanalysis.training.task import Task
+from aqreanalysis.training.slices import ForecastTask, Slices
 
 
 @dataclass(frozen=True)
-class Data:
+class ForecastData:
     """All stations, those that rows with `withheld` do not see, and the slices."""
 
     cube: xr.Dataset
@@ -54,21 +53,35 @@ class Data:
     def truth(self, asked: xr.Dataset) -> Callable[[np.ndarray, int], np.ndarray]:
         """A function of hours of issue (rows) and horizon: PM2.5 (origins, stations, horizon) at stations `asked`."""
         pm25 = asked.pm25.values
-        return lambda origins, horizon: pm25[origins[:, None] + np.arange(1, horizon + 1)].transpose(0, 2, 1)
+
+        def after(origins: np.ndarray, horizon: int) -> np.ndarray:
+            return pm25[origins[:, None] + np.arange(1, horizon + 1)].transpose(0, 2, 1)
+
+        return after
 
 
-def task_of(recipe: ForecastRecipe) -> Task:
+def task_of(recipe: ForecastRecipe) -> ForecastTask:
     """What the recipe's models forecast."""
-    return Task(recipe.history, recipe.horizon, recipe.mean_hours, recipe.minimum_hours, recipe.validate_every)
+    return ForecastTask(recipe.history, recipe.horizon, recipe.mean_hours, recipe.minimum_hours, recipe.validate_every)
+
+
+def of_recipe(recipe: ForecastRecipe) -> ForecastData:
+    """The observations of a recipe."""
+    return load_forecast_data(recipe.observations, recipe.stations, recipe.train_share, recipe.validate_share,
+                              recipe.withheld_share, recipe.withheld_seed)
 
 
 @lru_cache(maxsize=1)
-def load(observations: str, stations: str | None, train_share: float, validate_share: float, withheld_share: float,
-         withheld_seed: int) -> Data:
+def load_forecast_data(observations: str, stations: str | None, train_share: float, validate_share: float,
+                       withheld_share: float, withheld_seed: int) -> ForecastData:
     """Read an archive from its beginning to its end.
 
     Only tests of single values screen it: a flag of a series depends on hours within a week on either side, also on
     those after an hour of issue, and would carry them into a forecast.
+
+    Raises
+    ------
+    UserError : where the archive is a station archive, whose flags are of series, or holds no PM2.5.
     """
     archive = open_archive(observations, stations)
     if isinstance(archive, StationArchive):
@@ -83,11 +96,5 @@ def load(observations: str, stations: str | None, train_share: float, validate_s
     ids = np.sort(cube.station.values.astype(str))
     drawn = np.random.default_rng(withheld_seed).permutation(ids)[:round(withheld_share * len(ids))]
     slices = Slices.of(cube.sizes["time"], train_share, validate_share)
-    return Data(cube, tuple(sorted(drawn.tolist())), slices, archive.source, inspection.fingerprint,
-                tuple(checks.of_archive(archive, start, end)))
-
-
-def of(recipe: ForecastRecipe) -> Data:
-    """The observations of a recipe."""
-    return load(recipe.observations, recipe.stations, recipe.train_share, recipe.validate_share,
-                recipe.withheld_share, recipe.withheld_seed)
+    return ForecastData(cube, tuple(sorted(drawn.tolist())), slices, archive.source, inspection.fingerprint,
+                        tuple(checks.of_archive(archive, start, end)))

@@ -1,4 +1,4 @@
-"""Training, validation and test slices of a time axis, one after the other, and the hours of issue in each.
+"""What is forecast, and the slices of a time axis in which: training, validation and test, one after the other.
 
 Windows and forecasts lie whole inside their slice, so no value of one slice is read or asked for in another.
 """
@@ -10,6 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from aqreanalysis.errors import UserError
+
+
+@dataclass(frozen=True)
+class ForecastTask:
+    """What is forecast: lengths in hours, and how hours are averaged before errors are taken."""
+
+    history: int
+    horizon: int
+    mean_hours: int = 1        # 24: errors of daily means
+    minimum_hours: int = 1     # valid hours that such a mean needs
+    validate_every: int = 7    # hours between hours of issue in validation; prime to 24: all hours of the day
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from aqreanalysis.evaluation.tables import markdown
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.forecast.series import point_neighbours
 from aqreanalysis.training import forecast_data
-from aqreanalysis.training.losses import means
+from aqreanalysis.training.forecast_runs import seed_jobs
+from aqreanalysis.training.losses import block_means
 from aqreanalysis.workers import run_jobs
-from aqreanalysis.workflows.train_forecast import Job, chosen, seeds_of
 
 ORIGINS_AT_ONCE = 256
 LEADING = ("row", "seed", "stations", "season", "how", "lead")  # the first columns of scores.csv
@@ -73,14 +73,10 @@ def recipe_of_run(run: Path) -> recipes.ForecastRecipe:
 def trained_rows(recipe: recipes.ForecastRecipe, run: Path) -> dict[str, TrainedRow]:
     """The chosen configuration of each row by seed; rows without any finished training are left out."""
     rows = {}
-    for name, model in recipe.models.items():
-        source = model.like or name
-        numbers = range(len(recipe.models[source].configurations))
-        if not all(checkpoint.has_card(Job(recipe, run, source, number, recipe.seeds[0]).folder) for number in numbers):
-            continue
-        best = chosen(recipe, run, name)
-        folders = {seed: Job(recipe, run, name, best, seed).folder for seed in seeds_of(recipe, name)}
-        scored = tuple(seed for seed, folder in folders.items() if checkpoint.has_card(folder))
+    for name in recipe.models:
+        jobs = seed_jobs(recipe, run, name)
+        folders = {job.seed: job.folder for job in jobs}
+        scored = tuple(job.seed for job in jobs if job.done)
         missing = tuple(seed for seed in folders if seed not in scored)
         if scored:
             rows[name] = TrainedRow(recipe, name, tuple(folders[seed] for seed in scored), Seeds(scored, missing))
@@ -98,7 +94,7 @@ def training_command(run: Path) -> str:
 def score_row(row: TrainedRow) -> tuple[str, dict[str, xr.Dataset]]:
     """Lead sums of one row on the test slice, by seed and for the mean of seeds."""
     recipe = row.recipe
-    data = forecast_data.of(recipe)
+    data = forecast_data.of_recipe(recipe)
     withheld = recipe.models[row.name].withheld
     loaded = [_matching_forecaster(folder, recipe, data.fingerprint) for folder in row.folders]
     given = data.series(withheld, loaded[0][0].scaler, loaded[0][0].trend)
@@ -136,7 +132,7 @@ def averaged(forecast: np.ndarray, truth: np.ndarray,
 
     if recipe.mean_hours == 1:
         return forecast, truth
-    found, seen = means(torch.from_numpy(forecast), torch.from_numpy(truth), forecast_data.task_of(recipe))
+    found, seen = block_means(torch.from_numpy(forecast), torch.from_numpy(truth), forecast_data.task_of(recipe))
     return found.numpy(), seen.numpy()
 
 

@@ -68,7 +68,7 @@ def _trained(run: Path, row: str) -> TrainedRow:
 
 def _opened(row: TrainedRow) -> Forecasts:
     recipe, withheld = row.recipe, row.recipe.models[row.name].withheld
-    data = forecast_data.of(recipe)
+    data = forecast_data.of_recipe(recipe)
     models = tuple(checkpoint.load_forecaster(folder)[0] for folder in row.folders)
     given = data.series(withheld, models[0].scaler, models[0].trend)
     near = point_neighbours(given.lat, given.lon, given.lat, given.lon, recipe.k)

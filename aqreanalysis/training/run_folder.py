@@ -1,0 +1,32 @@
+"""What all run folders have in common: they are empty at first, and hold the recipe as it was read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from aqreanalysis import files
+from aqreanalysis.errors import UserError
+from aqreanalysis.recipes import ForecastRecipe, TrainingRecipe
+
+RECIPE_FILE = "recipe.yaml"
+NEW_FOLDER = "choose another folder with --out."
+
+
+def refuse_occupied(folder: Path, work: str) -> None:
+    """A UserError where a folder holds anything; `work` is what gets a folder of its own."""
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"The folder {folder} is not empty.", f"A {work} gets a folder of its own.",
+                        "Give another one with --out.")
+
+
+def recipe_text(recipe: TrainingRecipe | ForecastRecipe) -> str:
+    """A recipe as YAML, with every default."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def write_recipe(recipe: TrainingRecipe | ForecastRecipe, folder: Path, otherwise: str = NEW_FOLDER) -> None:
+    """Write a recipe into its run folder, which is made; `otherwise` is what to do where it cannot be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files.replace_text(folder / RECIPE_FILE, recipe_text(recipe), otherwise)
