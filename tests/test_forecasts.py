@@ -207,7 +207,7 @@ def test_a_damaged_forecaster_is_told(run, tmp_path):
 
 def test_a_forecaster_is_described(run):
     out = Console(file=io.StringIO(), width=200)
-    cli_tables.show(describe(str(run / "ridge-c0-s0")), out)
+    cli_tables.show_facts(describe(str(run / "ridge-c0-s0")), out)
     text = out.file.getvalue()
     assert "ridge-forecast" in text and "24 h" in text and "penalty 0.001" in text and "mean absolute error" in text
 
