@@ -389,3 +389,11 @@ def test_means_that_can_not_be_made_are_refused(tmp_path, grid):
         output.read_mean(path, period=time_axis.parse_period(2017, None, None))
     with pytest.raises(UserError, match="can't be read"):
         output.read_mean(tmp_path / "absent.nc")
+
+
+def test_a_path_has_the_format_of_its_longest_suffix(monkeypatch):
+    toy = type("Toy", (), {"suffix": ".toy.nc"})()
+    monkeypatch.setitem(output.FORMATS, "toy", toy)
+    assert output.format_of("folder/a.toy.nc") is toy
+    assert output.format_of("a.nc") is output.format_of("a.without") is output.FORMATS["netcdf"]
+    assert output.format_of("a.zarr") is output.FORMATS["zarr"]

@@ -34,7 +34,7 @@ def tiles(grid: Grid) -> list[slice]:
     return [slice(first, min(first + step, grid.size)) for first in range(0, grid.size, step)]
 
 
-def rows_of(grid: Grid, points: slice) -> slice:
+def grid_rows(grid: Grid, points: slice) -> slice:
     """The rows of the grid's first dimension that hold a slice of points; ValueError where it cuts a row."""
     width = grid.size // grid.shape[0]
     first, last, step = points.indices(grid.size)

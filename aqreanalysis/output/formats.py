@@ -66,8 +66,9 @@ FORMATS: dict[str, Format] = {"netcdf": NetCDFFormat(), "zarr": ZarrFormat()}  #
 
 
 def format_of(path: Path | str) -> Format:
-    """The format of a file or store, by the end of its name; NetCDF for any other name."""
-    return next((known for known in FORMATS.values() if os.fspath(path).endswith(known.suffix)), FORMATS["netcdf"])
+    """The format of a file or store, by the longest suffix that its name ends in; NetCDF for any other name."""
+    fitting = [known for known in FORMATS.values() if os.fspath(path).endswith(known.suffix)]
+    return max(fitting, key=lambda known: len(known.suffix), default=FORMATS["netcdf"])
 
 
 def open_part(part: ProductPart, grid: Grid, about: About, frequency: cf.Frequency,

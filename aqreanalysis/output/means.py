@@ -17,7 +17,7 @@ from aqreanalysis.output.formats import open_product_file
 from aqreanalysis.schema import LAT, LON, QUALITY, TARGET, TIME
 from aqreanalysis.time_axis import Period, local_days
 
-ONE_DAY = np.timedelta64(1, "D")
+DAY_LENGTH = np.timedelta64(1, "D")
 
 Paths = str | Path | Sequence[str | Path]  # a product file, or several of one grid, hourly or daily
 
@@ -109,7 +109,7 @@ def _of_period(field: xr.DataArray, period: Period | None) -> Iterator[tuple[sli
     for steps, rows in pieces(field.variable):
         if period is not None:  # the axis ascends
             first, last = np.searchsorted(days[steps], [np.datetime64(period.first),
-                                                        np.datetime64(period.last) + ONE_DAY])
+                                                        np.datetime64(period.last) + DAY_LENGTH])
             steps = slice(steps.start + first, steps.start + last)
             if first == last:
                 continue

@@ -24,8 +24,8 @@ from aqreanalysis.output.encoding import (
     TILE_POINTS,
     TIME_CHUNK,
     coordinates,
+    grid_rows,
     rounded,
-    rows_of,
     space_chunks,
     stored_type,
     tiles,
@@ -141,7 +141,7 @@ def create_field(file: netCDF4.Dataset, name: str, grid: Grid, steps: int) -> ne
     """
     dtype, fill = stored_type(name), FLOAT_FILL if name in MANTISSA_BITS else None
     # Of the chunks that cover a tile: days come a month at a time, and each chunk is to be compressed once.
-    tile, chunk = rows_of(grid, tiles(grid)[0]), space_chunks(grid)
+    tile, chunk = grid_rows(grid, tiles(grid)[0]), space_chunks(grid)
     many = [-(-size // length) for size, length in zip((tile.stop, *grid.shape[1:]), chunk, strict=True)]
     cache = int(np.prod(many) * np.prod(chunk)) * min(TIME_CHUNK, steps) * np.dtype(dtype).itemsize
     return create_compressed(file, name, dtype, fill, grid, steps, cache)

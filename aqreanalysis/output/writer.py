@@ -14,7 +14,7 @@ import numpy as np
 from aqreanalysis import files
 from aqreanalysis.grids import Grid
 from aqreanalysis.output.cf import MANTISSA_BITS, QUALITY_FLAG
-from aqreanalysis.output.encoding import rows_of, stored_type
+from aqreanalysis.output.encoding import grid_rows, stored_type
 from aqreanalysis.schema import QUALITY, TARGET
 
 
@@ -92,7 +92,7 @@ class PartWriter(ABC):
         ValueError : for a block that does not fit.
         UserError : where the disk is full.
         """
-        rows = rows_of(self.grid, points)
+        rows = grid_rows(self.grid, points)
         shape = (rows.stop - rows.start, *self.grid.shape[1:])
         count = check_block(block, self.fields, int(np.prod(shape)))
         steps = slice(first_index, first_index + count)

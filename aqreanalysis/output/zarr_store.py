@@ -25,7 +25,7 @@ from aqreanalysis import files
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
 from aqreanalysis.output.cf import DISTANCE, MANTISSA_BITS, About, crs_attributes
-from aqreanalysis.output.encoding import TIME_CHUNK, coordinates, rounded, rows_of, space_chunks, stored_type, tiles
+from aqreanalysis.output.encoding import TIME_CHUNK, coordinates, grid_rows, rounded, space_chunks, stored_type, tiles
 from aqreanalysis.output.writer import PartWriter, ProductPart
 from aqreanalysis.schema import LAT, LON, TIME
 from aqreanalysis.time_axis import local_days
@@ -244,7 +244,7 @@ def _chunk_and_shard(grid: Grid, steps: tuple[int, int]) -> tuple[tuple[int, ...
     Chunks are larger than in NetCDF, since each takes a millisecond besides its compression: two rows and two columns
     of those in one, where a tile has an even number of rows.
     """
-    tile, small = rows_of(grid, tiles(grid)[0]).stop, space_chunks(grid)
+    tile, small = grid_rows(grid, tiles(grid)[0]).stop, space_chunks(grid)
     rows = small[0] * (1 if -(-tile // small[0]) % 2 else 2)
     chunk = [rows, *(-(-size // -(-size // (2 * length))) for size, length in
                      zip(grid.shape[1:], small[1:], strict=True))]

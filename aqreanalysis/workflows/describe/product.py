@@ -21,7 +21,7 @@ from aqreanalysis.workflows.describe.progress import ReadingProgress, unobserved
 
 PRODUCT_SUFFIXES = {known.suffix for known in output.FORMATS.values()} | {".nc4"}
 PRODUCT_PATTERN = "*pm25_*ly_*"   # hourly and daily; the truth of a twin is no product
-SHOWN = 3   # damaged files in an error
+DAMAGED_SHOWN = 3   # damaged files in an error
 AS_STORED: dict[str, Any] = {"mask_and_scale": False, "decode_times": False, "decode_coords": False}
 
 
@@ -91,7 +91,7 @@ def product_facts(path: Path, files: list[Path], progress: ReadingProgress = uno
             facts.damaged.append(f"{file.name} can't be read ({error})")
     progress(len(files), len(files))
     if not facts.kinds:
-        raise BadFile(f"No product file of {path} can be read: {'; '.join(facts.damaged[:SHOWN])}.",
+        raise BadFile(f"No product file of {path} can be read: {'; '.join(facts.damaged[:DAMAGED_SHOWN])}.",
                       "A product file is a whole NetCDF-4 file.", "Delete the damaged ones and build again.")
     return facts
 
