@@ -54,7 +54,7 @@ def folder(tmp_path, cube):
 
 
 def rewrite(folder, **changed):
-    """The description with some keys changed, and its hash that of what it then says; None takes a key out."""
+    """The description with some keys changed, and its checksum that of the new content; None takes a key out."""
     content = json.loads((folder / DESCRIPTION).read_text()) | changed
     content = {name: value for name, value in content.items() if value is not None}
     (folder / DESCRIPTION).write_text(json.dumps(with_checksum(content)))
@@ -129,7 +129,7 @@ def test_weights_of_another_network(folder):
     assert WEIGHTS in error_of(folder).problem
 
 
-@pytest.mark.parametrize("changed, told", [
+@pytest.mark.parametrize("changed, message", [
     ({"format": "something else"}, "something else"),
     ({"format": None}, "format"),
     ({"format_version": 1}, "format version is 1"),
@@ -143,13 +143,13 @@ def test_weights_of_another_network(folder):
     ({"calibration": lively_calibration().asdict() | {"correlation": [1.0]}}, "correlation"),
     ({"calibration": lively_calibration().asdict() | {"colour": "blue"}}, "colour"),
 ])
-def test_a_description_that_is_none(folder, changed, told):
+def test_a_description_that_is_none(folder, changed, message):
     rewrite(folder, **changed)
     error = error_of(folder)
-    assert DESCRIPTION in error.problem and re.search(told, error.problem)
+    assert DESCRIPTION in error.problem and re.search(message, error.problem)
 
 
-def test_a_description_that_was_changed_by_hand_is_told(folder):
+def test_a_description_that_was_changed_by_hand_is_refused(folder):
     """Any number counts, the layout of the file does not."""
     text = (folder / DESCRIPTION).read_text()
     (folder / DESCRIPTION).write_text(json.dumps(json.loads(text), indent=7))
@@ -162,8 +162,8 @@ def test_a_description_that_was_changed_by_hand_is_told(folder):
 
 def test_the_hash_of_a_description_is_that_of_its_other_keys(folder):
     content = json.loads((folder / DESCRIPTION).read_text())
-    told = content.pop(CHECKSUM)
-    assert told == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    checksum = content.pop(CHECKSUM)
+    assert checksum == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def test_an_older_description_without_a_hash_of_its_own_is_read(folder):
@@ -174,7 +174,7 @@ def test_an_older_description_without_a_hash_of_its_own_is_read(folder):
 
 
 def as_version_2(folder):
-    """The folder's card as version 2 had it: facts of an analysis among the others, validation stations to tune."""
+    """The folder's card as version 2 had it: facts of an analysis among the others, validation called tune."""
     content = json.loads((folder / DESCRIPTION).read_text()) | {"format_version": 2}
     content |= content.pop("analysis")
     content["withheld"] = {name.replace("validation", "tune"): value for name, value in content["withheld"].items()}
@@ -292,9 +292,9 @@ def test_a_calibration_comes_back_and_is_part_of_what_a_product_is_made_from(fol
     model, card = checkpoint.load(checkpoint.save(folder, lively_network(), card))
     assert plain[0].calibration is None and model.calibration == made
     assert plain[1].identity == f"a-test {card.weights_sha256[:16]}" and card.identity.startswith(plain[1].identity)
-    told = dataclasses.replace(card, calibration=card.calibration | {"facts": {"stations": 9}})
+    described = dataclasses.replace(card, calibration=card.calibration | {"facts": {"stations": 9}})
     other = dataclasses.replace(card, calibration=lively_calibration(1).asdict())
-    assert told.identity == card.identity and len({plain[1].identity, card.identity, other.identity}) == 3
+    assert described.identity == card.identity and len({plain[1].identity, card.identity, other.identity}) == 3
 
 
 def test_another_kind(folder):

@@ -186,7 +186,7 @@ def test_untrained_aqnet_is_its_ridge_regression():
     model = AQNetForecast(24, 12, LEVEL, SIZES)
     model.base.fit([(batch, truth)])
     with torch.no_grad():
-        model.knn.own.fill_(50.0)  # the neural kNN looks at the station itself alone
+        model.knn.own.fill_(50.0)  # the neural kNN uses the station itself alone
         torch.testing.assert_close(model(batch), model.base(batch), rtol=1e-4, atol=1e-4)
         model.knn.own.zero_()
         model.knn.reach.fill_(6.0)  # and now at stations within some 400 km
@@ -261,7 +261,7 @@ def test_the_last_block_starts_with_a_longer_look_back():
     model = TemporalPooling(ForecastSizes(width=8, blocks=3, recency=0.5, recency_last=0.02))
     with torch.no_grad():
         model.key.weight.zero_()
-        model.key.bias.zero_()  # no step says more than another
+        model.key.bias.zero_()  # no step scores higher than another
         weight = model.weights(torch.randn(1, 30, 8), torch.zeros(1, 3, 6))[0]
     age = torch.arange(29, -1, -1)
     for block, rate in enumerate((0.5, 0.1, 0.02)):

@@ -132,10 +132,10 @@ def test_a_window_without_any_report_gives_nothing():
     assert np.isnan(nobody.pm25.values).all() and nobody.pm25.shape == (HORIZON, of.sizes["station"])
 
 
-@pytest.mark.parametrize("leads, told", [([0], "0 to 0 hours"), ([1, 13], "1 to 13 hours")])
-def test_hours_that_are_no_forecast_are_refused(leads, told):
+@pytest.mark.parametrize("leads, message", [([0], "0 to 0 hours"), ([1, 13], "1 to 13 hours")])
+def test_hours_that_are_no_forecast_are_refused(leads, message):
     of = cube()
-    with pytest.raises(UserError, match=told) as error:
+    with pytest.raises(UserError, match=message) as error:
         forecaster("ridge", of).predict(of, targets_after(of, leads))
     assert "1 to 12 hours ahead" in error.value.rule
 

@@ -124,7 +124,7 @@ def test_untrained_neural_knn_is_clipped_kriging():
 
 
 def test_trained_neural_knn_is_not_only_kriging():
-    """What a station's pooled vector says moves the weights: learned, not geometric."""
+    """A station's pooled vector changes the weights: they are learned, not geometric."""
     network, near = lively_network(), neighbours()
     with torch.no_grad():
         one, _ = weigh(network.knn, torch.zeros(STATIONS, 4), near)

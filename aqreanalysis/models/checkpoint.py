@@ -1,9 +1,9 @@
 """Checkpoints: a trained network as a folder of two files, of one format for every kind; nothing is unpickled.
 
-model.safetensors holds the weights; checkpoint.json, the card, says what the network is, what it reads and was trained
-on, and which stations it never saw. The card holds two checksums, of the weights and of itself, so that a file which
-was damaged or changed by hand is refused before a number of it is used. It is written last: a folder that has one is
-whole.
+model.safetensors holds the weights; checkpoint.json, the card, describes the network: its kind and options, what it
+reads and was trained on, and which stations it never saw. The card holds two checksums, of the weights and of itself,
+so that a file which was damaged or changed by hand is refused before a number of it is used. It is written last: a
+folder that has one is whole.
 
 This is format version 3. Checkpoints of version 2 and forecasts of version 1 (forecast.json) are converted as they are
 read; the files stay as they are.
@@ -53,7 +53,7 @@ UPDATE = "Update aqreanalysis, or choose a checkpoint of this version."
 
 @dataclass(frozen=True)
 class AnalysisFacts:
-    """What only the card of an analysis says."""
+    """What only the card of an analysis has."""
 
     correlation: dict = field(default_factory=dict)  # of geostatistics.Correlation
     window: dict = field(default_factory=dict)       # margin_hours round the target day, and context_hours
@@ -62,7 +62,7 @@ class AnalysisFacts:
 
 @dataclass(frozen=True)
 class ForecastFacts:
-    """What only the card of a forecast says."""
+    """What only the card of a forecast has."""
 
     history: int = 0          # hours that it reads
     horizon: int = 0          # hours that it forecasts
@@ -75,7 +75,7 @@ class ForecastFacts:
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint says of itself. Of `analysis` and `forecast`, the one of its task counts and is stored."""
+    """The description of a checkpoint. Of `analysis` and `forecast`, only the one of its task is used and stored."""
 
     name: str              # of the checkpoint; of a forecast its row in the recipe's tables
     kind: str              # model and task: aqnet-analysis, lstm-forecast, ...

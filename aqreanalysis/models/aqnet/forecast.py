@@ -27,7 +27,7 @@ from aqreanalysis.models.features import CLOCK_FEATURES
 from aqreanalysis.models.forecast.linear import Ridge
 from aqreanalysis.models.forecast.window import Window, at_points, thin
 
-LEAD_STD = 0.1  # standard deviation of the leads' vectors before training: they differ, and hardly say anything
+LEAD_STD = 0.1  # standard deviation of the leads' vectors before training: different, and small
 
 
 @dataclass(frozen=True)

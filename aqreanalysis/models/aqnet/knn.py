@@ -111,7 +111,7 @@ class AnalysisKNN(NeuralKNN):
         self.score = zero_linear(hidden, heads, bias=False)
 
     def neighbour_geometry(self, near: NeighbourTensors) -> NeighbourGeometry:
-        """What geometry says of the neighbours, for any day."""
+        """What follows from the geometry of the neighbours, for any day."""
         positive = near.weight.clamp_min(0.0)
         return NeighbourGeometry(self.geometry(near.features), torch.log(positive + PRIOR_FLOOR),
                                  positive / positive.sum(1, keepdim=True), near.site)

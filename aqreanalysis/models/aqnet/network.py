@@ -65,7 +65,7 @@ class AnalysisSizes:
 
 
 class StationEncoder(nn.Module):
-    """What the window of each station says, by itself: LSTM, attention with residual, temporal pooling.
+    """Encodes the window of each station by itself: LSTM, attention with residual, temporal pooling.
 
         Z  = LSTM(GELU(E x + c))
         Z' = dropout(W_o [softmax(Q_z K_z^T / sqrt(d_k)) V_z] + c_o) + Z    equation (1), heads side by side
@@ -199,7 +199,7 @@ class AQNet(nn.Module):
 
     def read(self, window: torch.Tensor, inner: slice | torch.Tensor, value: torch.Tensor, smooth: torch.Tensor,
              observed: torch.Tensor) -> StationSeries:
-        """The first half: what the stations say, whatever the targets."""
+        """The first half: what is computed from the stations, whatever the targets."""
         pooled, learned = self.encoder(window, inner)
         logs = torch.log(value + LOG_SHIFT)
         learned = learned.unflatten(-1, (self.sizes.knn_heads, self.sizes.channels)).permute(2, 3, 0, 1)
@@ -243,7 +243,7 @@ class AQNet(nn.Module):
 
 @dataclass(frozen=True)
 class StationSeries:
-    """What the stations say in some hours of a day; series lie side by side, (stations, series * hours)."""
+    """What is computed from the stations for some hours of a day; series side by side, (stations, series * hours)."""
 
     pooled: torch.Tensor        # (stations, pooled)
     keys: torch.Tensor          # (stations, knn_hidden), of the scores
