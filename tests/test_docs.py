@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from aqreanalysis.observations.quality import QualitySettings
 from aqreanalysis.recipes import ProductRecipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,3 +77,11 @@ def test_files_that_are_named_exist(page):
     names = re.findall(r"`((?:[\w-]+/)*[\w-]+(?:\.py|\.yaml|/))`", text)
     missing = {name for name in names if not any(f"/{file}/".endswith(f"/{name.rstrip('/')}/") for file in FILES)}
     assert not missing - {"maps/", "products/", "figures/"}, page.name
+
+
+def test_every_threshold_of_quality_control_is_listed_with_its_default():
+    page = (ROOT / "docs" / "observations.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", page, re.M))
+    for name, field in QualitySettings.model_fields.items():
+        default = {(): "none"}.get(field.default, field.default)
+        assert listed[name] == (f"{default:g}" if isinstance(default, float) else str(default)), name
