@@ -5,7 +5,7 @@ import pytest
 
 from aqreanalysis.evaluation import published
 from aqreanalysis.evaluation.forecast import LEAD_SUMS, lead_scores, lead_sums, skill_interval, weeks_in_season
-from aqreanalysis.evaluation.statistics import add
+from aqreanalysis.evaluation.statistics import SUMS, add
 from aqreanalysis.evaluation.strata import SEASONS
 
 HOURS = np.datetime64("2016-01-01T00", "h") + np.arange(0, 24 * 366, 5) * np.timedelta64(1, "h")
@@ -70,6 +70,21 @@ def test_skill_of_half_the_error_is_fifty_percent(sample):
     assert skill_interval(same, same, 1) == (0.0, 0.0, 0.0)
     skill, low, high = skill_interval(same, theirs, 1)
     assert low < skill < high
+
+
+def test_the_interval_is_that_of_weeks_picked_with_replacement(sample):
+    """The shared bootstrap of weights gives the numbers that picking weeks gives: the published intervals."""
+    found, truth, hours = sample
+    ours, theirs = lead_sums(found, truth, hours), lead_sums(truth - 2.0, truth, hours)
+    mine, other = (of.error_absolute.sel(lead=2).values for of in (ours, theirs))
+    picked = np.random.default_rng(0).integers(len(mine), size=(2000, len(mine)))
+    drawn = 100 * (1 - mine[picked].sum(axis=1) / other[picked].sum(axis=1))
+    expected = [100 * (1 - mine.sum() / other.sum()), *np.quantile(drawn, [0.025, 0.975])]
+    np.testing.assert_allclose(skill_interval(ours, theirs, 2), expected, rtol=1e-12)
+
+
+def test_sums_of_forecasts_are_named_as_those_of_analyses():
+    assert set(LEAD_SUMS) <= set(SUMS)
 
 
 def test_the_papers_tables_hold_the_ratios_that_it_claims():

@@ -31,8 +31,8 @@ OUTER, INNER = ["hours", "by", "slice"], ["group", "frequency", "model"]
 KEYS = ["group", *OUTER, "frequency", "model"]
 Strata = dict[tuple[str, ...], xr.Dataset]  # sums by hours, by and slice
 # Thresholds for days of PM2.5, in per cent but for r. |MFB|, MFE of Boylan and Russell (2006): as in its abstract.
-# |NMB|, NME, r of Emery et al. (2017, 10.1080/10962247.2016.1265027): its table was not read, nor any source that
-# quotes it, so that the column is named `emery_unconfirmed`.
+# |NMB|, NME, r of Emery et al. (2017, 10.1080/10962247.2016.1265027) for 24-h PM2.5: neither its table nor a source
+# that quotes these numbers could be read, so that the column is named `emery_unconfirmed`.
 BOYLAN = {"goal": (30.0, 50.0), "criterion": (60.0, 75.0)}
 EMERY_UNCONFIRMED = {"goal": (10.0, 35.0, 0.7), "criterion": (30.0, 50.0, 0.4)}
 # What the verdicts of a score table rest on; shown with them on the screen
@@ -49,24 +49,29 @@ def error_scores(sums: xr.Dataset) -> xr.Dataset:
     `sums` has n, truth, truth_squared, error, error_absolute and error_squared, as in statistics.SUMS.
     """
     n = sums.n.where(sums.n > 0)
-    about_mean = sums.truth_squared - sums.truth**2 / n
     return xr.Dataset({"MAE": sums.error_absolute / n, "RMSE": np.sqrt(sums.error_squared / n),
-                       "R2": 1 - sums.error_squared / about_mean.where(about_mean > 0), "bias": sums.error / n})
+                       "R2": 1 - sums.error_squared / _about_mean(sums.truth_squared, sums.truth, n),
+                       "bias": sums.error / n})
+
+
+def _about_mean(squared: xr.DataArray, total: xr.DataArray, n: xr.DataArray) -> xr.DataArray:
+    """Sum of squares about the mean, from the sums of squares and of values; NaN where nothing varies."""
+    about_mean = squared - total**2 / n
+    return about_mean.where(about_mean > 0)
 
 
 def all_scores(sums: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
     """Scores of sums of any dimensions with `model`; NaN where there is no pair."""
     n, sure, bounded = (sums[name].where(sums[name] > 0) for name in ("n", "n_error", "n_interval"))
     estimate = sums.truth + sums.error
-    varied = {"truth": sums.truth_squared - sums.truth**2 / n, "estimate": sums.estimate_squared - estimate**2 / n}
     product = (sums.estimate_squared + sums.truth_squared - sums.error_squared) / 2 - estimate * sums.truth / n
-    varied = {name: value.where(value > 0) for name, value in varied.items()}
+    varied = _about_mean(sums.truth_squared, sums.truth, n) * _about_mean(sums.estimate_squared, estimate, n)
     over, alarmed = sums.hits + sums.misses, sums.hits + sums.false_alarms
     errors = error_scores(sums)
     truth = sums.truth.where(sums.truth != 0)
     found = {
         "MAE": errors.MAE, "RMSE": errors.RMSE, "R2": errors.R2,
-        "r": product / np.sqrt(varied["truth"] * varied["estimate"]),
+        "r": product / np.sqrt(varied),
         "NMB_percent": 100 * sums.error / truth, "NME_percent": 100 * sums.error_absolute / truth,
         "MFB_percent": 100 * sums.fractional_error / n, "MFE_percent": 100 * sums.fractional_error_absolute / n,
         "class_agreement": sums.same_class / n, "POD": sums.hits / over.where(over > 0),

@@ -65,7 +65,7 @@ def _skill_figure(table: pd.DataFrame, ours: str, reference: str) -> Figure:
         ax.axhline(0, color="black", lw=0.8, zorder=1.9)
     for ax in axes[:, 0]:
         ax.set_ylabel(f"{ours}'s skill over {reference} (%)")
-    axes[0][0].set_title("bars: 95 %, weeks and cities drawn again", loc="left", fontsize=7)
+    axes[0][0].set_title("bars: 95 %, weeks and cities resampled", loc="left", fontsize=7)
     figure.suptitle(f"Skill of hourly values: 1 - MAE / MAE({reference})", fontsize=10)
     return figure
 
