@@ -140,7 +140,7 @@ def global_attributes(about: About, grid: Grid, stamps: np.ndarray, frequency: F
         "source": f"{mark}o{made_of[1:]}" if mark else made_of,
         "simulated": "true" if about.simulated else "false",
         "reference_state": about.reference_state,
-        "references": about.model_reference,
+        **({"references": about.model_reference} if about.model_reference else {}),
         "history": about.history,
         "comment": " ".join(part for part in (stamp_rule(frequency), about.comment) if part),
     }
