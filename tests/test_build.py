@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from aqreanalysis.errors import UserError
 from aqreanalysis.product import month, report
+from aqreanalysis.product.cubes import open_product
 from aqreanalysis.product.plan import BuildRequest, prepare
 from aqreanalysis.workflows.build import build
 from aqreanalysis.workflows.describe import verify
@@ -216,6 +217,12 @@ def test_a_zarr_product_is_the_netcdf_product(product, tmp_path, no_maps):
                 whole = np.concatenate([part[variable].values for part in parts])
                 np.testing.assert_array_equal(store[variable].values, whole)
             assert (store.time.values == np.concatenate([part.time.values for part in parts])).all()
+    for frequency in ("hourly", "daily"):
+        one, other = (open_product(path, frequency) for path in (product, folder))
+        assert one.pm25.shape == (96 if frequency == "hourly" else 4, 14, 19)
+        assert set(other.data_vars) - set(one.data_vars) <= {"distance_to_nearest_station"}  # one a month, in a store
+        for name in one.data_vars:
+            np.testing.assert_array_equal(one[name].values, other[name].values)
     assert verify(str(folder)) == len(json.loads((folder / "run.json").read_text())["files"]) + 2 * 2 + 1
     shard = folder / stem.format("pm25_hourly") / "pm25" / "c" / "3" / "0" / "0"
     shard.write_bytes(b"damaged")

@@ -125,11 +125,14 @@ class _HoursDone(Progress):
 
 def product(folder: Path) -> None:
     """The files of a finished product."""
+    from aqreanalysis.output import FORMATS
+
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    files = [path for ending in (".nc", ".zarr") for path in sorted(folder.glob(f"*{ending}"))]
+    known = FORMATS[record["identity"]["format"]]
+    files = sorted(folder.glob(f"*{known.suffix}"))
     parts = [part for path in files for part in (path.rglob("*") if path.is_dir() else [path])]
     size = sum(part.stat().st_size for part in parts if part.is_file())
-    say(f"done in {record['seconds']:.0f} s: {len(files)} {'Zarr stores' if files[-1].is_dir() else 'NetCDF files'}, "
+    say(f"done in {record['seconds']:.0f} s: {len(files)} {known.plural}, "
         f"{size / 1e6:.0f} MB, {len(list((folder / 'maps').glob('*.png')))} maps, {folder / 'report.html'}")
 
 

@@ -32,6 +32,7 @@ class Format(Protocol):
     """
 
     suffix: str          # of the names of its files or stores
+    plural: str          # what they are called: "NetCDF files"
     shares_stores: bool  # all hours are in one store and all days in another, which several processes write
 
     def create(self, path: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: cf.Frequency,
@@ -56,7 +57,10 @@ class Format(Protocol):
         """`bytes` and `sha256` of a part; of None, all that a store has besides its steps. OSError where it is gone."""
 
     def open_dataset(self, path: Path, **options: Any) -> xr.Dataset:
-        """A file or store through xarray, read as it is asked for; OSError or ValueError where it is none."""
+        """A file or store through xarray, read as it is asked for; OSError or ValueError where it is none.
+
+        options : those of xarray.open_dataset; arrays are Dask's only where `chunks` is among them.
+        """
 
     def abandoned(self, folder: Path) -> list[Path]:
         """What killed processes left in a product folder, besides what has a temporary name of its own."""

@@ -41,6 +41,7 @@ class NetCDFFormat:
     """A file for each month of hours and each year of days (the protocol is :class:`formats.Format`)."""
 
     suffix = ".nc"
+    plural = "NetCDF files"
     shares_stores = False
 
     def create(self, path: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: cf.Frequency,
@@ -64,7 +65,7 @@ class NetCDFFormat:
 
     def open_dataset(self, path: Path, **options: Any) -> xr.Dataset:
         """The file through xarray, read as it is asked for."""
-        return xr.open_dataset(path, engine="netcdf4", chunks=None, **options)
+        return xr.open_dataset(path, engine="netcdf4", **({"chunks": None} | options))
 
     def abandoned(self, folder: Path) -> list[Path]:
         """None: no process continues the file of another."""

@@ -45,6 +45,7 @@ class ZarrFormat:
     """A store for all hours of a product and one for its days (the protocol is :class:`formats.Format`)."""
 
     suffix = ".zarr"
+    plural = "Zarr stores"
     shares_stores = True
 
     def create(self, path: Path, grid: Grid, stamps: np.ndarray, about: About, frequency: cf.Frequency,
@@ -121,7 +122,7 @@ class ZarrFormat:
 
     def open_dataset(self, path: Path, **options: Any) -> xr.Dataset:
         """The store through xarray, read as it is asked for."""
-        return xr.open_dataset(path, engine="zarr", chunks=None, **options)
+        return xr.open_dataset(path, engine="zarr", **({"chunks": None} | options))
 
     def abandoned(self, folder: Path) -> list[Path]:
         """Hidden stores beside finished ones: a worker went on after its build had been killed.

@@ -7,13 +7,13 @@ from pathlib import Path
 import xarray as xr
 
 from aqreanalysis.errors import UserError
-from aqreanalysis.product.folder import read
+from aqreanalysis.product.folder import record_of
 
 FREQUENCIES = ("hourly", "daily")
 
 
 def open_product(path: str | Path, frequency: str = "hourly") -> xr.Dataset:
-    """The hours or days of a product, NetCDF or Zarr, read as they are asked for.
+    """The hours or days of a product, in any format, read as they are asked for.
 
     Parameters
     ----------
@@ -36,26 +36,27 @@ def open_product(path: str | Path, frequency: str = "hourly") -> xr.Dataset:
             f"A product has {' and '.join(FREQUENCIES)} means.",
             "Give one of the two.",
         )
-    if not folder.is_dir() or read(folder) is None:
+    record = record_of(folder) if folder.is_dir() else None
+    if record is None:
         raise UserError(
             f"{folder} is no product.",
             "A product is a folder with run.json that `aqreanalysis build` made.",
             "Give the folder's name.",
         )
-    if stores := sorted(folder.glob(f"*pm25_{frequency}_*.zarr")):
-        return xr.open_zarr(stores[0], decode_coords="all")
-    files = sorted(folder.glob(f"*pm25_{frequency}_*.nc"))
-    if not files:
+    files_of = record.folder.file_format
+    paths = sorted(folder.glob(f"*pm25_{frequency}_*{files_of.suffix}"))
+    if not paths:
         raise UserError(
             f"{folder} has no {frequency} files.",
             "A finished product has them.",
             "Run the command that made it again: it resumes what was interrupted.",
         )
-    return xr.open_mfdataset(
-        files,
-        combine="nested",
-        concat_dim="time",
-        decode_coords="all",
+    parts = [files_of.open_dataset(path, chunks={}, decode_coords="all") for path in paths]
+    if len(parts) == 1:
+        return parts[0]
+    return xr.combine_nested(
+        parts,
+        "time",
         data_vars="minimal",
         coords="minimal",
         compat="override",
