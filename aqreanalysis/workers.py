@@ -69,7 +69,7 @@ def available_cores() -> int:
 
 
 def run_jobs(function: Callable[..., Any], jobs: Iterable[Any], workers: int = 1, scheduler: str | None = None,
-             shared: Any = None, message: Message = ignore) -> Iterator[Any]:
+             shared: Any = None, message: Message = ignore) -> Generator[Any, None, None]:
     """Results of `function(job)` as they are done, in any order. The first error ends the run.
 
     Parameters

@@ -93,7 +93,7 @@ def test_rows_without_a_datum_have_the_one_that_is_asked_for(tmp_path):
 
 
 def test_an_unknown_datum_is_told(tmp_path):
-    with pytest.raises(UserError, match="'beijing54' is no datum .* wgs84, gcj02, bd09"):
+    with pytest.raises(UserError, match="'beijing54' is not a known datum.* wgs84, gcj02, bd09"):
         read_station_table(write(tmp_path / "s.csv", "station_id,lon,lat,datum\nA,116,40,beijing54\n"))
 
 

@@ -372,7 +372,7 @@ def test_days_that_are_not_over_are_not_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize(("source", "more", "words"), [
-    ("aqicn", {}, "'aqicn' is no source.*cnemc and openaq"),
+    ("aqicn", {}, "'aqicn' is not a source.*cnemc and openaq"),
     ("cnemc", {"locations": "1"}, "Leave --locations out"),
     ("openaq", {}, "No locations were given"),
     ("openaq", {"locations": "1,two"}, "'1,two' names no OpenAQ location"),
@@ -381,8 +381,8 @@ def test_days_that_are_not_over_are_not_asked_for(tmp_path):
     ("cnemc", {"template": "https://x.org/{date.csv"}, "can't be filled in"),
     ("cnemc", {"template": "https://x.org/day.csv"}, r"Put \{date\} into the address"),
     ("cnemc", {"template": "https://x.org/{date}/day.zip"}, "two files of one name"),
-    ("cnemc", {"template": "ftp://x.org/{date}.csv"}, "no address.*https"),
-    ("cnemc", {"station_table": "stations.csv"}, "'stations.csv' is no address"),
+    ("cnemc", {"template": "ftp://x.org/{date}.csv"}, "not an address.*https"),
+    ("cnemc", {"station_table": "stations.csv"}, "'stations.csv' is not an address"),
 ])
 def test_requests_that_make_no_sense(tmp_path, source, more, words):
     with pytest.raises(UserError, match=words):

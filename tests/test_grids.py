@@ -241,7 +241,7 @@ def test_points_keep_their_order_and_names(tmp_path):
 @pytest.mark.parametrize("text, word", [
     ("station_id,lon\na,116\n", "no column lat"), ("", "not a table"),
     ("station_id,lon,lat\n", "0 cells"),
-    ("station_id,lon,lat\na,116,39\na,117,39\n", "'a' is empty or there twice"),
+    ("station_id,lon,lat\na,116,39\na,117,39\n", "'a' is empty or repeated"),
     ("station_id,lon,lat\na,116,\n", "station a"), ("station_id,lon,lat\na,116,nan\n", "station a"),
     ("station_id,lon,lat\na,39.9,116.4\n", "116.4 is not a latitude"),
     ("station_id,lon,lat\na,4416000,39\n", "not a longitude"), ("station_id,lon,lat\na,1,2,3,4\nb,1\n", ""),
@@ -265,7 +265,7 @@ def test_words_that_are_no_grid(text, word):
     (("xsize = 3", "xsize = 3.5"), "not a number of cells"), (("xfirst = 110\n", ""), "no `xfirst`"),
     (("lonlat", "gaussian"), "gaussian"), (("0.25", "0"), "`yinc` is 0"), (("110", "west"), "not a number"),
     (("xsize = 3", "xsize = 30000000"), "cells"), (("gridtype = lonlat", "hello"), "not a grid description"),
-    (("yinc = 0.25", "yvals = 35 36 37"), "3 numbers where 2"),
+    (("yinc = 0.25", "yvals = 35 36 37"), "3 numbers instead of 2"),
     (("yfirst = 35", "yfirst = 95"), "not a latitude"),
     (("yinc", "gridtype = lonlat\nyinc"), "more than one grid"),
     (("xinc", 'xunits = "m"\nxinc'), "xunits is m"),

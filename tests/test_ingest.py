@@ -320,7 +320,7 @@ def test_two_at_once_are_refused(folder, target):
 
 
 @pytest.mark.parametrize("name, content, message", [
-    ("a.txt", None, "no name of a .nc file"),
+    ("a.txt", None, "not the name of a .nc file"),
     ("a.nc", b"date,hour,type\n", "can't be read as NetCDF"),
     ("grid.nc", "netcdf", "no station archive"),
     ("folder.nc", "folder", "is a folder"),

@@ -117,7 +117,7 @@ def test_thresholds_are_a_section_of_recipes(tmp_path, kind):
     path.write_text(f"name: x\n{days}quality:\n  spike_least: 0.9\n  exclude: [periodic]\n", encoding="utf-8")
     loaded = recipes.load_recipe(path, kind).quality
     assert loaded == quality.QualitySettings(spike_least=0.9, exclude=("periodic",))
-    assert loaded.told == "spike_least 0.9, exclude ('periodic',)" and quality.DEFAULT_SETTINGS.told == "defaults"
+    assert loaded.changes == "spike_least 0.9, exclude ('periodic',)" and quality.DEFAULT_SETTINGS.changes == "defaults"
     for wrong, words in (("spikes: 3", ["quality.spikes", "Known keys", "spike_least"]),
                          ("stuck_hours: 0", ["quality.stuck_hours", "0"]),
                          ("exclude: [spikes]", ["spikes", "temporally_inconsistent"]),

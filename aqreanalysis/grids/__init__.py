@@ -1,4 +1,4 @@
-"""Where the product is wanted: regular grids, curvilinear model grids, lists of points.
+"""Where a product has estimates: regular grids, curvilinear model grids, lists of points.
 
 >>> grid = parse_grid("0.1deg")
 >>> grid.shape, float(grid.axis_lon[0]), float(grid.axis_lat[-1])
@@ -24,7 +24,7 @@ from aqreanalysis.grids.points import read_points
 from aqreanalysis.schema import LAT, LON, REGION_EDGES, REGION_NAME, STATION
 
 MAX_CELLS = 40_000_000  # all of China at 0.01 degree is 22 million
-TOO_FAR_KM = 300.0  # beyond the reach of every station nothing can be said
+TOO_FAR_KM = 300.0  # from every station: no estimate is possible
 
 _RESOLUTION = re.compile(r"([0-9]*\.?[0-9]+) ?deg")
 
@@ -63,7 +63,7 @@ class Grid:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that stand for kind, shape, coordinates and station ids; the name has no part in it."""
+        """16 hex digits that identify kind, shape, coordinates and station ids, whatever the name."""
         digest = hashlib.sha256(f"{self.kind} {self.shape} {self.station_id}".encode())
         for coordinate in (self.lat, self.lon):
             digest.update(np.ascontiguousarray(coordinate, "<f8").tobytes())
@@ -71,16 +71,17 @@ class Grid:
 
     def corners(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Latitude and longitude (ny + 1, nx + 1) of the cells' corners; None where cells have none."""
-        if self.kind == "regular":
+        if self.kind == "regular" and self.lat_bounds is not None and self.lon_bounds is not None:
             edges = [np.append(b[:, 0], b[-1, 1]) for b in (self.lat_bounds, self.lon_bounds)]
-            return tuple(np.meshgrid(*edges, indexing="ij"))
+            lat, lon = np.meshgrid(*edges, indexing="ij")
+            return lat, lon
         if self.kind == "points" or min(self.shape) < 2:
             return None
         return _corners(self.lat.reshape(self.shape)), _corners(self.lon.reshape(self.shape))
 
 
 def parse_grid(text: str | Path) -> Grid:
-    """The grid that a user asks for.
+    """The grid that a text or a file describes.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def parse_grid(text: str | Path) -> Grid:
 
     Raises
     ------
-    UserError : for anything else, and for grids that hold nothing, too much or no real place.
+    UserError : for anything else, and for grids without cells, with too many or with impossible coordinates.
     """
     text = str(text).strip()
     if match := _RESOLUTION.fullmatch(text.lower()):
@@ -187,13 +188,13 @@ def _check_size(cells: int, source: str) -> None:
 
 
 def _checked(lat, lon, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates as float64 with longitudes of -180 to 180, or a UserError for what is no place."""
+    """Coordinates as float64 with longitudes of -180 to 180; a UserError for impossible ones."""
     lat, lon = np.array(lat, float), np.array(lon, float)
     _check_size(min(lat.size, lon.size), source)
     for word, values, low, high in (("latitude", lat, -90, 90), ("longitude", lon, -180, 360)):
         if np.isnan(values).any():
             raise UserError(f"{source}: {np.isnan(values).sum()} of {values.size} values of {word} are "
-                            "missing.", "Every cell has a place.")
+                            "missing.", "Every cell has coordinates.")
         if (values < low).any() or (values > high).any():
             bad = values[(values < low) | (values > high)][0]
             raise UserError(f"{source}: {bad:g} is not a {word}.", f"It is {low} to {high} degrees.",
@@ -208,26 +209,26 @@ def _ascending(values, bounds, source: str) -> tuple[np.ndarray, np.ndarray]:
     axis = values[order]
     if (np.diff(axis) <= 0).any():
         twice = axis[1:][np.diff(axis) <= 0][0]
-        raise UserError(f"{source} has {twice:g} twice.", "Each row and each column is there once.")
+        raise UserError(f"{source} has {twice:g} twice.", "Each row and each column occurs once.")
     if bounds is not None:
         return axis, _near(np.sort(np.asarray(bounds, float), axis=1)[order], axis)
     if axis.size < 2:
         raise UserError(f"{source} has one value and no width.", "A cell has edges.",
                         "Give xinc and yinc, or bounds, or a .csv with station_id,lon,lat for single places.")
-    middle = np.round((axis[1:] + axis[:-1]) / 2, 10)  # 0.01 mm: takes off the rounding of the sum
+    middle = np.round((axis[1:] + axis[:-1]) / 2, 10)  # 0.01 mm: removes the rounding of the sum
     first, last = np.round((2 * axis[0] - middle[0], 2 * axis[-1] - middle[-1]), 10)
     edges = np.concatenate([[first], middle, [last]])
     return axis, np.stack([edges[:-1], edges[1:]], axis=1)
 
 
 def _near(bounds, centres) -> np.ndarray:
-    """Longitudes of edges in the same turn of the globe as their centre; latitudes stay as they are."""
+    """Longitudes of edges within 180 degrees of their centre; latitudes stay as they are."""
     bounds = np.asarray(bounds, float)
     return bounds - 360 * np.round((bounds - centres[..., None]) / 360)
 
 
 def _corners(centres: np.ndarray) -> np.ndarray:
-    """(ny + 1, nx + 1) corners: means of the four cells round them, continued linearly at the rim."""
+    """(ny + 1, nx + 1) corners: means of the four cells around them, extrapolated linearly at the rim."""
     for axis in (0, 1):
         c = np.moveaxis(centres, axis, 0)
         edges = np.concatenate([[1.5 * c[0] - 0.5 * c[1]], (c[1:] + c[:-1]) / 2, [1.5 * c[-1] - 0.5 * c[-2]]])
@@ -236,7 +237,7 @@ def _corners(centres: np.ndarray) -> np.ndarray:
 
 
 def _vertices(lat: np.ndarray, lon: np.ndarray) -> list[np.ndarray]:
-    """(ny, nx, 4) corners of each cell, latitude and longitude, anticlockwise as CF wants them."""
+    """(ny, nx, 4) corners of each cell, latitude and longitude, anticlockwise as CF requires."""
     lat, lon = (np.stack([c[:-1, :-1], c[:-1, 1:], c[1:, 1:], c[1:, :-1]], axis=-1)
                 for c in (_corners(lat), _corners(lon)))
     # The diagonals' cross product is twice the signed area; rows may run from north to south.
@@ -267,7 +268,7 @@ def _from_description(path: Path) -> Grid:
         if not values.get(key, "degrees").lower().startswith("degree"):
             raise UserError(f"{source}: {key} is {values[key]}.", "Coordinates are degrees.")
     if kind not in ("lonlat", "curvilinear"):
-        raise UserError(f"{source}: gridtype {kind} is not read.", "It is lonlat or curvilinear.",
+        raise UserError(f"{source}: gridtype {kind} can't be read.", "It is lonlat or curvilinear.",
                         "`cdo griddes -setgridtype,curvilinear FILE.nc` turns many grids into one.")
     ny, nx = (cdo.count(values, key, source) for key in ("ysize", "xsize"))
     _check_size(ny * nx, source)

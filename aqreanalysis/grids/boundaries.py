@@ -34,7 +34,7 @@ def _shapes() -> dict[str, shapely.Geometry]:
 
 @cache
 def land() -> shapely.MultiPolygon:
-    """The land inside `AREA`, degrees (lon, lat), prepared for fast questions."""
+    """The land inside `AREA`, degrees (lon, lat), prepared for fast queries."""
     shape = _shapes()["land"]
     shapely.prepare(shape)
     return shape
@@ -48,8 +48,8 @@ def lines() -> dict[str, shapely.MultiLineString]:
 def is_land(lat, lon) -> np.ndarray:
     """Whether places lie on land, bool, of the broadcast shape of `lat` and `lon` in degrees.
 
-    Outside `AREA` and on its edge the coast is not known and every place counts as land: an estimate there is judged by
-    its distance to the stations instead of being hidden as sea.
+    Outside `AREA` and on its edge the coast is not known and every place counts as land: the class of an estimate there
+    depends on its distance to the stations, and it is not hidden as sea.
     """
     lat, lon = np.broadcast_arrays(np.asarray(lat, float), np.asarray(lon, float))
     west, east, south, north = AREA

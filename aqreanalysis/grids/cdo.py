@@ -1,4 +1,4 @@
-"""Grid descriptions of CDO (the text that ``cdo griddes`` prints): keys and numbers, no meaning yet.
+"""Grid descriptions of CDO (the text that ``cdo griddes`` prints): keys and numbers, not yet a grid.
 
 Format: MPI-M Climate Data Operators, user guide, appendix "Grid description examples".
 """
@@ -29,7 +29,7 @@ def parse_description(text: str, source: str) -> dict[str, str]:
                                 "Keep the block from one `gridtype` to the next and delete the others.")
             parts[key] = [match[2].strip().strip("\"'")]
         elif line.strip() and key is None:
-            break  # does not begin like a description, so it is none
+            break  # not a description, as it does not begin like one
         elif key is not None:
             parts[key].append(line.strip())
     values = {key: " ".join(found) for key, found in parts.items()}
@@ -40,7 +40,7 @@ def parse_description(text: str, source: str) -> dict[str, str]:
 
 
 def numbers(values: dict[str, str], key: str, source: str, number=float) -> list:
-    """The numbers under a key, each made by `number` (float, or Fraction where 0.1 is to be one tenth)."""
+    """The numbers under a key, converted by `number` (float, or Fraction where 0.1 has to be exactly one tenth)."""
     if key not in values:
         raise UserError(f"{source} has no `{key}`.",
                         f"A grid of type {values['gridtype']} needs it.", f"Add a line `{key} = ...`.")
@@ -61,7 +61,7 @@ def count(values: dict[str, str], key: str, source: str) -> int:
 
 
 def axis(values: dict[str, str], letter: str, source: str) -> tuple[list[float], list | None]:
-    """Cell centres along ``x`` or ``y`` in file order, and their edges, low and high, where these are told.
+    """Cell centres along ``x`` or ``y`` in file order, and their edges, low and high, where these are given.
 
     From `xfirst` and `xinc` in exact fractions, so that the last centre has no rounding drift; or from
     `xvals`, with edges from `xbounds` or none.
@@ -83,6 +83,6 @@ def sized(values: dict[str, str], key: str, n: int, source: str, number=float) -
     """The numbers under a key where there must be `n` of them."""
     found = numbers(values, key, source, number)
     if len(found) != n:
-        raise UserError(f"{source}: `{key}` has {len(found)} numbers where {n} are due.",
+        raise UserError(f"{source}: `{key}` has {len(found)} numbers instead of {n}.",
                         "The size and the lists of a grid agree.")
     return found

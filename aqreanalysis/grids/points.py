@@ -17,7 +17,7 @@ def read_points(path: Path) -> tuple[tuple[str, ...], pd.Series, pd.Series]:
 
     Raises
     ------
-    UserError : for a missing column, a name that is empty or there twice, a place that is no number.
+    UserError : for a missing column, an empty or repeated name, a coordinate that is not a number.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True,
@@ -31,7 +31,7 @@ def read_points(path: Path) -> tuple[tuple[str, ...], pd.Series, pd.Series]:
     station_id = table["station_id"].str.strip()
     wrong = station_id.duplicated() | (station_id == "")
     if wrong.any():
-        raise UserError(f"{path}: station_id {station_id[wrong].iloc[0]!r} is empty or there twice.",
+        raise UserError(f"{path}: station_id {station_id[wrong].iloc[0]!r} is empty or repeated.",
                         "Every point has a name of its own.")
     lat, lon = (pd.to_numeric(table[name], errors="coerce") for name in (LAT, LON))
     if (bad := lat.isna() | lon.isna()).any():

@@ -1,7 +1,7 @@
-"""Whether an archive can be what it says: time zone, units, a network that is cut, places. Sentences, not flags.
+"""Faults of a whole archive: wrong time zone, wrong units, missing stations, doubtful places. Sentences, not flags.
 
-These faults are of a whole archive, not of single values, and no quality test of a value finds them: every hour of
-an archive in the wrong time zone is plausible. A look at some weeks is enough, so that a build starts quickly.
+No quality test of single values finds these faults: every hour of an archive in the wrong time zone is plausible. Some
+weeks are enough to see them, so that a build starts quickly.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ from scipy.spatial import cKDTree
 
 from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import UserError
+from aqreanalysis.observations.readers.archive import Archive, Stamp, as_hour
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY
 
 SAMPLE_DAYS, SAMPLE_WINDOWS = 8, 3   # of a period: its beginning, middle and end
 
 # Solar time at which the first harmonic of the network's ozone peaks, END stamps. The 832 stations of 2019 have
-# 14.7 (December) to 15.9 h (March), parts of 8 days 14.4 to 16.4 h: what is farther off than this is not air.
+# 14.7 (December) to 15.9 h (March), parts of 8 days 14.4 to 16.4 h: a larger difference has no natural cause.
 OZONE_PEAK_H, SHIFT_H = 15.4, 2.5
-OZONE_DAYS, OZONE_HOURS, OZONE_STATIONS = 10, 18, 5   # that a statement needs: days of so many hours, stations
-OZONE_AMPLITUDE = 0.1   # of its mean, below which there is no cycle to speak of
-HALVES_AGREE_H = 1.5    # odd and even days must say the same
+OZONE_DAYS, OZONE_HOURS, OZONE_STATIONS = 10, 18, 5   # needed for a statement: days of so many hours, stations
+OZONE_AMPLITUDE = 0.1   # relative to the mean; below it there is no clear cycle
+HALVES_AGREE_H = 1.5    # hours that the peaks of odd and even days may differ
 
-# Between which the median of a network lies if its unit is right: clean air has more than the lower, and no month
-# of any city more than the upper. A factor of 1000 leads out of it.
-MEDIAN = {"pm25": (1.0, 1000.0), "pm10": (1.0, 2000.0), "so2": (0.2, 1000.0), "no2": (0.2, 500.0), "co": (0.05, 50.0),
-          "o3": (1.0, 500.0)}
+# Limits of the median of a network in the right unit: clean air has more than the lower, and no month of any city
+# more than the upper. A factor of 1000 always crosses one of them.
+MEDIAN_LIMITS = {"pm25": (1.0, 1000.0), "pm10": (1.0, 2000.0), "so2": (0.2, 1000.0), "no2": (0.2, 500.0),
+                 "co": (0.05, 50.0), "o3": (1.0, 500.0)}
 MEDIAN_VALUES = 100
-SHARE_CUT, HOURS_CUT = 0.5, 3
-SHARED_KM = 0.01
+SHARE_CUT, HOURS_CUT = 0.5, 3   # of the usual stations; missing at the end of a day
+SHARED_KM = 0.01        # nearer stations share one place
 
 
-def of_archive(archive, start, end) -> list[str]:
-    """What is strange in an archive between two stamps, as sentences, from a look at some weeks of it.
+def of_archive(archive: Archive, start: Stamp, end: Stamp) -> list[str]:
+    """Sentences on what is wrong with an archive between two stamps, from some weeks of it; none on a twin.
 
-    Raises UserError where a unit can't be right. A twin is not looked at.
+    Raises UserError where a unit can't be right.
     """
     if archive.simulated:
         return []
@@ -46,16 +47,15 @@ def of_archive(archive, start, end) -> list[str]:
     return place_remarks(archive.stations) + time_zone(cubes) + cut(cubes)
 
 
-def sample(archive, start, end) -> list[xr.Dataset]:
+def sample(archive: Archive, start: Stamp, end: Stamp) -> list[xr.Dataset]:
     """Raw station cubes of some weeks between two stamps."""
     return [archive.read(first, last) for first, last in windows(archive, start, end)]
 
 
-def windows(archive, start, end) -> list[tuple[np.datetime64, np.datetime64]]:
-    """First and last stamps of the hours to look at: all of a short period, else parts of it, without overlap."""
-    first, last = archive.period()
-    first, last = max(np.datetime64(start, "h"), np.datetime64(first, "h")), min(np.datetime64(end, "h"),
-                                                                                 np.datetime64(last, "h"))
+def windows(archive: Archive, start: Stamp, end: Stamp) -> list[tuple[np.datetime64, np.datetime64]]:
+    """First and last stamps of the hours to read: all of a short period, else parts of it, without overlap."""
+    first, last = (as_hour(stamp) for stamp in archive.period())
+    first, last = max(as_hour(start), first), min(as_hour(end), last)
     hours, width = int((last - first) / HOUR) + 1, SAMPLE_DAYS * HOURS_PER_DAY
     if hours <= 0:
         return []
@@ -66,10 +66,10 @@ def windows(archive, start, end) -> list[tuple[np.datetime64, np.datetime64]]:
 
 
 def time_zone(cubes: list[xr.Dataset]) -> list[str]:
-    """A sentence if ozone says that the stamps are hours off; none if they are right or nothing can be said.
+    """A sentence if ozone shows that the stamps are hours off; none if they are right or there are too few values.
 
-    Ozone is made by the sun: it is lowest at dawn and highest in the afternoon. The phase of the first harmonic of
-    the network's median is compared with the sun's time at the network's median longitude.
+    Ozone forms in sunlight: it is lowest at dawn and highest in the afternoon. The phase of the first harmonic of
+    the network's median is compared with solar time at the network's median longitude.
     """
     values = np.concatenate([cube["o3"].values for cube in cubes]) if cubes else np.empty((0, 0))
     present = values >= 0   # neither missing nor a code
@@ -92,9 +92,10 @@ def time_zone(cubes: list[xr.Dataset]) -> list[str]:
 
 
 def _first_harmonic(stamps: np.ndarray, level: np.ndarray) -> tuple[float, float]:
-    """Hour (UTC) of the peak and amplitude by mean of the daily cycle's first harmonic."""
+    """Hour (UTC) of the peak of the daily cycle's first harmonic, and its amplitude relative to the mean."""
     hour = stamps.astype(int) % HOURS_PER_DAY
-    cycle = np.array([level[hour == number].mean() if (hour == number).any() else np.nan for number in range(24)])
+    cycle = np.array([level[hour == number].mean() if (hour == number).any() else np.nan
+                      for number in range(HOURS_PER_DAY)])
     turn = 2.0 * np.pi * np.arange(HOURS_PER_DAY) / HOURS_PER_DAY
     wave = 2.0 * np.nanmean(cycle * np.exp(1j * turn))
     return float(np.angle(wave) / (2.0 * np.pi) * HOURS_PER_DAY), float(abs(wave) / max(np.nanmean(cycle), 1e-9))
@@ -109,26 +110,26 @@ def _shift_remark(phase_utc: float, shift: float) -> str:
     found = round(phase_utc + time_axis.UTC_OFFSET_HOURS) % HOURS_PER_DAY
     like = ""
     if round(abs(shift)) in (7, 8, 9):
-        like = (", as those of UTC data that were read as UTC+8" if shift < 0
-                else ", as those of local time (UTC+8) that was read as UTC")
+        like = (", like those of UTC data that were read as UTC+8" if shift < 0
+                else ", like those of local time (UTC+8) that was read as UTC")
     return (f"time zone: the network's ozone peaks at about {found:02d}:00 (UTC+8) and not in the afternoon; the time "
             f"stamps look {abs(shift):.0f} h too {'late' if shift > 0 else 'early'}{like}")
 
 
 def wrong_unit(cubes: list[xr.Dataset]) -> UserError | None:
     """The error for the first pollutant whose median can't be in its unit; None where all can."""
-    for name, (low, high) in MEDIAN.items():
-        values = np.concatenate([cube[name].values.ravel() for cube in cubes] or [[]])
+    for name, (low, high) in MEDIAN_LIMITS.items():
+        values = np.concatenate([cube[name].values.ravel() for cube in cubes]) if cubes else np.empty(0)
         values = values[values > 0]
         if values.size < MEDIAN_VALUES:
             continue
         median, unit = float(np.median(values)), schema.UNITS[name]
         if not low <= median <= high:
             other = {"ug m-3": "mg m-3", "mg m-3": "ug m-3"}[unit] if (median > high) == (unit == "mg m-3") else None
-            guess = f" They look like {other}." if other else ""
+            likely = f" They look like {other}." if other else ""
             factor = "divided by 1000" if median > high else "multiplied by 1000"
             return UserError(
-                f"The median of {schema.LONG_NAMES[name]} is {median:.4g}, which can't be {unit}.{guess}",
+                f"The median of {schema.LONG_NAMES[name]} is {median:.4g}, which can't be {unit}.{likely}",
                 f"{schema.LONG_NAMES[name]} is given in {unit}; medians of a network lie between {low:g} and {high:g}.",
                 f"Give values in {unit}, perhaps {factor}, or leave the column out.")
     return None
@@ -137,8 +138,8 @@ def wrong_unit(cubes: list[xr.Dataset]) -> UserError | None:
 def cut(cubes: list[xr.Dataset]) -> list[str]:
     """A sentence for each day on which most of the network is absent, or whose file seems to end too early.
 
-    A download that was cut leaves the first rows, or the first stations, of a day. The files of a day have the local
-    stamps 00:00 to 23:00.
+    A download that was cut off leaves the first rows, or the first stations, of a day. The files of a day have the
+    local stamps 00:00 to 23:00.
     """
     days, stations, last = [], [], []
     for cube in cubes:
@@ -147,7 +148,8 @@ def cut(cubes: list[xr.Dataset]) -> list[str]:
         for day in np.unique(local.astype("datetime64[D]")):
             rows = present[local.astype("datetime64[D]") == day]
             if len(rows) == HOURS_PER_DAY and rows.any():
-                days.append(day), stations.append(int(rows.any(axis=0).sum()))
+                days.append(day)
+                stations.append(int(rows.any(axis=0).sum()))
                 last.append(int(np.flatnonzero(rows.any(axis=1))[-1]))
     usual = float(np.median(stations)) if stations else 0.0
     few = [f"cut: {n} of usually {usual:.0f} stations report PM2.5 on {day}"
@@ -157,16 +159,16 @@ def cut(cubes: list[xr.Dataset]) -> list[str]:
 
 
 def place_remarks(table: pd.DataFrame) -> list[str]:
-    """What is to be known of a station table's places: moved stations, shared places, missing and converted ones."""
-    told = list(table.attrs.get("moved", []))
+    """Sentences on the places of a station table: moved stations, shared, missing and converted places."""
+    remarks = list(table.attrs.get("moved", []))
     vectors = geo.unit_vectors(table.lat, table.lon)
     for one, other in sorted(cKDTree(vectors).query_pairs(SHARED_KM / geo.EARTH_RADIUS_KM)):
         a, b = table.iloc[one], table.iloc[other]
-        told.append(f"stations {a.station_id} and {b.station_id} share one place ({a.lon:.4f}, {a.lat:.4f})")
+        remarks.append(f"stations {a.station_id} and {b.station_id} share one place ({a.lon:.4f}, {a.lat:.4f})")
     if without := table.attrs.get("without_coordinates"):
-        told.append(f"{len(without)} station{'s have' if len(without) > 1 else ' has'} no coordinates: "
-                    f"{', '.join(without[:5])}{' ...' if len(without) > 5 else ''}")
+        remarks.append(f"{len(without)} station{'s have' if len(without) > 1 else ' has'} no coordinates: "
+                       f"{', '.join(without[:5])}{' ...' if len(without) > 5 else ''}")
     if "converted_from" in table:
         for datum, rows in table[table.converted_from != ""].groupby("converted_from"):
-            told.append(f"{len(rows)} places were converted from {datum} to WGS-84")
-    return told
+            remarks.append(f"{len(rows)} places were converted from {datum} to WGS-84")
+    return remarks

@@ -1,7 +1,7 @@
 """WGS-84, GCJ-02 and BD-09: the datums that Chinese tables of places come in.
 
 GCJ-02 (web maps in China) displaces WGS-84 by a smooth field of up to some 700 m; BD-09 (Baidu) displaces
-GCJ-02 once more, by about 1 km. Neither formula was published by its owner; these are the public ones, as in PRCoords
+GCJ-02 again, by about 1 km. Neither formula was published by its owner; these are the public ones, as in PRCoords
 (https://github.com/Artoria2e5/PRCoords, CC0) and gcoord (https://github.com/hujiulong/gcoord, MIT), which agree
 with the owners' own services to about a metre. The ellipsoid is Krasovsky's, on purpose: that is how the
 displacement is defined, whatever the ellipsoid of the coordinates. The inverses are iterated until they
@@ -19,9 +19,9 @@ from aqreanalysis.errors import UserError
 
 DATUMS = ("wgs84", "gcj02", "bd09")
 KRASOVSKY_M, KRASOVSKY_E2 = 6378245.0, 0.00669342162296594323
-CHINA = (72.004, 137.8347, 0.8293, 55.8271)   # west, east, south, north: outside it nothing is displaced
+CHINA = (72.004, 137.8347, 0.8293, 55.8271)   # west, east, south, north; places outside are not displaced
 BAIDU = np.pi * 3000.0 / 180.0
-CONVERGED_DEG = 1e-9   # 0.1 mm
+CONVERGED_DEG, MAX_ITERATIONS = 1e-9, 30   # 0.1 mm
 CONVERTED = "converted_from"   # column of a table: the datum that a place was given in, where not WGS-84
 
 LonLat = tuple[np.ndarray, np.ndarray]
@@ -67,12 +67,12 @@ def to_wgs84(lon, lat, datum: str) -> LonLat:
 
 
 def datum_name(text: str) -> str:
-    """`GCJ-02` -> `gcj02`; nothing is WGS-84; a UserError for what is no datum."""
+    """`GCJ-02` -> `gcj02`; empty text is WGS-84; a UserError for other text."""
     name = str(text).strip().lower().replace("-", "").replace("_", "").replace(" ", "")
     if name in ("", "nan", "none"):
         return "wgs84"
     if name not in DATUMS:
-        raise UserError(f"{str(text)!r} is no datum that is known.", f"Known datums: {', '.join(DATUMS)}.",
+        raise UserError(f"{str(text)!r} is not a known datum.", f"Known datums: {', '.join(DATUMS)}.",
                         "Correct the column datum of the station table, or --datum.")
     return name
 
@@ -80,11 +80,11 @@ def datum_name(text: str) -> str:
 def table_in_wgs84(table: pd.DataFrame, datum: str | None = None) -> pd.DataFrame:
     """A table of places (lon, lat in degrees) in WGS-84.
 
-    The datum of each row is that of its column `datum`; `datum` is for rows that have none. The result has the
+    The datum of each row is that of its column `datum`; the argument is for rows that have none. The result has the
     column `converted_from` instead, which keeps places from being converted twice.
     """
     if CONVERTED in table and datum is not None and datum_name(datum) != "wgs84":
-        raise UserError(f"The datum {datum} was asked for, but the station table says in a column which it has.",
+        raise UserError(f"The datum {datum} was asked for, but the station table has a column for it.",
                         "A place is converted once.", "Leave out --datum, or the column datum.")
     if "datum" not in table and datum is None:
         return table
@@ -118,10 +118,10 @@ def _in_china(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
 
 
 def _inverse(forward: Callable[..., LonLat], lon, lat) -> LonLat:
-    """Where `forward` leads to these places, by repeated correction: the displacement changes slowly in space."""
+    """The places that `forward` maps to these, by iteration: the displacement changes slowly in space."""
     lon, lat = np.asarray(lon, float), np.asarray(lat, float)
     there_lon, there_lat = lon, lat
-    for _ in range(30):
+    for _ in range(MAX_ITERATIONS):
         found_lon, found_lat = forward(there_lon, there_lat)
         off_lon, off_lat = lon - found_lon, lat - found_lat
         there_lon, there_lat = there_lon + off_lon, there_lat + off_lat

@@ -1,7 +1,7 @@
 """Station tables: CSV with station_id, lon, lat and, where known, name, city and province.
 
-Optional columns: `datum` (wgs84, gcj02 or bd09; observations/datums.py), and `start`, the day from which on a
-station stood at a place, for stations that moved and so have several rows.
+Optional columns: `datum` (wgs84, gcj02 or bd09; observations/datums.py), and `start`, the first day of a station at a
+place, for stations that moved and so have several rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.observations.datums import table_in_wgs84
 
 TABLE_COLUMNS = ("station_id", "lon", "lat")
-# Heads of the lists of stations that go round in China
+# Column names of the station lists that circulate in China
 _OURS = {"监测点编码": "station_id", "监测点名称": "name", "城市": "city", "省份": "province",
          "经度": "lon", "纬度": "lat"}
 TABLE_ROUNDING_KM = 0.1   # tables round coordinates to 0.001 degree
@@ -30,7 +30,7 @@ def read_station_table(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise UserError(f"The station table {path} does not exist.",
-                        "National daily files name stations by id only; a table gives their places.",
+                        "National daily files name stations by id only; a table has their places.",
                         "Put stations.csv (station_id,lon,lat) beside the files or give --stations FILE.")
     table = _read_csv(path)
     table.columns = [_OURS.get(str(name).strip(), str(name).strip().lower()) for name in table.columns]
@@ -46,7 +46,7 @@ def read_station_table(path: Path) -> pd.DataFrame:
 
 
 def checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Places that can be used, in WGS-84, sorted by station_id; errors for none, for doubtful ones, for nonsense.
+    """Usable places in WGS-84, sorted by station_id; errors where there are none, or ambiguous or impossible ones.
 
     Of a station that moved the latest place is kept, by the column `start`.
     """
@@ -68,7 +68,7 @@ def checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def _latest_places(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
-    """One row a station, and a sentence for each that moved; an error where nothing tells which row is the latest."""
+    """One row a station, and a sentence for each that moved; an error where it is not known which row is the latest."""
     repeated = table["station_id"].duplicated(keep=False)
     if not repeated.any():
         return table, []
@@ -82,8 +82,8 @@ def _latest_places(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[
             if start.isna().sum() > 1 or start.duplicated().any():
                 raise UserError(f"Station {station} stands {len(rows)} times in {where}, at places up to "
                                 f"{separation:.1f} km apart.", "A station has one place at a time.",
-                                "Remove the other rows, or say in a column start (YYYY-MM-DD) since when it stood "
-                                "at each place: the latest is used.")
+                                "Remove the other rows, or add a column start (YYYY-MM-DD) with its first day at each "
+                                "place: the latest is used.")
             way = geo.distance_km(first.lat, first.lon, last.lat, last.lon)
             moved.append(f"station {station} moved {way:.1f} km, from {first.lon:.4f}, {first.lat:.4f} to "
                          f"{last.lon:.4f}, {last.lat:.4f} on {start.max():%Y-%m-%d}; the latest place is used "
@@ -101,6 +101,6 @@ def _read_csv(path: Path) -> pd.DataFrame:
         except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
             raise UserError(f"The station table {path} can't be read as CSV ({error}).",
                             "A station table is CSV with the columns station_id,lon,lat.",
-                            "Open it and mend it.") from error
+                            "Open it and correct it.") from error
     raise UserError(f"The station table {path} is neither UTF-8 nor GBK text.",
                     "A station table is CSV text.", "Save it as UTF-8 CSV.")

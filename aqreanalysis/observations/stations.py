@@ -1,6 +1,6 @@
 """Station cubes: rows to a complete hourly axis, and which stations are withheld.
 
-Nothing is dropped: an hour that is not in the rows is NaN and carries the flag `missing`.
+No row is dropped: an hour without a row is NaN and gets the flag `missing`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import xarray as xr
 from aqreanalysis import geo, schema, time_axis
 
 
-def cube_from_rows(rows: pd.DataFrame, table: pd.DataFrame, start, end) -> xr.Dataset:
+def cube_from_rows(rows: pd.DataFrame, table: pd.DataFrame, start: np.datetime64 | str | pd.Timestamp,
+                   end: np.datetime64 | str | pd.Timestamp) -> xr.Dataset:
     """A raw station cube from rows (station_id, time UTC END of hour, pollutants and weather...) in any order.
 
-    Every hour from `start` to `end` is there; stations are those of `table`, in its order. Rows of one station and
-    hour count once where they agree; where they disagree the first value stays and `<pollutant>_flag`, which exists
+    It has every hour from `start` to `end` and the stations of `table`, in its order. Rows of one station and hour
+    count once where they agree; where they disagree the first value is kept and `<pollutant>_flag`, which exists
     only then, has the bit `conflicting`.
     """
     cube = empty_cube(time_axis.complete_hours(start, end), table)
@@ -34,9 +35,9 @@ def cube_from_rows(rows: pd.DataFrame, table: pd.DataFrame, start, end) -> xr.Da
 
 def cells_of_rows(rows: pd.DataFrame, table: pd.DataFrame,
                   hours: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where rows (station_id, time) stand in a cube of `hours` and the stations of `table`.
+    """The cells of rows (station_id, time) in a cube of `hours` and the stations of `table`.
 
-    Returns row and column (n,) of the rows that are in it, and a mask over all rows of which these are.
+    Returns row and column (n,) of the rows that are in the cube, and a mask over all rows that picks these.
     """
     place = {station: number for number, station in enumerate(table["station_id"])}
     column = rows["station_id"].map(place).to_numpy()
@@ -47,9 +48,9 @@ def cells_of_rows(rows: pd.DataFrame, table: pd.DataFrame,
 
 
 def enter_values(array: np.ndarray, row: np.ndarray, column: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Write values (n,) at places (n,), (n,) of an array (time, station); what stands there stays, as does the first.
+    """Write values (n,) into cells (n,), (n,) of an array (time, station), where it is NaN; of several the first.
 
-    Returns a mask (time, station) of the places for which a later value disagrees with the one that stands.
+    Returns a mask (time, station) of the cells for which a later value disagrees with the one that is kept.
     """
     there = np.flatnonzero(np.isfinite(values))
     cell, values, flat = row[there] * array.shape[1] + column[there], values[there], array.reshape(-1)

@@ -79,7 +79,7 @@ def prepare(request: BuildRequest) -> Plan:
                 "observations": inspection.fingerprint, "simulated": archive.simulated,
                 "checkpoint": model.identity, "neighbours": model.neighbours,
                 "minimum_hours": recipe.minimum_hours, "minimum_station_hours": recipe.minimum_station_hours,
-                "quality": recipe.quality.told,
+                "quality": recipe.quality.changes,
                 "format": request.format, "aqreanalysis": __version__}
     if recipe.contact != Contact():  # its words stand in files that are finished
         identity["contact"] = recipe.contact.model_dump_json(exclude_none=True)

@@ -1,7 +1,7 @@
-"""The twin: a simulated truth of the region, sampled by a network like the real one.
+"""The twin: a simulated truth of the region (a nature run), sampled by a network like the real one.
 
-Stands in where no observations are at hand, and is the one place where the error of an analysis is known
-in every cell. Cheap and deterministic: every number depends on the seed, the place and the hour alone.
+It replaces observations where there are none, and only with it is the error of an analysis known in every
+cell. It is cheap and deterministic: every number depends on the seed, the place and the hour alone.
 
     >>> twin = Twin(seed=0)
     >>> hours = time_axis.complete_hours("2016-01-01T00", "2016-01-01T05")
@@ -19,12 +19,11 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.observations.readers.archive import ArchivePart, Inspection
+from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Stamp
 from aqreanalysis.simulation.air import AIR_BLOCK_HOURS, Air, Band, RandomField, hour_index, year_angle
 from aqreanalysis.simulation.land import city_table, plane, urban
 from aqreanalysis.simulation.network import (
@@ -35,7 +34,7 @@ from aqreanalysis.simulation.network import (
     map_faults,
     measure,
     place_stations,
-    spoil,
+    plant_faults,
     station_offset,
 )
 
@@ -54,7 +53,7 @@ class Twin:
 
     def __init__(self, seed: int = 0):
         if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**63):
-            raise UserError(f"{seed!r} is not a seed.", "A seed is a whole number from 0 on.", "Example: 0.")
+            raise UserError(f"{seed!r} is not a seed.", "A seed is a whole number, 0 or larger.", "Example: 0.")
         self.seed = int(seed)
         cities = city_table()
         self._air = Air(self.seed, cities)
@@ -66,7 +65,7 @@ class Twin:
         self._features = {name: field.features(*plane(lat, lon)).T.astype(float)
                           for name, field in self._fields.items()}
 
-    def __reduce__(self):  # a seed is all that crosses process boundaries
+    def __reduce__(self):  # only the seed is sent to other processes
         return Twin, (self.seed,)
 
     def truth(self, time, lat, lon) -> np.ndarray:
@@ -79,14 +78,14 @@ class Twin:
 
         Returns
         -------
-        (hours, points) float32, always positive. Beyond this array memory does not grow.
+        (hours, points) float32, always positive. The memory needed besides this array is bounded.
         """
         return self._air.pm25(hour_index(time), lat, lon)
 
     def truth_at_stations(self, time) -> dict[str, np.ndarray]:
-        """All six pollutants as faultless instruments without noise would see them.
+        """All six pollutants as faultless instruments without noise would report them.
 
-        The air times each station's constant offset; float32 (hours, stations) in units of schema.UNITS,
+        The air times each station's constant factor; float32 (hours, stations) in units of schema.UNITS,
         for consecutive hours.
         """
         hours = consecutive_hours(time)
@@ -96,14 +95,14 @@ class Twin:
         return {name: np.concatenate([block[name] for block in blocks])[rows] for name in schema.POLLUTANTS}
 
     def observe(self, time) -> xr.Dataset:
-        """What the network reports: a raw station cube with noise and faults; NaN where nothing came.
+        """What the network reports: a raw station cube with noise and faults; NaN where nothing is reported.
 
         time : consecutive hours, UTC, stamps at the END of the hour
         """
         hours = consecutive_hours(time)
         longer = np.arange(hours[0] - LONGEST_STUCK, hours[-1] + 1)
         reported = measure(self.seed, longer, self.truth_at_stations(stamps(longer)))
-        spoil(self.seed, reported, longer, map_faults(self.seed, longer, STATIONS))
+        plant_faults(self.seed, reported, longer, map_faults(self.seed, longer, STATIONS))
         return schema.make_station_cube(
             stamps(hours), self.stations["station_id"], *self._station_places,
             {name: value[LONGEST_STUCK:] for name, value in reported.items()},
@@ -136,26 +135,23 @@ class TwinArchive:
     def __init__(self, seed: int = 0):
         self.twin = Twin(seed)
         self.source = f"simulated twin (seed {self.twin.seed})"
-
-    @property
-    def stations(self) -> pd.DataFrame:
-        return self.twin.stations
+        self.stations = self.twin.stations
 
     def period(self) -> tuple[np.datetime64, np.datetime64]:
         """First and last hour that can be read."""
         return np.datetime64(time_axis.FIRST_DAY, "ns"), np.datetime64(time_axis.LAST_DAY, "ns")
 
     def parts(self) -> list[ArchivePart]:
-        """No files: one part that stands for all of it under its seed."""
+        """There are no files: one part that represents the network of this seed."""
         first, last = (stamp.astype("datetime64[h]") for stamp in self.period())
         return [ArchivePart(f"twin {VERSION}, seed {self.twin.seed}", first, last, 0, 0)]
 
-    def read(self, start, end) -> xr.Dataset:
+    def read(self, start: Stamp, end: Stamp) -> xr.Dataset:
         """Raw station cube, (time, station), of every hour from `start` to `end`, both included."""
         return self.twin.observe(time_axis.complete_hours(start, end))
 
-    def inspect(self, start, end) -> Inspection:
-        """No files: how many values there will be, and a hash of what they all follow from."""
+    def inspect(self, start: Stamp, end: Stamp) -> Inspection:
+        """There are no files: how many values there will be, and a hash of what determines them."""
         missing = np.isin(self.twin.faults(time_axis.complete_hours(start, end)), GAPS)
         return Inspection(values=int((~missing).sum()),
                           digest=hashlib.sha256(f"twin {VERSION} {self.twin.seed}".encode()))
@@ -170,12 +166,13 @@ def consecutive_hours(time) -> np.ndarray:
     """Hours since 1970 of a complete hourly axis; anything else is a ValueError."""
     hours = hour_index(time)
     if hours.ndim != 1 or hours.size == 0 or (np.diff(hours) != 1).any():
-        raise ValueError("the twin's network is asked for at least one hour, consecutive and in order")
+        raise ValueError("the twin's network needs at least one hour, and hours that are consecutive and in order")
     return hours
 
 
-def companions(pm25, middle, urban_share, factor) -> dict[str, np.ndarray]:
-    """The other five pollutants beside PM2.5, (hours, stations), in units of schema.UNITS.
+def companions(pm25: np.ndarray, middle: np.ndarray, urban_share: np.ndarray,
+               factor: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The other five pollutants, (hours, stations), in units of schema.UNITS.
 
     Rules of thumb: coarse dust in spring, NO2 of cities and rush hours, CO with PM2.5, ozone on summer
     afternoons. PM10 is always above PM2.5.

@@ -8,10 +8,10 @@ smooth and never negative. *Pattern* is a sum of products of a feature of the pl
 hour, so that a block of hours at many places is one matrix product: mountains and cities, season and
 time of day, and random fields of four scales that drift with the mean wind.
 
-Nothing is carried from hour to hour. Random numbers are drawn under the key (seed, purpose, index), so
-any hour can be asked for alone and is the same as in a long request. Matrix products are summed in
-float64 and kept in float32, so their order (threads, other places asked for) does not show. Weather
-lives on a plane with true lengths at 36 N (km); the cities' own patterns use distances on the sphere.
+There is no state from hour to hour. Random numbers are drawn under the key (seed, purpose, index), so that
+an hour alone has the same values as in a long period. Matrix products are summed in float64 and kept in
+float32, so that their order (threads, other places) has no effect. Weather is computed on a plane with true
+lengths at 36 N (km); the cities' own patterns use distances on the sphere.
 
 All strengths were chosen to resemble the region's climate; none is an emission inventory.
 """
@@ -30,16 +30,16 @@ from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.simulation.land import MAP_KM, MAP_SOUTH, MAP_WEST, emissions, mountain_air, plane, urban
 
-AIR_MARGIN = 1.0                   # degrees round schema.REGION_EDGES where the truth is known
-AIR_BLOCK_HOURS = 48               # hours are worked out in blocks that begin at multiples of this since 1970
-CHUNK_POINTS = 2048            # places are worked out so many at once; bounds the memory
+AIR_MARGIN = 1.0               # degrees around schema.REGION_EDGES where the truth is known
+AIR_BLOCK_HOURS = 48           # hours are computed in blocks that begin at multiples of this since 1970
+CHUNK_POINTS = 2048            # places that are computed at once; bounds the memory
 
 NODE_DEGREES, NODE_HOURS = 0.5, 3
 HISTORY_HOURS, LIFETIME_HOURS = 36, 24.0
 DISPERSION_KM2_PER_HOUR = 200.0  # a plume is 100 km wide (one sigma) after a day
 
 BACKGROUND, TRANSPORT = 11.0, 2.8  # ug m-3; scale of the transported part
-CEILING = 950.0                # ug m-3; approached, never passed
+CEILING = 950.0                # ug m-3; approached, never exceeded
 CALM_SPEED = 14.0              # km h-1; above it ventilation clears the air
 SEASON, SEASON_PEAK_DAY = 0.45, 10
 YEAR_HOURS = 365.2425 * time_axis.HOURS_PER_DAY
@@ -64,7 +64,7 @@ STATIC_BAND = Band("ground", 40, 200, 0.07, 1, 192)  # its knots are not used
 
 
 def random_generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
-    """Random numbers that depend on nothing but the key (seed, purpose, index)."""
+    """Random numbers that depend only on the key (seed, purpose, index)."""
     key = np.array([seed, zlib.crc32(purpose.encode())], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, index, 0], np.uint64)))
 
@@ -75,7 +75,7 @@ def hour_index(time) -> np.ndarray:
 
 
 def spline_weights(fraction) -> np.ndarray:
-    """Uniform cubic B-spline: weights (..., 4) of the knots at -1, 0, 1 and 2 round `fraction`."""
+    """Uniform cubic B-spline: weights (..., 4) of the knots at -1, 0, 1 and 2 around `fraction`."""
     f = np.asarray(fraction, float)[..., None]
     return np.concatenate([(1 - f) ** 3, 3 * f**3 - 6 * f**2 + 4, -3 * f**3 + 3 * f**2 + 3 * f + 1, f**3],
                           axis=-1) / 6.0
@@ -126,7 +126,7 @@ class RandomField:
                                even * np.sin(shift) + odd * np.cos(shift)])
 
     def static(self, x, y) -> np.ndarray:
-        """(points,): the field with amplitudes that stand still."""
+        """(points,): the field with constant amplitudes."""
         amplitudes = random_generator(self.seed, f"static {self.band.name}").standard_normal(2 * self.band.waves)
         return self.features(x, y) @ amplitudes * self.band.sigma / np.sqrt(self.band.waves)
 
@@ -139,7 +139,7 @@ class Wind:
     def __init__(self, seed: int):
         rng = random_generator(seed, "wind")
         length, angle = rng.uniform(1300, 3600, self.WAVES), rng.uniform(-1.2, 1.2, self.WAVES)
-        period = rng.uniform(72, 192, self.WAVES)  # hours: weather of three to eight days, from the west
+        period = rng.uniform(72, 192, self.WAVES)  # hours: weather systems of three to eight days, from the west
         self.east, self.north = np.cos(angle), np.sin(angle)
         self.k, self.omega = 2 * np.pi / length, 2 * np.pi / period
         self.phase = rng.uniform(0, 2 * np.pi, self.WAVES)
@@ -186,7 +186,7 @@ class Air:
         self.edges = (west - AIR_MARGIN, east + AIR_MARGIN, south - AIR_MARGIN, north + AIR_MARGIN)
         self.node_lon = np.arange(west - AIR_MARGIN - 1, east + AIR_MARGIN + 1.01, NODE_DEGREES)
         self.node_lat = np.arange(south - AIR_MARGIN - 1, north + AIR_MARGIN + 1.01, NODE_DEGREES)
-        self._places = lru_cache(maxsize=16)(self._work_out_places)  # a 0.1 degree grid has 13 chunks
+        self._places = lru_cache(maxsize=16)(self._compute_places)  # a 0.1 degree grid has 13 chunks
 
     def pm25(self, hours: np.ndarray, lat, lon) -> np.ndarray:
         """PM2.5, ug m-3, float32 (hours, points), of hours since 1970 at places in degrees."""
@@ -207,7 +207,7 @@ class Air:
                 out[at, part] = level[:, column].T
         return out
 
-    def _check(self, lat, lon):
+    def _check(self, lat: np.ndarray, lon: np.ndarray) -> None:
         west, east, south, north = self.edges
         outside = ~((lon >= west) & (lon <= east) & (lat >= south) & (lat <= north))
         if outside.any():
@@ -217,8 +217,8 @@ class Air:
                             "Choose a grid inside, or give real observations with --observations.")
 
     def _transport(self, block: int) -> np.ndarray:
-        """What the wind brought, ug m-3, float32 (nodes, AIR_BLOCK_HOURS)."""
-        middle = block * AIR_BLOCK_HOURS + np.arange(AIR_BLOCK_HOURS) - 0.5  # of the hours that the stamps end
+        """The transported part, ug m-3, float32 (nodes, AIR_BLOCK_HOURS)."""
+        middle = block * AIR_BLOCK_HOURS + np.arange(AIR_BLOCK_HOURS) - 0.5  # of the hours that end at the stamps
         first = int(np.floor(middle[0] / NODE_HOURS)) - 1
         count = int(np.floor(middle[-1] / NODE_HOURS)) + 3 - first
         at_knots = self._along_trajectories(NODE_HOURS * (first + np.arange(count, dtype=float)))
@@ -226,7 +226,7 @@ class Air:
         return np.ascontiguousarray((weights @ at_knots).T, dtype=np.float32)
 
     def _along_trajectories(self, hours) -> np.ndarray:
-        """Emissions met on the way to every node, with decay and ventilation, float32 (hours, nodes)."""
+        """Emissions along the way to every node, with decay and ventilation, float32 (hours, nodes)."""
         x, y = plane(*(a.ravel() for a in np.meshgrid(self.node_lat, self.node_lon, indexing="ij")))
         x, y = (np.tile(a.astype(np.float32), (len(hours), 1)) for a in (x, y))
         total = np.zeros_like(x)
@@ -248,12 +248,12 @@ class Air:
         clock_angle = 2 * np.pi / 24 * (middle + time_axis.UTC_OFFSET_HOURS)
         night = (0.12 + 0.03 * winter) * np.cos(clock_angle - 2 * np.pi * 2.5 / 24)
         rush = 0.05 * np.cos(2 * (clock_angle - 2 * np.pi * 9.5 / 24))
-        spread = 0.5 * sum(band.sigma**2 for band in BANDS)  # keeps the mean whatever the bands
+        spread = 0.5 * sum(band.sigma**2 for band in BANDS)  # keeps the mean independent of the bands
         common = SEASON * winter + night + rush - spread
         rows = [np.ones(AIR_BLOCK_HOURS), common, winter + 4 * rush, *(f.rows(middle) for f in self.fields)]
         return np.concatenate([np.atleast_2d(row) for row in rows])
 
-    def _work_out_places(self, lat_bytes: bytes, lon_bytes: bytes) -> tuple[sparse.csr_array, np.ndarray]:
+    def _compute_places(self, lat_bytes: bytes, lon_bytes: bytes) -> tuple[sparse.csr_array, np.ndarray]:
         """B-spline weights (points, nodes) and features (points, features) of places."""
         lat, lon = np.frombuffer(lat_bytes), np.frombuffer(lon_bytes)
         x, y = plane(lat, lon)
@@ -263,7 +263,7 @@ class Air:
         return self._spread(lat, lon), np.column_stack(columns)
 
     def _spread(self, lat, lon) -> sparse.csr_array:
-        """B-spline weights of the 16 nodes round each place, (points, nodes) float32."""
+        """B-spline weights of the 16 nodes around each place, (points, nodes) float32."""
         row, column = ((value - nodes[0]) / NODE_DEGREES for value, nodes in
                        ((lat, self.node_lat), (lon, self.node_lon)))
         i, j = np.floor(row).astype(int), np.floor(column).astype(int)

@@ -1,12 +1,13 @@
-"""The network of the twin: where its stations stand, what its instruments add and how they fail.
+"""The network of the twin: the places of its stations, the noise of its instruments and how they fail.
 
 Stations stand in clusters of 3 to 12 in the cities and singly in the counties between them. Faults are
 events, drawn under the key (seed, kind, slot of time): at most one for each station and slot. A window
-looks back as far as the longest event reaches, so a run is the same from whichever side it is seen.
+starts as far back as the longest event lasts, so that an event is the same in every window.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +18,13 @@ from aqreanalysis.grids import boundaries
 from aqreanalysis.simulation.air import random_generator
 
 STATIONS = 640
-CLUSTER_KM = 12.0
+CLUSTER_KM = 12.0              # radius of a city's stations
+CLEAR_OF_CITIES_KM = 1.5 * CLUSTER_KM   # of the single stations
 REPRESENTATIVENESS = 0.04      # standard deviation of a station's constant offset, in log
 NOISE = {"pm25": (3.0, 0.05), "pm10": (5.0, 0.05), "so2": (1.0, 0.05), "no2": (2.0, 0.05),
          "co": (0.03, 0.05), "o3": (3.0, 0.03)}  # constant (units of schema.UNITS) and share of the value
 DECIMALS = dict.fromkeys(schema.POLLUTANTS, 0) | {"co": 1}
-SMALLEST = dict.fromkeys(schema.POLLUTANTS, 1.0) | {"co": 0.1}  # what instruments report at least
+SMALLEST = dict.fromkeys(schema.POLLUTANTS, 1.0) | {"co": 0.1}  # that instruments report
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Fault:
 
 
 # A later kind hides an earlier one. A gap takes all six pollutants, "pm25_above_pm10" lowers PM10, all
-# others spoil only PM2.5. "periodic" is an automatic calibration that gets into the values once a day,
+# others affect only PM2.5. "periodic" is an automatic calibration that enters the values once a day,
 # "biased" a wrong flow, "drifting" an ageing lamp, "noisy" a loose contact.
 FAULT_KINDS = (Fault("noisy", 720, 0.03, 12, 96),
          Fault("biased", 720, 0.03, 12, 96),
@@ -64,11 +66,10 @@ CODES = (-999.0, 9999.0)
 def place_stations(seed: int, cities: pd.DataFrame) -> pd.DataFrame:
     """The stations: station_id, name, city, lon, lat (degrees)."""
     rng = random_generator(seed, "stations")
-    rows = []
-    for city in cities.itertuples():
-        count = int(np.clip(round(2.4 * city.size**0.5 + rng.uniform(0, 1.5)), 3, 12))
-        rows += [(f"{city.name} {i + 1}", city.name, *near_city(rng, city.lat, city.lon, i / count))
-                 for i in range(count)]
+    rows: list[tuple[str, str, float, float]] = []
+    for name, lat, lon, size in zip(cities["name"], cities["lat"], cities["lon"], cities["size"], strict=True):
+        count = int(np.clip(round(2.4 * size**0.5 + rng.uniform(0, 1.5)), 3, 12))
+        rows += [(f"{name} {i + 1}", name, *near_city(rng, lat, lon, i / count)) for i in range(count)]
     rows = [row for row in rows if in_region(*row[2:])]
     counties = county_sites(rng, cities)
     while len(rows) < STATIONS:
@@ -84,8 +85,8 @@ def in_region(lat: float, lon: float) -> bool:
     return west <= lon <= east and south <= lat <= north
 
 
-def near_city(rng, lat: float, lon: float, share: float) -> tuple[float, float]:
-    """A place on land; `share` of the cluster's area lies nearer to the centre."""
+def near_city(rng: np.random.Generator, lat: float, lon: float, share: float) -> tuple[float, float]:
+    """A place on land; at least `share` of the cluster's area lies nearer to the centre."""
     while True:
         away = CLUSTER_KM * np.sqrt(share + rng.uniform(0, 0.9) * (1 - share))
         angle = rng.uniform(0, 2 * np.pi)
@@ -102,8 +103,8 @@ def offset(lat: float, lon: float, north_km: float, east_km: float) -> tuple[flo
             round(float(lon + east_km / km / np.cos(np.radians(lat))), 4))
 
 
-def county_sites(rng, cities: pd.DataFrame):
-    """Places between a city and one of its four neighbours, on land and outside every cluster."""
+def county_sites(rng: np.random.Generator, cities: pd.DataFrame) -> Iterator[tuple[str, str, float, float]]:
+    """Name, city, lat and lon of places between a city and one of its four neighbours, on land and outside clusters."""
     neighbour, _ = geo.nearest(cities["lat"], cities["lon"], cities["lat"], cities["lon"], 5)
     position = cities[["lat", "lon"]].to_numpy()
     number = dict.fromkeys(cities["name"], 0)
@@ -112,7 +113,7 @@ def county_sites(rng, cities: pd.DataFrame):
         there = neighbour[here, rng.integers(1, 5)]
         lat, lon = position[here] + rng.uniform(0.3, 0.5) * (position[there] - position[here])
         lat, lon = offset(lat, lon, *rng.normal(0, 8, 2))
-        clear = geo.distance_km(lat, lon, position[:, 0], position[:, 1]).min() > 1.5 * CLUSTER_KM
+        clear = geo.distance_km(lat, lon, position[:, 0], position[:, 1]).min() > CLEAR_OF_CITIES_KM
         if clear and in_region(lat, lon) and boundaries.is_land(lat, lon):
             name = cities["name"].iloc[here]
             number[name] += 1
@@ -120,7 +121,7 @@ def county_sites(rng, cities: pd.DataFrame):
 
 
 def station_offset(seed: int, stations: int) -> np.ndarray:
-    """What a station sees more or less than its surroundings, a constant factor, (stations,)."""
+    """Constant factor between a station and its surroundings, (stations,)."""
     return np.exp(REPRESENTATIVENESS * random_generator(seed, "offset").standard_normal(stations))
 
 
@@ -159,13 +160,14 @@ def map_faults(seed: int, hours: np.ndarray, stations: int) -> FaultMap:
         row = begin[event] + since - hours[0]
         bad = (row >= 0) & (row < len(hours)) & (since % kind.every_hours == 0)
         event, row = event[bad], row[bad]
-        where = (row, station[event])  # in order of the slots: of two that overlap the later one counts
+        where = (row, station[event])  # in order of the slots: of two that overlap the later one is kept
         faults.code[where] = FAULTS[kind.name]
         faults.begin[where], faults.size[where] = begin[event], size[event]
     return faults
 
 
-def events(seed: int, kind: Fault, first: int, last: int, stations: int):
+def events(seed: int, kind: Fault, first: int, last: int,
+           stations: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Begin (hours since 1970), length, station and size of every event that may reach first ... last."""
     slots = np.arange((first - kind.longest) // kind.slot_hours, last // kind.slot_hours + 1)
     columns = 1 if kind.network_wide else stations
@@ -182,8 +184,8 @@ def events(seed: int, kind: Fault, first: int, last: int, stations: int):
     return begin, length, station, size
 
 
-def spoil(seed: int, reported: dict[str, np.ndarray], hours: np.ndarray, faults: FaultMap) -> None:
-    """Put the faults into what the instruments report, in place.
+def plant_faults(seed: int, reported: dict[str, np.ndarray], hours: np.ndarray, faults: FaultMap) -> None:
+    """Put the faults into the reported values, in place.
 
     `reported` begins at ``hours[0]``, `LONGEST_STUCK` hours before the first hour whose stuck values
     are wanted: a stuck sensor repeats the value of the hour in which it stuck.
@@ -191,7 +193,7 @@ def spoil(seed: int, reported: dict[str, np.ndarray], hours: np.ndarray, faults:
     pm25, pm10 = reported["pm25"], reported["pm10"]
     held = pm25.copy()
 
-    def where(name):
+    def where(name: str) -> np.ndarray:
         return faults.code == FAULTS[name]
 
     distort(seed, pm25, hours, faults)
@@ -227,5 +229,5 @@ def distort(seed: int, pm25: np.ndarray, hours: np.ndarray, faults: FaultMap) ->
     since = (hours[:, None] - faults.begin)[drifting]
     factor[drifting] = np.minimum((1.03 + 0.02 * size[drifting]) ** since, 5)
     added = np.where(faults.code == FAULTS["periodic"], 60 + 200 * size, 0)
-    spoilt = (factor != 1) | (added > 0)
-    pm25[spoilt] = np.maximum(np.round(pm25 * factor + added), SMALLEST["pm25"])[spoilt]
+    affected = (factor != 1) | (added > 0)
+    pm25[affected] = np.maximum(np.round(pm25 * factor + added), SMALLEST["pm25"])[affected]

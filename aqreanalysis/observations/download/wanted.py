@@ -1,4 +1,4 @@
-"""What there is to fetch: for each source the addresses of a period, where each file goes, and how it is checked."""
+"""What is fetched: for each source the addresses of a period, the path of each file, and how it is checked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ONE_DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """What the user asked for; None is the default."""
+    """What the user asks for; None means the default."""
 
     source: str
     period: Period
@@ -42,7 +42,7 @@ class FetchRequest:
 
 @dataclass(frozen=True)
 class Wanted:
-    """One file to have: `check` raises BadFile if the one under a temporary name is not what it should be."""
+    """One file to fetch: `check` raises BadFile if the one under a temporary name is not what it should be."""
 
     url: str
     path: Path
@@ -52,11 +52,12 @@ class Wanted:
 
     @property
     def label(self) -> str:
+        """Names the file in messages."""
         return " ".join(filter(None, (self.what, in_few_words(self.days))))
 
 
 def in_few_words(days: Iterable[dt.date]) -> str:
-    """Days in few words: 20190105-20190107, 20190110."""
+    """Days as spans: 20190105-20190107, 20190110."""
     spans: list[list[dt.date]] = []
     for day in sorted(days):
         if spans and day - spans[-1][-1] == ONE_DAY:
@@ -72,16 +73,16 @@ def folder_of(request: FetchRequest) -> Path:
 
 
 def wanted_files(request: FetchRequest, folder: Path) -> list[Wanted]:
-    """Every file of a request in order; UserError for a request that makes no sense."""
+    """Every file of a request in order; UserError for a request that can't be met."""
     if request.source not in TEMPLATES:
-        raise UserError(f"{request.source!r} is no source.", f"Sources are {' and '.join(TEMPLATES)}.",
+        raise UserError(f"{request.source!r} is not a source.", f"Sources are {' and '.join(TEMPLATES)}.",
                         "Example: aqreanalysis fetch cnemc --year 2016.")
     template = request.template or TEMPLATES[request.source]
     if request.source == "cnemc":
         if request.locations:
             raise UserError("--locations was given for cnemc.", "A file of the national network has every station.",
                             "Leave --locations out.")
-        # the file of the day after has the period's last stamp, 00:00
+        # the period's last stamp, 00:00, is in the file of the day after
         found = _national(template, _ended([*request.period.days(), request.period.last + ONE_DAY]), folder)
     else:
         found = _of_locations(template, _locations(request.locations), _ended(request.period.days()), folder)
@@ -92,7 +93,7 @@ def wanted_files(request: FetchRequest, folder: Path) -> list[Wanted]:
 
 
 def _ended(days: list[dt.date]) -> list[dt.date]:
-    """Days that are over in China: the file of a day that is not would be kept, and never be whole."""
+    """Days that are over in China: an earlier file of a day would be kept, and stay incomplete."""
     today = dt.datetime.now(dt.timezone(dt.timedelta(hours=time_axis.UTC_OFFSET_HOURS))).date()
     ended = [day for day in days if day < today]
     if not ended:
@@ -105,7 +106,8 @@ def _national(template: str, days: list[dt.date], folder: Path) -> list[Wanted]:
     by_url: dict[str, list[dt.date]] = {}
     for day in days:
         by_url.setdefault(_address(template, day), []).append(day)
-    found, owner = [], {}
+    found: list[Wanted] = []
+    owner: dict[str, str] = {}
     for url, held in by_url.items():
         name = PurePosixPath(unquote(urlsplit(url).path)).name
         if not name.lower().endswith(".zip"):
@@ -143,20 +145,20 @@ def _locations(text: str | None) -> list[int]:
     numbers = [part.strip() for part in (text or "").split(",") if part.strip()]
     if not numbers or not all(number.isascii() and number.isdigit() for number in numbers):
         raise UserError(f"--locations {text!r} names no OpenAQ location." if text else "No locations were given.",
-                        "OpenAQ's archive is asked for by the numbers of its locations, separated by commas.",
+                        "Files of OpenAQ's archive are requested by the numbers of locations, separated by commas.",
                         "Find them on explore.openaq.org. Example: --locations 7421,8118.")
     return list(dict.fromkeys(map(int, numbers)))
 
 
 class _Day(dt.date):
-    """A day that writes itself YYYYMMDD, or as a format says: {date}, {date:%Y-%m-%d}, {date:%G%V} (ISO week)."""
+    """A day that is formatted as YYYYMMDD, or as asked: {date}, {date:%Y-%m-%d}, {date:%G%V} (ISO week)."""
 
     def __format__(self, form: str) -> str:
         return self.strftime(form or "%Y%m%d")
 
 
 def _address(template: str, day: dt.date | None = None, location: int | None = None) -> str:
-    """The address of a day's file, and of a location's."""
+    """The address of the file of a day, and of a location."""
     known = {} if day is None else {"date": _Day(day.year, day.month, day.day), "year": f"{day:%Y}",
                                     "month": f"{day:%m}", "day": f"{day:%d}"}
     known |= {} if location is None else {"location": location}
@@ -167,7 +169,7 @@ def _address(template: str, day: dt.date | None = None, location: int | None = N
                         f"Known here: {', '.join(f'{{{name}}}' for name in known) or 'no fields'}.",
                         f"Example: {TEMPLATES['cnemc']}") from error
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-        raise UserError(f"{url!r} is no address.", "Files are fetched from http:// or https:// addresses.",
+        raise UserError(f"{url!r} is not an address.", "Files are fetched from http:// or https:// addresses.",
                         f"Example: {TEMPLATES['cnemc']}")
     return url
 
@@ -183,20 +185,22 @@ def _parse_day(name: str, day: dt.date, content: bytes) -> None:
 
 
 def _check_zip(name: str, days: list[dt.date], part: Path) -> None:
-    """Every member is whole, and a file of one of the days at least can be read; the reader tells of the others."""
+    """Every member is whole, and a file of at least one of the days can be read; the reader reports the others."""
+    texts: list[tuple[str, dt.date, bytes]] = []
     try:
         with zipfile.ZipFile(part) as container:
             damaged = container.testzip()
-            texts = {member: container.read(member) for member in container.namelist()
-                     if member != damaged and _day_of(member) in days}
-    except Exception as error:  # zipfile raises many kinds for what is no whole zip
+            for member in container.namelist():
+                if member != damaged and (day := _day_of(member)) in days:
+                    texts.append((member, day, container.read(member)))
+    except Exception as error:  # zipfile raises many kinds for a damaged file
         raise BadFile(f"{name} is not a whole zip file ({error})") from error
     if damaged:
         raise BadFile(f"{name} has the damaged member {damaged}")
     faults = []
-    for member, text in texts.items():
+    for member, day, text in texts:
         try:
-            return _parse_day(member, _day_of(member), text)
+            return _parse_day(member, day, text)
         except BadFile as error:
             faults.append(str(error))
     raise BadFile(faults[0] if faults else f"{name} holds no file of {in_few_words(days)}")

@@ -1,7 +1,7 @@
 """`aqreanalysis ingest`: archives of any layout to one station archive, screened, with its provenance.
 
-The archive is made month by month beside its place and moved there when it is whole. A second ingest reads the
-files that are new or changed; whatever else the archive has is taken from the archive as it was.
+The archive is written month by month under a temporary name and moved when it is whole. A second ingest reads the
+files that are new or changed; everything else is copied from the archive as it was.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.observations import checks, quality
 from aqreanalysis.observations.ingest import archive_writer
 from aqreanalysis.observations.ingest.archive_attributes import ArchiveAbout
-from aqreanalysis.observations.ingest.intake import Given, IngestJob, Taken, take_month
+from aqreanalysis.observations.ingest.intake import IngestJob, MonthTaken, SourceToRead, take_month
 from aqreanalysis.observations.ingest.plan import IngestPlan, check_target, plan_ingest
-from aqreanalysis.observations.ingest.sources import Span, hours_inside, open_sources, stretches
+from aqreanalysis.observations.ingest.sources import STATES, Span, hours_inside, open_sources, stretches
 from aqreanalysis.observations.readers.station_archive import (
     ANOMALY,
     COUNTS,
@@ -45,10 +45,10 @@ class IngestSummary:
     files: dict[str, int]     # of the given sources: new, changed, unchanged, vanished
     vanished: list[str]       # names
     skipped: list[str]        # a sentence for each file that could not be used
-    anomalies: list[str]            # and for what is strange in those that were
+    anomalies: list[str]      # and for each anomaly in those that were
     counts: dict[str, int]    # readers.station_archive.COUNTS, over all sources and hours
-    flagged: tuple[int, int]  # PM2.5 values of the months that were made: marked by quality control, and all
-    warnings: list[str]       # what is strange in the sources as a whole (checks.of_archive)
+    flagged: tuple[int, int]  # PM2.5 values of the months that were made: flagged by quality control, and all
+    warnings: list[str]       # on the sources as a whole (checks.of_archive)
 
 
 def ingest_archives(sources: list[str], target: str | Path, station_table: str | None = None,
@@ -60,20 +60,20 @@ def ingest_archives(sources: list[str], target: str | Path, station_table: str |
 
     Parameters
     ----------
-    sources : folders or files of observations. Where two have the same value, that of the first stands, and what
-        the archive has stands before what is new to it.
+    sources : folders or files of observations. Where several have the same value, that of the first is used, and
+        what the archive has comes before what is new to it.
     station_table : places of the stations, where the table does not lie beside the files.
     period : days to ingest; all that the sources hold where it is not given. An archive has one period without
-        holes: from the first to the last hour that was ever asked for.
+        gaps: from the first to the last hour that was ever requested.
     settings : of quality control; an archive has one set of them.
-    datum : of the stations' places, where no column of their table says it: wgs84, gcj02 or bd09.
-    on_month : told how many months are done, of how many.
-    contact : who answers for the archive, written into it; nobody where it is not given.
+    datum : of the stations' places, where their table has no column for it: wgs84, gcj02 or bd09.
+    on_month : is called with the number of months that are done, and of all.
+    contact : who answers for the archive, written into it; left out where it is not given.
 
     Raises
     ------
     UserError : for sources that can't be read, for a target that is something else or has other settings, where
-        another ingest is writing, and for a full disk. What was there before is untouched then.
+        another ingest is writing, and for a full disk. The archive stays as it was then.
     """
     target = Path(target).expanduser().absolute()
     check_target(target)
@@ -91,16 +91,18 @@ def ingest_archives(sources: list[str], target: str | Path, station_table: str |
         return _summary(plan, target, taken, warnings, written=True)
 
 
-def _write(plan: IngestPlan, target: Path, workers: int, contact: Contact, on_month) -> list[Taken]:
-    """Make the months that are stale, copy the others, and move the file to its place when it is whole."""
+def _write(plan: IngestPlan, target: Path, workers: int, contact: Contact,
+           on_month: Callable[[int, int], None]) -> list[MonthTaken]:
+    """Make the months that are stale, copy the others, and move the file to its name when it is whole."""
     months, stale = plan.months(), plan.stale()
     with files.writing(target, archive_writer.INGEST_FIX):
         scratch = tempfile.TemporaryDirectory(prefix=f"{files.part_name(target).name}-", dir=target.parent)
     with scratch as folder:
         jobs = {number: _job(plan, number, span, Path(folder)) for number, span in enumerate(months)
                 if stale[hours_inside(plan.hours, [span])].any()}
-        results, taken = run_jobs(take_month, jobs.values(), workers), {}
-        with archive_writer.ArchiveFile(target, plan.table, plan.hours, _about(plan, contact)) as file:
+        results = run_jobs(take_month, jobs.values(), workers)
+        taken: dict[int, MonthTaken] = {}
+        with archive_writer.new_archive_file(target, plan.table, plan.hours, _about(plan, contact)) as file:
             for number, span in enumerate(months):
                 row = int((span[0] - plan.axis[0]) / HOUR)
                 if number in jobs:
@@ -110,7 +112,7 @@ def _write(plan: IngestPlan, target: Path, workers: int, contact: Contact, on_mo
                     with np.load(taken[number].arrays) as arrays:
                         file.write(row, arrays)
                     taken[number].arrays.unlink()
-                else:
+                elif plan.before:
                     hours = np.arange(span[0], span[1] + HOUR, HOUR)
                     file.write(row, plan.before.layers(hours, plan.table["station_id"]))
                 on_month(number + 1, len(months))
@@ -120,7 +122,7 @@ def _write(plan: IngestPlan, target: Path, workers: int, contact: Contact, on_mo
 
 
 def _job(plan: IngestPlan, number: int, span: Span, scratch: Path) -> IngestJob:
-    given = tuple(Given(of, source.archive, (source.path, source.station_table, source.parts),
+    given = tuple(SourceToRead(of, source.archive, (source.path, source.station_table, source.parts),
                         tuple(stretches((part.first, part.last) for part in source.parts)),
                         plan.changes[of].kept, frozenset(source.refused)) for of, source in plan.sources.items())
     return IngestJob(number, *span, plan.axis, plan.read(), _count_sources(plan), given,
@@ -128,14 +130,15 @@ def _job(plan: IngestPlan, number: int, span: Span, scratch: Path) -> IngestJob:
 
 
 def _count_sources(plan: IngestPlan) -> int:
-    return max(*plan.sources, len(plan.record.tables["source"]))
+    return max(*plan.sources, len(plan.provenance.tables["source"]))
 
 
-def _provenance(plan: IngestPlan, taken: list[Taken]) -> Provenance:
+def _provenance(plan: IngestPlan, taken: list[MonthTaken]) -> Provenance:
     """The provenance of the archive as it will be."""
     counts = np.zeros((_count_sources(plan), len(COUNTS), len(plan.hours)), np.int32)
-    if plan.before is not None:
-        counts[:len(plan.record.counts), :, hours_inside(plan.hours, [plan.before.period()])] = plan.record.counts
+    if plan.before:
+        before = plan.provenance.counts
+        counts[:len(before), :, hours_inside(plan.hours, [plan.before.period()])] = before
     read = hours_inside(plan.hours, plan.read())
     for month in taken:
         rows = np.flatnonzero(hours_inside(plan.hours, [(month.first, month.last)]))
@@ -147,7 +150,8 @@ def _provenance(plan: IngestPlan, taken: list[Taken]) -> Provenance:
 
 
 def _source_table(plan: IngestPlan) -> pd.DataFrame:
-    rows = {number: tuple(row) for number, row in enumerate(plan.record.tables["source"].itertuples(index=False), 1)}
+    known = plan.provenance.tables["source"].itertuples(index=False)
+    rows = {number: tuple(row) for number, row in enumerate(known, 1)}
     rows |= {number: (source.name, source.archive.source, source.station_table)
              for number, source in plan.sources.items()}
     return pd.DataFrame([rows[number] for number in sorted(rows)], columns=list(TABLES["source"]))
@@ -155,7 +159,7 @@ def _source_table(plan: IngestPlan) -> pd.DataFrame:
 
 def _file_table(plan: IngestPlan, values: np.ndarray) -> pd.DataFrame:
     """Files of all sources; `values` (sources, hours) are counted in the hours of each."""
-    kept = plan.record.tables["file"]
+    kept = plan.provenance.tables["file"]
     tables = [kept[~kept["source"].isin(list(plan.sources))], *(changes.files for changes in plan.changes.values())]
     table = pd.concat([rows for rows in tables if len(rows)], ignore_index=True).sort_values(["source", "name"])
     so_far = np.concatenate([np.zeros((len(values), 1), np.int64), values.cumsum(axis=1, dtype=np.int64)], axis=1)
@@ -164,9 +168,9 @@ def _file_table(plan: IngestPlan, values: np.ndarray) -> pd.DataFrame:
     return table.assign(values=so_far[of, last + 1] - so_far[of, first]).reset_index(drop=True)
 
 
-def _remark_table(plan: IngestPlan, taken: list[Taken]) -> pd.DataFrame:
-    """Remarks that still hold and new ones; the same sentence of several months is one row."""
-    old = plan.record.tables["remark"]
+def _remark_table(plan: IngestPlan, taken: list[MonthTaken]) -> pd.DataFrame:
+    """Remarks that still apply and new ones; the same sentence of several months is one row."""
+    old = plan.provenance.tables["remark"]
     again = hours_inside(old["first"].to_numpy("datetime64[h]"), plan.read())
     again &= hours_inside(old["last"].to_numpy("datetime64[h]"), plan.read())
     old = old[~(old["source"].isin(list(plan.sources)) & (again | (old["kind"] == REFUSED)))]
@@ -181,7 +185,7 @@ def _about(plan: IngestPlan, contact: Contact) -> ArchiveAbout:
     table = _source_table(plan)
     simulated = plan.sources[min(plan.sources)].archive.simulated
     newest = max([*(changes.files["modified"].max() for changes in plan.changes.values()),
-                  *plan.record.tables["file"]["modified"]])
+                  *plan.provenance.tables["file"]["modified"]])
     days = time_axis.local_days(plan.hours[[0, -1]])
     return ArchiveAbout(
         observations="; ".join(dict.fromkeys(table["phrase"])), sources=tuple(table["name"]), simulated=simulated,
@@ -191,17 +195,19 @@ def _about(plan: IngestPlan, contact: Contact) -> ArchiveAbout:
         contact=contact)
 
 
-def _summary(plan: IngestPlan, target: Path, taken: list[Taken], warnings: list[str], written: bool) -> IngestSummary:
+def _summary(plan: IngestPlan, target: Path, taken: list[MonthTaken], warnings: list[str],
+             written: bool) -> IngestSummary:
     archive = StationArchive(target)
-    record = archive.provenance()
-    remarks, known = record.tables["remark"], record.tables["file"]
-    totals = record.counts.sum(axis=(0, 2), dtype=np.int64)
+    provenance = archive.provenance()
+    remarks, known = provenance.tables["remark"], provenance.tables["file"]
+    totals = provenance.counts.sum(axis=(0, 2), dtype=np.int64)
     return IngestSummary(
         path=target, written=written, archive=archive,
         files={state: sum(changes.counts[state] for changes in plan.changes.values())
-               for state in ("new", "changed", "unchanged", "vanished")},
+               for state in STATES},
         vanished=list(known["name"][(known["vanished"] == 1) & known["source"].isin(list(plan.sources))]),
         skipped=list(remarks["text"][remarks["kind"] != ANOMALY]),
         anomalies=list(remarks["text"][remarks["kind"] == ANOMALY]),
         counts=dict(zip(COUNTS, map(int, totals), strict=True)),
-        flagged=tuple(sum(month.flagged[part] for month in taken) for part in (0, 1)), warnings=warnings)
+        flagged=(sum(month.flagged[0] for month in taken), sum(month.flagged[1] for month in taken)),
+        warnings=warnings)

@@ -1,4 +1,4 @@
-"""What a station archive says of itself: CF-1.11 discrete sampling geometry and ACDD-1.3. Words only."""
+"""Attributes of a station archive: CF-1.11 discrete sampling geometry and ACDD-1.3."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from aqreanalysis.observations.readers.station_archive import (
 )
 from aqreanalysis.output import cf
 
+REFERENCES = ("Kinds of outliers: Wu et al. (2018), Adv. Atmos. Sci., doi:10.1007/s00376-018-8067-9. The tests and "
+              "thresholds of quality control are those of aqreanalysis; see quality_settings.")
+
 
 @dataclass(frozen=True)
 class ArchiveAbout:
-    """What only the maker of an archive knows. Nothing is taken from the clock: the same files give the same bytes."""
+    """What only the maker of an archive knows. Nothing depends on the clock: the same files give the same bytes."""
 
     observations: str        # where they come from, a phrase
-    sources: tuple[str, ...]  # names, in the order in which they win
+    sources: tuple[str, ...]  # names, in order of precedence
     simulated: bool
     settings: dict           # of the quality control, as JSON can hold them
     reference_state: str     # a sentence
@@ -37,7 +40,7 @@ class ArchiveAbout:
 
 
 def settings_text(settings: dict) -> str:
-    """The settings as they stand in the file, keys in order."""
+    """The settings as JSON, keys in order."""
     return json.dumps(settings, sort_keys=True)
 
 
@@ -55,7 +58,7 @@ def archive_global_attributes(about: ArchiveAbout, grid, hours: np.ndarray) -> d
         "source": about.observations, "simulated": "true" if about.simulated else "false",
         "reference_state": about.reference_state,
         "history": f"aqreanalysis {about.software_version} ingest: {names}",
-        "references": "Wu et al. (2018), 10.1007/s00376-018-8067-9 (quality control)",
+        "references": REFERENCES,
         "comment": (f"{cf.stamp_rule(cf.HOURLY)} Values are the original ones, whatever their flags: use those whose "
                     "flag is 0. The group provenance names every source file."),
         SETTINGS_ATTRIBUTE: settings,

@@ -1,6 +1,6 @@
 """Writing a station archive: NetCDF-4, month by month under a hidden name, moved when whole.
 
-The layout is told in observations.readers.station_archive, the words in archive_attributes.
+The layout is described in observations.readers.station_archive; the attributes are in archive_attributes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import netCDF4
@@ -40,42 +41,26 @@ from aqreanalysis.output.netcdf_file import FLOAT_FILL, create_compressed, read_
 from aqreanalysis.schema import FLAG_DTYPE, OBSERVATION_FLAGS, POLLUTANTS, STATION, TIME
 
 CACHE_BYTES = 8 << 20  # of one variable: months come in order, so that one chunk at a time is being filled
+COUNTS_CHUNK = 8760    # hours
 INGEST_FIX = "choose another place with --to; then give the same command again. Nothing was lost."
 
 
 class ArchiveFile:
-    """A station archive that is being written; what was there before stays until the new one is whole.
+    """A station archive that is being written under a temporary name; see :func:`new_archive_file`."""
 
-    Parameters
-    ----------
-    path : final name.
-    table : stations, sorted by station_id: station_id, lat, lon and, where known, name, city, province.
-    hours : (hours,) datetime64, complete, UTC, END of each hour.
-    about : what the file says of itself. Of several sources, each variable has its `<variable>_source`.
-    """
-
-    def __init__(self, path: Path, table: pd.DataFrame, hours: np.ndarray, about: ArchiveAbout):
-        self.path, self.table, self.hours, self.about = Path(path), table, hours, about
-        self._part = files.part_name(self.path)
+    def __init__(self, path: Path, part: Path, netcdf: netCDF4.Dataset, table: pd.DataFrame, hours: np.ndarray,
+                 about: ArchiveAbout):
+        self.path, self.table, self.hours, self.about = path, table, hours, about
+        self._part, self._netcdf = part, netcdf
         self._grid = _points(table)
         self._several = len(about.sources) > 1
-        self._netcdf = None
-
-    def __enter__(self):
-        try:
-            with files.writing(self.path, INGEST_FIX):
-                self._netcdf = netCDF4.Dataset(self._part, "w", format="NETCDF4")
-                self._define()
-        except BaseException:
-            files.discard_netcdf(self._netcdf, self._part)
-            raise
-        return self
+        self._define()
 
     def write(self, first: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write hours from number `first` on; months come in order.
+        """Write hours from number `first` on; months must come in order.
 
         arrays : (steps, stations) by name: float32 values, `<pollutant>_flag`, `<variable>_source`. A variable
-            that is not among them is missing in these hours.
+            that is not given is missing in these hours.
         """
         stored = self._netcdf.variables
         wanted = [name for name in arrays if self._several or not name.endswith(SOURCE)]
@@ -93,10 +78,10 @@ class ArchiveFile:
                 elif stored[name].dimensions == (TIME, STATION):
                     self._leave_empty(name, first, first + steps)
 
-    def finish(self, record: Provenance) -> None:
+    def finish(self, provenance: Provenance) -> None:
         """Write the provenance, check the file and move it to its name."""
         with files.writing(self.path, INGEST_FIX):
-            self._write_record(record)
+            self._write_provenance(provenance)
             self._netcdf.close()
             files.fsync(self._part)
             with netCDF4.Dataset(self._part) as written:  # damage is found before the old file is given up
@@ -104,9 +89,6 @@ class ArchiveFile:
                 deque(read_through(written), maxlen=0)
             os.replace(self._part, self.path)
             files.fsync(self.path.absolute().parent)
-
-    def __exit__(self, kind, error, traceback) -> None:
-        files.discard_netcdf(self._netcdf, self._part)
 
     def _define(self) -> None:
         file = self._netcdf
@@ -126,7 +108,7 @@ class ArchiveFile:
                 self._create(name + SOURCE)
 
     def _create(self, name: str) -> None:
-        """An empty variable. Only values have a fill value: flags and numbers of sources are never missing."""
+        """A new variable. Only values have a fill value: flags and numbers of sources are never missing."""
         kind = next((kind for ending, kind in {FLAG: FLAG_DTYPE, SOURCE: np.uint8}.items() if name.endswith(ending)),
                     None)
         variable = create_compressed(self._netcdf, name, kind or "f4", None if kind else FLOAT_FILL, self._grid,
@@ -134,23 +116,22 @@ class ArchiveFile:
         variable.setncatts(variable_attributes(name, self.about))
 
     def _leave_empty(self, name: str, first: int, last: int) -> None:
-        nothing = FLOAT_FILL
-        if name.endswith((FLAG, SOURCE)):
-            nothing = OBSERVATION_FLAGS["missing"] if name.endswith(FLAG) else 0
+        empty = {FLAG: OBSERVATION_FLAGS["missing"], SOURCE: 0}
+        value = next((value for ending, value in empty.items() if name.endswith(ending)), FLOAT_FILL)
         for row in range(first, last, TIME_CHUNK):
-            self._netcdf[name][row:min(row + TIME_CHUNK, last)] = nothing
+            self._netcdf[name][row:min(row + TIME_CHUNK, last)] = value
 
-    def _write_record(self, record: Provenance) -> None:
+    def _write_provenance(self, provenance: Provenance) -> None:
         group = self._netcdf.createGroup(PROVENANCE)
         group.software = json.dumps(
             files.package_versions("aqreanalysis", "netCDF4", "numpy", "pandas", "xarray"), sort_keys=True)
         group.stations_without_coordinates = json.dumps(self.table.attrs.get("without_coordinates", []),
                                                         ensure_ascii=False)
-        kinds = list(record.tables["remark"]["kind"])
+        kinds = list(provenance.tables["remark"]["kind"])
         group.files_skipped = np.int32(len(kinds) - kinds.count(ANOMALY))
-        group.oddities = np.int32(kinds.count(ANOMALY))  # the name of version 0.1.0, which other readers may know
+        group.oddities = np.int32(kinds.count(ANOMALY))  # named as in version 0.1.0: the format is the same
         for table, columns in TABLES.items():
-            rows = record.tables[table]
+            rows = provenance.tables[table]
             group.createDimension(table, len(rows))
             for column in columns:
                 array = _encoded(rows[column])
@@ -161,13 +142,34 @@ class ArchiveFile:
                     variable[:] = array
         for number, name in enumerate(COUNTS):
             variable = group.createVariable(name, "i4", ("source", TIME), compression="zlib", complevel=1,
-                                            shuffle=True, chunksizes=(1, min(len(self.hours), 8760)))
+                                            shuffle=True, chunksizes=(1, min(len(self.hours), COUNTS_CHUNK)))
             variable.setncatts({"long_name": COUNT_TEXTS[name], "units": "1"})
-            variable[:] = record.counts[:, number]
+            variable[:] = provenance.counts[:, number]
+
+
+@contextmanager
+def new_archive_file(path: Path, table: pd.DataFrame, hours: np.ndarray, about: ArchiveAbout) -> Iterator[ArchiveFile]:
+    """A station archive to be written; the file that was there before stays until the new one is whole.
+
+    Parameters
+    ----------
+    path : final name.
+    table : stations, sorted by station_id: station_id, lat, lon and, where known, name, city, province.
+    hours : (hours,) datetime64, complete, UTC, END of each hour.
+    about : what only its maker knows. With several sources, each variable has its `<variable>_source`.
+    """
+    part, netcdf = files.part_name(path), None
+    try:
+        with files.writing(path, INGEST_FIX):
+            netcdf = netCDF4.Dataset(part, "w", format="NETCDF4")
+            file = ArchiveFile(path, part, netcdf, table, hours, about)
+        yield file
+    finally:
+        files.discard_netcdf(netcdf, part)
 
 
 def _points(table: pd.DataFrame) -> Grid:
-    """The stations as a list of points, which product files know how to write."""
+    """The stations as a grid of points: their coordinates are written like those of a product."""
     lat, lon = table["lat"].to_numpy(np.float64), table["lon"].to_numpy(np.float64)
     return Grid("stations", "points", lat.shape, lat, lon, None, None, np.ones(lat.shape, bool),
                 tuple(table["station_id"].astype(str)))

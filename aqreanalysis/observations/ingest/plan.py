@@ -1,4 +1,4 @@
-"""What an ingest will do, found before anything is written: sources, hours, stations, and what has to be made."""
+"""What an ingest will do, settled before anything is written: sources, hours, stations, and the months to make."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from aqreanalysis.observations.ingest.sources import (
     number_sources,
     stretches,
 )
+from aqreanalysis.observations.readers.archive import as_hour
 from aqreanalysis.observations.readers.station_archive import (
     ANOMALY,
     REFUSED,
@@ -32,6 +33,7 @@ from aqreanalysis.observations.readers.station_archive import (
 )
 from aqreanalysis.time_axis import HOUR, Period
 
+RemarkRow = tuple[int, str, np.datetime64, np.datetime64, str]  # source, kind, first, last, text: of the table `remark`
 EARLIEST, LATEST = np.datetime64("1990-01-01T00", "h"), np.datetime64("2100-01-01T00", "h")
 
 
@@ -39,13 +41,13 @@ EARLIEST, LATEST = np.datetime64("1990-01-01T00", "h"), np.datetime64("2100-01-0
 class IngestPlan:
     """A checked ingest."""
 
-    sources: dict[int, IngestSource]     # those that are given, by number
+    sources: dict[int, IngestSource]   # those that are given, by number
     changes: dict[int, Changes]
-    before: StationArchive | None  # the archive as it was
-    record: Provenance                 # of it
-    axis: Span                     # of the archive as it will be
-    table: pd.DataFrame            # its stations
-    remarks: list[tuple]           # rows of the table `remark` that are known before a file is read
+    before: StationArchive | None      # the archive as it was
+    provenance: Provenance             # of it
+    axis: Span                         # of the archive as it will be
+    table: pd.DataFrame                # its stations
+    remarks: list[RemarkRow]           # those that are known before a file is read
     settings: quality.QualitySettings
 
     @property
@@ -54,11 +56,11 @@ class IngestPlan:
         return np.arange(self.axis[0], self.axis[1] + HOUR, HOUR)
 
     def read(self) -> tuple[Span, ...]:
-        """Hours that are read, from every source that has them: what one gives decides what another adds."""
+        """Hours that are read, from every source that has them: what is used of one depends on the others."""
         return tuple(stretches(span for changes in self.changes.values() for span in changes.read))
 
     def stale(self) -> np.ndarray:
-        """Which hours are not in the archive as it was, with the flags that they will have, bool (hours,)."""
+        """Which hours are not in the archive as it was with the flags that they will have, bool (hours,)."""
         if self.before is None or not (self.before.screened_with(self.settings)
                                        and _same_places(self.before.stations, self.table)):
             return np.ones(len(self.hours), bool)
@@ -73,18 +75,18 @@ class IngestPlan:
 
 
 def check_target(target: Path) -> None:
-    """UserError for a target that is no .nc file, or something else than a station archive."""
+    """UserError for a target that is not a .nc file, or a file that is not a station archive."""
     rule, fix = "An archive is a .nc file of its own.", "Give another name with --to."
     if target.suffix != ".nc" or target.is_dir():
-        raise UserError(f"{target} is {'a folder' if target.is_dir() else 'no name of a .nc file'}.", rule, fix)
+        raise UserError(f"{target} is {'a folder' if target.is_dir() else 'not the name of a .nc file'}.", rule, fix)
     if target.exists() and not STATION_ARCHIVE.recognises(target):
-        why = "; ".join(STATION_ARCHIVE.refused(target)) or "it is no file"
-        raise UserError(f"{target} is there and is not ours: {why}.", rule, fix)
+        why = "; ".join(STATION_ARCHIVE.refused(target)) or "it is not a file"
+        raise UserError(f"{target} exists and is not a station archive: {why}.", rule, fix)
 
 
 def plan_ingest(opened: list[IngestSource], target: Path, period: Period | None,
                 settings: quality.QualitySettings) -> IngestPlan:
-    """Everything that can be wrong is found here."""
+    """The plan; a UserError for everything that can be wrong with sources, target, period and settings."""
     if any(source.path == target.resolve() for source in opened):
         raise UserError(f"{target} is a source and the target.", "An archive is not made from itself.",
                         "Give another name with --to.")
@@ -95,17 +97,17 @@ def plan_ingest(opened: list[IngestSource], target: Path, period: Period | None,
         if before.simulated != simulated:
             raise UserError(f"{target} is {'simulated' if before.simulated else 'real'} and the sources are not.",
                             "An archive holds real observations or simulated ones.", "Write two archives.")
-    record = before.provenance() if before else Provenance.empty()
-    sources = number_sources(opened, record)
+    provenance = before.provenance() if before else Provenance.empty()
+    sources = number_sources(opened, provenance)
     axis = _axis(opened, before, period)
-    changes = {number: compare(number, source, record, axis) for number, source in sources.items()}
-    table, odd = join_stations([(source, has_new_table(number, source, record)) for number, source in sources.items()],
-                               before.stations if before else None)
+    changes = {number: compare(number, source, provenance, axis) for number, source in sources.items()}
+    renewed = [(source, has_new_table(number, source, provenance)) for number, source in sources.items()]
+    table, moved = join_stations(renewed, before.stations if before else None)
     number_of = {source.name: number for number, source in sources.items()}
-    remarks = [(number_of[name], ANOMALY, *axis, text) for name, text in odd]
+    remarks = [(number_of[name], ANOMALY, *axis, text) for name, text in moved]
     for number, source in sources.items():
         remarks += [(number, REFUSED, *axis, text) for text in source.refused]
-    return IngestPlan(sources, changes, before, record, axis, table, remarks, settings)
+    return IngestPlan(sources, changes, before, provenance, axis, table, remarks, settings)
 
 
 def _check_settings(before: StationArchive, settings: quality.QualitySettings, target: Path) -> None:
@@ -113,12 +115,12 @@ def _check_settings(before: StationArchive, settings: quality.QualitySettings, t
     for key in sorted(now.keys() | before.settings.keys()):
         if now.get(key) != before.settings.get(key):
             raise UserError(f"{target} was screened with {key} = {before.settings.get(key)!r}; now {key} = "
-                            f"{now.get(key)!r} was asked for.", "An archive has one quality control.",
+                            f"{now.get(key)!r} is requested.", "An archive has one quality control.",
                             "Give another name with --to, or the same recipe.")
 
 
 def _axis(opened: list[IngestSource], before: StationArchive | None, period: Period | None) -> Span:
-    """First and last hour: what was asked for now or before, without holes between."""
+    """First and last hour: all that is requested now or was before, without gaps."""
     parts = [part for source in opened for part in source.parts]
     if period is not None:
         first, last = period.hours[0], period.hours[-1]
@@ -134,7 +136,7 @@ def _axis(opened: list[IngestSource], before: StationArchive | None, period: Per
                             "Correct the file, or choose days with --start and --end.")
     if before is not None:
         first, last = min(first, before.hours[0]), max(last, before.hours[-1])
-    return np.datetime64(first, "h"), np.datetime64(last, "h")
+    return as_hour(first), as_hour(last)
 
 
 def _same_places(one: pd.DataFrame, other: pd.DataFrame) -> bool:

@@ -1,11 +1,11 @@
-"""What is given to an ingest, and what of it an archive does not have yet.
+"""The sources of an ingest, and what of them an archive does not have yet.
 
-IngestSource files are told by name, size and time of modification; where only the time differs, by their hash.
+Source files are identified by name, size and time of modification; where only the time differs, by their hash.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +20,17 @@ from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.observations.readers.archive import Archive, ArchivePart
 from aqreanalysis.observations.readers.station_archive import TABLES, Provenance
 
-ARCHIVE = "the archive"  # by which remarks call it
+ARCHIVE_NAME = "the archive"  # in remarks
 SAME_STATION_KM = 1.0  # coordinates of one station in two tables may differ by their rounding
+SKIPPED_DAYS = 366     # after the last hour of a source: a day without any file
+STATES = ("new", "changed", "unchanged", "vanished")  # of files
+STATION_COLUMNS = ["station_id", "lat", "lon", "name", "city", "province"]
 Span = tuple[np.datetime64, np.datetime64]  # first and last END-of-hour stamp, both included
 
 
 @dataclass(frozen=True)
 class IngestSource:
-    """A folder or file that is given, opened."""
+    """A folder or file that is ingested, opened."""
 
     name: str
     path: Path
@@ -37,13 +40,25 @@ class IngestSource:
 
     @cached_property
     def refused(self) -> tuple[str, ...]:
-        """Sentences about files that hold no hour at all: those that stand in a look at an hour without files."""
-        nowhere = self.archive.period()[1] + np.timedelta64(366, "D")
+        """Sentences on files that hold no hour at all: an inspection of an hour without any file has them too."""
+        nowhere = self.archive.period()[1] + np.timedelta64(SKIPPED_DAYS, "D")
         return tuple(self.archive.inspect(nowhere, nowhere).skipped)
 
     def file(self, part: ArchivePart) -> Path:
-        """Where a part lies."""
+        """The path of a part."""
         return self.path / part.name if self.path.is_dir() else self.path
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A file of a source as an archive knows it: a row of the table `file`."""
+
+    sha256: str
+    bytes: int
+    modified: int           # nanoseconds since 1970
+    first: np.datetime64    # hours that were read from it
+    last: np.datetime64
+    vanished: bool          # gone at the last ingest
 
 
 @dataclass(frozen=True)
@@ -52,9 +67,9 @@ class Changes:
 
     files: pd.DataFrame       # the source's rows of the table `file`, as they will be, without `values`
     read: tuple[Span, ...]    # hours that are to be read
-    kept: tuple[Span, ...]    # hours of files that are gone: what was read from them stays
-    moved: bool               # a file has vanished since the last time, or is there again
-    counts: dict[str, int]    # files: new, changed, unchanged, vanished
+    kept: tuple[Span, ...]    # hours of files that are gone: what was read from them is kept
+    moved: bool               # a file has vanished since the last time, or has come back
+    counts: dict[str, int]    # files by state
 
 
 def open_sources(paths: list[str], station_table: str | None, datum: str | None = None) -> list[IngestSource]:
@@ -68,7 +83,7 @@ def open_sources(paths: list[str], station_table: str | None, datum: str | None 
         archive.stations = datums.table_in_wgs84(archive.stations, datum)
         name = path.name if [other.name for other in resolved].count(path.name) == 1 else path.as_posix()
         found.append(IngestSource(name, path, archive, tuple(archive.parts()),
-                            _table_hash(path, station_table) + (f" {datum}" if datum else "")))
+                                  _table_hash(path, station_table) + (f" {datum}" if datum else "")))
     if len({source.archive.simulated for source in found}) > 1:
         raise UserError("Some of the sources are simulated and some are not.",
                         "An archive holds real observations or simulated ones.", "Write two archives.")
@@ -76,66 +91,76 @@ def open_sources(paths: list[str], station_table: str | None, datum: str | None 
 
 
 def _table_hash(path: Path, station_table: str | None) -> str:
-    """Which stations are read from a file depends on the table that places them."""
+    """Hash of the table that places the stations: which stations are read depends on it."""
     beside = (path if path.is_dir() else path.parent) / "stations.csv"
     table = Path(station_table).expanduser() if station_table else beside
     return files.sha256_of(table) if table.is_file() else ""
 
 
-def number_sources(sources: list[IngestSource], record: Provenance) -> dict[int, IngestSource]:
+def number_sources(sources: list[IngestSource], provenance: Provenance) -> dict[int, IngestSource]:
     """The sources by number: those that an archive knows keep theirs, new ones follow in the order given."""
-    names = list(record.tables["source"]["name"])
+    names = list(provenance.tables["source"]["name"])
     names += [source.name for source in sources if source.name not in names]
     return {names.index(source.name) + 1: source for source in sources}
 
 
-def has_new_table(number: int, source: IngestSource, record: Provenance) -> bool:
+def has_new_table(number: int, source: IngestSource, provenance: Provenance) -> bool:
     """Whether an archive knows a source, but with another station table."""
-    known = record.tables["source"]["station_table"]
+    known = provenance.tables["source"]["station_table"]
     return number <= len(known) and known.iloc[number - 1] != source.station_table
 
 
-def compare(number: int, source: IngestSource, record: Provenance, axis: Span) -> Changes:
+def compare(number: int, source: IngestSource, provenance: Provenance, axis: Span) -> Changes:
     """What of a source is to be read into an archive that will have the hours of `axis`."""
-    known = record.tables["file"]
-    before = known[known["source"] == number].set_index("name")
-    whole = has_new_table(number, source, record)  # it may name stations that were passed over
-    rows, read, counts = [], [], dict.fromkeys(("new", "changed", "unchanged", "vanished"), 0)
+    table = provenance.tables["file"]
+    table = table[table["source"] == number]
+    before = _known_files(table)
+    whole = has_new_table(number, source, provenance)  # it may have stations that were left out before
+    rows, read, counts = [], [], dict.fromkeys(STATES, 0)
     for part in source.parts:
         first, last = max(part.first, axis[0]), min(part.last, axis[1])
         if last < first:
             continue
-        old = before.loc[part.name] if part.name in before.index else None
+        old = before.get(part.name)
         state, sha256 = _state(source, part, old)
         counts[state] += 1
-        if old is not None:  # hours that were read from an earlier version are looked at again
-            first, last = min(first, np.datetime64(old["first"], "h")), max(last, np.datetime64(old["last"], "h"))
-        grown = old is not None and (first < old["first"] or last > old["last"])
+        if old:  # hours that were read from an earlier version are read again
+            first, last = min(first, old.first), max(last, old.last)
+        grown = old is not None and (first < old.first or last > old.last)
         if state != "unchanged" or grown or whole:
             read.append((first, last))
         rows.append((number, part.name, sha256, part.size, part.modified, first, last, 0, 0))
-    gone = before[~before.index.isin([part.name for part in source.parts])]
+    gone = set(before) - {part.name for part in source.parts}
     counts["vanished"] = len(gone)
-    table = pd.DataFrame(rows, columns=list(TABLES["file"]))
-    table = pd.concat([table, gone.reset_index().assign(vanished=1)[list(TABLES["file"])]], ignore_index=True)
-    kept = [(np.datetime64(row.first, "h"), np.datetime64(row.last, "h")) for row in gone.itertuples()]
-    moved = bool((gone["vanished"] == 0).any()) or bool((before.drop(gone.index)["vanished"] == 1).any())
-    return Changes(table.sort_values("name", ignore_index=True), tuple(stretches(read)), tuple(kept), moved, counts)
+    columns = list(TABLES["file"])
+    kept_rows = table[table["name"].isin(gone)].assign(vanished=1)[columns]
+    joined = pd.concat([pd.DataFrame(rows, columns=columns), kept_rows], ignore_index=True)
+    moved = any(file.vanished != (name in gone) for name, file in before.items())
+    return Changes(joined.sort_values("name", ignore_index=True), tuple(stretches(read)),
+                   tuple((before[name].first, before[name].last) for name in before if name in gone), moved, counts)
 
 
-def _state(source: IngestSource, part: ArchivePart, old) -> tuple[str, str]:
+def _known_files(table: pd.DataFrame) -> dict[str, KnownFile]:
+    """Rows of the table `file` by name."""
+    first, last = (table[name].to_numpy("datetime64[h]") for name in ("first", "last"))
+    rows = zip(table["name"], table["sha256"], table["bytes"], table["modified"], first, last, table["vanished"] == 1,
+               strict=True)
+    return {name: KnownFile(*row) for name, *row in rows}
+
+
+def _state(source: IngestSource, part: ArchivePart, old: KnownFile | None) -> tuple[str, str]:
     """Whether a part is new, changed or unchanged, and its hash."""
-    if old is not None and (old["bytes"], old["modified"], old["vanished"]) == (part.size, part.modified, 0):
-        return "unchanged", old["sha256"]
+    if old and (old.bytes, old.modified, old.vanished) == (part.size, part.modified, False):
+        return "unchanged", old.sha256
     sha256 = files.sha256_of(source.file(part))
     if old is None:
         return "new", sha256
-    return ("unchanged" if old["sha256"] == sha256 else "changed"), sha256
+    return ("unchanged" if old.sha256 == sha256 else "changed"), sha256
 
 
-def stretches(spans) -> Iterator[Span]:
+def stretches(spans: Iterable[Span]) -> Iterator[Span]:
     """Spans in order; those that share hours become one."""
-    current = None
+    current: Span | None = None
     for first, last in sorted(spans):
         if current and first <= current[1]:
             current = (current[0], max(current[1], last))
@@ -147,7 +172,7 @@ def stretches(spans) -> Iterator[Span]:
         yield current
 
 
-def hours_inside(hours: np.ndarray, spans) -> np.ndarray:
+def hours_inside(hours: np.ndarray, spans: Iterable[Span]) -> np.ndarray:
     """Which of some hours lie in one of some spans, bool (hours,)."""
     first, last = np.array(list(spans), "datetime64[h]").reshape(-1, 2).T
     return np.searchsorted(np.sort(first), hours, "right") > np.searchsorted(np.sort(last), hours, "left")
@@ -158,25 +183,27 @@ def near(chosen: np.ndarray, reach: int) -> np.ndarray:
     return np.convolve(chosen, np.ones(2 * reach + 1))[reach:reach + len(chosen)] > 0.5
 
 
-def join_stations(sources: list[tuple[IngestSource, bool]], before: pd.DataFrame | None) -> tuple[pd.DataFrame, list]:
+def join_stations(sources: list[tuple[IngestSource, bool]],
+                  before: pd.DataFrame | None) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """One table of stations sorted by id, and (source name, sentence) for each that has two places.
 
-    The first place counts: that of the archive, if it knows the station, else of the first source. A source with
+    The first place is used: that of the archive, if it knows the station, else of the first source. A source with
     another station table than the last time (True) comes before the archive.
     """
     tables = [(source.name, source.archive.stations) for source, renewed in sources if renewed]
-    tables += [(ARCHIVE, before)] * (before is not None)
+    if before is not None:
+        tables.append((ARCHIVE_NAME, before))
     tables += [(source.name, source.archive.stations) for source, renewed in sources if not renewed]
-    columns = ["station_id", "lat", "lon", "name", "city", "province"]
-    joined, remarks = tables[0][1].reindex(columns=columns), []
+    first_name, joined = tables[0][0], tables[0][1].reindex(columns=STATION_COLUMNS)
+    remarks = []
     for name, table in tables[1:]:
         both = table.merge(joined, on="station_id", suffixes=("", "_first"))
         away = geo.distance_km(both["lat"], both["lon"], both["lat_first"], both["lon_first"])
-        told = tables[0][0] if name == ARCHIVE else name  # a remark is about a source
-        remarks += [(told, f"station {row.station_id} lies {km:.1f} km from {tables[0][0]}'s place in {name}; that of "
-                           f"{tables[0][0]} counts") for row, km in zip(both.itertuples(), away, strict=True)
+        subject = first_name if name == ARCHIVE_NAME else name  # a remark is about a source
+        remarks += [(subject, f"station {station} lies {km:.1f} km from {first_name}'s place in {name}; that of "
+                              f"{first_name} is used") for station, km in zip(both["station_id"], away, strict=True)
                     if km > SAME_STATION_KM]
-        new = table[~table["station_id"].isin(joined["station_id"])].reindex(columns=columns)
+        new = table[~table["station_id"].isin(joined["station_id"])].reindex(columns=STATION_COLUMNS)
         joined = pd.concat([joined, new], ignore_index=True)
     joined = joined.sort_values("station_id", ignore_index=True)
     lost = {station for _, table in tables for station in table.attrs.get("without_coordinates", [])}

@@ -1,8 +1,10 @@
-"""Quality control after Wu et al. (2018, Adv. Atmos. Sci., 10.1007/s00376-018-8067-9).
+"""Quality control: a flag for each kind of outlier.
 
-Their four kinds of outliers, each with its own flag: inconsistent in time or in space, low variance, periodic, and
-PM2.5 above PM10; before them what can't be true of a single value. Every test is one function, arrays in, True
-where bad, and is local in time: a flag depends on hours within FLAG_REACH_HOURS only.
+The kinds are those that Wu et al. (2018, Adv. Atmos. Sci., doi:10.1007/s00376-018-8067-9) name: inconsistent in time or
+in space, low variance, periodic, and PM2.5 above PM10; before them come values that are impossible by themselves. Only
+that classification is theirs: their filters could not be read, and the tests and thresholds here are our own
+(docs/method.md has their equations, docs/accuracy.md what they find and how often they are wrong). Every test is one
+function, arrays in, True where bad, and is local in time: a flag depends on hours within FLAG_REACH_HOURS only.
 
     >>> cube = schema.mock_station_cube(hours=24 * 14, stations=30, missing=0.0)
     >>> cube.pm25.values[200, 4] = 900.0
@@ -12,7 +14,7 @@ where bad, and is local in time: a flag depends on hours within FLAG_REACH_HOURS
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -42,12 +44,12 @@ DIMS = (schema.TIME, schema.STATION)
 
 
 def screen(cube: xr.Dataset, settings: QualitySettings = DEFAULT_SETTINGS, held_out: Sequence[str] = (),
-           others: slice = slice(None)) -> xr.Dataset:
+           co_pollutant_rows: slice = slice(None)) -> xr.Dataset:
     """The cube with `<pollutant>_flag`, bits of schema.OBSERVATION_FLAGS; values unchanged.
 
-    Bits that a reader has set stay, and what they mark takes no part in the tests. Stations that are `held_out` are
-    flagged but are nobody's neighbours: withheld ones, of which nothing may reach the others.
-    `others` are the rows in which the tests in time and space are made of other pollutants than PM2.5, if not in all.
+    Bits that a reader has set stay, and values that they mark take no part in the tests. Stations that are `held_out`
+    are flagged but are nobody's neighbours: nothing of a withheld station may reach the others.
+    `co_pollutant_rows` are the rows in which pollutants other than PM2.5 are tested in time and space, if not in all.
     """
     bits = schema.OBSERVATION_FLAGS
     flags = {name: _flags_of_single_values(cube, name) for name in schema.POLLUTANTS}
@@ -55,7 +57,7 @@ def screen(cube: xr.Dataset, settings: QualitySettings = DEFAULT_SETTINGS, held_
                                    settings.least_neighbours, np.isin(cube.station.values, list(held_out)))
     found = {name: np.zeros(flags[name].shape, schema.FLAG_DTYPE) for name in schema.POLLUTANTS}
     for name in schema.POLLUTANTS:
-        rows = slice(None) if name == schema.TARGET else others
+        rows = slice(None) if name == schema.TARGET else co_pollutant_rows
         good = np.where(flags[name][rows] == 0, cube[name].values[rows], np.nan)
         if not len(good):
             continue
@@ -101,9 +103,9 @@ def _flags_of_series(values: np.ndarray, time: np.ndarray, name: str, neighbours
 
 
 def _screening_chunks(time: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """Rows to be flagged, and those to be looked at for them."""
+    """Rows to be flagged, and the rows that their flags depend on."""
     step, reach = CHUNK_DAYS * HOURS_PER_DAY, FLAG_REACH_HOURS
-    if len(time) <= step:  # whatever margins a month was read with, they are in it
+    if len(time) <= step:  # a month with all its margins
         yield slice(0, len(time)), slice(0, len(time))
         return
     for start in range(0, len(time), step - 2 * reach):
@@ -115,11 +117,12 @@ def _bits(values: np.ndarray, name: str, neighbours: NeighbourStations, settings
     with np.errstate(invalid="ignore"):
         level = np.log(values + np.float32(OFFSET[name]))
     residual = cache(lambda: residuals(level, neighbours, settings))
-    tests = {"temporally_inconsistent": lambda: temporally_inconsistent(*residual(), settings),
-             "periodic": lambda: periodic(*residual(), settings),
-             "spatially_inconsistent": lambda: spatially_inconsistent(level, neighbours, settings),
-             "low_variance": lambda: stuck(values, name, neighbours, settings)
-             | still(level, values, name, neighbours, settings)}
+    tests: dict[str, Callable[[], np.ndarray]] = {
+        "temporally_inconsistent": lambda: temporally_inconsistent(*residual(), settings),
+        "periodic": lambda: periodic(*residual(), settings),
+        "spatially_inconsistent": lambda: spatially_inconsistent(level, neighbours, settings),
+        "low_variance": lambda: (stuck(values, name, neighbours, settings)
+                                 | still(level, values, name, neighbours, settings))}
     flags = np.zeros(values.shape, schema.FLAG_DTYPE)
     for test, find in tests.items():
         if test not in settings.exclude:

@@ -1,4 +1,4 @@
-"""The test in space: a station that leaves its neighbours. Arrays (hours, stations) of whole days UTC."""
+"""The test in space: a station that departs from its neighbours. Arrays (hours, stations) of whole days UTC."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from aqreanalysis.observations.quality.surroundings import (
 from aqreanalysis.time_axis import HOURS_PER_DAY
 
 BLOCKS_PER_DAY = HOURS_PER_DAY // SUM_BLOCK_HOURS
+LASTING_COVERAGE = 0.6  # of 24 hours that need a value
 
 
 def spatially_inconsistent(level: np.ndarray, neighbours: NeighbourStations, settings: QualitySettings) -> np.ndarray:
-    """A value far outside what two neighbours say, and outside how the station usually differs; or a day of such.
+    """A value far outside the range of two neighbours and of the station's usual difference; or a day of such values.
 
     Each station is taken relative to its own median of the window, so that one that is always cleaner or dirtier is
-    not at fault; a fault that lasts for most of the window looks like such a station and is not seen. A front or a
+    not flagged; a fault that lasts for most of the window looks like such a station and is not found. A front or a
     dust storm that two neighbours show an hour or two earlier or later is real. Smaller departures count where they
     last: a sensor that is biased or drifts.
 
     Parameters
     ----------
-    level : logarithms, NaN where nothing is known
+    level : logarithms, NaN where there is no value
     """
     span = settings.window_days, settings.least_hours
     anomaly = level - by_hour(usual(level[::EVERY_HOURS], *span))
@@ -47,10 +48,10 @@ def spatially_inconsistent(level: np.ndarray, neighbours: NeighbourStations, set
 
 
 def _mean_of_a_day(outside: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Values in 24 hours over which the mean of `outside` is beyond its limit, upwards or downwards."""
+    """Values in 24 hours over which the mean of `outside` exceeds its limit, upwards or downwards."""
     known = np.isfinite(outside)
     count, total = (sum_of_shifts(block_sums(array.astype(np.float32)), 0, BLOCKS_PER_DAY - 1)
                     for array in (known, np.where(known, outside, 0)))
-    mean = np.where(count >= 0.6 * HOURS_PER_DAY, total / np.maximum(count, 1), 0)
+    mean = np.where(count >= LASTING_COVERAGE * HOURS_PER_DAY, total / np.maximum(count, 1), 0)
     furthest = np.max([np.nan_to_num(shifted(np.abs(mean), lag)) for lag in range(1 - BLOCKS_PER_DAY, 1)], axis=0)
     return known & (np.repeat(furthest, SUM_BLOCK_HOURS, axis=0) > limit)

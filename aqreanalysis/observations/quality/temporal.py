@@ -1,8 +1,7 @@
-"""Tests in time: spikes, and spikes that come back every day. Arrays (hours, stations) of whole days UTC.
+"""Tests in time: spikes, and spikes that return every day. Arrays (hours, stations) of whole days UTC.
 
-Wu et al. (2018, Adv. Atmos. Sci., 10.1007/s00376-018-8067-9) take the residual from a smoothed
-series and ask how probable it is beside the usual residuals. Here the smoothed series is a median of three hours
-on either side, so that a step, as a cold front makes it, is no residual; and what neighbours share is no fault.
+A residual is what lies outside the medians of three hours on either side, so that a step, as a cold front makes it,
+leaves none; what neighbours share is taken off it.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from aqreanalysis.time_axis import HOURS_PER_DAY
 
 
 def temporally_inconsistent(residual: np.ndarray, usual_spread: np.ndarray, settings: QualitySettings) -> np.ndarray:
-    """A value that sticks out of the hours before and after it, and whose neighbours do not: a spike."""
+    """A value far outside the hours before and after it, which no neighbour shares: a spike."""
     return np.abs(residual) > np.fmax(settings.spike_deviations * by_hour(usual_spread), settings.spike_least)
 
 
 def periodic(residual: np.ndarray, usual_spread: np.ndarray, settings: QualitySettings) -> np.ndarray:
-    """A value that sticks out, upwards or downwards, as on other days at the same hour: automatic calibration."""
+    """A value that deviates in the same direction at the same hour of several days: automatic calibration."""
     days = len(residual) // HOURS_PER_DAY
     by_day = residual.reshape(days, HOURS_PER_DAY, -1)
     limit = np.fmax(settings.periodic_deviations * usual_spread, settings.periodic_least)[:, None]
@@ -43,17 +42,17 @@ def periodic(residual: np.ndarray, usual_spread: np.ndarray, settings: QualitySe
 
 def residuals(level: np.ndarray, neighbours: NeighbourStations,
               settings: QualitySettings) -> tuple[np.ndarray, np.ndarray]:
-    """How far each value sticks out of its own hours, less what neighbours share; and the usual spread.
+    """How far each value deviates from the hours around it, less what neighbours share; and the usual spread.
 
     Parameters
     ----------
-    level : logarithms, NaN where nothing is known
+    level : logarithms, NaN where there is no value
 
     Returns
     -------
     residual : (hours, stations), positive above, 0 between the medians of the hours before and after,
         NaN where one of these sides has no value
-    usual_spread : (days, stations), robust standard deviation of values about their own neighbours in time
+    usual_spread : (days, stations), robust standard deviation of values about the hours around them
     """
     before, after = (_median_of([shifted(level, side * lag) for lag in range(1, SIDE_HOURS + 1)]) for side in (-1, 1))
     usual_spread = spread((level - (before + after) / 2)[::EVERY_HOURS], settings.window_days, settings.least_hours)

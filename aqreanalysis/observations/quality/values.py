@@ -1,4 +1,4 @@
-"""Tests of single values: what can't be true whatever stands round it. True where bad; any shape."""
+"""Tests of single values, which need no other hours or stations. True where bad; any shape."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def missing(values: np.ndarray) -> np.ndarray:
 
 
 def missing_code(values: np.ndarray) -> np.ndarray:
-    """A number that archives write for `missing`, or a negative concentration."""
+    """A number that archives use for `missing`, or a negative concentration."""
     return np.isin(values, MISSING_CODES) | (values < 0)
 
 
 def out_of_range(values: np.ndarray, pollutant: str) -> np.ndarray:
-    """More than any instrument of the network has truly reported (schema.VALID_MAX)."""
+    """Above schema.VALID_MAX."""
     return (values > schema.VALID_MAX[pollutant]) & ~missing_code(values)
 
 

@@ -1,7 +1,7 @@
-"""Tests of sensors that stand still: runs of one value, and days with hardly any change. Arrays (hours, stations).
+"""Tests for stuck sensors: runs of one value, and days with hardly any change. Arrays (hours, stations).
 
-Integers repeat by themselves where air is clean: a run counts only where it is no accident at its level, and where
-neighbours do not repeat as well (quiet nights).
+In clean air integers repeat by chance: a run counts only where it is improbable at its level, and where neighbours do
+not repeat too, as they do in quiet nights.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from aqreanalysis.observations.quality.surroundings import (
 from aqreanalysis.time_axis import HOURS_PER_DAY
 
 BRIDGED_HOURS = 2   # missing hours that do not end a run
-CALM_BLOCKS = 3     # of SUM_BLOCK_HOURS, before and after: a calm counts to its last hour
-LONGEST_RUN = 48    # hours; a run that could be an accident at this length is never flagged
+CALM_BLOCKS = 3     # of SUM_BLOCK_HOURS, before and after a calm, that still count as calm
+STILL_COVERAGE = 0.75  # of 24 hours that need a value
+LOG_ORIGIN = 4.0       # near the logarithms, so that their squares keep their digits
+LONGEST_RUN = 48    # hours; a run that may come by chance at this length is never flagged
 
 
 def stuck(values: np.ndarray, pollutant: str, neighbours: NeighbourStations, settings: QualitySettings) -> np.ndarray:
-    """A value in a run of identical ones, longer than chance makes it (`stuck_chance`, `stuck_hours`).
+    """A value in a run of identical ones that is too long for chance (`stuck_chance`, `stuck_hours`).
 
-    values : in units of schema.UNITS, NaN where nothing is known
+    values : in units of schema.UNITS, NaN where there is none
     """
     level = REPEAT_LEVEL[pollutant]
     chance = np.fmax(level / (level + np.maximum(values, 0)), _calm(values, neighbours))
@@ -40,21 +42,21 @@ def stuck(values: np.ndarray, pollutant: str, neighbours: NeighbourStations, set
 
 def still(level: np.ndarray, values: np.ndarray, pollutant: str, neighbours: NeighbourStations,
           settings: QualitySettings) -> np.ndarray:
-    """A value in 24 hours whose spread is far below that of the neighbours in the same hours, and of its other days.
+    """A value in 24 hours whose spread is far below that of the neighbours then, and below that of its other days.
 
-    Other days, since ozone on a mountain hardly has a night.
+    Its other days count since ozone on a mountain hardly has a daily cycle.
 
-    level : logarithms; values : as they were reported, for what rounding alone adds to the spread
+    level : logarithms; values : as reported, for what rounding alone adds to the spread
     """
     blocks = HOURS_PER_DAY // SUM_BLOCK_HOURS
     known = np.isfinite(level)
-    from_4 = np.where(known, level - 4.0, 0.0)  # near the levels, so that squares keep their digits
+    shifted_level = np.where(known, level - LOG_ORIGIN, 0.0)
     count, total, squares = (sum_of_shifts(block_sums(array), 0, blocks - 1)
-                             for array in (known.astype(float), from_4, from_4**2))
+                             for array in (known.astype(float), shifted_level, shifted_level**2))
     mean = total / np.maximum(count, 1)
-    variance = np.where(count >= 0.75 * HOURS_PER_DAY,
+    variance = np.where(count >= STILL_COVERAGE * HOURS_PER_DAY,
                         np.maximum(squares / np.maximum(count, 1) - mean**2, 0), np.nan)
-    rounding = (RESOLUTION[pollutant] / np.exp(mean + 4.0)) ** 2 / 12
+    rounding = (RESOLUTION[pollutant] / np.exp(mean + LOG_ORIGIN)) ** 2 / 12
     spread = np.sqrt(variance).astype(np.float32)
     of_neighbours = neighbours.median(spread)
     low = ((np.sqrt(variance + rounding) < settings.still_ratio * of_neighbours)
@@ -73,7 +75,7 @@ def _on_other_days(spread: np.ndarray, days: int) -> np.ndarray:
 
 
 def _calm(values: np.ndarray, neighbours: NeighbourStations) -> np.ndarray:
-    """Share of the neighbours' hours that repeat the hour before, in the calmest day near each; NaN without any."""
+    """Share of the neighbours' hours that repeat the hour before, on the calmest day nearby; NaN without neighbours."""
     before = shifted(values, -1)
     pair = np.isfinite(values) & np.isfinite(before)
     repeats, pairs = (sum_of_shifts(block_sums(array.astype(np.float32)), -2, 2)

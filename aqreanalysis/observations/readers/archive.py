@@ -41,6 +41,11 @@ from aqreanalysis.errors import BadFile, UserError
 Stamp = np.datetime64 | str  # the END of an hour, UTC
 
 
+def as_hour(stamp: Stamp) -> np.datetime64:
+    """The stamp as datetime64[h]."""
+    return np.datetime64(stamp, "h")  # type: ignore[call-overload]  # numpy's stubs have no union of the two
+
+
 @dataclass
 class Inspection:
     """What was found when every file of a period was opened."""

@@ -26,7 +26,7 @@ from aqreanalysis import time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
 from aqreanalysis.observations.readers import anomalies
-from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp, check_text
+from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp, as_hour, check_text
 from aqreanalysis.observations.station_table import read_station_table
 
 TYPES = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "CO": "co", "O3": "o3"}
@@ -392,7 +392,7 @@ class DailyArchive:
 
 
 def _local_day(stamp: Stamp) -> np.datetime64:
-    return (np.datetime64(stamp, "h") + np.timedelta64(time_axis.UTC_OFFSET_HOURS, "h")).astype("datetime64[D]")
+    return (as_hour(stamp) + np.timedelta64(time_axis.UTC_OFFSET_HOURS, "h")).astype("datetime64[D]")
 
 
 def _rows_by_name(table: pd.DataFrame, heads: tuple[str, ...], where: str) -> dict[str, int]:

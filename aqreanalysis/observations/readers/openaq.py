@@ -26,7 +26,7 @@ import xarray as xr
 from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
-from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp
+from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp, as_hour
 from aqreanalysis.observations.readers.openaq_values import (
     AnomalyCounts,
     Content,
@@ -308,7 +308,7 @@ def _stamp(hour: int) -> np.datetime64:
 
 def _hour_number(stamp: Stamp) -> int:
     """Hours since 1970."""
-    return int(np.datetime64(stamp, "h").astype(int))
+    return int(as_hour(stamp).astype(int))
 
 
 OPENAQ = Reader("openaq", "OpenAQ's location-L-YYYYMMDD.csv.gz, or its v3 measurements as .json", _is_openaq,

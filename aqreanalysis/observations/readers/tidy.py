@@ -21,7 +21,7 @@ from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
 from aqreanalysis.observations.readers import anomalies
-from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp
+from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp, as_hour
 from aqreanalysis.observations.station_table import checked
 
 TIDY_COLUMNS = ("station_id", "time", "lon", "lat", "pm25")
@@ -107,7 +107,7 @@ class TidyArchive:
 
     def read(self, start: Stamp, end: Stamp) -> xr.Dataset:
         """Raw station cube of every hour from `start` to `end`."""
-        low, high = np.datetime64(start, "ns"), np.datetime64(end, "ns")
+        low, high = as_hour(start), as_hour(end)
         parts = []
         for file in self._between(start, end):
             for batch in _batches(file.path, file.as_text):
@@ -118,7 +118,7 @@ class TidyArchive:
         return stations.cube_from_rows(rows, self.stations, start, end)
 
     def _between(self, start: Stamp, end: Stamp) -> list[_TidyFile]:
-        low, high = np.datetime64(start, "ns"), np.datetime64(end, "ns")
+        low, high = as_hour(start), as_hour(end)
         return [file for file in self.files if file.first <= high and file.last >= low]
 
 

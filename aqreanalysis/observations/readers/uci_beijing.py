@@ -27,7 +27,7 @@ from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
 from aqreanalysis.observations.readers import anomalies
-from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp, check_text
+from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp, as_hour, check_text
 from aqreanalysis.observations.station_table import read_station_table
 
 UCI_FILE_NAME = re.compile(r"PRSA_Data_(?P<station>\w+)_(?P<first>\d{8})-(?P<last>\d{8})\.csv")
@@ -265,7 +265,7 @@ class UciArchive:
         return stations.cube_from_rows(pd.concat(rows) if rows else empty, self.stations, start, end)
 
     def _between(self, start: Stamp, end: Stamp) -> list[SiteFile]:
-        first, last = np.datetime64(start, "h"), np.datetime64(end, "h")
+        first, last = as_hour(start), as_hour(end)
         return [file for file in self.files if file.first <= last and file.last >= first]
 
     def _parsed(self, file: SiteFile) -> SiteSeries | BadFile:
