@@ -12,8 +12,7 @@ TORCH ?= torch==2.13.0
 product: $(STAMP)
 	$(BIN)/aqreanalysis build --year 2016 --grid 0.1deg
 
-test: $(STAMP)
-	$(BIN)/ruff check aqreanalysis tests benchmarks
+test: $(STAMP) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --doctest-glob='*.py' tests aqreanalysis -m "not archive"
 
 $(VENV)/bin/python:
@@ -27,6 +26,7 @@ $(STAMP): $(VENV)/bin/python pyproject.toml $(SOURCES)
 
 lint: $(STAMP)
 	$(BIN)/ruff check aqreanalysis tests benchmarks
+	$(BIN)/mypy
 
 clean:
 	rm -rf $(VENV) products

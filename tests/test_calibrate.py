@@ -1,4 +1,4 @@
-"""Rows at stations left out, their days, and how well factors hold where they were not fitted."""
+"""Days of stations left out, their means, and how well factors hold where they were not fitted."""
 
 import dataclasses
 import datetime as dt
@@ -20,8 +20,8 @@ DAYS = np.arange("2019-01-01", "2019-04-01", dtype="datetime64[D]")
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
-    """Says hour of the year + 1000 * latitude, and the number of stations it was given as its error."""
+class HourAndPlace:
+    """Estimates the hour of the year + 1000 * latitude; its error is the number of stations that it was given."""
 
     calibration: object = None
     history: int = 24
@@ -34,7 +34,7 @@ class Told:
 
 
 def cube():
-    """Ten stations 0.1 degree apart on a meridian; each observes 7 more than `Told` says, one hour is missing."""
+    """Ten stations 0.1 degree apart on a meridian; each observes 7 more than HourAndPlace; one hour is missing."""
     lat = 35.0 + 0.1 * np.arange(10)
     hour = (HOURS - np.datetime64("2019-01-01")) / np.timedelta64(1, "h")
     pm25 = (hour[:, None] + 1000 * lat[None] + 7.0).astype(np.float32)
@@ -48,7 +48,7 @@ def cube():
 def test_a_row_is_a_day_of_a_station_that_was_not_given():
     fold = Fold(("S3", "S4", "S8"), {"one": ("S4",), "two": ("S8",)})
     asked = np.array(["2019-01-02", "2019-01-20", "2019-03-05"], "datetime64[D]")
-    rows = calibration.held_out_days(Told(), cube(), fold, asked)
+    rows = calibration.held_out_days(HourAndPlace(), cube(), fold, asked)
     assert rows.station.tolist() == ["S4", "S8"] * 3 and rows.design.tolist() == ["one", "two"] * 3
     np.testing.assert_array_equal(rows.day, np.repeat(asked, 2))
     miss = rows.truth - rows.estimate
@@ -62,7 +62,7 @@ def test_a_row_is_a_day_of_a_station_that_was_not_given():
 
 def test_rows_are_of_the_raw_scale():
     """A model that is calibrated already is asked without its calibration."""
-    class Calibrated(Told):
+    class Calibrated(HourAndPlace):
         def predict(self, stations, targets):
             assert self.calibration is None
             return super().predict(stations, targets)
@@ -178,7 +178,7 @@ def test_cross_validated_coverage_is_nominal():
         assert found[frequency]["all"]["z_rms"] == pytest.approx(1.0, abs=0.05)
 
 
-def test_cross_validation_leaves_out_what_can_not_be_judged():
+def test_cross_validation_leaves_out_what_cannot_be_judged():
     """Only one group has whole days: without it there is nothing to fit, and of the others nothing to judge."""
     rows = simulated(60)
     rows.truth[:40, 10:] = np.nan
@@ -192,5 +192,5 @@ def test_nothing_to_calibrate_with(hours):
     silent["pm25"] = silent.pm25.where(hour < hours)
     split = Split(tuple(f"S{i}" for i in range(8)), ("S8",), ("S9",), (), ())
     with pytest.raises(UserError, match="no whole day") as caught:
-        calibration.calibrate(Told(), silent, split, DAYS[5:20])
+        calibration.calibrate(HourAndPlace(), silent, split, DAYS[5:20])
     assert caught.value.rule and caught.value.fix

@@ -228,6 +228,8 @@ def test_a_folder_that_is_no_run_is_told(tmp_path):
     ("{{model: lstm, configurations: [{{depth: 2}}]}}", "no option depth"),
     ("{{model: prophet}}", "'prophet'"),
     ("{{model: aqnet, configurations: [{{blocks: 5}}]}}", "12 h into 5 blocks"),
+    ("{{model: lstm, configurations: [{{learning_rate: fast}}]}}", "learning_rate is 'fast'"),
+    ("{{model: lstm, configurations: [{{patience: 0}}]}}", "Configuration 0 of the row persistence: the key patience"),
 ])
 def test_models_and_options_are_checked_before_anything_is_read(tmp_path, change, told):
     text = RECIPE.replace("persistence: {{model: persistence}}", f"persistence: {change}")

@@ -1,4 +1,4 @@
-"""Recipes: what ships loads, and every slip is told with the key, its value and what is known."""
+"""Recipes: what ships loads, and every mistake is named with its key, its value and what is known."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_every_shipped_recipe_loads_by_name_and_by_file_and_has_a_head(path):
         recipes.load_recipe(path, TrainingRecipe if kind is ProductRecipe else ProductRecipe)
 
 
-def test_all_kinds_ship_and_training_recipes_are_told_apart():
+def test_all_kinds_ship_and_training_recipes_are_distinguished():
     assert {kind_of(path) for path in SHIPPED} == {ProductRecipe, TrainingRecipe, ForecastRecipe}
     for path in SHIPPED:
         if kind_of(path) is not ProductRecipe:
@@ -84,7 +84,7 @@ def test_days_need_no_quotes(write):
     assert bare == quoted
 
 
-@pytest.mark.parametrize("text, kind, told", [
+@pytest.mark.parametrize("text, kind, message", [
     ("name: x\ngird: 0.1deg\n", ProductRecipe, "the key gird is unknown"),
     (TRAINING + "withheld:\n  sead: 1\n", TrainingRecipe, "the key withheld.sead is unknown"),
     (TRAINING + "training:\n  epochs: 1\n", TrainingRecipe, "the key training.epochs is unknown"),
@@ -92,17 +92,17 @@ def test_days_need_no_quotes(write):
     (FORECAST + "history: 24\nhorizons: 24\n", ForecastRecipe, "the key horizons is unknown"),
     (FORECAST.replace("model: ridge", "modl: ridge"), ForecastRecipe, "the key models.A.modl is unknown"),
 ])
-def test_an_unknown_key_lists_the_known_ones(write, text, kind, told):
-    with pytest.raises(UserError, match=told) as error:
+def test_an_unknown_key_lists_the_known_ones(write, text, kind, message):
+    with pytest.raises(UserError, match=message) as error:
         recipes.load_recipe(write(text), kind)
     nested = {"withheld.sead": Withheld, "training.epochs": AnalysisTraining, "models.A.modl": ForecastModel}
-    known = next((part for key, part in nested.items() if key in told), kind).model_fields
+    known = next((part for key, part in nested.items() if key in message), kind).model_fields
     listed = error.value.problem.split("Known keys: ")[1].rstrip(".").split(", ")
     assert listed == list(known)
     assert "mine.yaml" in error.value.problem
 
 
-@pytest.mark.parametrize("text, kind, told", [
+@pytest.mark.parametrize("text, kind, message", [
     ("name: x\nminimum_hours: many\n", ProductRecipe, "the key minimum_hours is 'many'"),
     ("name: x\nminimum_hours: 25\n", ProductRecipe, "the key minimum_hours is 25"),
     ("name: x\nneighbours: 2\n", ProductRecipe, "the key neighbours is 2"),
@@ -125,8 +125,8 @@ def test_an_unknown_key_lists_the_known_ones(write, text, kind, told):
     ("name: [x\n", ProductRecipe, "is not YAML"),
     ("name: !!python/object:os.system x\n", ProductRecipe, "is not YAML"),
 ])
-def test_other_slips_are_told(write, text, kind, told):
-    with pytest.raises(UserError, match=told):
+def test_other_mistakes_are_named(write, text, kind, message):
+    with pytest.raises(UserError, match=message):
         recipes.load_recipe(write(text), kind)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from aqreanalysis.product import report
 from aqreanalysis.product.plan import BuildRequest, prepare
-from aqreanalysis.product.report.product_maps import in_words, requested_maps
+from aqreanalysis.product.report.report import in_words, requested_maps
 from aqreanalysis.time_axis import parse_period
 
 SUMS = {"cell_hours": 100, "sum_absolute_error": 850.0, "covered_90": 91}

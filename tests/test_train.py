@@ -164,8 +164,8 @@ def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
     rows(lambda hours, pm25: np.where(taken[None], 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(made.model_dump(mode="json")))
     command = ["train", str(tmp_path / "small.yaml"), "--calibrate", str(before), "--out", str(tmp_path / "again")]
-    told = CliRunner().invoke(app, command, catch_exceptions=False)
-    assert told.exit_code == 0 and "again/small" in "".join(told.output.split())
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0 and "again/small" in "".join(result.output.split())
     assert checkpoint.read_card(tmp_path / "again" / "small").calibration == found.calibration
     with pytest.raises(UserError, match="not empty"):
         recalibrate(made, before, tmp_path / "again")
@@ -175,13 +175,13 @@ def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
     assert caught.value.rule and caught.value.fix and not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("changed, told", [
+@pytest.mark.parametrize("changed, message", [
     ({"network": {"breadth": 3}}, "breadth"),
     ({"withheld": {"share_single": 0.39, "share_city": 0.1}}, "stations are left"),
     ({"start": "2018-01-05", "end": "2018-01-18"}, "no PM2.5"),
 ])
-def test_recipes_that_can_not_be_trained(archive, tmp_path, changed, told):
-    with pytest.raises(UserError, match=told) as caught:
+def test_recipes_that_cannot_be_trained(archive, tmp_path, changed, message):
+    with pytest.raises(UserError, match=message) as caught:
         train(recipe(archive, **changed), tmp_path / "run", print)
     assert caught.value.rule and caught.value.fix and not (tmp_path / "run").exists()
 

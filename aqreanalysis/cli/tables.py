@@ -80,8 +80,8 @@ def _stations_in_words(facts: ArchiveFacts) -> str:
     """How many stations have which share of PM2.5 hours."""
     none, *classes = facts.stations_by_share
     edges = [f"{edge:.0%}" for edge in STATION_SHARES]
-    told = [f"{n:,} over {low}" for n, low in zip(classes[::-1], edges[-2::-1], strict=True) if n]
-    text = f"{', '.join(told)} of the hours with PM2.5".replace(" over 0%", " under 25%")
+    counted = [f"{n:,} over {low}" for n, low in zip(classes[::-1], edges[-2::-1], strict=True) if n]
+    text = f"{', '.join(counted)} of the hours with PM2.5".replace(" over 0%", " under 25%")
     return text + (f"; {none:,} never" if none else "")
 
 
@@ -141,7 +141,7 @@ def _product_tables(facts: ProductFacts) -> Iterator[RenderableType]:
         yield Panel("SIMULATED: made from the twin's observations, not from real air.", style="bold red")
     rows = [("product", str(facts.path)), ("title", facts.attributes.get("title", "")), ("grid", facts.grid),
             ("source", facts.attributes.get("source", "")),
-            ("reference", facts.attributes.get("reference_state", "not told: written by an older version")),
+            ("reference", facts.attributes.get("reference_state", "not stated: written by an older version")),
             ("made by", facts.attributes.get("history", ""))]
     yield _name_table(rows + (_settings_rows(facts.record) if facts.record else []))
     for kind in facts.kinds.values():

@@ -33,9 +33,9 @@ def cyclic_time(stamps: np.ndarray) -> np.ndarray:
     advance through the day and the month, so that no jump stands at midnight.
     """
     local = pd.DatetimeIndex(stamps) + pd.Timedelta(hours=UTC_OFFSET_HOURS - 0.5)  # mid-hour
-    hour = np.asarray(local.hour + local.minute / 60.0)
-    weekday = local.day_of_week + hour / 24.0
-    month = local.month - 1 + (local.day - 1 + hour / 24.0) / local.days_in_month
+    hour = np.asarray(local.hour) + np.asarray(local.minute) / 60.0
+    weekday = np.asarray(local.day_of_week) + hour / 24.0
+    month = np.asarray(local.month) - 1 + (np.asarray(local.day) - 1 + hour / 24.0) / np.asarray(local.days_in_month)
     return np.concatenate([cyclic(hour, 24), cyclic(weekday, 7), cyclic(month, 12)], axis=-1)
 
 

@@ -84,7 +84,7 @@ class Contact(BaseModel):
 
     name: str | None = Field(default=None, min_length=1, description="Who makes the product.")
     type: Literal["person", "group", "institution", "position"] = Field(
-        default="person", description="What `name` is; a person where nothing is said, which is ACDD's own default.")
+        default="person", description="What `name` is; a person is ACDD's own default.")
     email: str | None = Field(default=None, pattern=r"^\S+@\S+$", description="Address for questions.")
     url: str | None = Field(default=None, pattern=r"^https?://\S+$", description="Page about the product.")
     institution: str | None = Field(default=None, min_length=1, description="Where it is made; CF's `institution`.")

@@ -90,7 +90,7 @@ def write_daily(path: Path | str, grid: Grid, days: np.ndarray | Sequence[dt.dat
     path : final name; nothing is there until it is whole.
     days : (days,) calendar days UTC+8, as datetime64[D] or dates.
     parts : in the order of the days, arrays (days_in_part, points) of cf.DAILY's variables; bounds only where
-        `about` says what they hold. They may be memory-mapped: some places of some days are read at a time.
+        `about` defines them. They may be memory-mapped: some places of some days are read at a time.
     distance : (points,) km to the nearest station, if it is wanted in a file too.
     """
     path, stamps = Path(path), end_of_days(days)

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from aqreanalysis.models.aqnet.network import AQNet
 
 MOST_EMPTY = 10_000      # draws in a row without any truth before a step gives up
-WARM_UP = 0.05           # share of the steps in which the learning rate rises
-CLIP = 1.0               # largest norm of the gradient
+ANALYSIS_WARM_UP = 0.05  # share of the steps in which the learning rate rises
+ANALYSIS_CLIP = 1.0      # largest norm of the gradient
 DAY = slice(MARGIN_HOURS, MARGIN_HOURS + HOURS_PER_DAY)  # the target day's hours in its window
 WINDOW_HOURS = HOURS_PER_DAY + 2 * MARGIN_HOURS
 SHIFT_BATCHES = 60       # that the mean level is taken over
@@ -144,7 +144,7 @@ class SamplePool:
 
 
 def window_starts(stamps: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Rows of the first hour of the window of each allowed day whose window lies whole within the time axis."""
+    """Rows of the first hour of the window of each allowed day whose window is whole within the time axis."""
     first = [time_axis.hours_of_days(day.item(), day.item())[0] for day in allowed]
     row = ((np.array(first) - stamps[0]) / time_axis.HOUR).astype(int) - MARGIN_HOURS
     return row[(row >= 0) & (row + WINDOW_HOURS <= len(stamps))]
@@ -177,7 +177,7 @@ def draw_day(sample: PreparedSample, start: int, count: int, rng: np.random.Gene
 def turned_bearing(bearing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Bearings of a day turned by one random angle, and mirrored or not.
 
-    Else the network would recognise its stations by the directions in which their neighbours lie.
+    Otherwise the network would recognise its stations by the directions of their neighbours.
     """
     return (rng.choice((-1.0, 1.0)) * bearing + rng.uniform(0.0, 2 * np.pi)).astype(np.float32)
 
@@ -207,7 +207,7 @@ class AnalysisTrainer:
         self.pool = SamplePool(cube, allowed, scaler, self.correlation, settings)
         self._batches = self.pool.batches()
         self.descent = Descent(network, self.loss, DescentSettings(
-            settings.steps, settings.learning_rate, settings.weight_decay, WARM_UP, CLIP,
+            settings.steps, settings.learning_rate, settings.weight_decay, ANALYSIS_WARM_UP, ANALYSIS_CLIP,
             steady_average(settings.averaging), settings.validate_every))
 
     def loss(self, network: AQNet) -> torch.Tensor:

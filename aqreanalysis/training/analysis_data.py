@@ -91,6 +91,6 @@ def training_days(period: Period, every_nth_week: int) -> np.ndarray:
 
 
 def hours_of(cube: xr.Dataset, days: np.ndarray) -> np.ndarray:
-    """The hours of a cube that lie in some days (datetime64[D], UTC+8)."""
+    """The hours of a cube in some days (datetime64[D], UTC+8)."""
     stamps = cube.time.values
     return stamps[np.isin(time_axis.local_days(stamps), days)]

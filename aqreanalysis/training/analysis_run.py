@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aqreanalysis.models.aqnet.network import AnalysisSizes, AQNet
 
 ANALYSIS_KIND = "aqnet-analysis"
-SCORE_DIGITS = 4  # of the scores in a checkpoint's description
+CARD_SCORE_DIGITS = 4  # of the scores in a checkpoint's description
 
 
 def network_sizes(recipe: TrainingRecipe) -> AnalysisSizes:
@@ -113,6 +113,6 @@ class AnalysisRun:
             withheld={name: list(getattr(split, name)) for name in
                       ("test_single", "test_city", "validation_single", "validation_city")},
             versions=files.package_versions("aqreanalysis", "torch"),
-            scores={"validation_stations": ours.round(SCORE_DIGITS).to_dict("records")},
+            scores={"validation_stations": ours.round(CARD_SCORE_DIGITS).to_dict("records")},
             calibration=calibration.asdict() if calibration else {})
         return checkpoint.save(self._folder / recipe.name, network, card)

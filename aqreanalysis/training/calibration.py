@@ -19,6 +19,7 @@ from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import holdout
 from aqreanalysis.evaluation.holdout import Fold
+from aqreanalysis.evaluation.statistics import week_number
 from aqreanalysis.evaluation.strata import LEVELS, SEASONS, THIRDS, in_level, in_season
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.models import calibration, uncertainty
@@ -29,7 +30,6 @@ from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, MINIMUM_HOURS
 
 CALIBRATION_EVERY_DAYS = 4  # of the days that may be asked for: coprime to the week
 DISTANCE_GRID = "0.1deg"    # whose land cells the distances are those of
-DAYS_PER_WEEK = 7
 LEFT_OUT_PARTS = 5          # of the towns, or weeks: the factors are fitted without each in turn
 COVERAGE_SLICES = ("all", *SEASONS, *THIRDS, *LEVELS, holdout.SINGLE_STATIONS, holdout.WHOLE_CITIES,
                    holdout.DISTANCE_MATCHED)
@@ -97,15 +97,15 @@ def calibrate(model: AQNetAnalysis, cube: xr.Dataset, split: Split, days: np.nda
     facts = {"stations": len(np.unique(found.station)), "days": len(days), "first": str(days[0]), "last": str(days[-1]),
              "station_hours": int(np.isfinite(found.truth).sum()),
              "at_other_towns": cross_validated(found, towns.loc[found.station].to_numpy()),
-             "in_other_weeks": cross_validated(found, found.day.astype(int) // DAYS_PER_WEEK)}
+             "in_other_weeks": cross_validated(found, week_number(found.day))}
     return replace(fit_calibration(found), facts=facts)
 
 
 def calibration_folds(table: pd.DataFrame, split: Split) -> list[Fold]:
     """The validation stations as they were withheld, and with their surroundings taken out, as far apart as land cells.
 
-    `table` has station_id, lat, lon of training and validation stations. Where too few stations or no land cells lie
-    around, only as withheld.
+    `table` has station_id, lat, lon of training and validation stations. Where there are too few stations
+    or no land cells around, only as withheld.
     """
     lat, lon = table.lat.to_numpy(), table.lon.to_numpy()
     folds = [holdout.withheld(split.validation_single, split.validation_city)]

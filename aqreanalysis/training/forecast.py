@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from aqreanalysis.models.forecast.linear import Climatology, Ridge
     from aqreanalysis.models.forecast.window import PointNeighbours, Window
 
-EQUATION_EVERY = 5     # hours between hours of issue that closed forms are fitted on; prime to 24: all hours of the day
-EQUATION_AT_ONCE = 64  # windows of which the sums of closed forms are taken at a time
-WARM_UP = 0.1          # share of the steps in which the learning rate rises
+EQUATION_EVERY = 5      # hours between hours of issue that closed forms are fitted on: prime to 24
+EQUATION_AT_ONCE = 64   # windows of which the sums of closed forms are taken at a time
+FORECAST_WARM_UP = 0.1  # share of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def descend(forecaster: Forecaster, network: torch.nn.Module, data: Series, slic
         return validation_errors(forecaster, data, slices, task, near)[0]
 
     return Descent(network, loss, DescentSettings(
-        settings.steps, settings.learning_rate, settings.weight_decay, WARM_UP, settings.clip,
+        settings.steps, settings.learning_rate, settings.weight_decay, FORECAST_WARM_UP, settings.clip,
         growing_average(settings.averaging), settings.validate_every, settings.patience)).run(validate)
 
 

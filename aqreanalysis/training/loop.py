@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 FIRST_DIVISOR, LAST_DIVISOR = 25.0, 1e4  # of the learning rate: the highest over the first, the first over the last
 MOMENTA = (0.85, 0.95)  # AdamW's beta1 where the learning rate is highest, and where it is lowest
-Network = TypeVar("Network", bound="torch.nn.Module")
+AnyNetwork = TypeVar("AnyNetwork", bound="torch.nn.Module")
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Trained(Generic[Network]):
+class Trained(Generic[AnyNetwork]):
     """The averaged network with the lowest validation error, in evaluation mode, and how the training went."""
 
-    network: Network
+    network: AnyNetwork
     steps: int
     validations: tuple[Validation, ...]
 
@@ -84,7 +84,7 @@ def growing_average(kept: float) -> Callable[[int], float]:
     return lambda step: min(kept, step / (step + 9))
 
 
-class Descent(Generic[Network]):
+class Descent(Generic[AnyNetwork]):
     """One network on its way: its weights, their average, the optimiser's state and the number of steps done.
 
     Parameters
@@ -95,7 +95,7 @@ class Descent(Generic[Network]):
     settings : of the descent.
     """
 
-    def __init__(self, network: Network, loss: Callable[[Network], torch.Tensor], settings: DescentSettings):
+    def __init__(self, network: AnyNetwork, loss: Callable[[AnyNetwork], torch.Tensor], settings: DescentSettings):
         import torch
 
         self.network, self.settings, self._loss = network, settings, loss
@@ -122,8 +122,8 @@ class Descent(Generic[Network]):
         follow(self.average, self.network, self.settings.kept(self.steps_done))
         return float(loss.detach())
 
-    def run(self, validate: Callable[[Network], float],
-            report: Callable[[Validation], None] = lambda validation: None) -> Trained[Network]:
+    def run(self, validate: Callable[[AnyNetwork], float],
+            report: Callable[[Validation], None] = lambda validation: None) -> Trained[AnyNetwork]:
         """Descend to the last step, or until patience ends.
 
         `validate` returns the error of the averaged network, which it gets in evaluation mode; `report` gets every

@@ -1,6 +1,6 @@
 """What is forecast, and the slices of a time axis in which: training, validation and test, one after the other.
 
-Windows and forecasts lie whole inside their slice, so no value of one slice is read or asked for in another.
+Windows and forecasts are whole within their slice, so no value of one slice is read or forecast in another.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Slices:
         return edges[name]
 
     def origins(self, name: str, history: int, horizon: int, every: int = 1) -> np.ndarray:
-        """Rows of the hours of issue whose window and forecast lie inside the slice; every so many hours."""
+        """Rows of the hours of issue whose window and forecast are within the slice; every so many hours."""
         first, after = self.bounds(name)
         found = np.arange(first + history - 1, after - horizon, every)
         if not len(found):

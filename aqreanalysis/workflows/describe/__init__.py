@@ -9,7 +9,7 @@ from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.workflows.describe.archive import ArchiveFacts, archive_facts
 from aqreanalysis.workflows.describe.product import ProductFacts, product_facts, product_files
 from aqreanalysis.workflows.describe.progress import ReadingProgress, unobserved
-from aqreanalysis.workflows.describe.verify import verify
+from aqreanalysis.workflows.describe.verification import verify
 
 __all__ = ["describe", "verify"]
 

@@ -1,4 +1,4 @@
-"""How a long look at files is followed: a callable that is told how many parts are done, of how many."""
+"""How the progress of reading many files is followed: a callable of parts done and parts in all."""
 
 from collections.abc import Callable
 

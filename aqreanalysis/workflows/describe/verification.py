@@ -17,7 +17,7 @@ def verify(path: str, progress: ReadingProgress = unobserved) -> int:
 
     Raises
     ------
-    UserError : names all that is damaged or gone; or says that there is nothing to compare with.
+    UserError : names all that is damaged or gone; or there is nothing to compare with.
     """
     record = record_of(Path(path).expanduser())
     if record is None:
