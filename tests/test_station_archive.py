@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import subprocess
+import sys
 
 import netCDF4
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import xarray as xr
 
 from aqreanalysis import schema, time_axis
+from aqreanalysis.cli.app import main
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations import quality, screening
 from aqreanalysis.observations.ingest import ingest_archives
@@ -294,3 +296,25 @@ def test_days_of_the_real_archive_are_the_same_in_ours(archive_path, tmp_path):
     columns = ["station_id", "lon", "lat", "name", "city", "province"]
     pd.testing.assert_frame_equal(ours.stations[columns], raw.stations[columns], check_dtype=False)
     assert len(ours.hours) == 96
+
+
+def test_nobody_answers_for_an_archive_unless_the_recipe_says_who(cube, tmp_path, monkeypatch):
+    """No made-up address, and the contact of `ingest --recipe`."""
+    day = tidy(tmp_path / "raw", cube.isel(time=slice(24)))
+    (tmp_path / "mine.yaml").write_text("name: mine\ncontact:\n  name: A person\n  email: a@b.c\n")
+    for more, expected in (([], None), (["--recipe", str(tmp_path / "mine.yaml")], "a@b.c")):
+        target = tmp_path / f"{len(more)}.nc"
+        monkeypatch.setattr(sys, "argv", ["aqreanalysis", "ingest", day, "--to", str(target), "--workers", "1", *more])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code in (0, None)
+        with netCDF4.Dataset(target) as file:
+            assert getattr(file, "creator_email", None) == expected
+            assert not [name for name in file.ncattrs() if "example.org" in str(file.getncattr(name))]
+
+
+def test_only_the_kinds_of_outliers_are_cited(made):
+    """The filters of the paper were never read: the thresholds are ours."""
+    with netCDF4.Dataset(made[1]) as file:
+        assert file.references.startswith("Kinds of outliers: Wu et al. (2018)")
+        assert "thresholds of quality control are those of aqreanalysis" in file.references

@@ -15,7 +15,7 @@ import numpy as np
 from aqreanalysis import files, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations.readers.cnemc import CNEMC_FILES
-from aqreanalysis.observations.readers.daily_files import parse_day
+from aqreanalysis.observations.readers.daily_files import parse_daily_file
 from aqreanalysis.observations.readers.openaq_values import csv_content
 from aqreanalysis.observations.station_table import read_station_table
 from aqreanalysis.time_axis import Period
@@ -175,13 +175,13 @@ def _address(template: str, day: dt.date | None = None, location: int | None = N
 
 
 def _check_day(name: str, day: dt.date, part: Path) -> None:
-    _parse_day(name, day, part.read_bytes())
+    _check_content_of_day(name, day, part.read_bytes())
 
 
-def _parse_day(name: str, day: dt.date, content: bytes) -> None:
+def _check_content_of_day(name: str, day: dt.date, content: bytes) -> None:
     """The reader's own check, with every station of the header known."""
     heads = content.split(b"\n", 1)[0].decode("utf-8", "replace").strip().split(",")[3:]
-    parse_day(name, np.datetime64(day, "D"), content, {head: number for number, head in enumerate(heads)})
+    parse_daily_file(name, np.datetime64(day, "D"), content, {head: number for number, head in enumerate(heads)})
 
 
 def _check_zip(name: str, days: list[dt.date], part: Path) -> None:
@@ -200,7 +200,7 @@ def _check_zip(name: str, days: list[dt.date], part: Path) -> None:
     faults = []
     for member, day, text in texts:
         try:
-            return _parse_day(member, day, text)
+            return _check_content_of_day(member, day, text)
         except BadFile as error:
             faults.append(str(error))
     raise BadFile(faults[0] if faults else f"{name} holds no file of {in_few_words(days)}")

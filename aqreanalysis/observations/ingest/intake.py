@@ -134,7 +134,7 @@ def _renewed(layer: Layer, source: SourceToRead, job: IngestJob) -> Layer:
     for name, stored in layer.items():
         stored[read & ~held & ~kept] = _missing_value(name)  # hours that a changed file does not have any more
     place = pd.Index(job.table["station_id"]).get_indexer(archive.stations["station_id"])
-    for rows in _runs(read & held):
+    for rows in _true_runs(read & held):
         cube = archive.read(hours[rows][0], hours[rows][-1])
         stays = kept[rows, None]
         for name in dict.fromkeys([*map(str, cube.data_vars), *layer]):
@@ -215,7 +215,7 @@ def _remarks(job: IngestJob) -> list[RemarkRow]:
         for span in source.held:
             if span[0] > job.last or span[1] < job.first:
                 continue
-            for run in _runs(read & hours_inside(hours, (span,))):
+            for run in _true_runs(read & hours_inside(hours, (span,))):
                 first, last = hours[run][0], hours[run][-1]
                 found = _cached_archive(source).inspect(first, last)
                 for kind, sentences in ((SKIPPED, found.skipped), (ANOMALY, found.anomalies)):
@@ -224,7 +224,7 @@ def _remarks(job: IngestJob) -> list[RemarkRow]:
     return rows
 
 
-def _runs(chosen: np.ndarray) -> list[slice]:
+def _true_runs(chosen: np.ndarray) -> list[slice]:
     """Runs of True, as slices."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
     return [slice(int(first), int(last)) for first, last in edges.reshape(-1, 2)]

@@ -66,7 +66,7 @@ class _CellNumbers(dict[bytes, float]):
         return number
 
 
-def parse_day(name: str, day: np.datetime64, content: bytes, row_of: dict[str, int]) -> DayRows:
+def parse_daily_file(name: str, day: np.datetime64, content: bytes, row_of: dict[str, int]) -> DayRows:
     """The rows of a daily file; BadFile that says what is wrong with it.
 
     Parameters
@@ -374,7 +374,7 @@ class DailyArchive:
                 yield file, b"", content
                 continue
             try:
-                yield file, content, parse_day(file.name, file.day, content, self._row_of)
+                yield file, content, parse_daily_file(file.name, file.day, content, self._row_of)
             except BadFile as error:
                 yield file, content, error
 
