@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.product import month, report
 from aqreanalysis.product.cubes import open_product
 from aqreanalysis.product.plan import BuildRequest, prepare
+from aqreanalysis.product.versions import installed_versions
 from aqreanalysis.workflows.build import build
 from aqreanalysis.workflows.describe import verify
 
@@ -131,9 +133,9 @@ def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(how, tmp_path, 
                "--grid", REQUEST.grid, "--out", str(out), "--workers", "2" if how == signal.SIGTERM else "1"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list(out.glob(".*.part-*")) and time.monotonic() < deadline and running.poll() is None:
+    while not list(out.glob(".*.nc.part-*")) and time.monotonic() < deadline and running.poll() is None:
         time.sleep(0.02)
-    assert list(out.glob(".*.part-*")), "it was writing"
+    assert list(out.glob(".*.nc.part-*")), "it was writing"
     running.send_signal(how)
     _, told = running.communicate(timeout=60)
     assert running.returncode == 130 and "Run the same command again" in told and "Traceback" not in told
@@ -151,7 +153,7 @@ def opened_again(folder):
     from aqreanalysis.product import folder as products
 
     plan = prepare(replace(REQUEST, out=str(folder)))
-    return products.open_record(plan.folder, plan.identity, plan.facts)
+    return products.open_record(plan.folder, plan.identity)
 
 
 @pytest.mark.parametrize("name, months", [
@@ -182,6 +184,66 @@ def test_nothing_is_left_of_a_finished_product_but_of_one_that_was_killed_before
         assert [month.first.month for month in record.left()] == [1]
 
 
+def changed_versions(folder, change):
+    """run.json after `change` of its content; and the record as `build` opens it."""
+    file = folder / "run.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    return opened_again(folder), file.read_bytes()
+
+
+def of_another_torch(content):
+    content["months"]["2016-01"]["versions"]["torch"] = "1.2.3"
+
+
+def as_version_010_noted(content, torch="1.2.3"):
+    """Versions of the last run only, not of each month."""
+    for noted in content["months"].values():
+        del noted["versions"]
+    content["facts"]["versions"]["torch"] = torch
+
+
+def facts_now(folder):
+    return prepare(replace(REQUEST, out=str(folder))).facts
+
+
+@pytest.mark.parametrize("change", [of_another_torch, as_version_010_noted])
+def test_months_of_other_versions_are_not_mixed(copy, change):
+    opened, before = changed_versions(copy, change)
+    (copy / "simulated_pm25_hourly_201602.nc").unlink()
+    words = (f"made with torch 1.2.3; now there is torch {re.escape(installed_versions()['torch'])}.*"
+             r"--out.*pip install torch==1\.2\.3")
+    with opened as record, pytest.raises(UserError, match=words):
+        record.begin(facts_now(copy))
+    assert (copy / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [of_another_torch, as_version_010_noted])
+def test_a_finished_product_keeps_the_versions_of_its_months(copy, change):
+    """Nothing is computed, so nothing is mixed."""
+    opened, _ = changed_versions(copy, change)
+    with opened as record:
+        assert record.begin(facts_now(copy)) == []
+    noted = json.loads((copy / "run.json").read_text())
+    assert noted["months"]["2016-01"]["versions"]["torch"] == "1.2.3"
+    assert noted["facts"]["versions"]["torch"] == installed_versions()["torch"]
+
+
+def test_a_record_of_version_010_with_the_same_versions_is_continued(copy):
+    opened, _ = changed_versions(copy, lambda content: as_version_010_noted(content, installed_versions()["torch"]))
+    (copy / "simulated_pm25_hourly_201602.nc").unlink()
+    with opened as record:
+        assert [month.first.month for month in record.begin(facts_now(copy))] == [2]
+
+
+def test_months_that_are_all_made_again_may_have_other_versions(copy):
+    opened, _ = changed_versions(copy, of_another_torch)
+    (copy / "simulated_pm25_hourly_201601.nc").unlink()
+    with opened as record:
+        assert [month.first.month for month in record.begin(facts_now(copy))] == [1]
+
+
 def test_an_unknown_format_is_refused(tmp_path):
     with pytest.raises(UserError, match="--format grib is unknown.*netcdf and zarr"):
         prepare(replace(REQUEST, out=str(tmp_path), format="grib"))
@@ -190,7 +252,9 @@ def test_an_unknown_format_is_refused(tmp_path):
 @pytest.mark.parametrize("change, message", [
     (lambda job: replace(job, about=replace(job.about, software_version="9.9")), "aqreanalysis .* made with 9.9"),
     (lambda job: replace(job, description=replace(job.description, identity="aqnet 000")),
-     "the model aqnet-.* made with aqnet 000")])
+     "the model aqnet-.* made with aqnet 000"),
+    (lambda job: replace(job, versions=job.versions | {"torch": "9.9", "scipy": "8.8"}),
+     r"torch .*, scipy .*made with torch 9.9, scipy 8.8.*pip install torch==9.9 scipy==8.8")])
 def test_a_worker_with_another_package_or_checkpoint_is_refused(tmp_path, change, message):
     plan = prepare(replace(REQUEST, out=str(tmp_path / "out")))
     with pytest.raises(UserError, match=f"A worker has {message}"):
@@ -255,9 +319,9 @@ def test_two_builds_into_one_folder_are_refused(product):
     from aqreanalysis.product import folder as products
 
     plan = prepare(replace(REQUEST, out=str(product)))
-    with products.open_record(plan.folder, plan.identity, plan.facts):
+    with products.open_record(plan.folder, plan.identity):
         with pytest.raises(UserError, match="Another build"):
-            with products.open_record(plan.folder, plan.identity, plan.facts):
+            with products.open_record(plan.folder, plan.identity):
                 pass
 
 
@@ -286,6 +350,10 @@ def test_run_json_says_what_the_files_were_made_from(product):
     record = json.loads((product / "run.json").read_text())
     assert record["identity"]["simulated"] is True
     assert set(record["months"]) == {"2016-01", "2016-02"}
+    for facts in record["months"].values():
+        assert facts["versions"] == installed_versions()
+        assert facts["versions"].keys() >= {"numpy", "torch", "xarray", "netCDF4", "pandas", "scipy", "python",
+                                            "machine"}
     units = [*record["months"].values(), *record["days"].values(), record]
     noted = {name: facts for unit in units for name, facts in unit["files"].items()}
     assert set(noted) == {str(path.relative_to(product)) for path in product.rglob("*") if path.is_file()

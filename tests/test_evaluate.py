@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from rich.console import Console
 from typer.testing import CliRunner
 
 from aqreanalysis import schema, time_axis
-from aqreanalysis.cli import console
+from aqreanalysis.cli import console, score_tables
 from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import holdout
@@ -90,8 +91,8 @@ def test_the_table_alone(result, tmp_path):
 
 
 def test_the_screen_is_80_columns_wide(result, capsys, monkeypatch):
-    monkeypatch.setattr(console, "OUT", console.Console(width=80, highlight=False))
-    console.scores(result.table)
+    monkeypatch.setattr(console, "OUT", Console(width=80, highlight=False))
+    score_tables.show_scores(result.table)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
     said = "\n".join(lines)
@@ -104,8 +105,8 @@ def test_a_verdict_states_what_it_rests_on(result, capsys, monkeypatch):
     """Thresholds of a paper that was not read shipped as verdicts under the paper's name alone."""
     assert set(YARDSTICKS) <= set(result.table) and not {"emery", "MQI"} & set(result.table)
     assert "emery_unconfirmed" in YARDSTICKS and "MQI_secondary_source" in YARDSTICKS
-    monkeypatch.setattr(console, "OUT", console.Console(width=80, highlight=False))
-    console.scores(result.table)
+    monkeypatch.setattr(console, "OUT", Console(width=80, highlight=False))
+    score_tables.show_scores(result.table)
     screen = capsys.readouterr().out
     for basis in YARDSTICKS.values():
         assert basis in screen

@@ -96,7 +96,8 @@ def test_the_contact_of_a_recipe_is_the_files_and_a_product_keeps_to_it(tmp_path
                            out=str(tmp_path / "out"))
     plan = prepare(request)
     assert plan.about.contact == cf.Contact(name="Zhang San", email="a@b.c")
-    with open_record(plan.folder, plan.identity, plan.facts):
+    with open_record(plan.folder, plan.identity) as record:
+        record.begin(plan.facts)
         assert prepare(request).identity == plan.identity
     path.write_text("name: mine\n")
     with pytest.raises(UserError, match="holds a product with contact = .*Zhang San.*; now contact = None"):

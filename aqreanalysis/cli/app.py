@@ -96,7 +96,7 @@ def build_command(
         minimum_hours,
         format,
     )
-    folder = build(request, console.Watch)
+    folder = build(request, console.BuildProgress)
     console.product(folder)
 
 
@@ -201,7 +201,7 @@ def evaluate_command(
 ) -> None:
     """Score a checkpoint and the baselines at stations that its training never saw; or forecasts of a run folder."""
     from aqreanalysis import time_axis
-    from aqreanalysis.cli import console
+    from aqreanalysis.cli import console, score_tables
 
     if run_folder is not None:
         from aqreanalysis.workflows.evaluate_forecast import evaluate_run as score_forecasts
@@ -230,7 +230,7 @@ def evaluate_command(
         boosting,
         grid,
     )
-    console.scores(result.table)
+    score_tables.show_scores(result.table)
     for note in result.notes:
         console.say(note)
     for path in write_result(result, out) if out else []:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +18,11 @@ from pathlib import Path
 from aqreanalysis import files, output, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.output import Format, ProductPart, format_of
+from aqreanalysis.product.versions import check_month_versions
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
 
 RECORD, LOCK = "run.json", ".lock"
+PROGRESS = re.compile(r"\.(\d{4})(\d{2})\.progress")  # see ProductFolder.progress
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,25 @@ class ProductFolder:
         return self.path / f".{self.prefix}pm25_daily_{month.first:%Y%m}.npy"
 
     def progress(self, month: Period) -> Path:
+        """Where the number of hours of a month is kept that are done, while it is being made."""
         return self.path / f".{month.first:%Y%m}.progress"
+
+    def hours_in_progress(self) -> dict[str, int]:
+        """Hours that are done of the months that are being made, by their labels; other months have no file."""
+        found = {}
+        with contextlib.suppress(OSError), os.scandir(self.path) as entries:
+            for entry in entries:
+                if name := PROGRESS.fullmatch(entry.name):
+                    with contextlib.suppress(OSError, ValueError):  # the month is done, or its file just begun
+                        found["-".join(name.groups())] = int(Path(entry.path).read_text(encoding="utf-8"))
+        return found
+
+    def remove_unfinished(self) -> None:
+        """Remove what killed workers left in a folder that no other process writes to; stores in the making stay."""
+        output.remove_abandoned(self.path)
+        for path in self.path.iterdir():
+            if PROGRESS.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
     def map(self, name: str) -> Path:
         return self.path / "maps" / f"{self.prefix}pm25_{name}.png"
@@ -113,6 +135,24 @@ class Record:
 
     def __init__(self, folder: ProductFolder, content: dict):
         self.folder, self.content = folder, content
+
+    def begin(self, facts: dict) -> list[Period]:
+        """Months of which something is to be computed, from now on with these facts.
+
+        Raises
+        ------
+        UserError : where months that are kept were made with other versions of packages.
+        """
+        left, known = self.left(), self.content.get("facts", {}).get("versions", {})
+        for noted in self.content["months"].values():  # version 0.1.0 noted the versions of its last run only
+            noted.setdefault("versions", known)
+        if left:
+            again = {_label(month) for month in left}
+            kept = [noted["versions"] for label, noted in self.content["months"].items() if label not in again]
+            check_month_versions(self.folder.path, kept, facts["versions"])
+        self.content["facts"] = facts
+        self.save()
+        return left
 
     def left(self) -> list[Period]:
         """Months of which something is to be computed: not noted, gone, or not what was noted.
@@ -200,7 +240,7 @@ def _label(month: Period) -> str:
 
 
 @contextlib.contextmanager
-def open_record(folder: ProductFolder, identity: dict, facts: dict) -> Iterator[Record]:
+def open_record(folder: ProductFolder, identity: dict) -> Iterator[Record]:
     """The record of a product folder, held by this process alone until the block ends."""
     busy = UserError(f"Another build is writing into {folder.path}.", "One build at a time writes into a folder.",
                      "Wait for it, or give another folder with --out.")
@@ -208,9 +248,7 @@ def open_record(folder: ProductFolder, identity: dict, facts: dict) -> Iterator[
     with files.held(folder.path / LOCK, busy):
         check_identity(folder.path, identity)  # another build may have begun and ended here meanwhile
         before = read(folder.path) or {"months": {}, "days": {}, "files": {}}
-        record = Record(folder, before | {"identity": identity, "facts": facts})
-        record.save()
-        yield record
+        yield Record(folder, before | {"identity": identity})
 
 
 def check_identity(path: Path, identity: dict) -> None:

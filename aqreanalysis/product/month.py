@@ -29,6 +29,7 @@ from aqreanalysis.output import cf, encoding
 from aqreanalysis.output.cf import About
 from aqreanalysis.output.daily import MonthDays
 from aqreanalysis.product.folder import ProductFolder, fingerprints
+from aqreanalysis.product.versions import check_worker_versions, installed_versions
 from aqreanalysis.simulation import TwinArchive
 from aqreanalysis.time_axis import HOURS_PER_DAY, Period, local_days
 
@@ -63,12 +64,14 @@ class Job:
     neighbours: int | None   # that were asked for; None: the model's own choice
     minimum_hours: int
     minimum_station_hours: int
+    versions: dict[str, str]  # of the packages that all months are made with
     quality: QualitySettings = DEFAULT_SETTINGS
 
 
 def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     """Write a month's analysis and keep its days; returns the month's label and facts for run.json."""
     began = time.monotonic()
+    check_worker_versions(job.versions)
     model = _loaded(job.model, job.neighbours, job.description.identity, job.about.software_version)
     archive = job.source.open()
     cube = screening.observations_around(archive, model, month, job.minimum_station_hours, job.quality)
@@ -90,6 +93,7 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     job.folder.progress(month).unlink(missing_ok=True)
     facts = {"files": fingerprints(job.folder.parts(month)), "hours": len(month.hours),
              "stations": int(cube.sizes[schema.STATION]), "seconds": round(time.monotonic() - began, 1),
+             "versions": installed_versions(),
              "hours_without_observations": int((~np.isfinite(cube.pm25.sel(time=month.hours).values)
                                                 .any(axis=1)).sum())}
     return f"{month.first:%Y-%m}", facts | (truth.facts() if truth else {})

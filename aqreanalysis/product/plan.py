@@ -19,6 +19,7 @@ from aqreanalysis.output import FORMATS
 from aqreanalysis.output.cf import About, Contact
 from aqreanalysis.product.folder import ProductFolder, check_identity
 from aqreanalysis.product.month import Job, Source
+from aqreanalysis.product.versions import installed_versions
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
 
 DEFAULT_RECIPE = "northern-china"
@@ -89,12 +90,12 @@ def prepare(request: BuildRequest) -> Plan:
     _check_space(folder.path, grid.size * len(period.hours))
     about = describe(recipe, period, grid, archive, model)
     job = Job(source, registry.portable_name(recipe.checkpoint), model, grid, folder, about, recipe.neighbours,
-              recipe.minimum_hours, recipe.minimum_station_hours, recipe.quality)
+              recipe.minimum_hours, recipe.minimum_station_hours, installed_versions(), recipe.quality)
     facts = {"recipe": recipe.model_dump(), "observations": source.path or f"twin, seed {source.twin_seed}",
              "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.skipped,
              "warnings": warnings, "oddities": inspection.anomalies,
              "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
-             "versions": files.package_versions("numpy", "torch", "xarray", "netCDF4", "pandas", "scipy")}
+             "versions": job.versions}
     return Plan(period, grid, folder, about, identity, facts, inspection, far_share, job, warnings)
 
 

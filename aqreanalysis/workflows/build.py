@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from aqreanalysis import output
 from aqreanalysis.output import cf
@@ -17,53 +18,65 @@ from aqreanalysis.time_axis import Period
 from aqreanalysis.workers import run_jobs
 
 
-class Unwatched:
-    """Whoever watches a build: told what is done and what happens. This one does not care."""
+class Progress(Protocol):
+    """Shows how far a build is; a context manager, made from the plan and the months that are to be made."""
 
-    def __init__(self, plan: Plan, left: list[Period]):
-        pass
+    def __enter__(self) -> Progress: ...
 
-    def __enter__(self):
-        return self
+    def __exit__(self, *error: object) -> None: ...
 
-    def __exit__(self, *_):
-        return None
-
-    def done(self, label: str) -> None:
+    def month_done(self, label: str) -> None:
         """A month ("2019-01") is done."""
 
-    def tell(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """A worker was lost, or the like."""
 
 
-def build(request: BuildRequest, watch: Callable = Unwatched) -> Path:
-    """Make a product, or go on with one; returns its folder.
+class NoProgress:
+    """Shows nothing."""
+
+    def __init__(self, plan: Plan, months: list[Period]):
+        pass
+
+    def __enter__(self) -> NoProgress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def month_done(self, label: str) -> None:
+        """See Progress."""
+
+    def message(self, text: str) -> None:
+        """See Progress."""
+
+
+def build(request: BuildRequest, progress: Callable[[Plan, list[Period]], Progress] = NoProgress) -> Path:
+    """Make a product, or continue one; returns its folder.
 
     Everything that can be wrong with the input is found before the first hour is computed.
     """
-    plan = prepare(request)
-    began = time.monotonic()
-    with open_record(plan.folder, plan.identity, plan.facts) as record:
-        output.remove_abandoned(plan.folder.path)
-        left = record.left()
-        create_stores(plan, record, left)
-        with watch(plan, left) as watcher:
-            running = run_jobs(analyse_month, left, request.workers, request.scheduler, plan.job, watcher.tell)
-            with contextlib.closing(running) as results:  # an error here ends the workers too
-                for label, facts in results:
-                    record.note_month(label, facts)
-                    watcher.done(label)
+    began, plan = time.monotonic(), prepare(request)
+    with open_record(plan.folder, plan.identity) as record:
+        months = record.begin(plan.facts)
+        plan.folder.remove_unfinished()
+        create_stores(plan, record, months)
+        with progress(plan, months) as shown:
+            analyse_months(plan, record, months, request, shown)
         finish_stores(plan, record)
         write_daily_files(plan, record)
-        record.remove_damaged_maps()
-        maps = report.draw_maps(plan, request.workers)
-        for path in maps:
-            record.note_file(path)
-        record.content["seconds"] = round(time.monotonic() - began, 1)
-        record.save()
-        report.write_report(plan, record.content, maps)
-        output.remove_abandoned(plan.folder.path)  # of workers that were lost
+        draw_and_report(plan, record, request.workers, began)
+        plan.folder.remove_unfinished()
     return plan.folder.path
+
+
+def analyse_months(plan: Plan, record: Record, months: list[Period], request: BuildRequest, shown: Progress) -> None:
+    """Make months, each by one process, here or elsewhere, and note each that is done."""
+    results = run_jobs(analyse_month, months, request.workers, request.scheduler, plan.job, shown.message)
+    with contextlib.closing(results):  # an error here ends the workers too
+        for label, facts in results:
+            record.note_month(label, facts)
+            shown.month_done(label)
 
 
 def create_stores(plan: Plan, record: Record, left: list[Period]) -> None:
@@ -97,3 +110,14 @@ def write_daily_files(plan: Plan, record: Record) -> None:
             record.note_days(of)
         for month in of.months:
             plan.folder.days_of(month).unlink(missing_ok=True)
+
+
+def draw_and_report(plan: Plan, record: Record, workers: int, began: float) -> None:
+    """Maps, by as many processes, and the page that shows them; `began` is the moment at which the build did."""
+    record.remove_damaged_maps()
+    maps = report.draw_maps(plan, workers)
+    for path in maps:
+        record.note_file(path)
+    record.content["seconds"] = round(time.monotonic() - began, 1)
+    record.save()
+    report.write_report(plan, record.content, maps)
