@@ -48,6 +48,6 @@ def train_boosting(observations: str, stations: str | None, period: Period, card
 def boosting_rows(job: BoostingMonth) -> tuple[str, boosting.Rows]:
     """The month's name and its features and residuals."""
     archive = open_archive(job.observations, job.stations)
-    cube = screening.observations_around(archive, boosting.Boosting, job.month, held_out=job.held_out)
+    cube = screening.observations_around(archive, boosting.Boosting(text=""), job.month, held_out=job.held_out)
     cube = cube.isel(station=~cube.indexes["station"].isin(job.held_out))
     return f"{job.month.first:%Y-%m}", boosting.left_out_rows(cube, job.days, seed=0)
