@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aqreanalysis.evaluation.forecast import Sums, scores
+from aqreanalysis.evaluation.forecast import lead_scores, lead_sums
 from aqreanalysis.models.forecast.series import NO_TREND, point_neighbours
 from aqreanalysis.recipes import ForecastTraining
 from aqreanalysis.training import forecast_data
@@ -26,7 +26,7 @@ def test_ridge_of_24_h_has_the_scores_that_another_calculation_found(archive_pat
     origins = data.slices.origins("test", 24, 24, 5)
     near = point_neighbours(given.lat, given.lon, given.lat, given.lon, 35)
     forecast = found.forecaster.at_origins(given, origins, near)
-    table = scores(Sums.of(forecast, data.truth(data.cube)(origins, 24), given.time[origins]), (6, 12, 24))
+    table = lead_scores(lead_sums(forecast, data.truth(data.cube)(origins, 24), given.time[origins]), (6, 12, 24))
     expected = [0.58, 0.31, 0.07, 0.75, 0.58, 0.37]
     np.testing.assert_allclose(table.R2, expected, atol=0.06)
     assert table.n.min() > 40_000

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from aqreanalysis import schema
 from aqreanalysis.observations import quality
 from aqreanalysis.observations.quality.settings import REPEAT_LEVEL
-from aqreanalysis.observations.quality.surroundings import Neighbours, spread, usual
+from aqreanalysis.observations.quality.surroundings import NeighbourStations, spread, usual
 from aqreanalysis.simulation import FAULTS, TwinArchive
 
 BITS = schema.OBSERVATION_FLAGS
@@ -175,23 +175,23 @@ def test_a_daily_rush_hour_that_neighbours_share_is_real():
 
 def test_neighbours_are_near_others_that_speak():
     lat = np.array([30.0, 30.1, 30.3, 30.3, 33.0])  # 11.1, 33.4, 33.4 and 333.6 km from the first
-    found = Neighbours.within(lat, np.full(5, 110.0), 2, 50.0, 2)
+    found = NeighbourStations.within(lat, np.full(5, 110.0), 2, 50.0, 2)
     assert found.index.tolist() == [[1, 2], [0, 2], [3, 1], [2, 1], [5, 5]] and found.close.tolist() == [1, 0, 3, 2, 5]
-    quiet = Neighbours.within(lat, np.full(5, 110.0), 2, 50.0, 2, np.array([False, True, False, False, False]))
+    quiet = NeighbourStations.within(lat, np.full(5, 110.0), 2, 50.0, 2, np.array([False, True, False, False, False]))
     assert quiet.index.tolist() == [[2, 3], [0, 2], [3, 0], [2, 0], [5, 5]] and quiet.close.tolist() == [5, 0, 3, 2, 5]
 
 
 def test_what_neighbours_say_by_hand():
     index = np.array([[1, 2, 3, 4]])
     values = np.array([[9, 1, 4, 2, 8], [9, np.nan, 4, 2, 8], [9, np.nan, np.nan, 2, 8]], np.float32)
-    hears = Neighbours(np.vstack([index] * 5), np.full(5, 5), 3)
+    hears = NeighbourStations(np.vstack([index] * 5), np.full(5, 5), 3)
     np.testing.assert_array_equal(hears.median(values)[:, 0], [3, 4, np.nan])
     np.testing.assert_array_equal(hears.mean(values)[:, 0], np.array([15 / 4, 14 / 3, 5], np.float32))
     low, high, enough = (array[:, 0] for array in hears.agreed(values))
     np.testing.assert_array_equal(low, [2, 4, 8])
     np.testing.assert_array_equal(high, [4, 4, 2])  # of two neighbours both are above 2 and both below 8
     assert enough.tolist() == [True, True, False]
-    low, high, _ = (array[:, 0] for array in Neighbours(hears.index, np.full(5, 4), 3).agreed(values))
+    low, high, _ = (array[:, 0] for array in NeighbourStations(hears.index, np.full(5, 4), 3).agreed(values))
     assert (low.tolist(), high.tolist()) == ([2, 4, 8], [8, 8, 8])  # the close one, of 8, vouches alone
 
 
