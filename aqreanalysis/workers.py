@@ -182,6 +182,7 @@ class _Worker:
 
     def __init__(self, common: bytes):
         self.in_hand: list[Any] = []  # no job or one
+        self._stopped = False
         self.pipe, theirs = multiprocessing.Pipe()
         with theirs:
             self._process = _started(theirs, common)
@@ -203,10 +204,15 @@ class _Worker:
 
     def stop(self) -> None:
         """Ask the process to end now; what it was writing is removed as it ends (output.writer.Steps)."""
+        self._stopped = True
         self._process.terminate()
 
     def end(self) -> None:
         """Wait until the process has ended, after some seconds by force; one that waits for a job ends at once."""
+        if self._stopped:  # `join` returns at once where the server is gone, as after a signal to the whole group
+            with contextlib.suppress(EOFError, OSError):
+                while self.pipe.poll(GRACE_S + LOOK_S):
+                    self.pipe.recv_bytes()
         self.pipe.close()
         self._process.join(GRACE_S + LOOK_S)
         if self._process.is_alive():

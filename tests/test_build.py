@@ -144,6 +144,23 @@ def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(how, tmp_path, 
     assert hashes(out).items() <= hashes(product).items() and "simulated_pm25_daily_2016.nc" not in left
 
 
+def test_a_signal_to_the_whole_group_leaves_nothing_half_written(tmp_path):
+    """It ends the server of workers too, as a scheduler of jobs does; the workers are still waited for."""
+    out = tmp_path / "interrupted"
+    command = [sys.executable, "-m", "aqreanalysis", "build", "--start", REQUEST.start, "--end", REQUEST.end,
+               "--grid", "0.25deg", "--out", str(out), "--workers", "2"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob(".*.nc.part-*")) and time.monotonic() < deadline and running.poll() is None:
+        time.sleep(0.02)
+    assert list(out.glob(".*.nc.part-*")), "it was writing"
+    os.killpg(running.pid, signal.SIGTERM)
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == 130 and "Run the same command again" in told and "Traceback" not in told
+    assert not [path.name for path in out.iterdir() if ".part" in path.name or path.name == ".lock"]
+
+
 @pytest.fixture
 def copy(product, tmp_path):
     return shutil.copytree(product, tmp_path / "copy")
