@@ -25,7 +25,7 @@ FIRST_DAY, LAST_DAY = dt.date(2013, 1, 1), dt.date(2100, 1, 1)
 
 def hours_of_days(first: dt.date, last: dt.date) -> np.ndarray:
     """UTC end-of-hour stamps, datetime64[ns] (24 * days,), of calendar days UTC+8, both included."""
-    start = np.datetime64(first, "h") + np.timedelta64(1 - UTC_OFFSET_HOURS, "h")
+    start = first_hours(np.array(first, "datetime64[D]"))
     days = (last - first).days + 1
     return (start + np.arange(days * HOURS_PER_DAY) * HOUR).astype("datetime64[ns]")
 

@@ -16,7 +16,7 @@ from aqreanalysis.time_axis import HOUR, Period
 
 
 class ReadsAround(Protocol):
-    """Which hours a model reads, as in models.base.Model; also a model's class says it."""
+    """Which hours a model reads: the part of models.base.Model that screening needs."""
 
     @property
     def history(self) -> int:

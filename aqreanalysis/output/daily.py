@@ -19,7 +19,7 @@ from aqreanalysis.output.encoding import TIME_CHUNK, tiles
 from aqreanalysis.output.formats import format_of
 from aqreanalysis.output.writer import ProductPart
 from aqreanalysis.schema import TARGET
-from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, UTC_OFFSET_HOURS
+from aqreanalysis.time_axis import HOURS_PER_DAY, last_hours
 
 MONTH_DTYPE = np.dtype("<f4")  # small whole numbers are exact in it
 
@@ -123,5 +123,4 @@ def end_of_days(days: np.ndarray | Sequence[dt.date]) -> np.ndarray:
     END as in the hourly file, one rule for all; and as 16:00 UTC has the date of the day it ends,
     picking by date and grouping by month need no shift. (The beginning would have the day before.)
     """
-    midnight = np.asarray(days, "datetime64[D]").astype("datetime64[h]")
-    return midnight + (HOURS_PER_DAY - UTC_OFFSET_HOURS) * HOUR
+    return last_hours(np.asarray(days, "datetime64[D]"))
