@@ -9,6 +9,7 @@ import pytest
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers.archive import ReadingOptions
 from aqreanalysis.observations.readers.beijing import BEIJING
 
 NAMES = ("东四", "门头沟", "定陵")
@@ -149,5 +150,5 @@ def test_a_folder_of_two_layouts_is_an_error_that_names_both(folder):
 
 def test_a_folder_without_such_files_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no file of the municipal layout") as error:
-        BEIJING.open(tmp_path, None)
+        BEIJING.open(tmp_path, ReadingOptions())
     assert BEIJING.layout in error.value.rule

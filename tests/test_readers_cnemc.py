@@ -13,7 +13,7 @@ from aqreanalysis import schema
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations import station_table
 from aqreanalysis.observations.readers import open_archive
-from aqreanalysis.observations.readers.archive import none_good
+from aqreanalysis.observations.readers.archive import ReadingOptions, none_good
 from aqreanalysis.observations.readers.cnemc import CNEMC
 
 OURS = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "CO": "co", "O3": "o3"}
@@ -484,7 +484,7 @@ def test_a_path_that_is_not_there_or_holds_something_else(tmp_path):
         open_archive(tmp_path)
     assert CNEMC.layout in error.value.rule
     with pytest.raises(UserError, match="no file of the national layout"):
-        CNEMC.open(tmp_path, None)
+        CNEMC.open(tmp_path, ReadingOptions())
 
 
 def test_a_station_table_with_chinese_heads(national, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers.archive import ReadingOptions
 from aqreanalysis.observations.readers.uci_beijing import UCI_BEIJING
 
 HEADER = "No,year,month,day,hour,PM2.5,PM10,SO2,NO2,CO,O3,TEMP,PRES,DEWP,RAIN,wd,WSPM,station"
@@ -257,5 +258,5 @@ def test_shadow_files_are_no_stations(folder):
 
 def test_a_folder_without_such_files_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no file of the UCI layout") as error:
-        UCI_BEIJING.open(tmp_path, None)
+        UCI_BEIJING.open(tmp_path, ReadingOptions())
     assert UCI_BEIJING.layout in error.value.rule

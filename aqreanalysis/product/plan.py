@@ -154,10 +154,7 @@ def inspect(archive, source: Source, period: Period, model: ModelDescription) ->
         raise none_good(found, source.path or "the twin", f"{period.first} to {period.last}")
     before, after = ((reach + FLAG_REACH_HOURS) * HOUR for reach in (model.history, model.future))
     for first, last in ((hours[0] - before, hours[0] - HOUR), (hours[-1] + HOUR, hours[-1] + after)):
-        margin = archive.inspect(first, last)
-        found.digest.update(margin.fingerprint.encode())
-        for mine, theirs in ((found.skipped, margin.skipped), (found.anomalies, margin.anomalies)):
-            mine.extend(text for text in theirs if text not in mine)
+        found.take_in(archive.inspect(first, last))
     return found
 
 

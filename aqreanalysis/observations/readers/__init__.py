@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aqreanalysis.errors import UserError
-from aqreanalysis.observations.readers.archive import Archive
+from aqreanalysis.observations.readers.archive import Archive, ReadingOptions
 from aqreanalysis.observations.readers.beijing import BEIJING
 from aqreanalysis.observations.readers.cnemc import CNEMC
 from aqreanalysis.observations.readers.openaq import OPENAQ
@@ -16,17 +16,21 @@ from aqreanalysis.observations.readers.uci_beijing import UCI_BEIJING
 READERS = (CNEMC, BEIJING, UCI_BEIJING, OPENAQ, STATION_ARCHIVE, TIDY)
 
 
-def open_archive(path: str | Path, station_table: str | Path | None = None) -> Archive:
+def open_archive(path: str | Path, station_table: str | Path | None = None,
+                 utc_offset: float | None = None) -> Archive:
     """The archive at a path, by the reader that recognises its layout.
 
     Parameters
     ----------
     path : a folder or a file of observations.
     station_table : CSV with the places of the stations, where it does not lie beside the files.
+    utc_offset : hours ahead of UTC of stamps without an offset of their own; UTC where it is not given. Layouts whose
+        stamps have one rule refuse it.
 
     Raises
     ------
-    UserError : for a path that does not exist, holds no file of a known layout, or files of several layouts.
+    UserError : for a path that does not exist, holds no file of a known layout, or files of several layouts, and for an
+        option that the layout has no use for.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -40,7 +44,8 @@ def open_archive(path: str | Path, station_table: str | Path | None = None) -> A
     if not known and TIDY.recognises(path):
         known = [TIDY]
     if known:
-        return known[0].open(path, Path(station_table) if station_table else None)
+        table = Path(station_table).expanduser() if station_table else None
+        return known[0].open(path, ReadingOptions(table, utc_offset))
     layouts = "; ".join(reader.layout for reader in READERS)
     refused = list(dict.fromkeys(text for reader in READERS for text in reader.refused(path)))
     why = f" ({'; '.join(refused[:3])})" if refused else ""

@@ -16,11 +16,11 @@ period can be used.
     ...         values = {"pm25": np.full((len(hours), 1), self.value)}
     ...         return schema.make_station_cube(hours, ["A"], [40.0], [116.0], values)
     >>> CONSTANT = Reader("constant", "a .number file", lambda path: path.suffix == ".number", lambda path: [],
-    ...                   lambda path, station_table: Constant(path))
+    ...                   lambda path, options: Constant(path))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder) / "station.number"
     ...     written = file.write_text("35")
-    ...     CONSTANT.open(file, None).read("2019-01-01T00", "2019-01-01T02").pm25.values.tolist()
+    ...     CONSTANT.open(file, ReadingOptions()).read("2019-01-01T00", "2019-01-01T02").pm25.values.tolist()
     [[35.0], [35.0], [35.0]]
 """
 
@@ -54,12 +54,21 @@ class Inspection:
     values: int = 0   # PM2.5 values of the period in the good files, whatever their quality
     skipped: list[str] = field(default_factory=list)     # one sentence for each file that can't be used
     anomalies: list[str] = field(default_factory=list)   # one sentence for each anomaly in files that are used
+    passed_over: list[str] = field(default_factory=list)  # one for each file that nearly fits and is not read
+    notes: list[str] = field(default_factory=list)       # how files were read: the rule for stamps, columns not used
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     @property
     def fingerprint(self) -> str:
         """A hash of the contents of the good files, in order."""
         return self.digest.hexdigest()[:16]
+
+    def take_in(self, other: Inspection) -> None:
+        """What was found in a margin of the period, each sentence once."""
+        self.digest.update(other.fingerprint.encode())
+        for mine, theirs in ((self.skipped, other.skipped), (self.anomalies, other.anomalies),
+                             (self.passed_over, other.passed_over), (self.notes, other.notes)):
+            mine.extend(text for text in theirs if text not in mine)
 
     def add_stations(self, table: pd.DataFrame) -> None:
         """Let the fingerprint depend on the places of the stations too."""
@@ -105,6 +114,23 @@ class Archive(Protocol):
 
 
 @dataclass(frozen=True)
+class ReadingOptions:
+    """What a user says of files besides their path. A reader honours each option or refuses it (`refuse`)."""
+
+    station_table: Path | None = None   # where it does not lie beside the files
+    utc_offset: float | None = None     # hours ahead of UTC of stamps that have no offset of their own
+
+    def refuse(self, layout: str, *, station_table: str = "", utc_offset: str = "") -> None:
+        """UserError where an option was given that has no use in a layout; the keywords say why it has none."""
+        if station_table and self.station_table is not None:
+            raise UserError(f"The station table {self.station_table} was given with {layout}.", station_table,
+                            "Leave --stations out.")
+        if utc_offset and self.utc_offset is not None:
+            raise UserError(f"The offset {self.utc_offset:+g} h was given with {layout}.", utc_offset,
+                            "Leave --utc-offset out.")
+
+
+@dataclass(frozen=True)
 class Reader:
     """A layout of files: how it is recognised and opened."""
 
@@ -112,7 +138,7 @@ class Reader:
     layout: str                                    # how the files are named, for messages
     recognises: Callable[[Path], bool]             # whether a folder or file is of this layout
     refused: Callable[[Path], list[str]]           # why files that look like it are not: a sentence for each
-    open: Callable[[Path, Path | None], Archive]   # a path and, where it lies elsewhere, its station table
+    open: Callable[[Path, ReadingOptions], Archive]
 
 
 def check_text(name: str, content: bytes) -> None:

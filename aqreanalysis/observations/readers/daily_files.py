@@ -26,7 +26,15 @@ from aqreanalysis import time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
 from aqreanalysis.observations.readers import anomalies
-from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp, as_hour, check_text
+from aqreanalysis.observations.readers.archive import (
+    ArchivePart,
+    Inspection,
+    Reader,
+    ReadingOptions,
+    Stamp,
+    as_hour,
+    check_text,
+)
 from aqreanalysis.observations.station_table import read_station_table
 
 TYPES = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "CO": "co", "O3": "o3"}
@@ -205,7 +213,7 @@ class DailyLayout:
     def reader(self, name: str) -> Reader:
         """The reader of this layout."""
         return Reader(name, self.text, self.recognises, self.refused,
-                      lambda path, station_table: DailyArchive(self, path, station_table))
+                      lambda path, options: DailyArchive(self, path, options))
 
     def recognises(self, path: Path) -> bool:
         """Whether a folder, zip or file holds files of this layout; looks no further than the first."""
@@ -305,14 +313,15 @@ class DailyArchive:
 
     simulated = False
 
-    def __init__(self, layout: DailyLayout, path: Path, station_table: Path | None = None):
+    def __init__(self, layout: DailyLayout, path: Path, options: ReadingOptions):
+        options.refuse(f"files of the {layout.name} layout", utc_offset="Their stamps are China Standard Time, UTC+8.")
         self.path = Path(path)
         self.files, self.broken = layout.find(self.path)
         if not self.files:
             raise UserError(f"{path} holds no file of the {layout.name} layout.", f"Expected {layout.text}.",
                             "Check the path, or see the README for other layouts.")
         folder = self.path if self.path.is_dir() else self.path.parent
-        table_path = station_table or folder / "stations.csv"
+        table_path = options.station_table or folder / "stations.csv"
         self.stations = read_station_table(table_path)
         self.source = layout.source
         self._row_of = _rows_by_name(self.stations, layout.heads, str(table_path))

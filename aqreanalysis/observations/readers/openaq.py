@@ -26,7 +26,7 @@ import xarray as xr
 from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
-from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp, as_hour
+from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp, as_hour
 from aqreanalysis.observations.readers.openaq_values import (
     AnomalyCounts,
     Content,
@@ -100,7 +100,8 @@ class OpenaqArchive:
 
     simulated = False
 
-    def __init__(self, path: Path, station_table: Path | None = None):
+    def __init__(self, path: Path, options: ReadingOptions):
+        options.refuse("OpenAQ files", utc_offset="Each of their stamps has its offset.")
         self.path = Path(path)
         if not _is_openaq(self.path):
             raise UserError(f"{path} holds no file of OpenAQ.", f"Expected {OPENAQ.layout}.")
@@ -110,7 +111,8 @@ class OpenaqArchive:
         if not self._spans:
             raise UserError(f"No OpenAQ file of {path} can be used: {'; '.join((self.broken + faults)[:3])}.",
                             f"Expected {OPENAQ.layout}.", "Replace the files and run again.")
-        self.stations = read_station_table(station_table) if station_table else checked(places, str(path))
+        table = options.station_table
+        self.stations = read_station_table(table) if table else checked(places, str(path))
         self.source = ("hourly surface observations gathered by OpenAQ; gases given as volume ratios were converted at "
                        "298.15 K and 1013.25 hPa")
 

@@ -22,7 +22,7 @@ import xarray as xr
 from aqreanalysis import __version__, schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations import quality, stations
-from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp
+from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp
 from aqreanalysis.time_axis import HOUR
 
 FORMAT_ATTRIBUTE, FORMAT = "aqreanalysis_format", "station archive 1"
@@ -230,11 +230,10 @@ def _station_table(file: netCDF4.Dataset) -> pd.DataFrame:
     return table
 
 
-def _opened_with_own_stations(path: Path, station_table: Path | None) -> StationArchive:
-    """The archive at `path`. It has its own stations, so that a table beside it is an error."""
-    if station_table is not None:
-        raise UserError(f"The station table {station_table} was given with the station archive {path}.",
-                        "A station archive holds its stations.", "Leave --stations out.")
+def _opened_with_own_stations(path: Path, options: ReadingOptions) -> StationArchive:
+    """The archive at `path`. It has its own stations and its stamps are UTC, so that options are errors."""
+    options.refuse(f"the station archive {path}", station_table="A station archive holds its stations.",
+                   utc_offset="The stamps of a station archive are UTC.")
     return StationArchive(path)
 
 

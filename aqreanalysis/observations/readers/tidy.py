@@ -283,4 +283,4 @@ def _one_place_each(places: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 TIDY = Reader("tidy", f"tidy .parquet or .csv with the columns {', '.join(TIDY_COLUMNS)}", _is_tidy, _tidy_refusals,
-              lambda path, station_table: TidyArchive(path))
+              lambda path, options: TidyArchive(path))

@@ -27,7 +27,15 @@ from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
 from aqreanalysis.observations.readers import anomalies
-from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp, as_hour, check_text
+from aqreanalysis.observations.readers.archive import (
+    ArchivePart,
+    Inspection,
+    Reader,
+    ReadingOptions,
+    Stamp,
+    as_hour,
+    check_text,
+)
 from aqreanalysis.observations.station_table import read_station_table
 
 UCI_FILE_NAME = re.compile(r"PRSA_Data_(?P<station>\w+)_(?P<first>\d{8})-(?P<last>\d{8})\.csv")
@@ -207,7 +215,8 @@ class UciArchive:
     source = ("hourly surface observations and weather of the Beijing Multi-Site Air Quality data "
               "(Chen 2017, UCI Machine Learning Repository, doi:10.24432/C5RK5G, CC BY 4.0)")
 
-    def __init__(self, path: Path, station_table: Path | None = None):
+    def __init__(self, path: Path, options: ReadingOptions):
+        options.refuse("files of the UCI layout", utc_offset="Their stamps are China Standard Time, UTC+8.")
         self.path = Path(path)
         found = list(_site_files(self.path))
         self.broken = [file for file in found if isinstance(file, str)]
@@ -216,7 +225,8 @@ class UciArchive:
             raise UserError(f"{path} holds no file of the UCI layout.", f"Expected {UCI_BEIJING.layout}.",
                             "Check the path, or see the README for other layouts.")
         folder = self.path if self.path.is_dir() else self.path.parent
-        self.stations, ids = _placed(sorted({file.station for file in files}), station_table or folder / "stations.csv")
+        table = options.station_table or folder / "stations.csv"
+        self.stations, ids = _placed(sorted({file.station for file in files}), table)
         self.broken += [f"{file.name} is of station {file.station}, which the station table does not have"
                         for file in files if file.station not in ids]
         self.files = [file for file in files if file.station in ids]
