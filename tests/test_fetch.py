@@ -308,7 +308,7 @@ def test_zips_that_are_refused(mirror, text, tmp_path):
     good = as_zip(d20190105=text("20190105"))
     damaged = bytearray(good)
     damaged[len(damaged) // 2] ^= 1
-    for content, words in ((good[:-40], "not a whole zip"), (bytes(damaged), "damaged member"),
+    for content, words in ((good[:-40], "not a whole zip"), (bytes(damaged), "is damaged"),
                            (PAGE, "not a whole zip"),
                            (as_zip(d20180105=text("20180105")), "no file of 20190105-20190106"),
                            (as_zip(d20190105=PAGE), "HTML")):

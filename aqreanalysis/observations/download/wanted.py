@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from aqreanalysis import files, time_axis
+from aqreanalysis import containers, files, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations.readers.cnemc import CNEMC_FILES
 from aqreanalysis.observations.readers.daily_files import parse_daily_file
@@ -189,14 +189,14 @@ def _check_zip(name: str, days: list[dt.date], part: Path) -> None:
     texts: list[tuple[str, dt.date, bytes]] = []
     try:
         with zipfile.ZipFile(part) as container:
-            damaged = container.testzip()
-            for member in container.namelist():
-                if member != damaged and (day := _day_of(member)) in days:
-                    texts.append((member, day, container.read(member)))
-    except Exception as error:  # zipfile raises many kinds for a damaged file
+            for member in containers.zip_members(container)[0]:
+                content = containers.read_member(container, member, f"{name}: its member {member.name}")
+                if (day := _day_of(member.name)) in days:
+                    texts.append((member.name, day, content))
+    except BadFile:
+        raise
+    except containers.DAMAGE as error:
         raise BadFile(f"{name} is not a whole zip file ({error})") from error
-    if damaged:
-        raise BadFile(f"{name} has the damaged member {damaged}")
     faults = []
     for member, day, text in texts:
         try:

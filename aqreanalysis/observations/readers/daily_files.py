@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis import time_axis
+from aqreanalysis import containers, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
 from aqreanalysis.observations.readers import anomalies
@@ -244,14 +244,18 @@ class DailyLayout:
             elif candidate.is_file():
                 try:
                     with zipfile.ZipFile(candidate) as container:
-                        members = sorted(container.namelist())
-                except (zipfile.BadZipFile, OSError) as error:
+                        members, refused = containers.zip_members(container)
+                except BadFile as error:
+                    yield str(error)
+                    continue
+                except containers.DAMAGE as error:
                     yield f"{candidate.name} is not a whole zip file ({error})"
                     continue
+                yield from (f"{candidate.name}:{reason}" for reason in refused)
                 yield from filter(None, (self._file(candidate, member) for member in members))
 
-    def _file(self, path: Path, member: str | None) -> DayFile | None:
-        match = self.file_name.fullmatch(PurePosixPath(member or path.name).name)
+    def _file(self, path: Path, member: containers.Member | None) -> DayFile | None:
+        match = self.file_name.fullmatch(PurePosixPath(member.name if member else path.name).name)
         if match is None:
             return None
         digits = match["day"]
@@ -270,12 +274,12 @@ class DayFile:
     day: np.datetime64
     kind: tuple[str, ...]
     path: Path
-    member: str | None
+    member: containers.Member | None
 
     @property
     def name(self) -> str:
         """Its path inside the zip, for messages."""
-        return f"{self.path.name}:{self.member}" if self.member else self.path.name
+        return f"{self.path.name}:{self.member.name}" if self.member else self.path.name
 
     def content(self, container: zipfile.ZipFile | None = None) -> bytes:
         """The bytes of the file, from its open zip where that is given; BadFile where it can't be read."""
@@ -283,11 +287,9 @@ class DayFile:
             if self.member is None:
                 return self.path.read_bytes()
             with contextlib.nullcontext(container) if container else zipfile.ZipFile(self.path) as opened:
-                return opened.read(self.member)
-        except (OSError, zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
+                return containers.read_member(opened, self.member, self.name)
+        except (OSError, zipfile.BadZipFile) as error:
             raise BadFile(f"{self.name} can't be read ({error})") from error
-        except Exception as error:  # zlib.error has no public home in zipfile's interface
-            raise BadFile(f"{self.name} is damaged ({error})") from error
 
 
 def contents(files: list[DayFile]) -> Iterator[tuple[DayFile, bytes | BadFile]]:

@@ -18,18 +18,16 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import functools
-import gzip
 import io
 import itertools
 import json
 import math
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from aqreanalysis import schema
+from aqreanalysis import containers, schema
 from aqreanalysis.errors import BadFile
 from aqreanalysis.observations.quality.values import MISSING_CODES
 
@@ -156,9 +154,7 @@ def _csv_text(name: str, content: bytes) -> str:
     if not zipped and name.endswith(".gz"):
         raise BadFile(f"{name} is not gzip, though its name says so")
     try:
-        return (gzip.decompress(content) if zipped else content).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:
-        raise BadFile(f"{name} is a damaged or truncated gzip file ({error})") from error
+        return (containers.gunzip(content, name) if zipped else content).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadFile(f"{name} is not UTF-8 text") from error
 

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis import schema, time_axis
+from aqreanalysis import containers, schema, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
 from aqreanalysis.observations.readers import anomalies
@@ -57,22 +57,24 @@ class SiteFile:
     first: np.datetime64    # END-of-hour stamps, UTC, that its name promises
     last: np.datetime64
     path: Path
-    members: tuple[str, ...] = ()
+    members: tuple[containers.Member, ...] = ()
 
     @property
     def name(self) -> str:
         """Its path inside the zips, for messages."""
-        return ":".join((self.path.name, *self.members))
+        return ":".join((self.path.name, *(member.name for member in self.members)))
 
     def content(self) -> bytes:
         """The bytes of the file; BadFile where it can't be read."""
         try:
-            content = b"" if self.members else self.path.read_bytes()
+            if not self.members:
+                return self.path.read_bytes()
+            content = b""
             for depth, member in enumerate(self.members):
                 with zipfile.ZipFile(io.BytesIO(content) if depth else self.path) as container:
-                    content = container.read(member)
+                    content = containers.read_member(container, member, self.name)
             return content
-        except Exception as error:  # OSError, BadZipFile, zlib.error and more: all mean a damaged file
+        except containers.DAMAGE as error:
             raise BadFile(f"{self.name} can't be read ({error})") from error
 
 
@@ -183,21 +185,27 @@ def _site_files(path: Path) -> Iterator[SiteFile | str]:
             yield file
 
 
-def _in_zip(path: Path, source: Path | io.BytesIO, members: tuple[str, ...]) -> Iterator[SiteFile | str]:
+def _in_zip(path: Path, source: Path | io.BytesIO, within: tuple[containers.Member, ...]) -> Iterator[SiteFile | str]:
     """Files of a zip, and of the zip that the repository's download has inside."""
+    name = ":".join((path.name, *(member.name for member in within)))
     try:
         with zipfile.ZipFile(source) as container:
-            for member in sorted(container.namelist()):
-                if file := _site_file(path, (*members, member)):
+            members, refused = containers.zip_members(container)
+            yield from (f"{name}:{reason}" for reason in refused)
+            for member in members:
+                if file := _site_file(path, (*within, member)):
                     yield file
-                elif re.fullmatch(r"PRSA.*\.zip", PurePosixPath(member).name) and not members:
-                    yield from _in_zip(path, io.BytesIO(container.read(member)), (member,))
-    except Exception as error:  # zipfile raises many kinds for what is damaged
-        yield f"{':'.join((path.name, *members))} is not a whole zip file ({error})"
+                elif re.fullmatch(r"PRSA.*\.zip", PurePosixPath(member.name).name) and not within:
+                    inside = containers.read_member(container, member, f"{name}:{member.name}")
+                    yield from _in_zip(path, io.BytesIO(inside), (member,))
+    except BadFile as error:
+        yield str(error)
+    except containers.DAMAGE as error:
+        yield f"{name} is not a whole zip file ({error})"
 
 
-def _site_file(path: Path, members: tuple[str, ...]) -> SiteFile | None:
-    match = UCI_FILE_NAME.fullmatch(PurePosixPath(members[-1]).name if members else path.name)
+def _site_file(path: Path, members: tuple[containers.Member, ...]) -> SiteFile | None:
+    match = UCI_FILE_NAME.fullmatch(PurePosixPath(members[-1].name).name if members else path.name)
     if match is None:
         return None
     try:

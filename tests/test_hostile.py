@@ -1,0 +1,59 @@
+"""Input that was made to do harm: each is refused or made harmless, in words, and takes nothing good with it."""
+
+import io
+import zipfile
+
+import pytest
+from test_containers import bomb
+
+from aqreanalysis.observations.readers import open_archive
+
+DAYS = ("20190131", "20190201", "20190202")
+SPAN = ("2019-01-31T17", "2019-02-01T16")
+
+
+def test_a_zip_that_reaches_outside_gives_its_good_days_and_says_so(national, tmp_path):
+    """A member outside, with a good one beside it under a `\\`; and a zip that unpacks a thousandfold."""
+    folder = national.write(tmp_path / "in", DAYS[0])
+    with zipfile.ZipFile(folder / "a.zip", "w") as container:
+        container.writestr("../../china_sites_20190201.csv", "outside")
+        container.writestr("x\\china_sites_20190201.csv", national.text(DAYS[1]))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as container:
+        for number in range(12):
+            container.writestr(f"{number}/china_sites_20190202.csv", b"\0" * (8 << 20))
+    (folder / "bomb.zip").write_bytes(buffer.getvalue())
+    found = open_archive(folder).inspect(*SPAN)
+    assert found.good == 1 and found.values
+    told = "\n".join(found.skipped)
+    assert "a.zip:../../china_sites_20190201.csv points out of the zip" in told
+    assert "bomb.zip unpacks" in told and "made to fill a memory" in told
+
+
+def test_a_bomb_in_an_openaq_day_costs_that_day(tmp_path):
+    header = "location_id,sensors_id,location,datetime,lat,lon,parameter,units,value\n"
+    for day in ("20190201", "20190202"):
+        row = f'3,9,"There","{day[:4]}-{day[4:6]}-{day[6:]}T03:00:00+08:00","39.9","116.4","pm25","µg/m³","42.0"\n'
+        (tmp_path / f"location-3-{day}.csv").write_text(header + row, encoding="utf-8")
+    (tmp_path / "location-3-20190203.csv.gz").write_bytes(bomb(128))
+    found = open_archive(tmp_path).inspect("2019-02-01T00", "2019-02-04T00")
+    assert found.good == 2
+    assert [text for text in found.skipped if "location-3-20190203.csv.gz unpacks" in text]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_a_zip_within_zips_is_opened_once_and_no_deeper(depth, tmp_path):
+    """A quine or a tower of zips ends at the depth of the one download that has a zip inside."""
+    content = b"none"
+    for level in range(depth):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as container:
+            container.writestr(f"PRSA_{level}.zip" if level else "PRSA_Data_Dongsi_20130301-20130302.csv", content)
+        content = buffer.getvalue()
+    (tmp_path / "PRSA.zip").write_bytes(content)
+    (tmp_path / "stations.csv").write_text("station_id,lon,lat\nbj_dongsi,116.4,39.9\n")
+    if depth > 2:
+        with pytest.raises(Exception, match="no file of a known layout"):
+            open_archive(tmp_path)
+    else:
+        assert len(open_archive(tmp_path).files) == 1
