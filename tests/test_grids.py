@@ -217,7 +217,7 @@ def test_netcdf_that_is_no_grid(tmp_path):
     assert "no longitude" in refused(save(tmp_path / "a.nc", lat=(yx, lat, {})))
     tyx = ("t", *yx)
     moving = {"lat": (tyx, np.stack([lat, lat + 1]), {}), "lon": (tyx, np.stack([lon, lon]), {})}
-    assert "changes with time" in refused(save(tmp_path / "b.nc", **moving))
+    assert "changes along t" in refused(save(tmp_path / "b.nc", **moving))
     assert "several variables" in refused(save(tmp_path / "c.nc", a=(yx, lat, north), b=(yx, lat, north)))
     assert "radian" in refused(save(tmp_path / "d.nc", lat=(yx, lat, {"units": "radian"}), lon=(yx, lon, {})))
     assert ".csv" in refused(save(tmp_path / "e.nc", lat=("s", [35.0, 36], {}), lon=("s", [110.0, 111], {})))
@@ -239,7 +239,7 @@ def test_points_keep_their_order_and_names(tmp_path):
 
 
 @pytest.mark.parametrize("text, word", [
-    ("station_id,lon\na,116\n", "no column lat"), ("", "not a table"),
+    ("station_id,lon\na,116\n", "no column lat"), ("", "is empty"),
     ("station_id,lon,lat\n", "0 cells"),
     ("station_id,lon,lat\na,116,39\na,117,39\n", "'a' is empty or repeated"),
     ("station_id,lon,lat\na,116,\n", "station a"), ("station_id,lon,lat\na,116,nan\n", "station a"),

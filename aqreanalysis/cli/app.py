@@ -54,8 +54,8 @@ def build_command(
     grid: Annotated[
         str | None,
         typer.Option(
-            help="Resolution (0.1deg), named grid (grids/NAME), CDO grid description, NetCDF with lat and lon, or "
-            "CSV of points."
+            help="Resolution (0.1deg), named grid (grids/NAME), CDO grid description, NetCDF with lat and lon, "
+            "GeoTIFF, or table of points."
         ),
     ] = None,
     observations: Observations = None,

@@ -18,7 +18,7 @@ import numpy as np
 
 from aqreanalysis import files, geo
 from aqreanalysis.errors import UserError
-from aqreanalysis.grids import cdo, netcdf
+from aqreanalysis.grids import cdo, geotiff, kinds, netcdf
 from aqreanalysis.grids.boundaries import is_land
 from aqreanalysis.grids.points import read_points
 from aqreanalysis.schema import LAT, LON, REGION_EDGES, REGION_NAME, STATION
@@ -86,8 +86,8 @@ def parse_grid(text: str | Path) -> Grid:
     Parameters
     ----------
     text : ``0.1deg`` (cells of the whole region), the name of a grid that ships, or a file: a grid
-        description of CDO, a NetCDF file with latitude and longitude, a CSV of points
-        (station_id, lon, lat).
+        description of CDO, a NetCDF file or Zarr store with latitude and longitude, a GeoTIFF, a table
+        of points (station_id, lon, lat).
 
     Raises
     ------
@@ -97,10 +97,12 @@ def parse_grid(text: str | Path) -> Grid:
     if match := _RESOLUTION.fullmatch(text.lower()):
         return _region(match[1])
     path = Path(text).expanduser()
-    if path.is_file() or path.suffix == netcdf.STORE:
+    if path.is_file() or path.suffix == kinds.STORE:
         return _from_file(path)
     if named := named_grids().get(text.removeprefix("grids/").removesuffix(".txt")):
         return _from_file(named)
+    if text and path.is_dir():
+        return _from_file(path)
     if path.suffix or len(path.parts) > 1:
         raise UserError(f"There is no grid file {text}.", *_accepted())
     raise UserError(f"{text!r} is not a grid.", *_accepted())
@@ -131,9 +133,7 @@ def _extent_text(lat, lon) -> str:
 
 
 def _accepted() -> tuple[str, str]:
-    rule = ("A grid is a resolution (0.1deg, 0.25deg), the name of a grid that ships, a grid description of "
-            "CDO, a NetCDF file with latitude and longitude, or a .csv with station_id,lon,lat.")
-    return rule, f"Named grids: {', '.join(sorted(named_grids()))}."
+    return kinds.RULE, f"Named grids: {', '.join(sorted(named_grids()))}."
 
 
 # --- cells and points ------------------------------------------------------------------------------
@@ -163,14 +163,24 @@ def _regular(source: str, lat, lon, lat_bounds=None, lon_bounds=None) -> Grid:
 
 
 def _curvilinear(source: str, lat, lon, lat_bounds=None, lon_bounds=None) -> Grid:
-    """`lat`, `lon` (ny, nx); vertices (ny, nx, 4) as given, else from the means of neighbours."""
+    """`lat`, `lon` (ny, nx); bounds (ny, nx, 4) or corners (ny + 1, nx + 1), else from the means of neighbours."""
     lat, lon = _checked(lat, lon, source)
+    if (lat_bounds is None) != (lon_bounds is None):
+        raise UserError(f"{source} has bounds of {'longitude' if lat_bounds is None else 'latitude'} alone.",
+                        "Cells have corners with both, or are made from the centres.",
+                        "Give both, or take them out: `ncks -C -x -v NAME IN.nc OUT.nc`.")
     if lat_bounds is not None and lon_bounds is not None:
+        lat_bounds, lon_bounds = _finite(lat_bounds, source), _finite(lon_bounds, source)
+        if lat_bounds.shape != lon_bounds.shape:
+            raise UserError(f"{source}: bounds of latitude have the shape {lat_bounds.shape}, of longitude "
+                            f"{lon_bounds.shape}.", "Both are of the same corners.")
+        if lat_bounds.ndim == 2:
+            lat_bounds, lon_bounds = _vertices(lat_bounds, _connected(lon_bounds))
         lon_bounds = _near(lon_bounds, lon)
+        _check_inside(lat, lat_bounds, f"{source}: latitude")
+        _check_inside(lon, lon_bounds, f"{source}: longitude")
     elif min(lat.shape) > 1:
-        lat_bounds, lon_bounds = _vertices(lat, lon)
-    else:
-        lat_bounds = lon_bounds = None
+        lat_bounds, lon_bounds = _vertices(_corners(lat), _corners(lon))
     return _new_grid(source, "curvilinear", lat, lon, lat_bounds, lon_bounds)
 
 
@@ -211,7 +221,12 @@ def _ascending(values, bounds, source: str) -> tuple[np.ndarray, np.ndarray]:
         twice = axis[1:][np.diff(axis) <= 0][0]
         raise UserError(f"{source} has {twice:g} twice.", "Each row and each column occurs once.")
     if bounds is not None:
-        return axis, _near(np.sort(np.asarray(bounds, float), axis=1)[order], axis)
+        bounds = _finite(bounds, source)
+        if bounds.ndim == 1:
+            bounds = np.stack([bounds[:-1], bounds[1:]], axis=1)
+        bounds = np.sort(_near(bounds[order], axis), axis=1)
+        _check_inside(axis, bounds, source)
+        return axis, bounds
     if axis.size < 2:
         raise UserError(f"{source} has one value and no width.", "A cell has edges.",
                         "Give xinc and yinc, or bounds, or a .csv with station_id,lon,lat for single places.")
@@ -227,6 +242,31 @@ def _near(bounds, centres) -> np.ndarray:
     return bounds - 360 * np.round((bounds - centres[..., None]) / 360)
 
 
+def _connected(lon: np.ndarray) -> np.ndarray:
+    """Longitudes of corners without a jump of 360 degrees between neighbours."""
+    return np.unwrap(np.unwrap(lon, period=360, axis=0), period=360, axis=1)
+
+
+def _finite(bounds, source: str) -> np.ndarray:
+    bounds = np.asarray(bounds, float)
+    if missing := int(np.sum(~np.isfinite(bounds))):
+        raise UserError(f"{source}: {missing} of {bounds.size} values of its bounds are missing.",
+                        "Every cell has edges.", "Without any bounds, cells end halfway between centres.")
+    return bounds
+
+
+def _check_inside(centres: np.ndarray, bounds: np.ndarray, source: str) -> None:
+    """A UserError unless centres (...,) lie within their bounds (..., vertices)."""
+    slack = 1e-3 * np.ptp(bounds, axis=-1) + 1e-6  # of float32
+    outside = (centres < bounds.min(axis=-1) - slack) | (centres > bounds.max(axis=-1) + slack)
+    if outside.any():
+        first = np.unravel_index(np.argmax(outside), centres.shape)
+        raise UserError(f"{source}: {outside.sum():,} of {centres.size:,} centres lie outside their bounds, the first "
+                        f"at {centres[first]:g} with {', '.join(f'{edge:g}' for edge in bounds[first])}.",
+                        "A cell's centre lies between its edges, both in degrees.",
+                        "Check that the bounds belong to these cells; without any, cells end halfway between centres.")
+
+
 def _corners(centres: np.ndarray) -> np.ndarray:
     """(ny + 1, nx + 1) corners: means of the four cells around them, extrapolated linearly at the rim."""
     for axis in (0, 1):
@@ -237,9 +277,8 @@ def _corners(centres: np.ndarray) -> np.ndarray:
 
 
 def _vertices(lat: np.ndarray, lon: np.ndarray) -> list[np.ndarray]:
-    """(ny, nx, 4) corners of each cell, latitude and longitude, anticlockwise as CF requires."""
-    lat, lon = (np.stack([c[:-1, :-1], c[:-1, 1:], c[1:, 1:], c[1:, :-1]], axis=-1)
-                for c in (_corners(lat), _corners(lon)))
+    """(ny, nx, 4) corners of each cell, anticlockwise as CF requires, of shared ones (ny + 1, nx + 1)."""
+    lat, lon = (np.stack([c[:-1, :-1], c[:-1, 1:], c[1:, 1:], c[1:, :-1]], axis=-1) for c in (lat, lon))
     # The diagonals' cross product is twice the signed area; rows may run from north to south.
     area = ((lon[..., 2] - lon[..., 0]) * (lat[..., 3] - lat[..., 1])
             - (lat[..., 2] - lat[..., 0]) * (lon[..., 3] - lon[..., 1]))
@@ -250,14 +289,22 @@ def _vertices(lat: np.ndarray, lon: np.ndarray) -> list[np.ndarray]:
 # --- files -----------------------------------------------------------------------------------------
 
 def _from_file(path: Path) -> Grid:
+    read = {kinds.NETCDF: _from_netcdf, kinds.GEOTIFF: _from_geotiff, kinds.DESCRIPTION: _from_description,
+            kinds.POINTS: _from_table}
     try:
-        if path.suffix == netcdf.STORE or path.read_bytes()[:4].startswith((b"CDF", b"\x89HDF")):
-            return _from_netcdf(path)
-        if path.suffix.lower() == ".csv":
-            return _from_csv(path)
-        return _from_description(path)
+        return read[kinds.kind_of(path)](path)
     except OSError as error:
         raise UserError(f"The grid file {path} can't be read: {error}.", *_accepted()) from error
+
+
+def _from_geotiff(path: Path) -> Grid:
+    source, raster = str(path), geotiff.read_raster(path)
+    _check_size(raster.shape[0] * raster.shape[1], source)
+    found = geotiff.places(raster, source)
+    if axes := geotiff.as_axes(found):
+        (lat, lat_edges), (lon, lon_edges) = axes
+        return _regular(source, lat, lon, lat_edges, lon_edges)
+    return _curvilinear(source, found["lat"], found["lon"], found["lat_corners"], found["lon_corners"])
 
 
 def _from_description(path: Path) -> Grid:
@@ -282,19 +329,22 @@ def _from_description(path: Path) -> Grid:
     return _curvilinear(source, field("yvals"), field("xvals"), *bounds)
 
 
-def _from_csv(path: Path) -> Grid:
+def _from_table(path: Path) -> Grid:
     station_id, lat, lon = read_points(path)
     return _new_grid(str(path), "points", *_checked(lat, lon, str(path)), station_id=station_id)
 
 
 def _from_netcdf(path: Path) -> Grid:
     lat, lon = netcdf.read_coordinates(path)
+    if lat.dims == lon.dims and (lat.values.ndim == 1 or 1 in lat.values.shape):
+        along = lat.dims[int(np.argmax(lat.values.shape))]
+        if station_id := netcdf.read_station_ids(path, along):
+            at = _checked(lat.values.ravel(), lon.values.ravel(), str(path))
+            return _new_grid(str(path), "points", *at, station_id=station_id)
     if lat.values.ndim == lon.values.ndim == 1 and lat.dims != lon.dims:
         return _regular(str(path), lat.values, lon.values, lat.bounds, lon.bounds)
-    if lat.values.ndim == 2 and lat.values.shape == lon.values.shape:
+    if lat.values.ndim == 2 and lat.dims == lon.dims:
         return _curvilinear(str(path), lat.values, lon.values, lat.bounds, lon.bounds)
-    if lat.values.ndim == 1 and (station_id := netcdf.read_station_ids(path, lat.dims[0])):
-        return _new_grid(str(path), "points", *_checked(lat.values, lon.values, str(path)), station_id=station_id)
     raise UserError(f"{path}: latitude is on {lat.dims} and longitude on {lon.dims}.",
                     "Either each has a dimension of its own, or both have the same two.",
                     "A list of places goes into a .csv with the header station_id,lon,lat.")
