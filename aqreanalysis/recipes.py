@@ -15,8 +15,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from aqreanalysis import files
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations.quality import DEFAULT_SETTINGS, QualitySettings
+from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.output.cf import Contact
-from aqreanalysis.time_axis import MINIMUM_HOURS
+from aqreanalysis.time_axis import HIGHEST_OFFSET, LOWEST_OFFSET, MINIMUM_HOURS
+
+OFFSET_TEXT = "Hours ahead of UTC of stamps that have no offset; UTC where it is not given."
 
 # YAML reads a day without quotes as a date
 Day = Annotated[str, BeforeValidator(lambda day: day.isoformat() if isinstance(day, dt.date) else day)]
@@ -38,6 +41,7 @@ class ProductRecipe(Strict):
     grid: str = Field("0.1deg", description="Resolution, named grid, or a file (CDO, NetCDF, CSV of points).")
     observations: str | None = Field(None, description="Folder or file of observations.")
     stations: str | None = Field(None, description="Station table, where it does not lie beside the observations.")
+    utc_offset: float | None = Field(None, ge=LOWEST_OFFSET, le=HIGHEST_OFFSET, description=OFFSET_TEXT)
     checkpoint: str | None = Field(None, description="Name or folder of an AQ-Net checkpoint.")
     neighbours: int | None = Field(None, ge=4, le=64, description="k of the neural kNN; default the checkpoint's.")
     minimum_hours: int = Field(MINIMUM_HOURS, ge=1, le=24, description="Hours that make a valid day.")
@@ -84,12 +88,18 @@ class TrainingRecipe(Strict):
     name: str = Field(description="Name of the checkpoint.", pattern=r"^[a-z0-9][a-z0-9-]*$")
     observations: str = Field(description="Folder or file of observations.")
     stations: str | None = Field(None, description="Station table, where it does not lie beside the observations.")
+    utc_offset: float | None = Field(None, ge=LOWEST_OFFSET, le=HIGHEST_OFFSET, description=OFFSET_TEXT)
     start: Day = Field(description="First day, UTC+8.")
     end: Day = Field(description="Last day, UTC+8.")
     network: dict[str, float | int] = Field(default_factory=dict, description="Fields of aqnet.network.AnalysisSizes.")
     withheld: Withheld = Field(Withheld(), description="Stations and weeks that are withheld.")
     training: AnalysisTraining = Field(AnalysisTraining(), description="How the network is trained.")
     quality: QualitySettings = Field(DEFAULT_SETTINGS, description="Thresholds of quality control.")
+
+    @property
+    def files(self) -> ObservationFiles:
+        """Where its observations come from."""
+        return ObservationFiles(self.observations, self.stations, self.utc_offset)
 
 
 class ForecastTraining(Strict):
@@ -140,6 +150,7 @@ class ForecastRecipe(Strict):
     name: str = Field(description="Name of the run folder.", pattern=r"^[a-z0-9][a-z0-9-]*$")
     observations: str = Field(description="Folder or file of observations.")
     stations: str | None = Field(None, description="Station table, where it does not lie beside the observations.")
+    utc_offset: float | None = Field(None, ge=LOWEST_OFFSET, le=HIGHEST_OFFSET, description=OFFSET_TEXT)
     history: int = Field(24, ge=2, description="Hours that a forecast reads.")
     horizon: int = Field(24, ge=1, description="Hours that it gives.")
     mean_hours: int = Field(1, ge=1, description="Errors are of means over so many hours; 24: of days.")
@@ -156,6 +167,11 @@ class ForecastRecipe(Strict):
     withheld_seed: int = Field(0, description="Seed of their draw.")
     models: dict[str, ForecastModel] = Field(description="The rows of the table.")
     training: ForecastTraining = Field(ForecastTraining(), description="How the models are trained.")
+
+    @property
+    def files(self) -> ObservationFiles:
+        """Where its observations come from."""
+        return ObservationFiles(self.observations, self.stations, self.utc_offset)
 
     @model_validator(mode="after")
     def _fits(self):

@@ -20,6 +20,7 @@ HOUR = np.timedelta64(1, "h")
 UTC_OFFSET_HOURS = 8  # China Standard Time
 HOURS_PER_DAY = 24
 MINIMUM_HOURS = 20    # of them that make a valid day (GB 3095-2012), where a recipe says nothing else
+LOWEST_OFFSET, HIGHEST_OFFSET = -12.0, 14.0  # of local times, hours ahead of UTC
 FIRST_DAY, LAST_DAY = dt.date(2013, 1, 1), dt.date(2100, 1, 1)
 
 
@@ -100,6 +101,26 @@ def period_of(label: str) -> Period:
     """The period of a `Period.label`."""
     first, _, last = label.partition("-") if "-" in label else (f"{label}0101", "", f"{label}1231")
     return Period(*(dt.datetime.strptime(day, "%Y%m%d").date() for day in (first, last)))
+
+
+def parse_utc_offset(text: str | float | None) -> float | None:
+    """Hours ahead of UTC: 8, +8, 8:00, +0530, UTC+8 and -3.5 are understood; None stays None."""
+    if text is None:
+        return None
+    rule = f"An offset is a number of hours ahead of UTC from {LOWEST_OFFSET:g} to {HIGHEST_OFFSET:+g}."
+    fix = "Example: --utc-offset 8 for China Standard Time, 0 for UTC."
+    plain = re.sub(r"^(UTC|GMT)(?=[+-])", "", str(text).strip().upper().replace("\N{MINUS SIGN}", "-"))
+    if clock := re.fullmatch(r"([+-]?)(\d{1,2}(?=:)|\d{2}):?([0-5]\d)", plain):
+        hours = (int(clock[2]) + int(clock[3]) / 60.0) * (-1.0 if clock[1] == "-" else 1.0)
+    elif re.fullmatch(r"[+-]?\d{1,2}(\.\d+)?", plain):
+        hours = float(plain)
+    elif plain in ("UTC", "GMT", "Z"):
+        hours = 0.0
+    else:
+        raise UserError(f"--utc-offset {text!r} is not an offset.", rule, fix)
+    if not LOWEST_OFFSET <= hours <= HIGHEST_OFFSET:
+        raise UserError(f"--utc-offset {text} is out of range.", rule, fix)
+    return hours
 
 
 def parse_day(text: str) -> dt.date:

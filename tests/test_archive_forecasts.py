@@ -5,6 +5,7 @@ import pytest
 
 from aqreanalysis.evaluation.forecast import lead_scores, lead_sums
 from aqreanalysis.models.forecast.series import NO_TREND, point_neighbours
+from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.recipes import ForecastTraining
 from aqreanalysis.training import forecast_data
 from aqreanalysis.training.forecast import fit_forecaster
@@ -16,7 +17,8 @@ pytestmark = pytest.mark.archive
 def test_ridge_of_24_h_has_the_scores_that_another_calculation_found(archive_path):
     """R2 0.58, 0.31, 0.07 at 6, 12, 24 h and 0.75, 0.58, 0.37 up to them, on values that were not screened and the
     last fifth of the same archive."""
-    data = forecast_data.load_forecast_data(str(archive_path / "beijing-2013-2018"), None, 0.7, 0.1, 0.15, 0)
+    files = ObservationFiles(str(archive_path / "beijing-2013-2018"))
+    data = forecast_data.load_forecast_data(files, 0.7, 0.1, 0.15, 0)
     assert data.cube.sizes["station"] == 35 and len(data.withheld) == 5
     scaler = data.scaler(False)
     given = data.series(False, scaler, NO_TREND)

@@ -18,6 +18,7 @@ from aqreanalysis.cli.app import main
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.checkpoint import WEIGHTS
+from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.training import forecast_data
 from aqreanalysis.training.forecast_runs import ForecastJob, chosen_configuration
 from aqreanalysis.workflows.describe import describe
@@ -241,9 +242,9 @@ def test_models_and_options_are_checked_before_anything_is_read(tmp_path, change
 def test_a_station_archive_is_refused(tmp_path, monkeypatch):
     from aqreanalysis.observations.readers.station_archive import StationArchive
 
-    monkeypatch.setattr(forecast_data, "open_archive", lambda path, table: object.__new__(StationArchive))
+    monkeypatch.setattr(ObservationFiles, "open", lambda self: object.__new__(StationArchive))
     with pytest.raises(UserError, match="station archive") as error:
-        forecast_data.load_forecast_data("archive.nc", None, 0.7, 0.1, 0.0, 0)
+        forecast_data.load_forecast_data(ObservationFiles("archive.nc"), 0.7, 0.1, 0.0, 0)
     assert "must not know" in error.value.rule
 
 

@@ -32,6 +32,12 @@ Observations = Annotated[
     ),
 ]
 Stations = Annotated[str | None, typer.Option(help="Station table (station_id,lon,lat), if not beside the files.")]
+UtcOffset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOURS", help="Hours ahead of UTC (8, +8, 8:00) of stamps without an offset; UTC if it is not given."
+    ),
+]
 Checkpoint = Annotated[str | None, typer.Option(help="Name or folder of a checkpoint.")]
 AnyModel = Annotated[
     str | None,
@@ -60,6 +66,7 @@ def build_command(
     ] = None,
     observations: Observations = None,
     stations: Stations = None,
+    utc_offset: UtcOffset = None,
     recipe: Annotated[str | None, typer.Option(help="Product recipe, a name or a YAML file.")] = None,
     checkpoint: AnyModel = None,
     neighbours: Annotated[
@@ -95,6 +102,7 @@ def build_command(
         scheduler,
         minimum_hours,
         format,
+        utc_offset,
     )
     folder = build(request, console.BuildProgress)
     console.product(folder)
@@ -108,6 +116,7 @@ def ingest_command(
     ],
     to: Annotated[str, typer.Option(help="The archive, a .nc file; what is new is added to one that is there.")],
     stations: Stations = None,
+    utc_offset: UtcOffset = None,
     start: Start = None,
     end: End = None,
     recipe: Annotated[
@@ -129,10 +138,11 @@ def ingest_command(
 
     began = time.monotonic()
     period = time_axis.parse_period(None, start, end) if start or end else None
+    offset = time_axis.parse_utc_offset(utc_offset)
     chosen = recipes.load_recipe(recipe, recipes.ProductRecipe) if recipe else None
     settings, contact = (chosen.quality, chosen.contact) if chosen else (quality.DEFAULT_SETTINGS, None)
     with console.months() as on_month:
-        summary = ingest_archives(sources, to, stations, period, settings, workers, datum, on_month, contact)
+        summary = ingest_archives(sources, to, stations, period, settings, workers, datum, on_month, contact, offset)
     console.ingested(summary, time.monotonic() - began)
 
 
@@ -182,6 +192,7 @@ def evaluate_command(
     start: Start = None,
     end: End = None,
     stations: Stations = None,
+    utc_offset: UtcOffset = None,
     checkpoint: Checkpoint = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only stations as they were withheld: no surroundings or regions taken out.")
@@ -229,6 +240,7 @@ def evaluate_command(
         quick,
         boosting,
         grid,
+        time_axis.parse_utc_offset(utc_offset),
     )
     score_tables.show_scores(result.table)
     for note in result.notes:
@@ -244,12 +256,13 @@ def describe_command(
         typer.Argument(help="Folder or file of observations, station archive, product folder or cube, or checkpoint."),
     ],
     stations: Stations = None,
+    utc_offset: UtcOffset = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare every file of a product with the hash that its build noted.")
     ] = False,
 ) -> None:
     """Tell what is in an archive, a product or a checkpoint: period, completeness, gaps, flags, oddities."""
-    from aqreanalysis import describe
+    from aqreanalysis import describe, time_axis
     from aqreanalysis import verify as verified
     from aqreanalysis.cli import console, tables
 
@@ -259,7 +272,7 @@ def describe_command(
         console.say(f"{path}: {count} files are what was written")
         return
     with tables.reading_bar() as progress:
-        facts = describe(path, stations, progress)
+        facts = describe(path, stations, progress, time_axis.parse_utc_offset(utc_offset))
     tables.show_facts(facts)
 
 

@@ -24,7 +24,7 @@ from aqreanalysis.models.registry import ModelDescription
 from aqreanalysis.models.uncertainty import Support
 from aqreanalysis.observations import screening
 from aqreanalysis.observations.quality import DEFAULT_SETTINGS, QualitySettings
-from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.output import cf, encoding
 from aqreanalysis.output.cf import About
 from aqreanalysis.output.daily import MonthDays
@@ -38,17 +38,19 @@ BLOCK_HOURS = 168
 
 @dataclass(frozen=True)
 class Source:
-    """Where observations come from: a path, or the twin under a seed."""
+    """Where observations come from: files, or the twin under a seed."""
 
-    path: str | None
-    station_table: str | None
-    twin_seed: int
+    files: ObservationFiles | None
+    twin_seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The path of the files, or which twin it is."""
+        return self.files.path if self.files else f"twin, seed {self.twin_seed}"
 
     def open(self):
         """The archive."""
-        if self.path is None:
-            return TwinArchive(self.twin_seed)
-        return open_archive(self.path, self.station_table)
+        return self.files.open() if self.files else TwinArchive(self.twin_seed)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from aqreanalysis.models import registry, uncertainty
 from aqreanalysis.models.registry import ModelDescription
 from aqreanalysis.observations import checks
 from aqreanalysis.observations.quality import FLAG_REACH_HOURS
-from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.observations.readers.archive import Inspection, none_good
 from aqreanalysis.output import FORMATS
 from aqreanalysis.output.cf import About, Contact
@@ -44,6 +44,7 @@ class BuildRequest:
     scheduler: str | None = None
     minimum_hours: int | None = None
     format: str = "netcdf"
+    utc_offset: str | float | None = None   # hours ahead of UTC of stamps without an offset of their own
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,16 @@ def prepare(request: BuildRequest) -> Plan:
                 "format": request.format, "aqreanalysis": __version__}
     if recipe.contact != Contact():  # its words stand in files that are finished
         identity["contact"] = recipe.contact.model_dump_json(exclude_none=True)
+    if source.files and source.files.utc_offset is not None:
+        identity["utc_offset"] = source.files.utc_offset
     folder = ProductFolder(_out(request, recipe, period, grid, archive.simulated), archive.simulated, period,
-                           source.path is None, request.format)
+                           source.files is None, request.format)
     check_identity(folder.path, identity)
     _check_space(folder.path, grid.size * len(period.hours))
     about = describe(recipe, period, grid, archive, model)
     job = Job(source, registry.portable_name(recipe.checkpoint), model, grid, folder, about, recipe.neighbours,
               recipe.minimum_hours, recipe.minimum_station_hours, installed_versions(), recipe.quality)
-    facts = {"recipe": recipe.model_dump(), "observations": source.path or f"twin, seed {source.twin_seed}",
+    facts = {"recipe": recipe.model_dump(), "observations": source.name,
              "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.skipped,
              "warnings": warnings, "oddities": inspection.anomalies,
              "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
@@ -104,6 +107,7 @@ def _recipe(request: BuildRequest) -> recipes.ProductRecipe:
     recipe = recipes.load_recipe(request.recipe or DEFAULT_RECIPE, recipes.ProductRecipe)
     told = {name: getattr(request, name)
             for name in ("grid", "observations", "stations", "checkpoint", "neighbours", "minimum_hours")}
+    told["utc_offset"] = time_axis.parse_utc_offset(request.utc_offset)
     changed = recipe.model_dump() | {name: value for name, value in told.items() if value is not None}
     if not 4 <= (changed["neighbours"] or 20) <= 64:
         raise UserError(f"--neighbours {changed['neighbours']} is out of range.",
@@ -120,19 +124,20 @@ def find_observations(recipe: recipes.ProductRecipe, period: Period):
     Third, a sentence for each place in the data folder that can't be used: nobody should get the twin and not know.
     """
     if recipe.observations:
-        source = Source(str(Path(recipe.observations).expanduser().resolve()), recipe.stations, 0)
+        source = Source(ObservationFiles.of(recipe.observations, recipe.stations, recipe.utc_offset))
         return source, source.open(), []
     passed_over = []
     for path in _candidates(files.data_folder()):
+        source = Source(ObservationFiles.of(path, recipe.stations, recipe.utc_offset))
         try:
-            archive = open_archive(path, recipe.stations)
+            archive = source.open()
         except UserError as error:
             passed_over.append(f"{path}: {error}")
             continue
         first, last = archive.period()
         if first <= period.hours[-1] and last >= period.hours[0]:
-            return Source(str(path.resolve()), recipe.stations, 0), archive, passed_over
-    source = Source(None, None, recipe.twin_seed)
+            return source, archive, passed_over
+    source = Source(None, recipe.twin_seed)
     return source, source.open(), passed_over
 
 
@@ -151,7 +156,7 @@ def inspect(archive, source: Source, period: Period, model: ModelDescription) ->
     hours = period.hours
     found = archive.inspect(hours[0], hours[-1])
     if not found.values:
-        raise none_good(found, source.path or "the twin", f"{period.first} to {period.last}")
+        raise none_good(found, source.name, f"{period.first} to {period.last}")
     before, after = ((reach + FLAG_REACH_HOURS) * HOUR for reach in (model.history, model.future))
     for first, last in ((hours[0] - before, hours[0] - HOUR), (hours[-1] + HOUR, hours[-1] + after)):
         found.take_in(archive.inspect(first, last))

@@ -13,7 +13,6 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.models.aqnet.analysis import CONTEXT_HOURS
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.observations import checks, quality, screening
-from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.observations.readers.archive import none_good
 from aqreanalysis.observations.stations import Split, reporting, split_stations
 from aqreanalysis.recipes import TrainingRecipe
@@ -53,7 +52,7 @@ def load_analysis_data(recipe: TrainingRecipe,
     ------
     UserError : where there are no observations, or too few stations or days to train and to validate.
     """
-    archive = open_archive(recipe.observations, recipe.stations)
+    archive = recipe.files.open()
     period = time_axis.parse_period(None, recipe.start, recipe.end)
     start, end = period.hours[0] - CONTEXT_HOURS * HOUR, period.hours[-1] + CONTEXT_HOURS * HOUR
     inspection = archive.inspect(period.hours[0], period.hours[-1])

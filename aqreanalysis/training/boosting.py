@@ -12,7 +12,7 @@ from aqreanalysis import time_axis
 from aqreanalysis.models.baselines import boosting
 from aqreanalysis.models.checkpoint import Card
 from aqreanalysis.observations import screening
-from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.time_axis import Period
 
 BOOSTING_DAYS = 150  # at most so many days are learned from, spread over the period
@@ -22,14 +22,13 @@ BOOSTING_DAYS = 150  # at most so many days are learned from, spread over the pe
 class BoostingMonth:
     """One month of stations and days that boosting may learn from."""
 
-    observations: str
-    stations: str | None
+    files: ObservationFiles
     month: Period
     held_out: tuple[str, ...]
     days: np.ndarray  # datetime64[D], UTC+8
 
 
-def train_boosting(observations: str, stations: str | None, period: Period, card: Card,
+def train_boosting(files: ObservationFiles, period: Period, card: Card,
                    run: Callable[[Callable, list[BoostingMonth]], Iterable[Any]]) -> boosting.Boosting:
     """Trees trained at the checkpoint's training stations on days outside its withheld weeks.
 
@@ -39,7 +38,7 @@ def train_boosting(observations: str, stations: str | None, period: Period, card
     days = np.array(period.days(), "datetime64[D]")
     days = days[~time_axis.withheld_weeks(days, card.training["every_nth_week_withheld"])]
     days = days[::-(-len(days) // BOOSTING_DAYS) or 1]
-    jobs = [BoostingMonth(observations, stations, month, held_out, of) for month in period.months()
+    jobs = [BoostingMonth(files, month, held_out, of) for month in period.months()
             if len(of := days[np.isin(days, np.array(month.days(), "datetime64[D]"))])]
     parts = sorted(run(boosting_rows, jobs), key=lambda pair: pair[0])
     return boosting.train(boosting.Rows.joined([rows for _, rows in parts]))
@@ -47,7 +46,7 @@ def train_boosting(observations: str, stations: str | None, period: Period, card
 
 def boosting_rows(job: BoostingMonth) -> tuple[str, boosting.Rows]:
     """The month's name and its features and residuals."""
-    archive = open_archive(job.observations, job.stations)
+    archive = job.files.open()
     cube = screening.observations_around(archive, boosting.Boosting(text=""), job.month, held_out=job.held_out)
     cube = cube.isel(station=~cube.indexes["station"].isin(job.held_out))
     return f"{job.month.first:%Y-%m}", boosting.left_out_rows(cube, job.days, seed=0)

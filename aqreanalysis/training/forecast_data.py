@@ -14,7 +14,7 @@ from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast.series import Series, station_series
 from aqreanalysis.models.forecast.trend import Trend
 from aqreanalysis.observations import checks, quality, screening
-from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.observations.readers.archive import none_good
 from aqreanalysis.observations.readers.station_archive import StationArchive
 from aqreanalysis.observations.stations import reporting
@@ -67,13 +67,13 @@ def task_of(recipe: ForecastRecipe) -> ForecastTask:
 
 def of_recipe(recipe: ForecastRecipe) -> ForecastData:
     """The observations of a recipe."""
-    return load_forecast_data(recipe.observations, recipe.stations, recipe.train_share, recipe.validate_share,
-                              recipe.withheld_share, recipe.withheld_seed)
+    return load_forecast_data(recipe.files, recipe.train_share, recipe.validate_share, recipe.withheld_share,
+                              recipe.withheld_seed)
 
 
 @lru_cache(maxsize=1)
-def load_forecast_data(observations: str, stations: str | None, train_share: float, validate_share: float,
-                       withheld_share: float, withheld_seed: int) -> ForecastData:
+def load_forecast_data(files: ObservationFiles, train_share: float, validate_share: float, withheld_share: float,
+                       withheld_seed: int) -> ForecastData:
     """Read an archive from its beginning to its end.
 
     Only tests of single values screen it: a flag of a series depends on hours within a week on either side, also on
@@ -83,15 +83,15 @@ def load_forecast_data(observations: str, stations: str | None, train_share: flo
     ------
     UserError : where the archive is a station archive, whose flags are of series, or holds no PM2.5.
     """
-    archive = open_archive(observations, stations)
+    archive = files.open()
     if isinstance(archive, StationArchive):
-        raise UserError(f"{observations} is a station archive.",
+        raise UserError(f"{files.path} is a station archive.",
                         "Its flags were set by hours on either side of a value, which a forecast must not know.",
                         "Give the files that it was made of.")
     start, end = archive.period()
     inspection = archive.inspect(start, end)
     if not inspection.values:
-        raise none_good(inspection, observations, f"{start} to {end}")
+        raise none_good(inspection, files.path, f"{start} to {end}")
     cube = reporting(screening.screened(archive, start, end, quality.SINGLE_VALUE_SETTINGS))
     ids = np.sort(cube.station.values.astype(str))
     drawn = np.random.default_rng(withheld_seed).permutation(ids)[:round(withheld_share * len(ids))]

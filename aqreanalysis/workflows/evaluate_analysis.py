@@ -22,7 +22,7 @@ from aqreanalysis.figures.scores import score_figures
 from aqreanalysis.models import checkpoint, registry
 from aqreanalysis.models.baselines import boosting
 from aqreanalysis.observations import checks, screening
-from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.observations.readers.archive import Archive
 from aqreanalysis.observations.stations import city_numbers
 from aqreanalysis.time_axis import Period
@@ -49,8 +49,7 @@ class Result(NamedTuple):
 class MonthJob:
     """One month to score."""
 
-    observations: str
-    stations: str | None
+    files: ObservationFiles
     checkpoint: Path
     month: Period
     held_out: tuple[str, ...]
@@ -61,7 +60,7 @@ class MonthJob:
 def evaluate(observations: str, period: Period, checkpoint_name: str | None = None, stations: str | None = None,
              workers: int = 1, scheduler: str | None = None, on_month: Callable = lambda label: None,
              warn: Callable = lambda texts: None, quick: bool = False, boost: bool = False,
-             grid: str = "0.1deg") -> Result:
+             grid: str = "0.1deg", utc_offset: float | None = None) -> Result:
     """Scores at the checkpoint's test stations: a table and the sums that it is made of.
 
     Only stations that the checkpoint's training never saw are scored: as they were withheld (single stations, whole
@@ -75,19 +74,19 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
                         "Leave --checkpoint out, or name a trained checkpoint.")
     folder = checkpoint.locate(checkpoint_name)
     card = checkpoint.checked_card(folder)
-    archive = open_archive(observations, stations)
+    source = ObservationFiles.of(observations, stations, utc_offset)
+    archive = source.open()
     single, cities = _test_stations(archive, card, observations)
     if boost:
         boosting.lightgbm()
     warn(checks.of_archive(archive, period.hours[0], period.hours[-1]))
     folds, notes = holdout.all_designs(archive.stations, single, cities, None if quick else grid)
-    where = (str(Path(observations).resolve()), stations)
 
     def run(function: Callable, jobs: list) -> Iterator:
         return run_jobs(function, jobs, workers, scheduler)
 
-    trees = train_boosting(*where, period, card, run) if boost else None
-    jobs = [MonthJob(*where, folder, month, (*single, *cities), tuple(folds), trees) for month in period.months()]
+    trees = train_boosting(source, period, card, run) if boost else None
+    jobs = [MonthJob(source, folder, month, (*single, *cities), tuple(folds), trees) for month in period.months()]
     parts = {}
     for label, sums in run(score_month, jobs):
         parts[label] = sums
@@ -115,7 +114,7 @@ def _test_stations(archive: Archive, card: checkpoint.Card, observations: str) -
 def score_month(job: MonthJob) -> tuple[str, Sums]:
     """Sums of one month over all folds."""
     model, described = registry.load_model(job.checkpoint), registry.describe_model(job.checkpoint)
-    archive = open_archive(job.observations, job.stations)
+    archive = job.files.open()
     models = registry.baselines() | ({"boosting": job.boosting} if job.boosting else {}) | {OURS: model}
     cube = screening.observations_around(archive, model, job.month, held_out=job.held_out)
     of_days = partial(errors_of_days, calibrated=OURS, calibration=model.calibration,

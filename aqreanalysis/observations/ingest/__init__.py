@@ -55,7 +55,7 @@ def ingest_archives(sources: list[str], target: str | Path, station_table: str |
                     period: Period | None = None, settings: quality.QualitySettings = quality.DEFAULT_SETTINGS,
                     workers: int = 1, datum: str | None = None,
                     on_month: Callable[[int, int], None] = lambda done, of: None,
-                    contact: Contact | None = None) -> IngestSummary:
+                    contact: Contact | None = None, utc_offset: float | None = None) -> IngestSummary:
     """Write or extend the station archive at `target`.
 
     Parameters
@@ -69,6 +69,7 @@ def ingest_archives(sources: list[str], target: str | Path, station_table: str |
     datum : of the stations' places, where their table has no column for it: wgs84, gcj02 or bd09.
     on_month : is called with the number of months that are done, and of all.
     contact : who answers for the archive, written into it; left out where it is not given.
+    utc_offset : hours ahead of UTC of stamps without an offset of their own; UTC where it is not given.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def ingest_archives(sources: list[str], target: str | Path, station_table: str |
     """
     target = Path(target).expanduser().absolute()
     check_target(target)
-    opened = open_sources(sources, station_table, datum)
+    opened = open_sources(sources, station_table, datum, utc_offset)
     busy = UserError(f"Another ingest is writing {target}.", "One at a time writes a file.",
                      "Wait for it, or give another name with --to.")
     with files.held(target.with_name(f".{target.name}.lock"), busy, archive_writer.INGEST_FIX):

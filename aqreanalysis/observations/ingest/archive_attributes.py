@@ -145,7 +145,7 @@ STATION_TEXTS = {
 _COLUMNS = {
     ("source", "name"): "name of the folder or file",
     ("source", "phrase"): "what it holds",
-    ("source", "station_table"): "sha256 of its station table, empty where it has none of its own",
+    ("source", "station_table"): "sha256 of its own station table, if any; datum and offset that were given",
     ("file", "source"): "number of the source, from 1",
     ("file", "name"): "path below the source",
     ("file", "sha256"): "sha256 of the file",

@@ -36,7 +36,7 @@ class IngestSource:
     path: Path
     archive: Archive
     parts: tuple[ArchivePart, ...]
-    station_table: str    # sha256 of the table that it was opened with, "" where there is none; and the datum given
+    station_table: str    # sha256 of the table that it was opened with, "" where there is none; datum and offset given
 
     @cached_property
     def refused(self) -> tuple[str, ...]:
@@ -72,18 +72,20 @@ class Changes:
     counts: dict[str, int]    # files by state
 
 
-def open_sources(paths: list[str], station_table: str | None, datum: str | None = None) -> list[IngestSource]:
+def open_sources(paths: list[str], station_table: str | None, datum: str | None = None,
+                 utc_offset: float | None = None) -> list[IngestSource]:
     """The archives at some paths; a UserError where one is given twice, or simulated beside real ones."""
     found = []
     resolved = [Path(path).expanduser().resolve() for path in paths]
+    told = (f" {datum}" if datum else "") + (f" UTC{utc_offset:+g}" if utc_offset is not None else "")
     for given, path in zip(paths, resolved, strict=True):
         if resolved.count(path) > 1:
             raise UserError(f"{given} was given twice.", "Each source is given once.", "Leave one out.")
-        archive = open_archive(given, station_table)
+        archive = open_archive(given, station_table, utc_offset)
         archive.stations = datums.table_in_wgs84(archive.stations, datum)
         name = path.name if [other.name for other in resolved].count(path.name) == 1 else path.as_posix()
         found.append(IngestSource(name, path, archive, tuple(archive.parts()),
-                                  _table_hash(path, station_table) + (f" {datum}" if datum else "")))
+                                  _table_hash(path, station_table) + told))
     if len({source.archive.simulated for source in found}) > 1:
         raise UserError("Some of the sources are simulated and some are not.",
                         "An archive holds real observations or simulated ones.", "Write two archives.")

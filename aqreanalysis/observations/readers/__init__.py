@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from aqreanalysis.errors import UserError
@@ -14,6 +15,26 @@ from aqreanalysis.observations.readers.tidy import TIDY
 from aqreanalysis.observations.readers.uci_beijing import UCI_BEIJING
 
 READERS = (CNEMC, BEIJING, UCI_BEIJING, OPENAQ, STATION_ARCHIVE, TIDY)
+
+
+@dataclass(frozen=True)
+class ObservationFiles:
+    """Where observations come from, and what a user says of the files; opened anew by each process that reads them."""
+
+    path: str
+    station_table: str | None = None   # where it does not lie beside the files
+    utc_offset: float | None = None    # hours ahead of UTC of stamps without an offset of their own
+
+    @classmethod
+    def of(cls, path: str | Path, station_table: str | Path | None = None,
+           utc_offset: float | None = None) -> ObservationFiles:
+        """With absolute paths: workers may stand in another folder."""
+        table = str(Path(station_table).expanduser().absolute()) if station_table else None
+        return cls(str(Path(path).expanduser().resolve()), table, utc_offset)
+
+    def open(self) -> Archive:
+        """The archive."""
+        return open_archive(self.path, self.station_table, self.utc_offset)
 
 
 def open_archive(path: str | Path, station_table: str | Path | None = None,

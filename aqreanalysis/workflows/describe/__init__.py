@@ -15,7 +15,8 @@ __all__ = ["describe", "verify"]
 
 
 def describe(path: str, station_table: str | None = None,
-             progress: ReadingProgress = unobserved) -> ArchiveFacts | ProductFacts | checkpoint.Card:
+             progress: ReadingProgress = unobserved,
+             utc_offset: float | None = None) -> ArchiveFacts | ProductFacts | checkpoint.Card:
     """The facts of what lies at a path: of an archive or a product, or the card of a checkpoint.
 
     Parameters
@@ -23,6 +24,7 @@ def describe(path: str, station_table: str | None = None,
     path : a file or folder, or the name of a checkpoint that ships with the package.
     station_table : places of the stations, where the table does not lie beside the observations.
     progress : called with the number of parts done and of all parts.
+    utc_offset : hours ahead of UTC of stamps without an offset of their own; UTC where it is not given.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def describe(path: str, station_table: str | None = None,
         return checkpoint.checked_card(checkpoint.locate(path), task=None)
     if files := product_files(place):
         return product_facts(place, files, progress)
-    return archive_facts(open_archive(place, station_table), place, progress)
+    return archive_facts(open_archive(place, station_table, utc_offset), place, progress)
 
 
 def _is_checkpoint(place: Path) -> bool:
