@@ -397,7 +397,7 @@ def test_the_station_table_comes_too(mirror, tmp_path):
 
 
 @pytest.mark.parametrize(("table", "words"), [
-    (PAGE, "no column station_id"), (b"station_id,lon,lat\n1,,\n", "coordinates")])
+    (PAGE, "is an HTML or XML page"), (b"station_id,lon,lat\n1,,\n", "coordinates")])
 def test_a_station_table_that_is_none(mirror, tmp_path, table, words):
     mirror.files["/table"] = table
     summary = fetch_files(request(mirror, tmp_path, station_table=f"{mirror.url}/table"), QUICK)

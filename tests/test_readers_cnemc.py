@@ -453,15 +453,16 @@ def test_chinese_names_in_any_encoding(tmp_path, encoding):
 
 
 @pytest.mark.parametrize("text, told", [
-    ("id,lon,lat\nA,116,40\n", "has no column station_id; it has id, lon, lat"),
-    ("station_id,x,y\nA,116,40\n", "has no column lon, lat"),
-    ("station_id;lon;lat\nA;116;40\n", "has no column station_id"),
+    ("number,lon,lat\nA,116,40\n", "has no column station_id; it has number, lon, lat"),
+    ("station_id,east,north\nA,116,40\n", "has no column lon, lat"),
+    ("station_id,监测点编码,lon,lat\nA,A,116,40\n", "two columns for station_id: 'station_id' and '监测点编码'"),
+    ("station_id,lon,lat,LON\nA,116,40,116\n", "two columns for lon: 'lon' and 'LON'"),
     ("station_id,lon,lat\nA,40,116\n", "Station A of .* lies at lon 40.0, lat 116.0"),
     ("station_id,lon,lat\nA,116,40\nB,999,40\n", "Station B of .* lies at lon 999.0"),
     ("station_id,lon,lat\nA,116,40\nB,117,40\nA,118,40\n", "Station A stands 2 times"),
     ("station_id,lon,lat\nA,,\n", "No station of .* has coordinates"),
     ("station_id,lon,lat\n", "No station of .* has coordinates"),
-    ("", "can't be read as CSV"),
+    ("", "is empty"),
 ])
 def test_a_bad_station_table_is_told(tmp_path, text, told):
     with pytest.raises(UserError, match=told) as error:

@@ -168,20 +168,20 @@ def one_cell(name, value):
     return lambda table: table.assign(**{name: table[name].astype(str).where(table.index != 5, value)})
 
 
-UNREADABLE, ODD = "can't be read", "which is not a full hour"
 BAD = {
     "empty": (lambda table: "", "is empty"),
     "header": (lambda table: table[:0], "has a header and no rows"),
-    "no lon": (lambda table: table.drop(columns="lon"), "has no column lon"),
     "no pm25": (lambda table: table.drop(columns="pm25"), "has no column pm25"),
-    "half hour": (lambda table: table.assign(time=table["time"] + pd.Timedelta("30min")), f"06:30:00, {ODD}"),
-    "no stamp": (lambda table: table.assign(time=table["time"].where(table.index != 5)), ODD),
-    "no time": (lambda table: table.assign(time="yesterday noon"), UNREADABLE),
-    "day or month": (lambda table: table.assign(time=table["time"].dt.strftime("%d/%m/%Y %H:%M")), UNREADABLE),
-    "number": (lambda table: table.assign(time=2019010106), UNREADABLE),
-    "no numbers": (lambda table: table.drop(columns="o3").assign(pm25="high"), UNREADABLE),
-    "no place": (one_cell("lon", "east"), UNREADABLE),
-    "HTML": (lambda table: "<html>\n<p>404</p>\n", "has no column station_id, time, lon, lat, pm25"),
+    "half hours": (lambda table: table.assign(time=table["time"] + pd.Timedelta("30min")), "12 rows off the full hour"),
+    "ten minutes": (lambda table: table.assign(time=table["time"] + pd.to_timedelta(table.index % 6 * 10, "min")),
+                    "10 of 12, so that its values are none of whole hours"),
+    "no time": (lambda table: table.assign(time="yesterday noon"), "12 rows whose time is not understood"),
+    "day or month": (lambda table: table.assign(time="01/02/2019 06:00"), "12 rows whose time is not understood"),
+    "no numbers": (lambda table: table.drop(columns="o3").assign(pm25="high"),
+                   "holds no number; 12 PM2.5 cells not understood"),
+    "two of one": (lambda table: table.assign(**{"PM2.5": table["pm25"]}),
+                   "has two columns for pm25: 'pm25' and 'PM2.5'"),
+    "HTML": (lambda table: "<html>\n<p>404</p>\n", "is an HTML or XML page"),
 }
 
 
@@ -193,13 +193,13 @@ def test_a_bad_file_is_named_skipped_and_counted(file, fault):
     save(rows(), file)
     if isinstance(spoilt, str):
         bad.write_text(spoilt)
-        told = "can't be read as parquet" if bad.suffix == ".parquet" and spoilt else told
+        told = "is not Parquet, or damaged" if bad.suffix == ".parquet" and spoilt else told
     else:
         save(spoilt, bad)
     archive = open_archive(file.parent)
     found = archive.inspect("2019-01-01T00", "2019-01-01T11")
     assert (found.good, found.values) == (1, 12)
-    assert len(found.skipped) == 1 and found.skipped[0].startswith(f"{bad.name} ") and told in found.skipped[0]
+    assert len(found.skipped) == 1 and found.skipped[0].startswith(bad.name) and told in found.skipped[0]
     check(archive.read(*SPAN))
     with pytest.raises(UserError) as error:
         open_archive(bad)
@@ -213,8 +213,9 @@ def test_a_cell_that_is_no_number_is_missing_and_told(file, written):
     archive = open_archive(save(table, file))
     found = archive.inspect(*SPAN)
     assert (found.good, found.values, found.skipped) == (1, 12, [])
+    where = "line 7" if file.suffix == ".csv" else "row 6"
     assert found.anomalies == [f"{file.name}: 1 O3 cell not understood and taken as missing "
-                               f"({written!r} at 1001, 2019-01-01T02Z)"]
+                               f"({written!r} at 1001, 2019-01-01T02Z, {where})"]
     cube = archive.read(*SPAN)
     assert np.isnan([cube.o3.values[2, 1], cube.o3.values[1, 0]]).all()
     cube.o3[2, 1], cube.o3[1, 0] = 1102, 1001
@@ -259,18 +260,35 @@ def test_absurd_values_are_told_by_file(file):
     assert archive.inspect(SPAN[0], SPAN[0]).anomalies == []
 
 
-def test_a_station_at_two_places_is_an_error(file):
+def test_of_a_station_that_moved_the_latest_place_is_used_and_told(tmp_path):
+    """Half a degree of latitude is 55.6 km; the rows of the later place come first."""
+    save(rows(start="2019-01-02T00", stations={"1001": (117.0, 39.5)}), tmp_path / "a.parquet")
+    save(rows(), tmp_path / "b.csv")
+    table = open_archive(tmp_path).stations
+    assert table.set_index("station_id").lat.to_dict() == {"0007": 40.0, "1001": 39.5}
+    assert table.attrs["moved"] == ["station 1001 stands at 2 places up to 55.6 km apart; the latest, 117.0000, "
+                                    "39.5000, is used throughout"]
+
+
+def test_rows_that_differ_by_what_tables_round_are_one_place(file):
     table = rows()
-    table.loc[11, "lon"] = 117.5
-    with pytest.raises(UserError, match="Station 1001 stands 2 times"):
-        open_archive(save(table, file))
+    table.loc[11, "lon"] = 117.0005
+    assert open_archive(save(table, file)).stations.attrs["moved"] == []
 
 
-def test_a_station_at_two_places_in_two_files_is_an_error(tmp_path):
-    save(rows(), tmp_path / "a.parquet")
-    save(rows(start="2019-01-02T00", stations={"1001": (117.0, 39.5)}), tmp_path / "b.parquet")
-    with pytest.raises(UserError, match="Station 1001 stands 2 times"):
-        open_archive(tmp_path)
+def test_rows_without_a_stamp_or_an_id_lose_themselves_only(file):
+    table = rows()
+    extra = table.iloc[[0, 0, 0]].assign(time=[pd.NaT, table["time"][0], table["time"][0] + pd.Timedelta("20min")],
+                                         station_id=["0007", None, "0007"], pm25=999.0)
+    archive = open_archive(save(pd.concat([table, extra], ignore_index=True), file))
+    check(archive.read(*SPAN))
+    where = "line 15" if file.suffix == ".csv" else "row 14"
+    told = archive.inspect(*SPAN).anomalies
+    assert [text.split(" (")[0] for text in told] == [
+        f"{file.name}: 1 row without a station_id not read",
+        f"{file.name}: 1 row whose time is not understood, as 2019-01-09T16:00:00Z, 2019-01-09 16:00 or 2019010916 "
+        "would be, not read", f"{file.name}: 1 row off the full hour not read"]
+    assert where in told[0]
 
 
 def test_a_place_that_is_left_blank_in_some_rows_is_known_from_the_others(file):
@@ -280,7 +298,7 @@ def test_a_place_that_is_left_blank_in_some_rows_is_known_from_the_others(file):
 
 
 def test_swapped_columns_are_told(file):
-    with pytest.raises(UserError, match="Station 1001 of .* lies at lon 39.0, lat 117.0"):
+    with pytest.raises(UserError, match="Station 0007 of .* lies at lon 40.0, lat 116.0"):
         open_archive(save(rows().rename(columns={"lon": "lat", "lat": "lon"}), file))
 
 

@@ -1,41 +1,45 @@
-"""A list of places: a CSV with the header station_id,lon,lat (upper or lower case, any further columns)."""
+"""A list of places: a text table with the columns station_id, lon, lat, of any dialect, and any further columns."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 
-from aqreanalysis.errors import UserError
+from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.schema import LAT, LON
+from aqreanalysis.tables import columns, numbers, rows
 
-_RULE = "A list of points is a CSV in UTF-8 with the header station_id,lon,lat."
+_RULE = "A list of points is a text table with the header station_id,lon,lat."
 
 
-def read_points(path: Path) -> tuple[tuple[str, ...], pd.Series, pd.Series]:
+def read_points(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Names, latitudes and longitudes (points,) in the order of the file.
 
     Raises
     ------
-    UserError : for a missing column, an empty or repeated name, a coordinate that is not a number.
+    UserError : for what is no such table, a row that can't be read, an empty or repeated name, a coordinate that is
+        not a number: a place that is asked for is never left out.
     """
+    bad = rows.BadRows()
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True,
-                            encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a table: {error}.", _RULE) from error
-    table.columns = [str(name).strip().lower() for name in table.columns]
-    if absent := [name for name in ("station_id", LON, LAT) if name not in table.columns]:
-        raise UserError(f"{path} has no column {', '.join(absent)}; it has {', '.join(table.columns)}.",
-                        _RULE)
-    station_id = table["station_id"].str.strip()
+        table = rows.open_table(path.name, path, (columns.STATION_ID, columns.LON, columns.LAT),
+                                ("station_id", LON, LAT))
+        cells = table.frame(bad)
+    except BadFile as error:
+        raise UserError(f"{path.parent / str(error)}.", _RULE) from error
+    if bad.count:
+        raise UserError(f"{path.parent / bad.sentence(path.name, table.dialect.width)}.",
+                        "Every row has as many cells as the header.", "Correct the row.")
+    station_id = cells["station_id"]
     wrong = station_id.duplicated() | (station_id == "")
     if wrong.any():
-        raise UserError(f"{path}: station_id {station_id[wrong].iloc[0]!r} is empty or repeated.",
-                        "Every point has a name of its own.")
-    lat, lon = (pd.to_numeric(table[name], errors="coerce") for name in (LAT, LON))
-    if (bad := lat.isna() | lon.isna()).any():
-        row = table[bad].iloc[0]
-        raise UserError(f"{path}: station {row['station_id']} lies at lon {row[LON]!r}, lat {row[LAT]!r}.",
-                        "Both are numbers, in degrees.")
+        raise UserError(f"{path}: station_id {station_id[wrong].iloc[0]!r} is empty or repeated (line "
+                        f"{station_id[wrong].index[0]}).", "Every point has a name of its own.")
+    lat, lon = (numbers.numbers(cells[name], table.dialect.decimal)[0] for name in (LAT, LON))
+    unknown = np.flatnonzero(np.isnan(lat) | np.isnan(lon))
+    if len(unknown):
+        row = cells.iloc[unknown[0]]
+        raise UserError(f"{path}: station {row['station_id']} in line {cells.index[unknown[0]]} lies at lon "
+                        f"{row[LON]!r}, lat {row[LAT]!r}.", "Both are numbers, in degrees.")
     return tuple(station_id), lat, lon

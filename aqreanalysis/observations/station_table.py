@@ -1,4 +1,4 @@
-"""Station tables: CSV with station_id, lon, lat and, where known, name, city and province.
+"""Station tables: text tables with station_id, lon, lat and, where known, name, city and province.
 
 Optional columns: `datum` (wgs84, gcj02 or bd09; observations/datums.py), and `start`, the first day of a station at a
 place, for stations that moved and so have several rows.
@@ -6,43 +6,57 @@ place, for stations that moved and so have several rows.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pandas as pd
 
 from aqreanalysis import geo
-from aqreanalysis.errors import UserError
+from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations.datums import table_in_wgs84
+from aqreanalysis.tables import columns, numbers
+from aqreanalysis.tables.rows import BadRows, open_table
 
 TABLE_COLUMNS = ("station_id", "lon", "lat")
-# Column names of the station lists that circulate in China
-_OURS = {"监测点编码": "station_id", "监测点名称": "name", "城市": "city", "省份": "province",
-         "经度": "lon", "纬度": "lat"}
+WANTED = (columns.STATION_ID, columns.LON, columns.LAT, columns.NAME, columns.CITY, columns.PROVINCE, columns.DATUM,
+          columns.START)
 TABLE_ROUNDING_KM = 0.1   # tables round coordinates to 0.001 degree
 
 
 def read_station_table(path: Path) -> pd.DataFrame:
     """A station table sorted by station_id; stations without coordinates are left out.
 
-    UTF-8 (with or without a mark) or GBK. The table's `attrs["without_coordinates"]` lists the
-    stations that were left out, `attrs["moved"]` has a sentence for each station that moved.
+    Any text table that `aqreanalysis.tables` reads. `attrs["without_coordinates"]` lists the stations that were left
+    out, `attrs["moved"]` has a sentence for each station that moved, `attrs["notes"]` for each thing that is out of the
+    ordinary in how the table was read, and what of it was not.
     """
     if not path.is_file():
         raise UserError(f"The station table {path} does not exist.",
                         "National daily files name stations by id only; a table has their places.",
                         "Put stations.csv (station_id,lon,lat) beside the files or give --stations FILE.")
-    table = _read_csv(path)
-    table.columns = [_OURS.get(str(name).strip(), str(name).strip().lower()) for name in table.columns]
-    missing = [name for name in TABLE_COLUMNS if name not in table]
-    if missing:
-        raise UserError(f"The station table {path} has no column {', '.join(missing)}; it has "
-                        f"{', '.join(table.columns[:8])}.",
-                        f"A station table has the columns {', '.join(TABLE_COLUMNS)}.", "Rename its columns.")
-    table["station_id"] = table["station_id"].astype(str).str.strip()
+    bad = BadRows()
+    try:
+        text = open_table(path.name, path, WANTED, TABLE_COLUMNS)
+        cells = text.frame(bad)
+    except BadFile as error:
+        raise UserError(f"The station table {path.parent / str(error)}.",
+                        f"A station table is a text table with the columns {', '.join(TABLE_COLUMNS)}.",
+                        "Correct it, or give another one with --stations FILE.") from error
+    notes = [*text.notes(), *filter(None, [bad.sentence(path.name, text.dialect.width)])]
+    named = cells[cells["station_id"] != ""].copy()
+    if len(named) < len(cells):
+        line = cells.index[cells["station_id"] == ""][0]
+        notes.append(f"{path.name}: {len(cells) - len(named)} rows without a station_id not read (line {line})")
     for name in ("lon", "lat"):
-        table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
-    return checked(table, str(path))
+        named[name], stray = numbers.numbers(named[name], text.dialect.decimal)
+        if stray.any():
+            line = named.index[stray][0]
+            notes.append(f"{path.name}: {int(stray.sum())} {name} cells not understood and taken as missing "
+                         f"({cells.loc[line, name][:20]!r} in line {line})")
+    for name in set(named) - set(TABLE_COLUMNS):
+        named[name] = named[name].mask([numbers.is_missing(cell) for cell in named[name]])
+    table = checked(named.reset_index(drop=True), str(path))
+    table.attrs["notes"] = notes
+    return table
 
 
 def checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -90,17 +104,3 @@ def _latest_places(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[
                          "throughout")
         chosen.append(last.name)
     return pd.concat([table[~repeated], table.loc[chosen]]), moved
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            return pd.read_csv(path, dtype=str, encoding=encoding)  # text: ids may have leading zeros
-        except UnicodeDecodeError:
-            continue
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
-            raise UserError(f"The station table {path} can't be read as CSV ({error}).",
-                            "A station table is CSV with the columns station_id,lon,lat.",
-                            "Open it and correct it.") from error
-    raise UserError(f"The station table {path} is neither UTF-8 nor GBK text.",
-                    "A station table is CSV text.", "Save it as UTF-8 CSV.")

@@ -48,7 +48,7 @@ def sniff(file: TextFile, wanted: Sequence[Column], required: Sequence[str]) -> 
         head = [line[:LINE_LENGTH] for line in itertools.islice(lines, HEAD_LINES)]
     number, separator, names = _header(file.name, head, wanted, required)
     rows = [cells for cells in (split(line, separator) for line in head[number:] if not is_comment(line)) if any(cells)]
-    names = _fitted(names, rows, wanted)
+    names = _fitted(file.name, names, rows, wanted)
     matched = columns.match(names, wanted, file.name)
     kinds = {column.name: column.kind for column in wanted}
     cells = (row[place] for name, place in matched.position.items() if kinds[name] == "number"
@@ -108,17 +108,21 @@ def _commonest(line: str) -> str:
     return max(SEPARATORS, key=line.count)
 
 
-def _fitted(names: list[str], rows: list[list[str]], wanted: Sequence[Column]) -> list[str]:
+def _fitted(name: str, names: list[str], rows: list[list[str]], wanted: Sequence[Column]) -> list[str]:
     """The header with as many names as most rows have cells: shifted by R's row names, or filled at its end."""
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
     if width <= len(names):
         return names
     filled = names + [""] * (width - len(names))
-    if width != len(names) + 1:
-        return filled
-    shifted = ["", *names]
     full = [row for row in rows if len(row) == width]
-    return max((filled, shifted), key=lambda choice: _plausible(choice, full, wanted))
+    if width == len(names) + 1:
+        shifted = ["", *names]
+        if _plausible(shifted, full, wanted) > _plausible(filled, full, wanted):
+            return shifted
+    if any(cell for row in full for cell in row[len(names):]):
+        raise BadFile(f"{name} has {len(names)} names in its header and {width} cells in its rows, so that it is not "
+                      f"known which is which ({','.join(full[0])[:WORDS_SHOWN]!r})")
+    return filled
 
 
 def _plausible(names: list[str], rows: list[list[str]], wanted: Sequence[Column]) -> int:

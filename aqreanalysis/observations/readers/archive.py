@@ -71,7 +71,8 @@ class Inspection:
             mine.extend(text for text in theirs if text not in mine)
 
     def add_stations(self, table: pd.DataFrame) -> None:
-        """Let the fingerprint depend on the places of the stations too."""
+        """Let the fingerprint depend on the places of the stations too, and pass on what is told of their table."""
+        self.notes.extend(table.attrs.get("notes", ()))
         self.digest.update(table[["station_id", "lat", "lon"]].to_csv(index=False).encode())
 
 

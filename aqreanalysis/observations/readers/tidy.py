@@ -1,15 +1,15 @@
-"""Tidy tables for everyone else: Parquet or CSV with one row for each station and hour.
+"""Tidy tables: one row a station and hour, CSV or Parquet, as `aqreanalysis simulate` writes it and people make it.
 
-Columns: station_id, time, lon, lat, pm25 and, where available, pm10, so2, no2, co, o3 (ug m-3; co
-in mg m-3). `time` is ISO 8601 and marks the END of the hour; without an offset it is UTC. A path is one file or a
-folder of files; rows are read in batches, so that memory does not grow with the archive. Rows may come in any order
-and more than once; a cell that holds text instead of a number counts as missing and is reported.
+Columns station_id, time and pm25, any of the other pollutants, and lon, lat: without them a station table has the
+places (--stations, or stations.csv beside the files). Names, separators, encodings and stamps are read in the forms
+that `aqreanalysis.tables` knows; `tidy_rows` reads one file. Stamps are the END of the hour; those without an offset
+are UTC, or what --utc-offset says. What can't be read loses itself only: a cell, a row, a file; each is counted and
+told.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +17,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis import schema, time_axis
+from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
 from aqreanalysis.observations.readers import anomalies
-from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, Stamp, as_hour
-from aqreanalysis.observations.station_table import checked
+from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp, as_hour
+from aqreanalysis.observations.readers.tidy_rows import OFF_HOUR, OFF_HOUR_SHARE, Faults, TidyFile, row_name
+from aqreanalysis.observations.station_table import TABLE_ROUNDING_KM, checked, read_station_table
 
-TIDY_COLUMNS = ("station_id", "time", "lon", "lat", "pm25")
-MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")  # what is written for a missing value
-TIDY_SUFFIXES = (".parquet", ".csv")
+TIDY_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt")
+ANY_TEXT = (".txt",)          # of these only tables count, and others are not told
+STATION_TABLE = "stations.csv"
 ROW, PM25 = 1, 2              # bits of _RowsSeen
 REPEATED_SPAN_HOURS = 31 * 24
 
@@ -43,36 +44,47 @@ def _tidy_refusals(path: Path) -> list[str]:
 
 def _tidy_refusal(file: Path) -> str | None:
     try:
-        _check_columns(file)
+        TidyFile(file)
     except BadFile as error:
         return str(error)
     return None
 
 
 def _tidy_files(path: Path) -> list[Path]:
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [f for f in files if f.suffix.lower() in TIDY_SUFFIXES and f.is_file() and f.name != "stations.csv"]
+    """Files that may be tidy tables: by their suffix in any case, gzipped or not; or the one that is given."""
+    if not path.is_dir():
+        return [path]
+    return [file for file in sorted(path.rglob("*"))
+            if _suffix(file) in TIDY_SUFFIXES and file.is_file() and not file.name.startswith(".")
+            and file.name.lower().removesuffix(".gz") != STATION_TABLE]
+
+
+def _suffix(file: Path) -> str:
+    return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
 class TidyArchive:
-    """Tidy files under one path. The station table is gathered from the rows when it is opened."""
+    """Tidy files under one path. The station table is gathered from the rows when it is opened, or given."""
 
-    def __init__(self, path: Path):
-        self.path = Path(path)
-        self.files: list[_TidyFile] = []
+    def __init__(self, path: Path, options: ReadingOptions):
+        self.path, self.options = Path(path), options
+        self.files: list[_ScannedFile] = []
         self.broken: list[str] = []
         for file in _tidy_files(self.path):
             try:
-                self.files.append(_scanned(file))
+                self.files.append(_scanned(file, options.utc_offset))
             except BadFile as error:
-                self.broken.append(str(error))
+                if self.path.is_file() or _suffix(file) not in ANY_TEXT or _tidy_refusal(file) is None:
+                    self.broken.append(str(error))
         if not self.files:
             raise UserError(f"No file of {path} can be used: {'; '.join(self.broken[:3])}.",
                             f"Expected {TIDY.layout}.", "Correct the files and run again.")
-        rows = [file.places for file in self.files]
-        self.stations = _one_place_each(pd.concat(rows, ignore_index=True), str(path))
+        if not any(file.rows.rule.naive for file in self.files):
+            options.refuse(f"{path}", utc_offset="Every stamp there has its own offset.")
+        rows = pd.concat([file.places for file in self.files], ignore_index=True)
+        self.stations, self.notes = _placed(rows, self.path, options)
         # a column `simulated` (any True) marks what `aqreanalysis simulate` wrote
-        self.simulated = any(places["simulated"].any() for places in rows)
+        self.simulated = bool(rows["simulated"].any())
         kind = "SIMULATED hourly observations" if self.simulated else "hourly surface observations"
         self.source = f"{kind} from {self.path.name}"
 
@@ -86,21 +98,25 @@ class TidyArchive:
 
     def inspect(self, start: Stamp, end: Stamp) -> Inspection:
         """Files with rows between `start` and `end`, and a hash of their contents."""
-        found, hours = Inspection(skipped=list(self.broken)), time_axis.complete_hours(start, end)
+        found = Inspection(skipped=list(self.broken), notes=list(self.notes))
+        hours = time_axis.complete_hours(start, end)
         seen = _RowsSeen(hours, self.stations)
         for file in self._between(start, end):
             with file.path.open("rb") as stream:
                 found.digest.update(hashlib.file_digest(stream, "sha256").digest())
             found.good += 1
+            found.notes += file.rows.notes()
             impossible = anomalies.ImpossibleValues()
-            for batch in _batches(file.path, file.as_text):
+            for batch in file.rows.batches():
                 row, column, inside = stations.cells_of_rows(batch, self.stations, hours)
                 batch = batch[inside]
                 seen.add(row, column, np.isfinite(batch["pm25"].to_numpy(float)))
                 values = {name: batch[name].to_numpy(float)[:, None] for name in schema.POLLUTANTS if name in batch}
-                impossible.add(values, _row_name(batch))
+                impossible.add(values, row_name(batch))
             found.anomalies += [*file.anomalies, *impossible.sentences(file.path.name)]
         found.values = seen.values
+        found.digest.update(f"{self.options.utc_offset}".encode())
+        found.add_stations(self.stations)
         found.anomalies += anomalies.conflicts_in_cubes(self.path.name,
                                                         (self.read(*span) for span in seen.repeated_spans()))
         return found
@@ -110,14 +126,14 @@ class TidyArchive:
         low, high = as_hour(start), as_hour(end)
         parts = []
         for file in self._between(start, end):
-            for batch in _batches(file.path, file.as_text):
+            for batch in file.rows.batches():
                 inside = batch[(batch["time"] >= low) & (batch["time"] <= high)]
                 if len(inside):
                     parts.append(inside)
         rows = pd.concat(parts) if parts else pd.DataFrame(columns=["station_id", "time"])
         return stations.cube_from_rows(rows, self.stations, start, end)
 
-    def _between(self, start: Stamp, end: Stamp) -> list[_TidyFile]:
+    def _between(self, start: Stamp, end: Stamp) -> list[_ScannedFile]:
         low, high = as_hour(start), as_hour(end)
         return [file for file in self.files if file.first <= high and file.last >= low]
 
@@ -150,137 +166,101 @@ class _RowsSeen:
         return [(self._hours[first], self._hours[last]) for _, (first, last) in sorted(self._repeated.items())]
 
 
-def _tidy_columns(file: Path) -> dict[str, str]:
-    """Our name -> the file's name of the columns that it has."""
-    import pyarrow.dataset as ds
-
-    try:
-        names = ds.dataset(file, format=file.suffix.lower()[1:]).schema.names
-    except Exception as error:  # pyarrow raises many kinds for what is not a table
-        raise BadFile(f"{file.name} can't be read as {file.suffix[1:]} ({str(error).splitlines()[0][:100]})") from error
-    ours = {name.strip().lower().replace("pm2.5", "pm25").replace("pm2_5", "pm25"): name for name in names}
-    return {name: ours[name] for name in (*TIDY_COLUMNS[:4], *schema.POLLUTANTS, "simulated") if name in ours}
-
-
-def _check_columns(file: Path) -> dict[str, str]:
-    if file.stat().st_size == 0:
-        raise BadFile(f"{file.name} is empty")
-    columns = _tidy_columns(file)
-    missing = [name for name in TIDY_COLUMNS if name not in columns]
-    if missing:
-        raise BadFile(f"{file.name} has no column {', '.join(missing)}")
-    return columns
-
-
-def _batches(file: Path, as_text: bool) -> Iterator[pd.DataFrame]:
-    """Tables of rows with our column names and UTC times, a bounded number at a time.
-
-    `as_text` reads pollutants as text, for a file that holds text among them: what is not a number is NaN then, and
-    the table's attribute `stray_text` lists it.
-    """
-    import pyarrow as pa
-    import pyarrow.dataset as ds
-    from pyarrow.csv import ConvertOptions
-
-    columns = _check_columns(file)
-    # given, not inferred from the first rows: ids may look like numbers, values may begin blank or whole
-    text = {"station_id", *(schema.POLLUTANTS if as_text else ())}
-    types = {columns[name]: pa.string() if name in text else pa.float64()
-             for name in columns if name not in ("time", "simulated")}
-    csv = ds.CsvFileFormat(convert_options=ConvertOptions(column_types=types))
-    try:
-        dataset = ds.dataset(file, format=csv if file.suffix.lower() == ".csv" else "parquet")
-        for batch in dataset.to_batches(columns=list(columns.values())):
-            table = batch.to_pandas()
-            table.columns = pd.Index(list(columns))
-            table["station_id"] = table["station_id"].astype(str)
-            table["time"] = _utc(table["time"])
-            for name in set(table) & {*schema.POLLUTANTS, "lon", "lat"}:
-                table[name] = _numbers(table, name, as_text)
-            yield table
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, TypeError, OSError) as error:
-        raise BadFile(f"{file.name} can't be read ({str(error).splitlines()[0][:120]})") from error
-
-
-def _numbers(table: pd.DataFrame, name: str, as_text: bool) -> pd.Series:
-    """A column as numbers; text among pollutants is NaN where it is allowed, and listed in the table's attrs."""
-    if not as_text or name not in schema.POLLUTANTS:
-        return pd.to_numeric(table[name], errors="raise")
-    numbers = pd.to_numeric(table[name], errors="coerce")
-    written = table[name].astype(object).where(table[name].notna(), "").astype(str).str.strip()
-    stray = np.flatnonzero(numbers.isna() & ~written.isin(MISSING_TEXTS))
-    if len(stray):
-        where = _row_name(table)(int(stray[0]), 0)
-        table.attrs.setdefault("stray_text", {})[name] = (len(stray), written.iloc[stray[0]], where)
-    return numbers
-
-
-def _row_name(table: pd.DataFrame) -> anomalies.CellName:
-    """Names a row by its station and hour."""
-    return lambda row, _: f"{table['station_id'].iloc[row]}, {table['time'].iloc[row]:%Y-%m-%dT%H}Z"
-
-
-def _utc(time: pd.Series) -> pd.Series:
-    if not pd.api.types.is_datetime64_any_dtype(time):
-        time = pd.to_datetime(time.astype(str), utc=True, format="ISO8601")  # strict: 01/02/2019 is ambiguous
-    return pd.to_datetime(time, utc=True).dt.tz_localize(None).astype("datetime64[ns]")
-
-
 @dataclass(frozen=True)
-class _TidyFile:
+class _ScannedFile:
     """What reading every row of a file has shown."""
 
-    path: Path
+    rows: TidyFile
     first: np.datetime64    # hours with rows, UTC
     last: np.datetime64
-    places: pd.DataFrame    # station_id, lon, lat, simulated
-    as_text: bool           # there is text among its pollutants
+    places: pd.DataFrame    # station_id, lon, lat, simulated, last (hour of it), count
     anomalies: list[str]
 
-
-def _scanned(file: Path) -> _TidyFile:
-    """Every value is read, so that `read` meets no error; BadFile where more is wrong than text among pollutants."""
-    try:
-        return _scan(file, as_text=False)
-    except BadFile as error:
-        try:
-            return _scan(file, as_text=True)
-        except BadFile:
-            raise error from None
+    @property
+    def path(self) -> Path:
+        return self.rows.path
 
 
-def _scan(file: Path, as_text: bool) -> _TidyFile:
-    places: list[pd.DataFrame] = []
-    stamps: list[np.datetime64] = []
-    strays: dict[str, tuple[int, str, str]] = {}
-    numbers = 0
-    for batch in _batches(file, as_text):
+def _scanned(path: Path, utc_offset: float | None) -> _ScannedFile:
+    """Every row is read, so that `read` meets no error; BadFile where none can be."""
+    rows = TidyFile(path, utc_offset)
+    rows.settle()
+    faults, places, numbers, count = Faults(), [], 0, 0
+    keys = ["station_id", "lon", "lat", "simulated"]
+    for batch in rows.batches(faults):
         if batch.empty:
             continue
-        uneven = batch["time"].dt.floor("h") != batch["time"]
-        if uneven.any():
-            raise BadFile(f"{file.name} has the stamp {batch['time'][uneven].iloc[0]}, which is not a full hour")
-        batch["simulated"] = batch["simulated"].astype(bool) if "simulated" in batch else False
-        places = [pd.concat([*places, batch[["station_id", "lon", "lat", "simulated"]]]).drop_duplicates()]
-        stamps += [batch["time"].min().to_datetime64(), batch["time"].max().to_datetime64()]
-        for name, (count, text, where) in batch.attrs.get("stray_text", {}).items():
-            before = strays.get(name, (0, text, where))
-            strays[name] = (before[0] + count, *before[1:])
+        count += len(batch)
+        grouped = batch.groupby(keys, dropna=False, sort=False)["time"].agg(["min", "max", "size"]).reset_index()
+        places = [pd.concat([*places, grouped])]
         numbers += int(batch[[name for name in schema.POLLUTANTS if name in batch]].count().sum())
-    if not stamps:
-        raise BadFile(f"{file.name} has a header and no rows")
-    if as_text and not numbers:
-        raise BadFile(f"{file.name} holds no number")
-    found = [anomalies.stray_text(file.name, count, text, f"at {where}", schema.LONG_NAMES[name])
-             for name, (count, text, where) in strays.items()]
-    return _TidyFile(file, min(stamps), max(stamps), places[0], as_text, found)
+    told = faults.sentences(path.name)
+    if not count:
+        raise BadFile(told[0] if told else f"{path.name} has a header and no rows")
+    if faults.rows[OFF_HOUR] > OFF_HOUR_SHARE * count:
+        raise BadFile(f"{told[list(faults.rows).index(OFF_HOUR)]}: {faults.rows[OFF_HOUR]} of "
+                      f"{faults.rows[OFF_HOUR] + count}, so that its values are none of whole hours")
+    if not numbers and faults.cells:
+        raise BadFile(f"{path.name} holds no number; {told[-1].removeprefix(f'{path.name}: ')}")
+    every = places[0].groupby(keys, dropna=False, sort=False).agg(
+        {"min": "min", "max": "max", "size": "sum"}).reset_index()
+    return _ScannedFile(rows, every["min"].min().to_datetime64(), every["max"].max().to_datetime64(), every, told)
 
 
-def _one_place_each(places: pd.DataFrame, where: str) -> pd.DataFrame:
-    """One row a station; the same id at two places is an error."""
-    places = places.drop(columns="simulated").sort_values("lon", na_position="last").drop_duplicates()
-    return checked(places[~(places["lon"].isna() & places["station_id"].duplicated())], where)
+def _placed(rows: pd.DataFrame, path: Path, options: ReadingOptions) -> tuple[pd.DataFrame, list[str]]:
+    """The station table of an archive, and a sentence on where the places are from."""
+    folder = path if path.is_dir() else path.parent
+    beside = folder / STATION_TABLE
+    has_places = rows[["lon", "lat"]].notna().all(axis=1).any()
+    if options.station_table is None and (has_places or not beside.is_file()):
+        unused = [f"{beside.name} is not used, for the files have lon and lat (--stations {beside.name} uses it)"]
+        return _own_places(rows, str(path)), unused if beside.is_file() else []
+    given = options.station_table or beside
+    table, ids = read_station_table(given), sorted(set(rows["station_id"]))
+    missing = [station for station in ids if station not in set(table["station_id"])]
+    if len(missing) == len(ids):
+        raise UserError(f"The station table {given} has none of the stations of {path}: {', '.join(ids[:5])} ...",
+                        "Files and table name a station by the same station_id.",
+                        "Give the table of this network with --stations FILE.")
+    notes = [f"places are those of {given.name}" + (", not those of the files" if has_places else "")]
+    if missing:
+        shown = ", ".join(missing[:5]) + " ..." * (len(missing) > 5)
+        notes.append(f"{len(missing)} of the files' {len(ids)} stations left out, for {given.name} has no row for "
+                     f"{shown}")
+    kept = table[table["station_id"].isin(ids)].reset_index(drop=True)
+    kept.attrs.update(table.attrs)
+    return kept, notes
 
 
-TIDY = Reader("tidy", f"tidy .parquet or .csv with the columns {', '.join(TIDY_COLUMNS)}", _is_tidy, _tidy_refusals,
-              lambda path, options: TidyArchive(path))
+def _own_places(rows: pd.DataFrame, where: str) -> pd.DataFrame:
+    """One row a station, from the places in the files: of several the latest, which is told."""
+    placed = rows.dropna(subset=["lon", "lat"])
+    merged = placed.groupby(["station_id", "lon", "lat"], sort=False).agg(
+        {"min": "min", "max": "max", "size": "sum"}).reset_index()
+    latest = merged.sort_values(["max", "size"], kind="stable").drop_duplicates("station_id", keep="last")
+    without = sorted(set(rows["station_id"]) - set(placed["station_id"]))
+    blank = pd.DataFrame({"station_id": without, "lon": np.nan, "lat": np.nan})
+    if not len(latest):
+        raise UserError(f"The files of {where} have no places.", "Each station needs a longitude and a latitude.",
+                        "Add the columns lon and lat, put stations.csv (station_id,lon,lat) beside the files, or give "
+                        "--stations FILE.")
+    table = checked(pd.concat([latest[["station_id", "lon", "lat"]], blank], ignore_index=True), where)
+    table.attrs["moved"] = [*table.attrs["moved"], *_moves(merged, latest)]
+    return table
+
+
+def _moves(merged: pd.DataFrame, latest: pd.DataFrame) -> list[str]:
+    """A sentence for each station whose places are farther apart than tables round."""
+    found = []
+    last = latest.set_index("station_id")
+    for station, places in merged[merged["station_id"].duplicated(keep=False)].groupby("station_id"):
+        now = last.loc[station]
+        way = float(geo.distance_km(places.lat, places.lon, now.lat, now.lon).max())
+        if way > TABLE_ROUNDING_KM:
+            found.append(f"station {station} stands at {len(places)} places up to {way:.1f} km apart; the latest, "
+                         f"{now.lon:.4f}, {now.lat:.4f}, is used throughout")
+    return found
+
+
+TIDY = Reader("tidy", "tidy tables (.parquet, .csv, .csv.gz, .tsv, .txt) with the columns station_id, time, lon, lat, "
+              "pm25, without lon and lat beside a station table", _is_tidy, _tidy_refusals, TidyArchive)

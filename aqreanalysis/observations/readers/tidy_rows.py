@@ -1,0 +1,292 @@
+"""One tidy file, CSV or Parquet, as rows of (station_id, time, places, pollutants), and what is wrong with it.
+
+A CSV is a text table of any dialect (`aqreanalysis.tables`); of a Parquet file the columns are read as they are,
+whatever index pandas has noted beside them. A row that can't be read loses itself and is counted, with the line of the
+first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aqreanalysis import schema
+from aqreanalysis.errors import BadFile
+from aqreanalysis.observations.readers import anomalies
+from aqreanalysis.observations.readers.openaq_values import to_our_units
+from aqreanalysis.tables import columns, numbers, rows, stamps
+from aqreanalysis.tables.stamps import StampRule
+
+WANTED = (columns.STATION_ID, columns.TIME, columns.HOUR, columns.LON, columns.LAT, *columns.POLLUTANTS,
+          columns.SIMULATED)
+REQUIRED = ("station_id", "time", "pm25")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+TRUE_TEXTS = ("true", "1", "1.0", "t", "yes")
+HEAD_ROWS = 2000           # whose stamps give the first guess of the rule
+OFF_HOUR_SHARE = 0.1       # of a file's rows off the full hour: more of them, and its values are none of hours
+
+
+@dataclass
+class Faults:
+    """Rows and cells of a file that could not be read, counted by kind, with the first of each."""
+
+    rows: Counter[str] = field(default_factory=Counter)    # by what is wrong with them
+    cells: Counter[str] = field(default_factory=Counter)   # by the name of their column
+    first: dict[str, tuple[str, str]] = field(default_factory=dict)   # text and place
+
+    def add_rows(self, kind: str, count: int, text: str, place: str) -> None:
+        """Count rows that are not read."""
+        self.rows[kind] += count
+        self.first.setdefault(kind, (text, place))
+
+    def add_cells(self, column: str, count: int, text: str, place: str) -> None:
+        """Count cells with text in place of a number."""
+        self.cells[column] += count
+        self.first.setdefault(column, (text, place))
+
+    def sentences(self, name: str) -> list[str]:
+        """One for each kind."""
+        return [*(f"{name}: {count} {'row' if count == 1 else 'rows'} {kind} not read "
+                  f"({self.first[kind][0]!r} {self.first[kind][1]})" for kind, count in self.rows.items()),
+                *(anomalies.stray_text(name, count, *self.first[column], column)
+                  for column, count in self.cells.items())]
+
+
+NO_STAMP = f"whose time is not understood, as {stamps.EXAMPLES} would be,"
+NO_OFFSET = "whose time has no offset, where others of the file have one (--utc-offset says what they are),"
+OFF_HOUR, NO_ID = "off the full hour", "without a station_id"
+
+
+class TidyFile:
+    """A tidy file that was recognised: its columns, and the rule of its stamps. BadFile where it is none."""
+
+    def __init__(self, path: Path, utc_offset: float | None = None):
+        self.path, self.utc_offset = path, utc_offset
+        self._stamps: dict[str, np.datetime64] = {}   # a year has 8784 texts, and a file millions of rows
+        is_parquet = path.suffix.lower() in PARQUET_SUFFIXES
+        self.table = None if is_parquet else rows.open_table(path.name, path, WANTED, REQUIRED)
+        self.matched = self.table.dialect.matched if self.table else _parquet_columns(path)
+        self.factors = _factors(path.name, self.matched)
+        self.rule = StampRule.of((), utc_offset)
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.path.name
+
+    @property
+    def has_places(self) -> bool:
+        """Whether it has columns of longitudes and latitudes."""
+        return {"lon", "lat"} <= set(self.matched.position)
+
+    def notes(self) -> list[str]:
+        """How it is read, and what of it is not used."""
+        found = self.table.notes() if self.table else (
+            [rows.unused_columns(self.name, self.matched.unused)] if self.matched.unused else [])
+        found += [f"{self.name}: {schema.LONG_NAMES[name]} is in {self.matched.units[name]}; "
+                  + (f"multiplied by {factor:g}" if factor else "no known unit, so that it is not used")
+                  for name, factor in self.factors.items() if factor != 1.0]
+        return found + [text for text in [self.rule.note(self.name)] if text]
+
+    def settle(self) -> set[str]:
+        """Read every stamp and settle the rule; returns the different texts."""
+        seen: set[str] = set()
+        for frame in self._raw(None):
+            if isinstance(frame["time"].dtype, pd.DatetimeTZDtype):
+                self.rule = StampRule(self.utc_offset or 0.0, self.utc_offset is not None, None, 0, 1)
+                return seen
+            if pd.api.types.is_datetime64_any_dtype(frame["time"]):
+                self.rule = StampRule(self.utc_offset or 0.0, self.utc_offset is not None, None, 1, 0)
+                return seen
+            seen.update(_texts(frame["time"])[1])
+        self.rule = StampRule.of(seen, self.utc_offset)
+        self._stamps = {}
+        return seen
+
+    def batches(self, faults: Faults | None = None) -> Iterator[pd.DataFrame]:
+        """Rows that can be read, a bounded number at a time, in the order of the file.
+
+        Columns: station_id (text), time (datetime64[ns], UTC, full hours), lon, lat (degrees, NaN where not given),
+        pollutants (float64, schema.UNITS), simulated (bool). What can't be read is counted in `faults`.
+        """
+        faults = Faults() if faults is None else faults
+        bad = rows.BadRows()
+        for frame in self._raw(bad):
+            yield self._typed(frame, faults)
+        if bad.count and self.table:
+            faults.add_rows(f"without the {self.table.dialect.width} cells of the header", bad.count, bad.text,
+                            f"in line {bad.line}")
+
+    def _raw(self, bad: rows.BadRows | None) -> Iterator[pd.DataFrame]:
+        """Columns by our names, as text or of their own type, with a `time` that has the hour in it."""
+        for frame in self.table.batches(bad) if self.table else _parquet_batches(self.path, self.matched):
+            if "hour" in frame:
+                frame = _with_hours(frame)
+            yield frame
+
+    def _typed(self, frame: pd.DataFrame, faults: Faults) -> pd.DataFrame:
+        ids = _stripped(frame["station_id"])
+        time, understood = self._times(frame["time"])
+        hours, off = stamps.on_the_hour(time)
+        good = understood & ~off & (ids != "").to_numpy()
+        if not good.all():
+            self._count(frame, ids, understood, off, faults)
+        kept = frame[good]
+        table = pd.DataFrame({"station_id": ids[good], "time": hours[good]}, index=kept.index)
+        for name in ("lon", "lat"):
+            table[name] = self._numbers(kept[name], name, table, faults) if name in kept else np.nan
+        for name, factor in self.factors.items():
+            if factor and name in kept:
+                table[name] = self._numbers(kept[name], name, table, faults) * factor
+        table["simulated"] = _truths(kept["simulated"]) if "simulated" in kept else False
+        return table
+
+    def _times(self, cells: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """UTC times, datetime64[ns] (rows,), and which are understood."""
+        if pd.api.types.is_datetime64_any_dtype(cells):
+            aware = isinstance(cells.dtype, pd.DatetimeTZDtype)
+            time = (cells.dt.tz_convert("UTC").dt.tz_localize(None) if aware else cells).to_numpy("datetime64[ns]")
+            time = time if aware else time - np.timedelta64(round(self.rule.utc_offset * 60), "m")
+        else:
+            codes, words = _texts(cells)
+            new = [word for word in words if word not in self._stamps]
+            self._stamps.update(zip(new, self.rule.read(new), strict=True))
+            time = np.array([*(self._stamps[word] for word in words), stamps.NOT_A_TIME], "datetime64[ns]")[codes]
+        return time, ~np.isnat(time)
+
+    def _count(self, frame: pd.DataFrame, ids: pd.Series, understood: np.ndarray, off: np.ndarray,
+               faults: Faults) -> None:
+        """Count the rows that can't be read, each once."""
+        nameless = (ids == "").to_numpy()
+        unread = ~understood & ~nameless
+        without = np.zeros(len(frame), bool)
+        if self.rule.skips_naive and unread.any():
+            alone = StampRule(0.0, True, self.rule.month_first, 0, 0)
+            codes, words = _texts(frame["time"][unread])
+            without[np.flatnonzero(unread)] = ~np.isnat(np.append(alone.read(words), stamps.NOT_A_TIME))[codes]
+        for kind, mask in ((NO_ID, nameless), (NO_OFFSET, without), (NO_STAMP, unread & ~without),
+                           (OFF_HOUR, understood & off & ~nameless)):
+            if mask.any():
+                row = int(np.flatnonzero(mask)[0])
+                place = f"in {self.line(frame.index[row])}"
+                faults.add_rows(kind, int(mask.sum()), str(frame["time"].iloc[row]), place)
+
+    def _numbers(self, cells: pd.Series, name: str, table: pd.DataFrame, faults: Faults) -> np.ndarray:
+        if pd.api.types.is_numeric_dtype(cells):
+            values = cells.to_numpy(float, na_value=np.nan)
+            return np.where(np.isfinite(values), values, np.nan)
+        values, stray = numbers.numbers(cells, self.table.dialect.decimal if self.table else ".")
+        if stray.any():
+            row = int(np.flatnonzero(stray)[0])
+            station, time = table["station_id"].iloc[row], table["time"].iloc[row]
+            faults.add_cells(schema.LONG_NAMES.get(name, name), int(stray.sum()), str(cells.iloc[row]),
+                             f"at {station}, {time:%Y-%m-%dT%H}Z, {self.line(table.index[row])}")
+        return values
+
+    def line(self, row: Any) -> str:
+        """Where a row of the index of `batches` stands, in words."""
+        return f"line {self.table.line_of(int(row))}" if self.table else f"row {int(row) + 1}"
+
+
+def row_name(table: pd.DataFrame) -> anomalies.CellName:
+    """Names a row of `batches` by its station and hour."""
+    return lambda row, _: f"{table['station_id'].iloc[row]}, {table['time'].iloc[row]:%Y-%m-%dT%H}Z"
+
+
+def _factors(name: str, matched: columns.Matched) -> dict[str, float | None]:
+    """What the values of each pollutant are multiplied by; None for units that are not known."""
+    found = {pollutant: to_our_units(pollutant, matched.units[pollutant]) if pollutant in matched.units else 1.0
+             for pollutant in schema.POLLUTANTS if pollutant in matched.position}
+    if found["pm25"] is None:
+        raise BadFile(f"{name} has PM2.5 in {matched.units['pm25']!r}, which has no known conversion to ug m-3")
+    return found
+
+
+def _texts(cells: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """For each cell the number of its text, -1 for none; the texts that occur."""
+    codes, words = pd.factorize(cells)
+    return codes, [str(word) for word in words]
+
+
+def _stripped(cells: pd.Series) -> pd.Series:
+    """Ids as text without blanks round them; "" for none."""
+    if pd.api.types.is_float_dtype(cells):  # whole numbers, some of them missing
+        cells = cells.astype("Int64") if (cells.dropna() % 1 == 0).all() else cells
+    codes, words = _texts(cells)
+    ids = np.array([*(word.strip() for word in words), ""], dtype=object)
+    return pd.Series(np.where(np.isin(ids, ("nan", "None", "<NA>")), "", ids)[codes], index=cells.index, dtype=object)
+
+
+def _truths(cells: pd.Series) -> np.ndarray:
+    codes, words = _texts(cells)
+    return np.array([*(word.strip().casefold() in TRUE_TEXTS for word in words), False])[codes]
+
+
+def _with_hours(frame: pd.DataFrame) -> pd.DataFrame:
+    """A column of days and one of hours, as one of stamps; a time that has its hour stays."""
+    days = frame["time"].astype(str).str.strip()
+    bare = ~days.str.contains(r"[:T时点]|\d\s+\d", regex=True) & (days != "")
+    if pd.api.types.is_datetime64_any_dtype(frame["time"]):
+        days, bare = frame["time"].dt.strftime("%Y-%m-%d"), frame["time"].dt.hour == 0
+    hours = frame["hour"].astype(str).str.strip().str.replace(r"[:时].*$|\.0$", "", regex=True)
+    stamped = days.where(~bare, days + " " + hours + ":00")
+    return frame.assign(time=stamped if bare.any() else frame["time"])
+
+
+# --- Parquet ---------------------------------------------------------------------------------------
+
+def _parquet_columns(path: Path) -> columns.Matched:
+    import pyarrow.parquet as pq
+
+    if path.stat().st_size == 0:
+        raise BadFile(f"{path.name} is empty")
+    try:
+        names = pq.ParquetFile(path).schema_arrow.names
+    except Exception as error:  # pyarrow raises many kinds for what is not Parquet
+        raise BadFile(f"{path.name} is not Parquet, or damaged ({' '.join(str(error).split())})") from error
+    matched = columns.match(names, WANTED, path.name)
+    missing = [name for name in REQUIRED if name not in matched.position]
+    if missing:
+        raise BadFile(f"{path.name} has no column {', '.join(missing)}; it has {', '.join(names[:12])}")
+    return matched
+
+
+def _parquet_batches(path: Path, matched: columns.Matched) -> Iterator[pd.DataFrame]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    of = {name: matched.names[place] for name, place in matched.position.items()}
+    first = 0
+    try:
+        file = pq.ParquetFile(path)
+        for batch in file.iter_batches(rows.ROWS_AT_A_TIME, columns=list(of.values()), use_threads=False):
+            frame = pd.DataFrame({name: _plain(pa.array(batch.column(theirs))) for name, theirs in of.items()})
+            frame.index = pd.RangeIndex(first, first + batch.num_rows)
+            first += batch.num_rows
+            yield frame
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        raise BadFile(f"{path.name} is damaged, or holds a type that is not read "
+                      f"({' '.join(str(error).split())[:200]})") from error
+
+
+def _plain(column: Any) -> Any:
+    """An array of arrow as numbers, times or text, whatever its type."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.dictionary_decode()
+        kind = column.type
+    if pa.types.is_decimal(kind):
+        column = column.cast(pa.float64())
+    elif pa.types.is_date(kind):
+        column = column.cast(pa.timestamp("ms"))
+    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        column = column.cast(pa.string())
+    return column.to_pandas()
