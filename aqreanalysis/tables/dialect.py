@@ -24,6 +24,7 @@ COMMENTS = ("#", "%", "//")     # how lines of comment begin; only ahead of the 
 HEAD_LINES, HEADER_LINES = 2000, 100   # lines that are looked at, and among which the header stands
 LINE_LENGTH = 1 << 20          # characters; a longer line is none of a table
 WORDS_SHOWN = 60
+ROW_NAMES = "row_names"         # the name of a first column that has none
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,21 @@ def _fitted(name: str, names: list[str], rows: list[list[str]], wanted: Sequence
         return names
     filled = names + [""] * (width - len(names))
     full = [row for row in rows if len(row) == width]
+    over = any(cell for row in full for cell in row[len(names):])
     if width == len(names) + 1:
-        shifted = ["", *names]
-        if _plausible(shifted, full, wanted) > _plausible(filled, full, wanted):
+        shifted = [ROW_NAMES, *names]
+        gain = _plausible(shifted, full, wanted) - _plausible(filled, full, wanted)
+        if gain > 0 or (gain == 0 and over and _are_row_names([row[0] for row in full])):
             return shifted
-    if any(cell for row in full for cell in row[len(names):]):
+    if over:
         raise BadFile(f"{name} has {len(names)} names in its header and {width} cells in its rows, so that it is not "
                       f"known which is which ({','.join(full[0])[:WORDS_SHOWN]!r})")
     return filled
+
+
+def _are_row_names(cells: list[str]) -> bool:
+    """Whether cells are the numbers that R and pandas give rows."""
+    return all(cell.isdigit() for cell in cells) and len(set(cells)) == len(cells)
 
 
 def _plausible(names: list[str], rows: list[list[str]], wanted: Sequence[Column]) -> int:

@@ -75,6 +75,8 @@ class TextTable:
             found.append(f"{self.name} was read with {separator} between its cells")
         if self.dialect.decimal != ".":
             found.append(f"{self.name} was read with decimal commas")
+        if self.dialect.matched.names[0] == dialect.ROW_NAMES:
+            found.append(f"{self.name}: the header has no name for the first column, which is taken for row names")
         if self.dialect.matched.unused:
             found.append(unused_columns(self.name, self.dialect.matched.unused))
         return found
