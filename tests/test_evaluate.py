@@ -1,5 +1,6 @@
 """`aqreanalysis evaluate` from files to figures, on a small network under the names that the checkpoint withheld."""
 
+import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,6 +80,8 @@ def test_a_folder_of_scores(result, tmp_path):
     for name in ("station", "slice", "day", "block", "scaled"):
         with xr.open_dataset(tmp_path / "scores" / "scores.nc", group=name) as sums:
             xr.testing.assert_equal(sums.load(), getattr(result.sums, name))
+    with netCDF4.Dataset(tmp_path / "scores" / "scores.nc") as file:  # texts are characters, as in all our files
+        assert not [name for group in file.groups.values() for name, of in group.variables.items() if of.dtype == str]
     table = pd.read_csv(tmp_path / "scores" / "scores.csv", dtype={"slice": str})
     assert len(table) == len(result.table) and not table.duplicated(["group", "hours", "by", "slice", "frequency",
                                                                      "model"]).any()

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 
+import netCDF4
 import numpy as np
 import product_samples as samples
 import pyproj
@@ -14,6 +15,7 @@ from aqreanalysis import recipes
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.output import cf
+from aqreanalysis.output.netcdf_file import set_attributes
 from aqreanalysis.product.folder import open_record
 from aqreanalysis.product.plan import BuildRequest, prepare
 
@@ -39,7 +41,7 @@ def call(*command) -> str:
     """What a tool prints; the test is skipped where the tool is not installed."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed (Debian: cdo, gdal-bin, nco, netcdf-bin)")
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    done = subprocess.run([str(word) for word in command], capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -199,6 +201,31 @@ def test_nco_joins_files_along_time(files, tmp_path):
     call("ncrcat", "-O", path, path, tmp_path / "joined.nc")
     with xr.open_dataset(tmp_path / "joined.nc") as joined:
         assert joined.sizes["time"] == 144
+
+
+def test_names_of_points_are_characters_that_every_reader_knows(files):
+    """No string of variable length, in a variable or an attribute: Octave and Fortran have no such type."""
+    for kind in ("hourly", "daily"):
+        path = files[kind, "points", False]
+        with netCDF4.Dataset(path) as file:
+            assert all(variable.dtype != str for variable in file.variables.values())
+            assert file["station_id"].dimensions == ("station", "station_id_strlen")
+            assert file["station_id"][:].tolist() == ["1001A", "A b", "北京", "7"]
+        told = call("ncdump", "-h", path)
+        assert "char station_id(station, station_id_strlen)" in told and "string" not in told
+    assert "北京" in call("ncks", "-H", "-v", "station_id", path)
+    assert call("octave", "--no-gui", "-q", "--eval",
+                f"pkg load netcdf; x = ncread('{path}', 'station_id')'; disp(x(1, 1:5));").startswith("1001A")
+
+
+def test_texts_beyond_ascii_are_characters_in_attributes_too(tmp_path):
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        set_attributes(file, {"source": "观测", "comment": "", "n": np.int32(3)})
+    with netCDF4.Dataset(tmp_path / "a.nc") as file:
+        assert (file.source, file.comment, file.n) == ("观测", "", 3)
+    with xr.open_dataset(tmp_path / "a.nc") as dataset:
+        assert dataset.attrs == {"source": "观测", "comment": "", "n": 3}
+    assert "string" not in call("ncdump", "-h", tmp_path / "a.nc")
 
 
 def test_cdo_counts_the_hours(files):

@@ -272,6 +272,40 @@ def test_others_read_it(made):
         assert file.pm25.encoding["zlib"] and file.pm25.encoding["complevel"] == 1 and file.pm25.encoding["shuffle"]
 
 
+def with_strings(old, new):
+    """The archive as version 0.1.0 wrote it: texts as strings of variable length."""
+    def copied(old, new):
+        new.setncatts(old.__dict__)
+        for name, size in old.dimensions.items():
+            if not name.endswith("_strlen"):
+                new.createDimension(name, None if size.isunlimited() else len(size))
+        for name, variable in old.variables.items():
+            is_text, attributes = variable.dtype == "S1", dict(variable.__dict__)
+            dims = variable.dimensions[:1] if is_text else variable.dimensions
+            made = new.createVariable(name, str if is_text else variable.dtype, dims,
+                                      fill_value=attributes.pop("_FillValue", None))
+            attributes.pop("_Encoding", None)
+            made.setncatts(attributes)
+            if variable.size:
+                made[:] = variable[:].astype(object) if is_text else variable[:]
+        for name, group in old.groups.items():
+            copied(group, new.createGroup(name))
+    with netCDF4.Dataset(old) as before, netCDF4.Dataset(new, "w") as after:
+        copied(before, after)
+    return new
+
+
+def test_an_archive_of_version_0_1_0_is_read(made, tmp_path):
+    ours, old = open_archive(made[1]), open_archive(with_strings(made[1], tmp_path / "old.nc"))
+    with netCDF4.Dataset(made[1]) as new, netCDF4.Dataset(tmp_path / "old.nc") as before:
+        for here, is_text in ((new, False), (before, True)):
+            assert {here[name].dtype == str for name in ("station_id", "provenance/file_name")} == {is_text}
+    pd.testing.assert_frame_equal(old.stations, ours.stations)
+    for name, table in ours.provenance().tables.items():
+        pd.testing.assert_frame_equal(old.provenance().tables[name], table)
+    assert old.inspect(HOURS[0], HOURS[-1]).digest.hexdigest() == ours.inspect(HOURS[0], HOURS[-1]).digest.hexdigest()
+
+
 def test_what_is_no_station_archive_is_told(tmp_path, made):
     xr.Dataset({"pm25": ("x", [1.0])}).to_netcdf(tmp_path / "grid.nc")
     with pytest.raises(UserError, match="NetCDF, but no station archive"):

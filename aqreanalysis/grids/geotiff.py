@@ -64,7 +64,7 @@ def places(raster: Raster, source: str) -> dict[str, np.ndarray]:
 
     Raises UserError where pixels lie outside what the coordinate system can show.
     """
-    (ny, nx), found = raster.shape, {}
+    (ny, nx), found = raster.shape, dict[str, np.ndarray]()
     for names, shift, size in ((("lon", "lat"), 0.5, (ny, nx)),
                                (("lon_corners", "lat_corners"), 0.0, (ny + 1, nx + 1))):
         row, column = np.meshgrid(np.arange(size[0]) + shift, np.arange(size[1]) + shift, indexing="ij")

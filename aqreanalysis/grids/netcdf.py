@@ -54,7 +54,7 @@ def read_coordinates(path: Path) -> tuple[Coordinate, Coordinate]:
     """
     with _open_grid_file(path, decode_coords=False) as dataset:
         names = [_find_variable(dataset, signs, path) for signs in (LATITUDE, LONGITUDE)]
-        fixed = _fixed_dimensions(*(dataset[name].variable for name in names), path)
+        fixed = _fixed_dimensions(dataset[names[0]].variable, dataset[names[1]].variable, path)
         lat, lon = (_coordinate(dataset, name, fixed, path) for name in names)
     if lat.dims != lon.dims and sorted(lat.dims) == sorted(lon.dims):  # one of them is stored transposed
         lon = Coordinate(lon.values.T, lat.dims, lon.bounds if lon.bounds is None else np.swapaxes(lon.bounds, 0, 1))
@@ -68,7 +68,7 @@ def read_station_ids(path: Path, dimension: str) -> tuple[str, ...] | None:
     """
     with _open_grid_file(path) as dataset:
         along = {str(name): v for name, v in dataset.variables.items()
-                 if v.dims == (dimension,) and v.dtype.kind in "OSUiu"}
+                 if v.dims == (dimension,) and v.dtype.kind in "OSTUiu"}
         chosen = [name for name, v in along.items() if v.attrs.get("cf_role") == "timeseries_id"]
         chosen += [name for usual in STATION_NAMES for name in along if name.lower() == usual]
         if not chosen:

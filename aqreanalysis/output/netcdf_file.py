@@ -7,7 +7,7 @@ thread-safe. The same content gives the same bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from aqreanalysis.output.writer import PartWriter, ProductPart
 from aqreanalysis.schema import TIME
 
 FLOAT_FILL = np.float32(netCDF4.default_fillvals["f4"])
+TEXTS_AT_ONCE = 1000
 BYTE_FILL = np.int8(netCDF4.default_fillvals["i1"])
 
 
@@ -124,14 +125,14 @@ class NetCDFWriter(PartWriter):
     def _define(self, file: netCDF4.Dataset) -> None:
         """Dimensions, coordinates, attributes and empty variables."""
         grid, about = self.grid, self._about
-        file.setncatts(cf.global_attributes(about, grid, self._stamps, self._frequency))
+        set_attributes(file, cf.global_attributes(about, grid, self._stamps, self._frequency))
         file.createDimension(TIME, None)  # unlimited, so that ncrcat and others can join months
         for name, size in zip(grid.dims, grid.shape, strict=True):
             file.createDimension(name, size)
         write_coordinates(file, grid, self._stamps, self._frequency, self._distance)
         for name in self.fields:
             attributes = cf.field_attributes(name, about, grid, self._frequency, self._distance is not None)
-            create_field(file, name, grid, len(self._stamps)).setncatts(attributes)
+            set_attributes(create_field(file, name, grid, len(self._stamps)), attributes)
 
 
 def create_field(file: netCDF4.Dataset, name: str, grid: Grid, steps: int) -> netCDF4.Variable:
@@ -173,14 +174,46 @@ def write_coordinates(file: netCDF4.Dataset, grid: Grid, stamps: np.ndarray, fre
         for dimension, size in zip(dims, array.shape, strict=True):
             if dimension not in file.dimensions:
                 file.createDimension(dimension, size)
+        if array.dtype == object:
+            write_text(file, name, dims, array, attributes)
+            continue
         # In one piece; netCDF would by itself give each step of the bounds a chunk.
-        variable = file.createVariable(name, str if array.dtype == object else array.dtype, dims,
-                                       chunksizes=array.shape if TIME in dims else None)
-        variable.setncatts(attributes)
+        variable = file.createVariable(name, array.dtype, dims, chunksizes=array.shape if TIME in dims else None)
+        set_attributes(variable, attributes)
         variable[...] = array
     mapping = file.createVariable(cf.CRS, "i4")
-    mapping.setncatts(crs_attributes())
+    set_attributes(mapping, crs_attributes())
     mapping[...] = 0
+
+
+def set_attributes(of: netCDF4.Dataset | netCDF4.Variable, attributes: Mapping[str, Any]) -> None:
+    """Set attributes, texts as characters in UTF-8: netCDF4 would make strings, as below, of those beyond ASCII."""
+    of.setncatts({name: value.encode() if isinstance(value, str) else value for name, value in attributes.items()})
+
+
+def write_text(group: netCDF4.Dataset | netCDF4.Group, name: str, dims: tuple[str, ...], texts: Iterable[str],
+               attributes: Mapping[str, Any]) -> None:
+    """A variable of texts on one dimension as characters in UTF-8 (dims, <name>_strlen), padded with NUL.
+
+    Not as strings of variable length, which CF allows too: Octave, Fortran and many builds of NCO and CDO cannot read
+    those. `_Encoding` tells netCDF4-python and xarray to make strings of it.
+    """
+    rows = [text.encode() for text in texts]
+    width = max(map(len, rows), default=0) or 1
+    group.createDimension(f"{name}_strlen", width)
+    variable = group.createVariable(name, "S1", (*dims, f"{name}_strlen"), compression="zlib", complevel=1)
+    set_attributes(variable, {**attributes, "_Encoding": "utf-8"})
+    variable.set_auto_chartostring(False)
+    for first in range(0, len(rows), TEXTS_AT_ONCE):  # one long text makes all as long
+        part = np.array(rows[first:first + TEXTS_AT_ONCE], f"S{width}")
+        variable[first:first + len(part)] = part.view("S1").reshape(len(part), width)
+
+
+def read_text(variable: netCDF4.Variable) -> np.ndarray:
+    """Texts, objects (n,), of a variable of characters, or of strings as versions before 0.2.0 wrote them."""
+    parts = [np.asarray(variable[first:first + TEXTS_AT_ONCE], object)
+             for first in range(0, variable.shape[0], TEXTS_AT_ONCE)]
+    return np.concatenate(parts) if parts else np.array([], object)
 
 
 def check_file(path: Path | str, stamps: np.ndarray | None = None) -> None:

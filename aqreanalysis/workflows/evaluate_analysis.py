@@ -131,7 +131,8 @@ def write_result(result: Result, out: str) -> list[Path]:
         return [_write_table(result.table, path)]
     with files.whole(path / "scores.nc", EVALUATION_FIX) as part:
         for number, (name, sums) in enumerate(vars(result.sums).items()):
-            sums.to_netcdf(part, mode="a" if number else "w", group=name, engine="netcdf4")
+            texts = {str(key): {"dtype": "S1"} for key, of in sums.variables.items() if of.dtype.kind in "OU"}
+            sums.to_netcdf(part, mode="a" if number else "w", group=name, engine="netcdf4", encoding=texts)
     figures = score_figures(result.table, OURS)
     return [_write_table(result.table, path / "scores.csv"), path / "scores.nc",
             *(save_figure(figure, path / f"{name}.png") for name, figure in figures.items())]

@@ -37,7 +37,14 @@ from aqreanalysis.observations.readers.station_archive import (
 )
 from aqreanalysis.output import cf
 from aqreanalysis.output.encoding import TIME_CHUNK
-from aqreanalysis.output.netcdf_file import FLOAT_FILL, create_compressed, read_through, write_coordinates
+from aqreanalysis.output.netcdf_file import (
+    FLOAT_FILL,
+    create_compressed,
+    read_through,
+    set_attributes,
+    write_coordinates,
+    write_text,
+)
 from aqreanalysis.schema import FLAG_DTYPE, OBSERVATION_FLAGS, POLLUTANTS, STATION, TIME
 
 CACHE_BYTES = 8 << 20  # of one variable: months come in order, so that one chunk at a time is being filled
@@ -92,15 +99,14 @@ class ArchiveFile:
 
     def _define(self) -> None:
         file = self._netcdf
-        file.setncatts(archive_global_attributes(self.about, self._grid, self.hours))
+        set_attributes(file, archive_global_attributes(self.about, self._grid, self.hours))
         file.createDimension(TIME, None)
         file.createDimension(STATION, self._grid.size)
         write_coordinates(file, self._grid, self.hours, cf.HOURLY, None)
         for name, attributes in STATION_TEXTS.items():
             if name in self.table and self.table[name].notna().any():
-                variable = file.createVariable(f"station_{name}", str, (STATION,))
-                variable.setncatts(attributes | {"coverage_content_type": "referenceInformation"})
-                variable[:] = self.table[name].fillna("").to_numpy(object)
+                write_text(file, f"station_{name}", (STATION,), self.table[name].fillna(""),
+                           attributes | {"coverage_content_type": "referenceInformation"})
         for name in POLLUTANTS:
             self._create(name)
             self._create(name + FLAG)
@@ -113,7 +119,7 @@ class ArchiveFile:
                     None)
         variable = create_compressed(self._netcdf, name, kind or "f4", None if kind else FLOAT_FILL, self._grid,
                                      len(self.hours), CACHE_BYTES)
-        variable.setncatts(variable_attributes(name, self.about))
+        set_attributes(variable, variable_attributes(name, self.about))
 
     def _leave_empty(self, name: str, first: int, last: int) -> None:
         empty = {FLAG: OBSERVATION_FLAGS["missing"], SOURCE: 0}
@@ -123,21 +129,24 @@ class ArchiveFile:
 
     def _write_provenance(self, provenance: Provenance) -> None:
         group = self._netcdf.createGroup(PROVENANCE)
-        group.software = json.dumps(
-            files.package_versions("aqreanalysis", "netCDF4", "numpy", "pandas", "xarray"), sort_keys=True)
-        group.stations_without_coordinates = json.dumps(self.table.attrs.get("without_coordinates", []),
-                                                        ensure_ascii=False)
         kinds = list(provenance.tables["remark"]["kind"])
-        group.files_skipped = np.int32(len(kinds) - kinds.count(ANOMALY))
-        group.oddities = np.int32(kinds.count(ANOMALY))  # named as in version 0.1.0: the format is the same
+        versions = files.package_versions("aqreanalysis", "netCDF4", "numpy", "pandas", "xarray")
+        set_attributes(group, {
+            "software": json.dumps(versions, sort_keys=True),
+            "stations_without_coordinates": json.dumps(self.table.attrs.get("without_coordinates", []),
+                                                       ensure_ascii=False),
+            "files_skipped": np.int32(len(kinds) - kinds.count(ANOMALY)),
+            "oddities": np.int32(kinds.count(ANOMALY))})  # named as in version 0.1.0: the format is the same
         for table, columns in TABLES.items():
             rows = provenance.tables[table]
             group.createDimension(table, len(rows))
             for column in columns:
-                array = _encoded(rows[column])
-                variable = group.createVariable(f"{table}_{column}", str if array.dtype == object else array.dtype,
-                                                (table,))
-                variable.setncatts(column_attributes(table, column))
+                name, array = f"{table}_{column}", _encoded(rows[column])
+                if array.dtype == object:
+                    write_text(group, name, (table,), array, column_attributes(table, column))
+                    continue
+                variable = group.createVariable(name, array.dtype, (table,))
+                set_attributes(variable, column_attributes(table, column))
                 if len(array):
                     variable[:] = array
         for number, name in enumerate(COUNTS):

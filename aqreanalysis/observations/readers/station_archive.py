@@ -23,6 +23,7 @@ from aqreanalysis import __version__, schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations import quality, stations
 from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp
+from aqreanalysis.output.netcdf_file import read_text
 from aqreanalysis.time_axis import HOUR
 
 FORMAT_ATTRIBUTE, FORMAT = "aqreanalysis_format", "station archive 1"
@@ -217,15 +218,17 @@ def _stamps(variable: netCDF4.Variable) -> np.ndarray:
 
 
 def _column(variable: netCDF4.Variable) -> np.ndarray:
-    return _stamps(variable) if "hours since" in getattr(variable, "units", "") else variable[:]
+    if "hours since" in getattr(variable, "units", ""):
+        return _stamps(variable)
+    return variable[:] if variable.dtype != str and variable.dtype.kind in "iuf" else read_text(variable)
 
 
 def _station_table(file: netCDF4.Dataset) -> pd.DataFrame:
-    table = pd.DataFrame({"station_id": file["station_id"][:].astype(str), "lon": file[schema.LON][:],
+    table = pd.DataFrame({"station_id": read_text(file["station_id"]).astype(str), "lon": file[schema.LON][:],
                           "lat": file[schema.LAT][:]})
     for name in ("name", "city", "province"):
         if f"station_{name}" in file.variables:
-            text = pd.Series(file[f"station_{name}"][:], dtype=object)
+            text = pd.Series(read_text(file[f"station_{name}"]), dtype=object)
             table[name] = text.where(text != "", np.nan)
     return table
 
