@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
+from aqreanalysis import schema
 from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import uncertainty
@@ -50,9 +51,10 @@ def test_the_daily_file_says_it_three_times(tmp_path):
     with xr.open_dataset(samples.daily_file(tmp_path / "d.nc", grid)) as file:
         assert file.attrs["minimum_hours_per_day"] == samples.about().minimum_hours == 18
         assert file.pm25.attrs["cell_methods"] == (
-            "time: mean (interval: 1 hour comment: of at least 18 hours) area: point")
-        assert "fewer than 18 hours is missing" in file.pm25.attrs["comment"]
+            "time: mean (interval: 1 hour comment: at least 18 of them observed) area: point")
+        assert "fewer than 18 observed hours is missing" in file.pm25.attrs["comment"]
         assert "18 of its 24 hours" in file.number_of_hours.attrs["comment"]
+        assert "a station that the estimate is made from reported" in file.number_of_hours.attrs["long_name"]
     with xr.open_dataset(samples.hourly_file(tmp_path / "h.nc", grid)) as file:
         assert "minimum_hours_per_day" not in file.attrs
 
@@ -66,3 +68,14 @@ def test_a_day_is_valid_from_that_many_hours_on():
                               uncertainty.exponential_correlation(6.5))
     assert found["number_of_hours"][0].tolist() == [17, 18, 24]
     np.testing.assert_array_equal(found["pm25"][0], np.float32([np.nan, 9.5, 12.5]))
+
+
+def test_hours_that_nobody_observed_are_in_the_mean_and_do_not_count():
+    """24 estimates of 1 ... 24 ug m-3 at four places, of which 24, 18, 17 and 1 hours were observed; 18 are needed."""
+    hours = np.arange(1.0, 25.0)[:, None] * np.ones(4)
+    observed = np.arange(24)[:, None] < [24, 18, 17, 1]
+    found = uncertainty.daily(hours, np.ones_like(hours), np.zeros(hours.shape, np.int8), 18,
+                              uncertainty.exponential_correlation(6.5), observed)
+    assert found["number_of_hours"][0].tolist() == [24, 18, 17, 1]
+    np.testing.assert_array_equal(found["pm25"][0], np.float32([12.5, 12.5, np.nan, np.nan]))
+    assert found["quality_flag"][0].tolist() == [0, 0, schema.NO_OBSERVATIONS, schema.NO_OBSERVATIONS]

@@ -28,7 +28,7 @@ CLASSES = (
     "a station, measured at stations left out with their surroundings; outside the hull it was not measured"
 )
 DAILY_CLASSES = ("In a day: the class of most hours, the more severe of equals; on land no_observations where "
-                 "too few hours have a value.")
+                 "too few hours were observed.")
 
 
 def inside_hull(lat, lon, to_lat, to_lon) -> np.ndarray:
@@ -96,18 +96,22 @@ def exponential_correlation(memory_hours: float) -> np.ndarray:
 
 
 def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: int,
-          correlation: Sequence[float] | np.ndarray) -> dict[str, np.ndarray]:
+          correlation: Sequence[float] | np.ndarray, observed: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Means of whole days from hours (24 * days, points).
 
-    The error of a mean of n hours whose errors are correlated as `correlation` (24,) says by lag:
-    var = sum_ij s_i s_j r_|i-j| / n^2. The flag is the class of most hours, the more severe of equals,
-    and, on land, `no_observations` where fewer than `minimum_hours` have a value; the mean is NaN there.
+    A day is the mean of all its hours that have a value. It counts those of them that were `observed`, bool like the
+    hours (all where it is None): hours in which a station that the estimate is made from reported. An estimate from
+    hours before and after is no observation of the day. Fewer than `minimum_hours` of them make no valid day: the mean
+    is NaN and, on land, the flag `no_observations`; else the flag is the class of most hours, the more severe of
+    equals. The error of a mean of n hours whose errors are correlated as `correlation` (24,) says by lag:
+    var = sum_ij s_i s_j r_|i-j| / n^2.
     """
     days = len(pm25) // HOURS_PER_DAY
     pm25, error, flag = (a.reshape(days, HOURS_PER_DAY, -1) for a in (pm25, error, flag))
     valid = np.isfinite(pm25)
     count = valid.sum(axis=1)
-    enough = count >= minimum_hours
+    counted = count if observed is None else (valid & observed.reshape(valid.shape)).sum(axis=1)
+    enough = counted >= minimum_hours
     lag = np.abs(np.subtract.outer(np.arange(HOURS_PER_DAY), np.arange(HOURS_PER_DAY)))
     of_pairs = np.asarray(correlation, np.float32)[lag]
     spread = np.where(valid, error, 0.0)
@@ -119,7 +123,7 @@ def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: 
     return {
         "pm25": np.where(enough, total / safe, np.nan).astype(np.float32),
         "pm25_standard_error": np.where(enough, np.sqrt(np.maximum(variance, 0)) / safe, np.nan).astype(np.float32),
-        "number_of_hours": count.astype(np.int8),
+        "number_of_hours": counted.astype(np.int8),
         "quality_flag": np.where(enough | (severe_last == schema.SEA), severe_last,
                                  schema.NO_OBSERVATIONS).astype(np.int8),
     }

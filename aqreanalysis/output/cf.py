@@ -287,7 +287,8 @@ def field_attributes(name: str, about: About, grid: Grid, frequency: Frequency, 
     attributes = _FIELD_ATTRIBUTES[name](about, frequency)
     if name == TARGET:
         where = "" if grid.kind == "points" else " area: point"
-        hours = f" (interval: 1 hour comment: of at least {about.minimum_hours} hours)" if frequency == DAILY else ""
+        least = f" (interval: 1 hour comment: at least {about.minimum_hours} of them observed)"
+        hours = least if frequency == DAILY else ""
         attributes["cell_methods"] = f"time: mean{hours}{where}"
         if ancillary := [n for n in fields_of(frequency, about) if n != TARGET]:
             attributes["ancillary_variables"] = " ".join(ancillary)
@@ -308,7 +309,7 @@ def _pm25_attributes(about: About, frequency: Frequency) -> dict[str, Any]:
     if frequency == TRUTH:
         comment = ["The truth of the simulation at the position of the coordinates, not an estimate."]
     if frequency == DAILY:
-        comment.append(f"A day with fewer than {about.minimum_hours} hours is missing.")
+        comment.append(f"A day with fewer than {about.minimum_hours} observed hours is missing.")
     return {"standard_name": STANDARD_NAMES[TARGET], "units": UNITS[TARGET],
             "long_name": f"{' '.join(words)} mean mass concentration of PM2.5",
             "coverage_content_type": "modelResult",
@@ -349,9 +350,10 @@ def _observation_count_attributes(about: About, frequency: Frequency) -> dict[st
 
 def _hour_count_attributes(about: About, frequency: Frequency) -> dict[str, Any]:
     return {"standard_name": "number_of_observations", "units": "1",
-            "long_name": "number of hourly values in the daily mean",
+            "long_name": "number of hours of the day in which a station that the estimate is made from reported",
             "coverage_content_type": "auxiliaryInformation",
-            "comment": f"A day needs {about.minimum_hours} of its 24 hours to be valid."}
+            "comment": (f"A day needs {about.minimum_hours} of its 24 hours to be valid. Its mean is of all hours with "
+                        "a value; those that were estimated from hours before and after alone are not counted here.")}
 
 
 _FIELD_ATTRIBUTES: dict[str, Callable[[About, Frequency], dict[str, Any]]] = {

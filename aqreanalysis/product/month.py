@@ -136,7 +136,7 @@ def _days(job: Job, hours: np.ndarray, arrays: dict[str, np.ndarray], distance: 
     memory_hours = job.description.error_memory_hours
     correlation = calibration.correlation if calibration else uncertainty.exponential_correlation(memory_hours)
     days = uncertainty.daily(arrays["pm25"], arrays["pm25_standard_error"], arrays["quality_flag"], job.minimum_hours,
-                             correlation)
+                             correlation, observed=arrays["number_of_observations"] > 0)
     dates = local_days(hours[::HOURS_PER_DAY])
     return uncertainty.calibrated(days, calibration.daily, distance, dates) if calibration else days
 
