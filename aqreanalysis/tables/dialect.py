@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from aqreanalysis.tables.text import TextFile
 
 SEPARATORS = (",", ";", "\t", "|", " ")
 SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
-COMMENTS = ("#", "%", "//")     # how lines of comment begin; only ahead of the header but for "#"
+COMMENT = re.compile(r"\s*#(?!(N/A|NULL!|VALUE!|REF!|DIV/0!|NAME\?|NUM!))", re.IGNORECASE)
 HEAD_LINES, HEADER_LINES = 2000, 100   # lines that are looked at, and among which the header stands
 LINE_LENGTH = 1 << 20          # characters; a longer line is none of a table
 WORDS_SHOWN = 60
@@ -73,8 +74,8 @@ def split(line: str, separator: str) -> list[str]:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line of a table's body is a comment."""
-    return line.lstrip()[:1] == "#"
+    """Whether a line of a table's body is a comment; what spreadsheets write for an error (#N/A) begins none."""
+    return COMMENT.match(line) is not None
 
 
 def _header(name: str, head: list[str], wanted: Sequence[Column],

@@ -11,7 +11,7 @@ import pandas as pd
 
 MISSING_TEXTS = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "---", "—", "——", "–", "_",
                            "\\n", "nd", "n.d.", "missing", "无", "缺测", "nodata", "no data", ".", "#null!", "<na>",
-                           "nat"))
+                           "nat", "#value!", "#ref!", "#div/0!", "#name?", "#num!"))
 _COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 _POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
@@ -66,7 +66,7 @@ def numbers(cells: pd.Series, decimal: str = ".") -> tuple[np.ndarray, np.ndarra
 
     Each different text is converted once. Missing cells and text are NaN.
     """
-    codes, texts = _distinct(cells)
+    codes, texts = distinct(cells)
     values, stray = np.full(len(texts) + 1, np.nan), np.zeros(len(texts) + 1, bool)
     for place, text in enumerate(texts):
         try:
@@ -76,9 +76,9 @@ def numbers(cells: pd.Series, decimal: str = ".") -> tuple[np.ndarray, np.ndarra
     return values[codes], stray[codes]
 
 
-def _distinct(cells: pd.Series) -> tuple[np.ndarray, list[str]]:
+def distinct(cells: pd.Series) -> tuple[np.ndarray, list[str]]:
     """For each cell the number of its text, -1 for None; the texts."""
     if isinstance(cells.dtype, pd.CategoricalDtype):
-        return cells.cat.codes.to_numpy().astype(np.int64), [str(text) for text in cells.cat.categories]
+        return cells.cat.codes.to_numpy().astype(np.int64), cells.cat.categories.astype(str).tolist()
     codes, texts = pd.factorize(cells)
-    return codes, [str(text) for text in texts]
+    return codes, list(map(str, texts))

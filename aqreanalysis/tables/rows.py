@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,12 @@ class TextTable:
 
     file: TextFile
     dialect: Dialect
-    is_even: bool     # pyarrow reads it
+
+    @cached_property
+    def is_even(self) -> bool:
+        """Whether pyarrow reads it: every row is read once to find out."""
+        return (self.file.is_utf8 and self.file.quotes % 2 == 0 and self.dialect.separator != " "
+                and _all_even(self))
 
     @property
     def name(self) -> str:
@@ -81,15 +87,15 @@ class TextTable:
             found.append(unused_columns(self.name, self.dialect.matched.unused))
         return found
 
-    def batches(self, bad: BadRows | None = None) -> Iterator[pd.DataFrame]:
-        """The columns that it has, by our names, as text, in the order of the file; `line` (1-based) is the index.
+    def batches(self, bad: BadRows | None = None, only: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
+        """The columns that it has, or `only` some, by our names, as text; `line` (1-based) is the index.
 
         With pyarrow the lines are counted as if no row were blank: `line_of` finds the true one.
         """
         if self.is_even:
-            yield from _even_batches(self)
+            yield from _even_batches(self, only or list(self.columns))
         else:
-            yield from _line_batches(self, BadRows() if bad is None else bad)
+            yield from _line_batches(self, BadRows() if bad is None else bad, only or list(self.columns))
 
     def line_of(self, row: int) -> int:
         """The line (1-based) of a row of the index of `batches`."""
@@ -105,7 +111,7 @@ class TextTable:
 
     def frame(self, bad: BadRows | None = None) -> pd.DataFrame:
         """All rows at once, for small tables: text, with the lines (1-based) as index."""
-        parts = list(_line_batches(self, BadRows() if bad is None else bad))
+        parts = list(_line_batches(self, BadRows() if bad is None else bad, list(self.columns)))
         return pd.concat(parts) if parts else pd.DataFrame(columns=list(self.columns), dtype=object)
 
 
@@ -122,9 +128,7 @@ def open_table(name: str, source: Source, wanted: Sequence[Column], required: Se
     BadFile : where it is no text table, lacks a required column, or has two columns for one.
     """
     file = text.recognised(name, source)
-    found = sniff(file, wanted, required)
-    table = TextTable(file, found, is_even=file.is_utf8 and file.quotes % 2 == 0 and found.separator != " ")
-    return table if not table.is_even or _all_even(table) else TextTable(file, found, is_even=False)
+    return TextTable(file, sniff(file, wanted, required))
 
 
 def unused_columns(name: str, unused: Sequence[str]) -> str:
@@ -135,7 +139,7 @@ def unused_columns(name: str, unused: Sequence[str]) -> str:
 
 # --- pyarrow ---------------------------------------------------------------------------------------
 
-def _reader(table: TextTable, stream, only: list[str] | None):
+def _reader(table: TextTable, stream, only: list[str]):
     import pyarrow as pa
     from pyarrow import csv
 
@@ -164,14 +168,14 @@ def _all_even(table: TextTable) -> bool:
     return True
 
 
-def _even_batches(table: TextTable) -> Iterator[pd.DataFrame]:
+def _even_batches(table: TextTable, only: Sequence[str]) -> Iterator[pd.DataFrame]:
     import pyarrow as pa
 
-    places = table.columns
+    places = {name: table.columns[name] for name in only}
     row = table.dialect.header_line + 1
     try:
         with text.binary(table.name, table.file.source) as stream:
-            for batch in _reader(table, stream, None if _sees_all(table) else [f"c{n}" for n in places.values()]):
+            for batch in _reader(table, stream, [f"c{place}" for place in places.values()]):
                 frame = pd.DataFrame({name: batch.column(f"c{place}").to_pandas() for name, place in places.items()})
                 frame.index = pd.RangeIndex(row, row + batch.num_rows, name="line")
                 row += batch.num_rows
@@ -180,16 +184,15 @@ def _even_batches(table: TextTable) -> Iterator[pd.DataFrame]:
         raise BadFile(f"{table.name} changed while it was read") from error
 
 
-def _sees_all(table: TextTable) -> bool:
-    return len(table.columns) == table.dialect.width
-
-
 def _with_text(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows in which some cell that is read holds text."""
     empty = np.ones(len(frame), bool)
     for name in frame:
-        codes, words = frame[name].cat.codes.to_numpy(), frame[name].cat.categories
-        empty &= np.array([not str(word).strip() for word in words], bool)[codes] if len(words) else True
+        codes, words = frame[name].cat.codes.to_numpy(), frame[name].cat.categories.tolist()
+        blank = [not word.strip() for word in words]
+        if not any(blank):
+            return frame
+        empty &= np.array(blank)[codes]
     return frame[~empty] if empty.any() else frame
 
 
@@ -210,8 +213,8 @@ class _Collected:
                                  pd.Index(self.lines, name="line", dtype=int), axis=0)
 
 
-def _line_batches(table: TextTable, bad: BadRows) -> Iterator[pd.DataFrame]:
-    names, places = list(table.columns), list(table.columns.values())
+def _line_batches(table: TextTable, bad: BadRows, only: Sequence[str]) -> Iterator[pd.DataFrame]:
+    names, places = list(only), [table.columns[name] for name in only]
     kept = _Collected(names)
     for line, cells in _rows(table, bad):
         chosen = [cells[place] for place in places]

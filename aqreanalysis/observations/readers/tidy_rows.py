@@ -7,8 +7,9 @@ first.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ class TidyFile:
         self.path, self.utc_offset = path, utc_offset
         self._stamps: dict[str, np.datetime64] = {}   # a year has 8784 texts, and a file millions of rows
         is_parquet = path.suffix.lower() in PARQUET_SUFFIXES
-        self.table = None if is_parquet else rows.open_table(path.name, path, WANTED, REQUIRED)
+        state = path.stat()
+        self.table = None if is_parquet else _opened(path, state.st_size, state.st_mtime_ns)
         self.matched = self.table.dialect.matched if self.table else _parquet_columns(path)
         self.factors = _factors(path.name, self.matched)
         self.rule = StampRule.of((), utc_offset)
@@ -97,14 +99,14 @@ class TidyFile:
     def settle(self) -> set[str]:
         """Read every stamp and settle the rule; returns the different texts."""
         seen: set[str] = set()
-        for frame in self._raw(None):
+        for frame in self._raw(None, [name for name in ("time", "hour") if name in self.matched.position]):
             if isinstance(frame["time"].dtype, pd.DatetimeTZDtype):
                 self.rule = StampRule(self.utc_offset or 0.0, self.utc_offset is not None, None, 0, 1)
                 return seen
             if pd.api.types.is_datetime64_any_dtype(frame["time"]):
                 self.rule = StampRule(self.utc_offset or 0.0, self.utc_offset is not None, None, 1, 0)
                 return seen
-            seen.update(_texts(frame["time"])[1])
+            seen.update(numbers.distinct(frame["time"])[1])
         self.rule = StampRule.of(seen, self.utc_offset)
         self._stamps = {}
         return seen
@@ -123,9 +125,9 @@ class TidyFile:
             faults.add_rows(f"without the {self.table.dialect.width} cells of the header", bad.count, bad.text,
                             f"in line {bad.line}")
 
-    def _raw(self, bad: rows.BadRows | None) -> Iterator[pd.DataFrame]:
+    def _raw(self, bad: rows.BadRows | None, only: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
         """Columns by our names, as text or of their own type, with a `time` that has the hour in it."""
-        for frame in self.table.batches(bad) if self.table else _parquet_batches(self.path, self.matched):
+        for frame in self.table.batches(bad, only) if self.table else _parquet_batches(self.path, self.matched, only):
             if "hour" in frame:
                 frame = _with_hours(frame)
             yield frame
@@ -154,7 +156,7 @@ class TidyFile:
             time = (cells.dt.tz_convert("UTC").dt.tz_localize(None) if aware else cells).to_numpy("datetime64[ns]")
             time = time if aware else time - np.timedelta64(round(self.rule.utc_offset * 60), "m")
         else:
-            codes, words = _texts(cells)
+            codes, words = numbers.distinct(cells)
             new = [word for word in words if word not in self._stamps]
             self._stamps.update(zip(new, self.rule.read(new), strict=True))
             time = np.array([*(self._stamps[word] for word in words), stamps.NOT_A_TIME], "datetime64[ns]")[codes]
@@ -168,7 +170,7 @@ class TidyFile:
         without = np.zeros(len(frame), bool)
         if self.rule.skips_naive and unread.any():
             alone = StampRule(0.0, True, self.rule.month_first, 0, 0)
-            codes, words = _texts(frame["time"][unread])
+            codes, words = numbers.distinct(frame["time"][unread])
             without[np.flatnonzero(unread)] = ~np.isnat(np.append(alone.read(words), stamps.NOT_A_TIME))[codes]
         for kind, mask in ((NO_ID, nameless), (NO_OFFSET, without), (NO_STAMP, unread & ~without),
                            (OFF_HOUR, understood & off & ~nameless)):
@@ -194,6 +196,12 @@ class TidyFile:
         return f"line {self.table.line_of(int(row))}" if self.table else f"row {int(row) + 1}"
 
 
+@functools.lru_cache(maxsize=64)
+def _opened(path: Path, size: int, modified: int) -> rows.TextTable:
+    """A text table, kept for whoever asks next, as long as the file has this size and time."""
+    return rows.open_table(path.name, path, WANTED, REQUIRED)
+
+
 def row_name(table: pd.DataFrame) -> anomalies.CellName:
     """Names a row of `batches` by its station and hour."""
     return lambda row, _: f"{table['station_id'].iloc[row]}, {table['time'].iloc[row]:%Y-%m-%dT%H}Z"
@@ -208,23 +216,17 @@ def _factors(name: str, matched: columns.Matched) -> dict[str, float | None]:
     return found
 
 
-def _texts(cells: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """For each cell the number of its text, -1 for none; the texts that occur."""
-    codes, words = pd.factorize(cells)
-    return codes, [str(word) for word in words]
-
-
 def _stripped(cells: pd.Series) -> pd.Series:
     """Ids as text without blanks round them; "" for none."""
     if pd.api.types.is_float_dtype(cells):  # whole numbers, some of them missing
         cells = cells.astype("Int64") if (cells.dropna() % 1 == 0).all() else cells
-    codes, words = _texts(cells)
+    codes, words = numbers.distinct(cells)
     ids = np.array([*(word.strip() for word in words), ""], dtype=object)
     return pd.Series(np.where(np.isin(ids, ("nan", "None", "<NA>")), "", ids)[codes], index=cells.index, dtype=object)
 
 
 def _truths(cells: pd.Series) -> np.ndarray:
-    codes, words = _texts(cells)
+    codes, words = numbers.distinct(cells)
     return np.array([*(word.strip().casefold() in TRUE_TEXTS for word in words), False])[codes]
 
 
@@ -257,11 +259,11 @@ def _parquet_columns(path: Path) -> columns.Matched:
     return matched
 
 
-def _parquet_batches(path: Path, matched: columns.Matched) -> Iterator[pd.DataFrame]:
+def _parquet_batches(path: Path, matched: columns.Matched, only: Sequence[str]) -> Iterator[pd.DataFrame]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    of = {name: matched.names[place] for name, place in matched.position.items()}
+    of = {name: matched.names[place] for name, place in matched.position.items() if name in only or not only}
     first = 0
     try:
         file = pq.ParquetFile(path)
