@@ -462,7 +462,7 @@ def test_chinese_names_in_any_encoding(tmp_path, encoding):
     ("station_id,lon,lat\nA,116,40\nB,117,40\nA,118,40\n", "Station A stands 2 times"),
     ("station_id,lon,lat\nA,,\n", "No station of .* has coordinates"),
     ("station_id,lon,lat\n", "No station of .* has coordinates"),
-    ("", "is empty"),
+    ("station_id,lon,lat\nA,116\n", "No station of .* has coordinates"), ("", "is empty"),
 ])
 def test_a_bad_station_table_is_told(tmp_path, text, told):
     with pytest.raises(UserError, match=told) as error:

@@ -176,7 +176,7 @@ BAD = {
     "ten minutes": (lambda table: table.assign(time=table["time"] + pd.to_timedelta(table.index % 6 * 10, "min")),
                     "10 of 12, so that its values are none of whole hours"),
     "no time": (lambda table: table.assign(time="yesterday noon"), "12 rows whose time is not understood"),
-    "day or month": (lambda table: table.assign(time="01/02/2019 06:00"), "12 rows whose time is not understood"),
+    "day or month": (lambda table: table.assign(time="01/02/2019 06:00"), "12 rows whose day and month can't be told"),
     "no numbers": (lambda table: table.drop(columns="o3").assign(pm25="high"),
                    "holds no number; 12 PM2.5 cells not understood"),
     "two of one": (lambda table: table.assign(**{"PM2.5": table["pm25"]}),

@@ -31,7 +31,7 @@ def read_points(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     if bad.count:
         raise UserError(f"{path.parent / bad.sentence(path.name, table.dialect.width)}.",
                         "Every row has as many cells as the header.", "Correct the row.")
-    station_id = cells["station_id"]
+    station_id = columns.identifiers(cells["station_id"])
     wrong = station_id.duplicated() | (station_id == "")
     if wrong.any():
         raise UserError(f"{path}: station_id {station_id[wrong].iloc[0]!r} is empty or repeated (line "

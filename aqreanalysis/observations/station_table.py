@@ -42,6 +42,7 @@ def read_station_table(path: Path) -> pd.DataFrame:
                         f"A station table is a text table with the columns {', '.join(TABLE_COLUMNS)}.",
                         "Correct it, or give another one with --stations FILE.") from error
     notes = [*text.notes(), *filter(None, [bad.sentence(path.name, text.dialect.width)])]
+    cells["station_id"] = columns.identifiers(cells["station_id"])
     named = cells[cells["station_id"] != ""].copy()
     if len(named) < len(cells):
         line = cells.index[cells["station_id"] == ""][0]
@@ -53,7 +54,7 @@ def read_station_table(path: Path) -> pd.DataFrame:
             notes.append(f"{path.name}: {int(stray.sum())} {name} cells not understood and taken as missing "
                          f"({cells.loc[line, name][:20]!r} in line {line})")
     for name in set(named) - set(TABLE_COLUMNS):
-        named[name] = named[name].mask([numbers.is_missing(cell) for cell in named[name]])
+        named[name] = named[name].mask(named[name].map(numbers.is_missing).astype(bool))
     table = checked(named.reset_index(drop=True), str(path))
     table.attrs["notes"] = notes
     return table

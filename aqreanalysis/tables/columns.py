@@ -1,4 +1,4 @@
-"""What columns are called: the names that people, networks and packages give them, in any case.
+"""What columns and stations are called: the names that people, networks and packages give them, in any case.
 
 >>> found = match(["Station_ID", "Longitude", "LAT", "PM2.5 (ug/m3)", "note"], (STATION_ID, LON, LAT, *POLLUTANTS))
 >>> found.position, found.unused
@@ -10,6 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
 
 from aqreanalysis import schema
 from aqreanalysis.errors import BadFile
@@ -48,7 +51,10 @@ _SPELLINGS = {"pm25": ("pm2_5", "pm2p5", "pm_2_5", "pm_25", "细颗粒物"), "pm
               "so2": ("二氧化硫",), "no2": ("二氧化氮",), "co": ("一氧化碳",), "o3": ("ozone", "臭氧")}
 POLLUTANTS = tuple(Column(name, _SPELLINGS.get(name, ()), kind="number") for name in schema.POLLUTANTS)
 INDEX_NAMES = re.compile(r"|unnamed_\d+|index|level_\d+|row_?names|__index_level_\d+__|x1|v1|_1")  # of R, pandas
-_UNIT = re.compile(r"[\s_]*[\[(（](?P<unit>[^\])）]*)[\])）]\s*$|_(?P<tail>u?μ?µ?m?gm3|ugm_3|ug_m3)$", re.IGNORECASE)
+_UNIT = re.compile(r"[\s_]*[\[(（](?P<unit>[^\])）]*)[\])）]\s*$"
+                   r"|[\s_.](?P<mass>[uµμm]g)[\s_./]*m(?:\^|\*\*)?[\s_]*-?[3³]$|[\s_.](?P<ratio>pp[bm])v?$",
+                   re.IGNORECASE)
+NO_IDS = ("nan", "none", "<na>", "null")
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,14 @@ def without_unit(name: str) -> tuple[str, str]:
 
     >>> without_unit("PM2.5 (µg/m³)"), without_unit("CO[mg/m3]"), without_unit("lon")
     (('PM2.5', 'µg/m³'), ('CO', 'mg/m3'), ('lon', ''))
+    >>> without_unit("pm25_ugm3"), without_unit("CO mg m-3"), without_unit("o3_ppb")
+    (('pm25', 'ug/m3'), ('CO', 'mg/m3'), ('o3', 'ppb'))
     """
     found = _UNIT.search(name)
     if not found or not found.start():
         return name, ""
-    return name[:found.start()], (found["unit"] if found["tail"] is None else "ug/m3").strip()
+    unit = f"{found['mass']}/m3" if found["mass"] else found["ratio"] or found["unit"]
+    return name[:found.start()], unit.strip()
 
 
 def match(names: Sequence[str], columns: Iterable[Column], table: str = "The table") -> Matched:
@@ -109,3 +118,15 @@ def match(names: Sequence[str], columns: Iterable[Column], table: str = "The tab
                    if number not in taken and not INDEX_NAMES.fullmatch(key))
     units = {name: bare[number][1] for name, number in position.items() if bare[number][1]}
     return Matched(tuple(names), position, units, unused)
+
+
+def identifiers(cells: pd.Series) -> pd.Series:
+    """Ids of stations as text, without blanks round them; "" for none. Whole numbers lose the `.0` of floats.
+
+    >>> identifiers(pd.Series([" 1001A", "54511.0", None, 7])).tolist()
+    ['1001A', '54511', '', '7']
+    """
+    codes, words = pd.factorize(cells)
+    ids = [re.sub(r"^(\d+)\.0$", r"\1", str(word).strip()) for word in words]
+    known = np.array(["" if text.casefold() in NO_IDS else text for text in ids] + [""], object)
+    return pd.Series(known[codes], index=cells.index, dtype=object)

@@ -88,9 +88,13 @@ class StampRule:
         return (f"{name}: stamps have no offset: read as UTC "
                 "(--utc-offset 8 where they are China Standard Time)")
 
-    def _utc(self, text: str) -> np.datetime64:
+    def is_open(self, text: str) -> bool:
+        """Whether it is not known which number of a stamp like 01/02/2019 is the month."""
         numbers_ = _slashed(text)
-        if numbers_ and self.month_first is None and numbers_[0] != numbers_[1]:
+        return bool(numbers_) and self.month_first is None and numbers_[0] != numbers_[1]
+
+    def _utc(self, text: str) -> np.datetime64:
+        if self.is_open(text):
             return NOT_A_TIME
         stamp = _parsed(text, bool(self.month_first))
         if stamp is None or (stamp.offset is None and self.skips_naive):

@@ -62,6 +62,7 @@ class Faults:
 NO_STAMP = f"whose time is not understood, as {stamps.EXAMPLES} would be,"
 NO_OFFSET = "whose time has no offset, where others of the file have one (--utc-offset says what they are),"
 OFF_HOUR, NO_ID = "off the full hour", "without a station_id"
+NO_ORDER = "whose day and month can't be told apart by any stamp of the file (write 2019-01-31)"
 
 
 class TidyFile:
@@ -133,7 +134,7 @@ class TidyFile:
             yield frame
 
     def _typed(self, frame: pd.DataFrame, faults: Faults) -> pd.DataFrame:
-        ids = _stripped(frame["station_id"])
+        ids = columns.identifiers(frame["station_id"])
         time, understood = self._times(frame["time"])
         hours, off = stamps.on_the_hour(time)
         good = understood & ~off & (ids != "").to_numpy()
@@ -172,8 +173,10 @@ class TidyFile:
             alone = StampRule(0.0, True, self.rule.month_first, 0, 0)
             codes, words = numbers.distinct(frame["time"][unread])
             without[np.flatnonzero(unread)] = ~np.isnat(np.append(alone.read(words), stamps.NOT_A_TIME))[codes]
-        for kind, mask in ((NO_ID, nameless), (NO_OFFSET, without), (NO_STAMP, unread & ~without),
-                           (OFF_HOUR, understood & off & ~nameless)):
+        open_ = np.zeros(len(frame), bool)
+        open_[unread & ~without] = [self.rule.is_open(str(text)) for text in frame["time"][unread & ~without]]
+        for kind, mask in ((NO_ID, nameless), (NO_OFFSET, without), (NO_ORDER, open_),
+                           (NO_STAMP, unread & ~without & ~open_), (OFF_HOUR, understood & off & ~nameless)):
             if mask.any():
                 row = int(np.flatnonzero(mask)[0])
                 place = f"in {self.line(frame.index[row])}"
@@ -216,15 +219,6 @@ def _factors(name: str, matched: columns.Matched) -> dict[str, float | None]:
     return found
 
 
-def _stripped(cells: pd.Series) -> pd.Series:
-    """Ids as text without blanks round them; "" for none."""
-    if pd.api.types.is_float_dtype(cells):  # whole numbers, some of them missing
-        cells = cells.astype("Int64") if (cells.dropna() % 1 == 0).all() else cells
-    codes, words = numbers.distinct(cells)
-    ids = np.array([*(word.strip() for word in words), ""], dtype=object)
-    return pd.Series(np.where(np.isin(ids, ("nan", "None", "<NA>")), "", ids)[codes], index=cells.index, dtype=object)
-
-
 def _truths(cells: pd.Series) -> np.ndarray:
     codes, words = numbers.distinct(cells)
     return np.array([*(word.strip().casefold() in TRUE_TEXTS for word in words), False])[codes]
@@ -236,7 +230,7 @@ def _with_hours(frame: pd.DataFrame) -> pd.DataFrame:
     bare = ~days.str.contains(r"[:T时点]|\d\s+\d", regex=True) & (days != "")
     if pd.api.types.is_datetime64_any_dtype(frame["time"]):
         days, bare = frame["time"].dt.strftime("%Y-%m-%d"), frame["time"].dt.hour == 0
-    hours = frame["hour"].astype(str).str.strip().str.replace(r"[:时].*$|\.0$", "", regex=True)
+    hours = frame["hour"].astype(str).str.strip().str.replace(r"[:时].*$|\.0$", "", regex=True).str.zfill(2)
     stamped = days.where(~bare, days + " " + hours + ":00")
     return frame.assign(time=stamped if bare.any() else frame["time"])
 
