@@ -160,7 +160,8 @@ def main() -> None:
         finds = sorted(corpus.glob("find-*"))
         print(f"{target}: {len(list(corpus.iterdir()))} inputs kept, {len(finds)} finds", flush=True)
         if finds or done.returncode:
-            print(done.stdout[-3000:], done.stderr[-500:], *(f"{find}: {find.read_bytes()!r}" for find in finds), sep="\n", flush=True)
+            contents = (f"{find}: {find.read_bytes()!r}" for find in finds)
+            print(done.stdout[-3000:], done.stderr[-500:], *contents, sep="\n", flush=True)
 
 
 if __name__ == "__main__":

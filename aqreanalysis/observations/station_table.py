@@ -55,7 +55,10 @@ def read_station_table(path: Path) -> pd.DataFrame:
                          f"({cells.loc[line, name][:20]!r} in line {line})")
     for name in set(named) - set(TABLE_COLUMNS):
         named[name] = named[name].mask(named[name].map(numbers.is_missing).astype(bool))
-    table = checked(named.reset_index(drop=True), str(path))
+    try:
+        table = checked(named.reset_index(drop=True), str(path))
+    except UserError as error:
+        raise UserError("; ".join([error.problem, *notes]), error.rule, error.fix) from None
     table.attrs["notes"] = notes
     return table
 
