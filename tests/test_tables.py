@@ -125,6 +125,13 @@ def test_rows_that_end_in_a_separator_are_told_from_row_names():
     assert ends.to_numpy().tolist() == names.to_numpy().tolist() == [["7", "116", "40"], ["8", "117", "41"]]
 
 
+def test_rows_may_end_in_more_or_fewer_separators():
+    table = open_table("t", b"station_id,time,pm25,,\nA,1,2\nB,3,4,\nC,5,6,,,\nD,7,8,,,9\nE,9\n", WANTED, REQUIRED)
+    bad = BadRows()
+    assert table.frame(bad).to_numpy().tolist() == [["A", "1", "2"], ["B", "3", "4"], ["C", "5", "6"]]
+    assert bad.count == 2
+
+
 def test_an_open_quote_loses_its_row_and_no_other():
     bad = BadRows()
     table = open_table("t", b'station_id,time,pm25\nA,1,2\nB,"1,2\nC,3,4\nD,5,6\n', WANTED, REQUIRED)

@@ -36,6 +36,7 @@ class Dialect:
     decimal: str            # "." or ","
     header_line: int        # 1-based
     width: int              # cells in a row
+    least: int              # cells that a row must have; others at its end are those of columns without a name
     matched: Matched        # columns by our names; numbers count from the first cell of a row
 
 
@@ -58,7 +59,8 @@ def sniff(file: TextFile, wanted: Sequence[Column], required: Sequence[str]) -> 
     decimal = numbers.decimal_sign(cells)
     if decimal == "," == separator and not file.quotes:
         decimal = "."
-    return Dialect(separator, decimal, number, len(names), matched)
+    least = len(names) if names[0] == ROW_NAMES else max((n for n, name in enumerate(names, 1) if name), default=1)
+    return Dialect(separator, decimal, number, len(names), least, matched)
 
 
 def split(line: str, separator: str) -> list[str]:
@@ -112,8 +114,8 @@ def _commonest(line: str) -> str:
 
 def _fitted(name: str, names: list[str], rows: list[list[str]], wanted: Sequence[Column]) -> list[str]:
     """The header with as many names as most rows have cells: shifted by R's row names, or filled at its end."""
-    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
-    if width <= len(names):
+    width, count = Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
+    if width <= len(names) or 2 * count <= len(rows):
         return names
     filled = names + [""] * (width - len(names))
     full = [row for row in rows if len(row) == width]

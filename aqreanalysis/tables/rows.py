@@ -230,7 +230,7 @@ def _line_batches(table: TextTable, bad: BadRows, only: Sequence[str]) -> Iterat
 
 def _rows(table: TextTable, bad: BadRows) -> Iterator[tuple[int, list[str]]]:
     """Line (1-based) and cells of each row that has as many as the header; others are counted."""
-    width, separator = table.dialect.width, table.dialect.separator
+    width, least, separator = table.dialect.width, table.dialect.least, table.dialect.separator
     with table.file.opened() as stream:
         lines = enumerate(stream, 1)
         waiting: list[tuple[int, str]] = []
@@ -241,12 +241,10 @@ def _rows(table: TextTable, bad: BadRows) -> Iterator[tuple[int, list[str]]]:
             if number <= table.dialect.header_line or not line.strip() or is_comment(line):
                 continue
             cells = split(line, separator)
-            if len(cells) < width and line.count('"') % 2:
+            if len(cells) < least and line.count('"') % 2:
                 cells, line = _joined(line, width, separator, waiting, lines)
-            if len(cells) > width and not any(cells[width:]):
-                cells = cells[:width]
-            if len(cells) == width:
-                yield number, cells
+            if len(cells) >= least and not any(cells[width:]):
+                yield number, (cells + [""] * (width - least))[:width]
             elif any(cells):
                 bad.add(number, line)
 
