@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis import geo
 from aqreanalysis.errors import UserError
-from aqreanalysis.observations import checks, datums
+from aqreanalysis.observations import checks, coordinates, datums, station_table
 from aqreanalysis.observations.station_table import read_station_table
 
 # gcoord's table of Chinese cities (test/fixtures/china-cities.json, MIT): lon, lat in WGS-84, GCJ-02 and BD-09
@@ -109,7 +109,7 @@ def test_a_station_that_moved_is_at_its_latest_place_and_told(tmp_path):
 
 @pytest.mark.parametrize("rows", ["A,116,40,\nA,117,40,\n", "A,116,40,2015-01-01\nA,117,40,2015-01-01\n"])
 def test_a_move_without_days_is_an_error(tmp_path, rows):
-    with pytest.raises(UserError, match="Station A stands 2 times .* 85.2 km apart.*start"):
+    with pytest.raises(UserError, match="Station A of .* stands 2 times .* 85.2 km apart.*start"):
         read_station_table(write(tmp_path / "s.csv", "station_id,lon,lat,start\n" + rows))
 
 
@@ -123,3 +123,112 @@ def test_stations_that_share_a_place_are_told(tmp_path):
         "station_id,lon,lat\nA,116,40\nB,116.00005,40\nC,117,40\nD,117.01,40\nE,,\n")))
     told = checks.place_remarks(table)
     assert told == ["stations A and B share one place (116.0000, 40.0000)", "1 station has no coordinates: E"]
+
+
+# --- places ----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("text, degrees", [
+    ("116.397", 116.397), ("116°23'49.2\"E", 116.397), ("116°23′49.2″", 116.397), ("E116°23'49.2''", 116.397),
+    ("116-23-49.2", 116.397), ("116 23 49.2 E", 116.397), ("116:23:49.2", 116.397), ("116°23.82'", 116.397),
+    ("116d23m49.2s", 116.397), ("116 deg 23 min 49.2 sec E", 116.397), ("东经116度23分49.2秒", 116.397),
+    ("116º23’49,2”", 116.397), ("１１６.３９７", 116.397), ("116.397 E", 116.397), ("116.397°", 116.397),
+    ("116.397 degrees", 116.397), ("33 30 00 S", -33.5), ("S33°30'", -33.5), ("-33:30", -33.5), ("0°30'W", -0.5),
+    ("NA", np.nan), ("", np.nan)])
+def test_ways_to_write_a_coordinate(text, degrees):
+    """116 + 23/60 + 49.2/3600 = 116.397."""
+    assert coordinates.angle(text)[0] == pytest.approx(degrees, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("text", ["116 23", "116-23", "116°60'", "116-23-60", "-33.5 S", "E", "east", "116.23.49",
+                                  "2019-01-09", "116.4E 39.9N", "Beijing", "inf", "116°23'49\"49"])
+def test_what_could_mean_two_things_is_no_coordinate(text):
+    """And is told with its line by whoever reads a table."""
+    with pytest.raises(ValueError):
+        coordinates.angle(text)
+
+
+@given(st.floats(0, 179.99), st.sampled_from(["{d}°{m}'{s}\"{h}", "{h}{d}°{m}′{s}″", "{d}-{m}-{s}{h}",
+                                              "{d}:{m}:{s} {h}", "{d} {m} {s} {h}",
+                                              "{d}度{m}分{s}秒{h}", "{d}d{m}m{s}sec {h}"]),
+       st.sampled_from(["E", "W", ""]))
+@settings(max_examples=60, deadline=None)
+def test_degrees_minutes_and_seconds_come_back(value, form, letter):
+    """To a ten thousandth of a second, in every form."""
+    units = round(value * 36_000_000)  # of 0.0001 seconds
+    seconds = f"{units % 600_000 / 10_000:.4f}"
+    text = form.format(d=units // 36_000_000, m=units // 600_000 % 60, s=seconds, h=letter)
+    found, sexagesimal, told = coordinates.angle(text)
+    assert sexagesimal and told == letter
+    assert found == pytest.approx((-1 if letter == "W" else 1) * units / 36_000_000, abs=1e-8)
+
+
+AROUND = "".join(f"S{n},{116 + 0.1 * n:.1f},40\n" for n in range(20))
+
+
+@pytest.mark.parametrize("row, why", [
+    ("0,0", "filled with 0"), ("0.0001,-0.0001", "filled with 0"), ("-999,-999", "a code for missing"),
+    ("9999,40", "a code for missing"), ("40,116.4", "exchanged"), ("116.4,95", "outside"),
+    ("448000,4420000", "outside"),    ("116.4,0.5", "km from the network"),
+    ("11.64,40", "km from the network"), ("116.4,4.0", "km from the network"),
+    ("-116.4,40", "km from the network"), ("116.4,-40", "km from the network"), ("43.8,70.0", "km from the network")])
+def test_a_bad_place_loses_itself_and_is_told(tmp_path, row, why):
+    """Twenty good stations stay; the bad one is named with what is wrong."""
+    table = read_station_table(write(tmp_path / "s.csv", f"station_id,lon,lat\n{AROUND}bad,{row}\n"))
+    assert len(table) == 20 and "bad" not in set(table.station_id)
+    told, = checks.place_remarks(table)
+    assert told.startswith("station bad is left out") and why in told
+
+
+def test_a_second_row_with_a_sound_place_is_used(tmp_path):
+    """A station at (0, 0) and at its place has its place."""
+    table = read_station_table(write(tmp_path / "s.csv", f"station_id,lon,lat\n{AROUND}A,0,0\nA,116.5,40.5\n"))
+    assert table.set_index("station_id").lat["A"] == 40.5 and not table.attrs["left_out"]
+
+
+@pytest.mark.parametrize("rows, told", [
+    ("A,39.9,116.4\nB,40,116.5\nC,116.4,39.9\n", "2 of 3 places .* exchanged.*Exchange the names"),
+    ("A,43.8,87.6\nB,43.9,87.5\n", "2 of 2 places .* exchanged"),   # Urumqi: 87.6 could be a latitude
+    ("A,0,0\nB,0,0\n", "None of the 2 places .* filled with 0"),
+    ("A,448000,4420000\n", "None of the 1 places .* outside")])
+def test_a_table_without_a_sound_place_is_an_error(tmp_path, rows, told):
+    """With what is wrong in it, and the fix."""
+    with pytest.raises(UserError, match=told):
+        read_station_table(write(tmp_path / "s.csv", f"station_id,lon,lat\n{rows}"))
+
+
+def test_two_regions_of_one_archive_are_kept(tmp_path):
+    """A fifth of the stations 3,000 km away are a region; a tenth, two of twenty, are lost digits."""
+    for count, kept in ((5, 25), (2, 20)):
+        other = "".join(f"T{n},{77 + 0.1 * n:.1f},28.6\n" for n in range(count))
+        table = read_station_table(write(tmp_path / "s.csv", f"station_id,lon,lat\n{AROUND}{other}"))
+        assert len(table) == kept and len(table.attrs["left_out"]) == 20 + count - kept
+
+
+def test_letters_tell_which_column_is_which(tmp_path):
+    """N by the longitude: the row is read as its letters say, and that is told."""
+    table = read_station_table(write(tmp_path / "s.csv", (
+        "station_id,lon,lat\nA,39°54'00\"N,116°24'00\"E\nB,116°30'00\"E,40°00'00\"N\n")))
+    assert table.lon.tolist() == pytest.approx([116.4, 116.5]) and table.lat.tolist() == pytest.approx([39.9, 40.0])
+    assert any("each other's column in 1 of 2 rows" in note for note in table.attrs["notes"])
+    assert any("2 places were read from degrees, minutes and seconds" in note for note in table.attrs["notes"])
+
+
+def test_a_station_at_two_places_loses_itself(tmp_path):
+    """Where it is not known which of them holds; the others are used."""
+    table = read_station_table(write(tmp_path / "s.csv", f"station_id,lon,lat\n{AROUND}A,116,40\nA,117,40\n"))
+    assert len(table) == 20 and "85.2 km apart" in table.attrs["left_out"]["A"]
+
+
+@pytest.mark.parametrize("datum, told", [("wgs84", False), ("gcj02", True), ("bd09", True)])
+def test_another_datum_is_noticed(tmp_path, datum, told):
+    """Places of known stations in GCJ-02 or BD-09, in a table without a column for it; noise of 300 m hides nothing."""
+    known = station_table.shipped_places().iloc[::30]
+    rng = np.random.default_rng(5)
+    lon, lat = known.lon + rng.normal(0, 0.0007, len(known)), known.lat + rng.normal(0, 0.0006, len(known))
+    if told:
+        lon, lat = datums.wgs84_to_gcj02(lon, lat)
+    if datum == "bd09":
+        lon, lat = datums.gcj02_to_bd09(lon, lat)
+    rows = "".join(f"{station},{x},{y}\n" for station, x, y in zip(known.index, lon, lat, strict=True))
+    remarks = checks.place_remarks(read_station_table(write(tmp_path / "s.csv", "station_id,lon,lat\n" + rows)))
+    assert any(f"if they are {datum}: add a column datum" in text for text in remarks) == told

@@ -457,9 +457,8 @@ def test_chinese_names_in_any_encoding(tmp_path, encoding):
     ("station_id,east,north\nA,116,40\n", "has no column lon, lat"),
     ("station_id,监测点编码,lon,lat\nA,A,116,40\n", "two columns for station_id: 'station_id' and '监测点编码'"),
     ("station_id,lon,lat,LON\nA,116,40,116\n", "two columns for lon: 'lon' and 'LON'"),
-    ("station_id,lon,lat\nA,40,116\n", "Station A of .* lies at lon 40.0, lat 116.0"),
-    ("station_id,lon,lat\nA,116,40\nB,999,40\n", "Station B of .* lies at lon 999.0"),
-    ("station_id,lon,lat\nA,116,40\nB,117,40\nA,118,40\n", "Station A stands 2 times"),
+    ("station_id,lon,lat\nA,40,116\n", "1 of 1 places of .* exchanged, as station A with lon 40, lat 116"),
+    ("station_id,lon,lat\nA,116,40\nA,118,40\n", "Station A of .* stands 2 times"),
     ("station_id,lon,lat\nA,,\n", "No station of .* has coordinates"),
     ("station_id,lon,lat\n", "No station of .* has coordinates"),
     ("station_id,lon,lat\nA,116\n", "No station of .* has coordinates"), ("", "is empty"),
@@ -470,11 +469,15 @@ def test_a_bad_station_table_is_told(tmp_path, text, told):
     assert error.value.rule and error.value.fix
 
 
-def test_files_without_a_station_table_are_an_error(national, tmp_path):
+def test_files_without_a_station_table_have_the_shipped_one(national, tmp_path):
+    """Said, with its accuracy; a table that is given and does not exist is an error all the same."""
     folder = as_folder(national, tmp_path)
     (folder / "stations.csv").unlink()
-    with pytest.raises(UserError, match="stations.csv does not exist"):
-        open_archive(folder)
+    stations = open_archive(folder).stations
+    assert len(stations) == 931 and stations.set_index("station_id").lon["1003A"] == 116.4174
+    assert "ships with the package" in stations.attrs["notes"][0] and "1 km" in stations.attrs["notes"][0]
+    with pytest.raises(UserError, match="mine.csv does not exist"):
+        open_archive(folder, tmp_path / "mine.csv")
 
 
 def test_a_path_that_is_not_there_or_holds_something_else(tmp_path):

@@ -298,7 +298,7 @@ def test_a_place_that_is_left_blank_in_some_rows_is_known_from_the_others(file):
 
 
 def test_swapped_columns_are_told(file):
-    with pytest.raises(UserError, match="Station 0007 of .* lies at lon 40.0, lat 116.0"):
+    with pytest.raises(UserError, match="2 of 2 places of .* exchanged, as station 0007 with lon 40, lat 116"):
         open_archive(save(rows().rename(columns={"lon": "lat", "lat": "lon"}), file))
 
 

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations.readers.archive import Archive, Stamp, as_hour
+from aqreanalysis.observations.station_table import datum_remark
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY
 
 SAMPLE_DAYS, SAMPLE_WINDOWS = 8, 3   # of a period: its beginning, middle and end
@@ -168,6 +169,10 @@ def place_remarks(table: pd.DataFrame) -> list[str]:
     if without := table.attrs.get("without_coordinates"):
         remarks.append(f"{len(without)} station{'s have' if len(without) > 1 else ' has'} no coordinates: "
                        f"{', '.join(without[:5])}{' ...' if len(without) > 5 else ''}")
+    remarks += [f"station {station} is left out: it {why}; correct its place"
+                for station, why in table.attrs.get("left_out", {}).items()]
+    if datum := datum_remark(table):
+        remarks.append(datum)
     if "converted_from" in table:
         for datum, rows in table[table.converted_from != ""].groupby("converted_from"):
             remarks.append(f"{len(rows)} places were converted from {datum} to WGS-84")

@@ -6,20 +6,37 @@ place, for stations that moved and so have several rows.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from aqreanalysis import geo
+from aqreanalysis import files, geo
 from aqreanalysis.errors import BadFile, UserError
-from aqreanalysis.observations.datums import table_in_wgs84
+from aqreanalysis.observations import coordinates, places
+from aqreanalysis.observations.datums import CONVERTED, DATUMS, table_in_wgs84, to_wgs84
 from aqreanalysis.tables import columns, numbers
 from aqreanalysis.tables.rows import BadRows, open_table
 
 TABLE_COLUMNS = ("station_id", "lon", "lat")
 WANTED = (columns.STATION_ID, columns.LON, columns.LAT, columns.NAME, columns.CITY, columns.PROVINCE, columns.DATUM,
           columns.START)
+STATION_TABLE = "stations.csv"   # beside the files
+SHIPPED_TABLE = files.PACKAGE / "data" / "northern-china-stations.csv"   # data/README.md has its source and accuracy
+SHIPPED_NOTE = ("places are those of the table of northern China that ships with the package (931 stations, WGS-84 as "
+                "far as known, errors up to about 1 km likely); stations.csv beside the files or --stations come first")
 TABLE_ROUNDING_KM = 0.1   # tables round coordinates to 0.001 degree
+DATUM_STATIONS, DATUM_KM, DATUM_SHARE = 5, 0.2, 0.3   # for a statement: stations, median offset, rest
+
+
+def table_of_files(given: Path | None, folder: Path, ships: bool) -> Path:
+    """The station table of files in a folder: the one given, else the one beside them, else the shipped one.
+
+    ships : whether the network's stations are in the shipped table.
+    """
+    beside = folder / STATION_TABLE
+    return given or (SHIPPED_TABLE if ships and not beside.is_file() else beside)
 
 
 def read_station_table(path: Path) -> pd.DataFrame:
@@ -47,50 +64,80 @@ def read_station_table(path: Path) -> pd.DataFrame:
     if len(named) < len(cells):
         line = cells.index[cells["station_id"] == ""][0]
         notes.append(f"{path.name}: {len(cells) - len(named)} rows without a station_id not read (line {line})")
-    for name in ("lon", "lat"):
-        named[name], stray = numbers.numbers(named[name], text.dialect.decimal)
-        if stray.any():
-            line = named.index[stray][0]
-            notes.append(f"{path.name}: {int(stray.sum())} {name} cells not understood and taken as missing "
-                         f"({cells.loc[line, name][:20]!r} in line {line})")
+    named["lon"], named["lat"], remarks = coordinates.read_places(named, text.dialect.decimal, path.name)
+    notes += remarks
     for name in set(named) - set(TABLE_COLUMNS):
         named[name] = named[name].mask(named[name].map(numbers.is_missing).astype(bool))
     try:
         table = checked(named.reset_index(drop=True), str(path))
     except UserError as error:
         raise UserError("; ".join([error.problem, *notes]), error.rule, error.fix) from None
-    table.attrs["notes"] = notes
+    table.attrs["notes"] = [*([SHIPPED_NOTE] if path == SHIPPED_TABLE else []), *notes]
     return table
 
 
-def checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Usable places in WGS-84, sorted by station_id; errors where there are none, or ambiguous or impossible ones.
+@lru_cache(maxsize=1)
+def shipped_places() -> pd.DataFrame:
+    """The places of the shipped table (lon, lat in degrees) by station_id."""
+    return read_station_table(SHIPPED_TABLE).set_index("station_id")[["lon", "lat"]]
 
-    Of a station that moved the latest place is kept, by the column `start`.
+
+def datum_remark(table: pd.DataFrame) -> str:
+    """A sentence where a table's places look like those of another datum, "" where not.
+
+    Of stations that are in the shipped table too: its errors, of up to about a kilometre, have no common direction, so
+    a conversion that brings most of them several times nearer is the right one.
+    """
+    known = shipped_places()
+    given = table[table["station_id"].isin(known.index)]
+    if len(given) < DATUM_STATIONS or CONVERTED in table:
+        return ""
+    at = known.loc[given["station_id"]]
+
+    def away(lon, lat) -> float:
+        return float(np.median(geo.distance_km(lat, lon, at.lat.to_numpy(), at.lon.to_numpy())))
+
+    before = away(given.lon, given.lat)
+    after = {datum: away(*to_wgs84(given.lon, given.lat, datum)) for datum in DATUMS[1:]}
+    datum = min(after, key=lambda name: after[name])
+    if before < DATUM_KM or after[datum] > DATUM_SHARE * before:
+        return ""
+    return (f"datum: {len(given)} places lie {1000 * before:.0f} m (median) from those known of their stations, and "
+            f"{1000 * after[datum]:.0f} m if they are {datum}: add a column datum with {datum} to the table, or use "
+            f"`ingest --datum {datum}`")
+
+
+def checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Usable places in WGS-84, sorted by station_id; a UserError where there are none.
+
+    Of a station that moved the latest place is kept, by the column `start`. Impossible and ambiguous places are left
+    out (observations/places.py): `attrs["left_out"]` has station_id -> why.
     """
     placed = table.dropna(subset=["lon", "lat"])
     if placed.empty:
         raise UserError(f"No station of {where} has coordinates.", "Each station needs lon and lat in degrees.",
                         "Fill the columns lon and lat of the station table.")
-    outside = placed[~(placed.lat.between(-90, 90) & placed.lon.between(-180, 360))]
-    if len(outside):
-        row = outside.iloc[0]
-        raise UserError(f"Station {row.station_id} of {where} lies at lon {row.lon}, lat {row.lat}.",
-                        "Longitudes lie in -180..360 and latitudes in -90..90 degrees.",
-                        "Check whether the two columns are swapped.")
-    result, moved = _latest_places(table_in_wgs84(placed), where)
+    sound, impossible = places.possible(placed, where)
+    latest, moved, ambiguous = _latest_places(table_in_wgs84(sound))
+    if latest.empty:
+        station, why = next(iter(ambiguous.items()))
+        raise UserError(f"Station {station} of {where} {why}.", "A station has one place at a time.",
+                        "Remove the other rows, or add a column start (YYYY-MM-DD) with its first day at each "
+                        "place: the latest is used.")
+    result, far = places.near_the_network(latest)
     result = result.sort_values("station_id").reset_index(drop=True)
     result.attrs["without_coordinates"] = sorted(set(table["station_id"]) - set(placed["station_id"]))
+    result.attrs["left_out"] = dict(sorted((impossible | ambiguous | far).items()))
     result.attrs["moved"] = moved
     return result
 
 
-def _latest_places(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
-    """One row a station, and a sentence for each that moved; an error where it is not known which row is the latest."""
+def _latest_places(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
+    """One row a station, a sentence for each that moved, and why a station is left out: which row is the latest?"""
     repeated = table["station_id"].duplicated(keep=False)
     if not repeated.any():
-        return table, []
-    chosen, moved = [], []
+        return table, [], {}
+    chosen, moved, ambiguous = [], [], {}
     for station, rows in table[repeated].groupby("station_id", sort=True):
         start = pd.to_datetime(rows["start"], errors="coerce") if "start" in rows else pd.Series(pd.NaT, rows.index)
         rows = rows.loc[start.sort_values(na_position="first", kind="stable").index]
@@ -98,13 +145,12 @@ def _latest_places(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[
         separation = geo.distance_km(rows.lat, rows.lon, last.lat, last.lon).max()
         if separation > TABLE_ROUNDING_KM:
             if start.isna().sum() > 1 or start.duplicated().any():
-                raise UserError(f"Station {station} stands {len(rows)} times in {where}, at places up to "
-                                f"{separation:.1f} km apart.", "A station has one place at a time.",
-                                "Remove the other rows, or add a column start (YYYY-MM-DD) with its first day at each "
-                                "place: the latest is used.")
+                ambiguous[str(station)] = (f"stands {len(rows)} times in the table, up to {separation:.1f} km apart, "
+                                           "without a column start that tells which place is the latest")
+                continue
             way = geo.distance_km(first.lat, first.lon, last.lat, last.lon)
             moved.append(f"station {station} moved {way:.1f} km, from {first.lon:.4f}, {first.lat:.4f} to "
                          f"{last.lon:.4f}, {last.lat:.4f} on {start.max():%Y-%m-%d}; the latest place is used "
                          "throughout")
         chosen.append(last.name)
-    return pd.concat([table[~repeated], table.loc[chosen]]), moved
+    return pd.concat([table[~repeated], table.loc[chosen]]), moved, ambiguous

@@ -15,7 +15,7 @@ MISSING_TEXTS = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil"
 _COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 _POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
-_WIDE = str.maketrans("０１２３４５６７８９．，－＋\u2212\xa0\u3000", "0123456789.,-+-  ")
+WIDE = str.maketrans("０１２３４５６７８９．，－＋\u2212\xa0\u3000", "0123456789.,-+-  ")
 
 
 def is_missing(text: str) -> bool:
@@ -50,7 +50,7 @@ def number(text: str, decimal: str = ".") -> float:
     stripped = text.strip()
     if stripped.casefold() in MISSING_TEXTS:
         return math.nan
-    plain = stripped.translate(_WIDE).strip().replace("_", "?")  # Python reads 1_000
+    plain = stripped.translate(WIDE).strip().replace("_", "?")  # Python reads 1_000
     if decimal == ",":
         if "." in plain:
             raise ValueError(text)

@@ -23,6 +23,7 @@ from aqreanalysis.observations.download.transfer import (
     opened_session,
 )
 from aqreanalysis.observations.download.wanted import FetchRequest, Wanted, folder_of, in_few_words, wanted_files
+from aqreanalysis.observations.station_table import STATION_TABLE
 
 FETCH_LOCK = ".fetch.lock"
 SHOWN_FAILURES = 10
@@ -108,9 +109,10 @@ def fetch_files(request: FetchRequest, policy: RetryPolicy | None = None,
 
 
 def _advice(request: FetchRequest, folder: Path) -> list[str]:
-    """What `build` still needs before it can use the files."""
-    if request.source != "cnemc" or (folder / "stations.csv").exists():
+    """Where `build` takes the places of the stations from, which are not in the files."""
+    if request.source != "cnemc" or (folder / STATION_TABLE).exists():
         return []
-    return [f"Daily files name stations by id only: put a table of their places (station_id,lon,lat) there as "
-            f"{folder / 'stations.csv'}, or fetch one with --station-table URL."]
+    return [f"Daily files name stations by id only: places come from the table of northern China that ships with the "
+            f"package. A better one (station_id,lon,lat) goes to {folder / STATION_TABLE}, or is fetched with "
+            "--station-table URL."]
 

@@ -19,6 +19,7 @@ from aqreanalysis.observations import datums
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.observations.readers.archive import Archive, ArchivePart
 from aqreanalysis.observations.readers.station_archive import TABLES, Provenance
+from aqreanalysis.observations.station_table import SHIPPED_NOTE, table_of_files
 
 ARCHIVE_NAME = "the archive"  # in remarks
 SAME_STATION_KM = 1.0  # coordinates of one station in two tables may differ by their rounding
@@ -85,17 +86,18 @@ def open_sources(paths: list[str], station_table: str | None, datum: str | None 
         archive.stations = datums.table_in_wgs84(archive.stations, datum)
         name = path.name if [other.name for other in resolved].count(path.name) == 1 else path.as_posix()
         found.append(IngestSource(name, path, archive, tuple(archive.parts()),
-                                  _table_hash(path, station_table) + told))
+                                  _table_hash(path, station_table, archive.stations) + told))
     if len({source.archive.simulated for source in found}) > 1:
         raise UserError("Some of the sources are simulated and some are not.",
                         "An archive holds real observations or simulated ones.", "Write two archives.")
     return found
 
 
-def _table_hash(path: Path, station_table: str | None) -> str:
+def _table_hash(path: Path, station_table: str | None, stations: pd.DataFrame) -> str:
     """Hash of the table that places the stations: which stations are read depends on it."""
-    beside = (path if path.is_dir() else path.parent) / "stations.csv"
-    table = Path(station_table).expanduser() if station_table else beside
+    ships = SHIPPED_NOTE in stations.attrs.get("notes", ())
+    folder = path if path.is_dir() else path.parent
+    table = table_of_files(Path(station_table).expanduser() if station_table else None, folder, ships)
     return files.sha256_of(table) if table.is_file() else ""
 
 

@@ -10,7 +10,7 @@ import re
 from aqreanalysis.observations.readers.daily_files import DailyLayout
 
 CNEMC_FILES = DailyLayout(
-    name="national", text="china_sites_YYYYMMDD.csv, loose or in zip files", heads=("station_id",),
+    name="national", text="china_sites_YYYYMMDD.csv, loose or in zip files", heads=("station_id",), table_ships=True,
     file_name=re.compile(r"china_sites_(?P<day>\d{8})\.csv"),
     source="hourly surface observations of the China National Environmental Monitoring Centre network")
 CNEMC = CNEMC_FILES.reader("cnemc")

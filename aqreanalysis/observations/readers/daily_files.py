@@ -35,7 +35,7 @@ from aqreanalysis.observations.readers.archive import (
     as_hour,
     check_text,
 )
-from aqreanalysis.observations.station_table import read_station_table
+from aqreanalysis.observations.station_table import read_station_table, table_of_files
 
 TYPES = {"PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "CO": "co", "O3": "o3"}
 BLANK = (b"", b"NA", b"NaN", b"nan", b"NULL", b"null")
@@ -209,6 +209,7 @@ class DailyLayout:
     source: str             # a phrase for the files' `source` attribute
     file_name: re.Pattern   # with the group `day`, YYYYMMDD; a day may have a file for each value of the other groups
     heads: tuple[str, ...]  # columns of the station table; the files use the text of any of them
+    table_ships: bool = False  # whether the table that ships with the package has its stations
 
     def reader(self, name: str) -> Reader:
         """The reader of this layout."""
@@ -323,7 +324,7 @@ class DailyArchive:
             raise UserError(f"{path} holds no file of the {layout.name} layout.", f"Expected {layout.text}.",
                             "Check the path, or see the README for other layouts.")
         folder = self.path if self.path.is_dir() else self.path.parent
-        table_path = options.station_table or folder / "stations.csv"
+        table_path = table_of_files(options.station_table, folder, layout.table_ships)
         self.stations = read_station_table(table_path)
         self.source = layout.source
         self._row_of = _rows_by_name(self.stations, layout.heads, str(table_path))

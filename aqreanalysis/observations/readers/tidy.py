@@ -20,14 +20,14 @@ import xarray as xr
 from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
+from aqreanalysis.observations.places import possible
 from aqreanalysis.observations.readers import anomalies
 from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp, as_hour
 from aqreanalysis.observations.readers.tidy_rows import OFF_HOUR, OFF_HOUR_SHARE, Faults, TidyFile, row_name
-from aqreanalysis.observations.station_table import TABLE_ROUNDING_KM, checked, read_station_table
+from aqreanalysis.observations.station_table import STATION_TABLE, TABLE_ROUNDING_KM, checked, read_station_table
 
 TIDY_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt")
 ANY_TEXT = (".txt",)          # of these only tables count, and others are not told
-STATION_TABLE = "stations.csv"
 ROW, PM25 = 1, 2              # bits of _RowsSeen
 REPEATED_SPAN_HOURS = 31 * 24
 
@@ -237,7 +237,8 @@ def _own_places(rows: pd.DataFrame, where: str) -> pd.DataFrame:
     placed = rows.dropna(subset=["lon", "lat"])
     merged = placed.groupby(["station_id", "lon", "lat"], sort=False).agg(
         {"min": "min", "max": "max", "size": "sum"}).reset_index()
-    latest = merged.sort_values(["max", "size"], kind="stable").drop_duplicates("station_id", keep="last")
+    sound, impossible = possible(merged, where) if len(merged) else (merged, {})
+    latest = sound.sort_values(["max", "size"], kind="stable").drop_duplicates("station_id", keep="last")
     without = sorted(set(rows["station_id"]) - set(placed["station_id"]))
     blank = pd.DataFrame({"station_id": without, "lon": np.nan, "lat": np.nan})
     if not len(latest):
@@ -245,7 +246,8 @@ def _own_places(rows: pd.DataFrame, where: str) -> pd.DataFrame:
                         "Add the columns lon and lat, put stations.csv (station_id,lon,lat) beside the files, or give "
                         "--stations FILE.")
     table = checked(pd.concat([latest[["station_id", "lon", "lat"]], blank], ignore_index=True), where)
-    table.attrs["moved"] = [*table.attrs["moved"], *_moves(merged, latest)]
+    table.attrs["left_out"] = dict(sorted((table.attrs["left_out"] | impossible).items()))
+    table.attrs["moved"] = [*table.attrs["moved"], *_moves(sound, latest)]
     return table
 
 
@@ -253,11 +255,11 @@ def _moves(merged: pd.DataFrame, latest: pd.DataFrame) -> list[str]:
     """A sentence for each station whose places are farther apart than tables round."""
     found = []
     last = latest.set_index("station_id")
-    for station, places in merged[merged["station_id"].duplicated(keep=False)].groupby("station_id"):
+    for station, at in merged[merged["station_id"].duplicated(keep=False)].groupby("station_id"):
         now = last.loc[station]
-        way = float(geo.distance_km(places.lat, places.lon, now.lat, now.lon).max())
+        way = float(geo.distance_km(at.lat, at.lon, now.lat, now.lon).max())
         if way > TABLE_ROUNDING_KM:
-            found.append(f"station {station} stands at {len(places)} places up to {way:.1f} km apart; the latest, "
+            found.append(f"station {station} stands at {len(at)} places up to {way:.1f} km apart; the latest, "
                          f"{now.lon:.4f}, {now.lat:.4f}, is used throughout")
     return found
 

@@ -19,6 +19,7 @@ import pandas as pd
 
 from aqreanalysis import schema
 from aqreanalysis.errors import BadFile
+from aqreanalysis.observations import coordinates
 from aqreanalysis.observations.readers import anomalies
 from aqreanalysis.observations.readers.openaq_values import to_our_units
 from aqreanalysis.tables import columns, numbers, rows, stamps
@@ -142,8 +143,8 @@ class TidyFile:
             self._count(frame, ids, understood, off, faults)
         kept = frame[good]
         table = pd.DataFrame({"station_id": ids[good], "time": hours[good]}, index=kept.index)
-        for name in ("lon", "lat"):
-            table[name] = self._numbers(kept[name], name, table, faults) if name in kept else np.nan
+        placed = {"lon", "lat"} <= set(kept)
+        table["lon"], table["lat"] = self._places(kept, table, faults) if placed else (np.nan, np.nan)
         for name, factor in self.factors.items():
             if factor and name in kept:
                 table[name] = self._numbers(kept[name], name, table, faults) * factor
@@ -186,13 +187,31 @@ class TidyFile:
         if pd.api.types.is_numeric_dtype(cells):
             values = cells.to_numpy(float, na_value=np.nan)
             return np.where(np.isfinite(values), values, np.nan)
-        values, stray = numbers.numbers(cells, self.table.dialect.decimal if self.table else ".")
+        values, stray = numbers.numbers(cells, self._decimal)
+        self._count_cells(cells, stray, name, table, faults)
+        return values
+
+    @property
+    def _decimal(self) -> str:
+        return self.table.dialect.decimal if self.table else "."
+
+    def _places(self, kept: pd.DataFrame, table: pd.DataFrame, faults: Faults) -> tuple[np.ndarray, np.ndarray]:
+        """Longitudes and latitudes (rows,), also of degrees, minutes and seconds, each in its column or in the other's
+        where letters say so."""
+        if pd.api.types.is_numeric_dtype(kept["lon"]) or pd.api.types.is_numeric_dtype(kept["lat"]):
+            return (self._numbers(kept["lon"], "lon", table, faults), self._numbers(kept["lat"], "lat", table, faults))
+        lon, lat = (coordinates.angles(kept[name], self._decimal) for name in ("lon", "lat"))
+        self._count_cells(kept["lon"], lon.stray, "lon", table, faults)
+        self._count_cells(kept["lat"], lat.stray, "lat", table, faults)
+        other = coordinates.exchanged(lon, lat)
+        return np.where(other, lat.degrees, lon.degrees), np.where(other, lon.degrees, lat.degrees)
+
+    def _count_cells(self, cells: pd.Series, stray: np.ndarray, name: str, table: pd.DataFrame, faults: Faults) -> None:
         if stray.any():
             row = int(np.flatnonzero(stray)[0])
             station, time = table["station_id"].iloc[row], table["time"].iloc[row]
             faults.add_cells(schema.LONG_NAMES.get(name, name), int(stray.sum()), str(cells.iloc[row]),
                              f"at {station}, {time:%Y-%m-%dT%H}Z, {self.line(table.index[row])}")
-        return values
 
     def line(self, row: Any) -> str:
         """Where a row of the index of `batches` stands, in words."""
