@@ -104,7 +104,7 @@ class TextTable:
         count = self.dialect.header_line
         with self.file.opened() as lines:
             for number, line in enumerate(lines, 1):
-                count += number > self.dialect.header_line and bool(line.strip())
+                count += number > self.dialect.header_line and line != "\n"
                 if count == row:
                     return number
         return row
