@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from aqreanalysis import __version__
+from aqreanalysis.cli import machine, streams
 from aqreanalysis.errors import UserError
 from aqreanalysis.workers import available_cores, stop_running, warm_up
 
@@ -370,31 +371,46 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    pass
+    machine.check_working_folder()
+    machine.check_address_space(context.invoked_subcommand)
 
 
 def main() -> None:
     """Entry point: 0 done, 1 a fault of ours, 2 bad input, 130 interrupted, by Ctrl-C or by SIGTERM."""
+    streams.make_tolerant()
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell has us ignore it
         signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except UserError as error:
-        from aqreanalysis.cli import console
-
-        console.error(str(error))
-        sys.exit(2)
+        _refuse(error)
     except SystemExit as end:  # typer makes it of Ctrl-C, without a word
         if end.code == 130:
             typer.echo("Interrupted. Run the same command again to go on.", err=True)
             sys.stdout.flush()
             os._exit(130)  # all is closed; while Python ends, threads of libraries and a second Ctrl-C can kill it
+        lost = streams.output_error()
+        if lost and not end.code:
+            _refuse(lost)
         raise
+    except (MemoryError, OSError, RuntimeError, ImportError) as error:
+        known = machine.error_of_memory(error)
+        if known is None:
+            raise
+        _refuse(known)
+
+
+def _refuse(error: UserError) -> NoReturn:
+    from aqreanalysis.cli import console
+
+    console.error(str(error))
+    sys.exit(2)
 
 
 def _interrupt(*_) -> None:

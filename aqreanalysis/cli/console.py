@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.panel import Panel
@@ -20,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
     track,
 )
+from rich.text import Text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,17 +32,41 @@ if TYPE_CHECKING:
 SHOWN = 5
 LOOK_S = 1.0  # between two looks at how far a build is
 TIMED = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
-OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
+# What a terminal obeys, or shows in another order than it is: from names in files it would change what a message says.
+CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+class PlainConsole(Console):
+    """A console that shows text as it is: neither markup nor codes of colours nor control characters in it count."""
+
+    def __init__(self, stderr: bool = False):
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **details: Any) -> Text:
+        """A text with control characters as backslashes and numbers."""
+        return super().render_str(CONTROL.sub(_escaped, text), **details)
+
+
+def _escaped(found: re.Match) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
+
+
+def _one_line(text: str) -> str:
+    """A sentence on one line: a name with a line break must not look like a message of ours."""
+    return text.replace("\n", " ")
+
+
+OUT, ERR = PlainConsole(), PlainConsole(stderr=True)
 
 
 def say(text: str) -> None:
     """One line, as it is."""
-    OUT.print(text, markup=False, soft_wrap=True)
+    OUT.print(text, soft_wrap=True)
 
 
 def error(text: str) -> None:
     """One paragraph on the error stream."""
-    ERR.print(f"Error: {text}", markup=False, soft_wrap=True)
+    ERR.print(f"Error: {_one_line(text)}", soft_wrap=True)
 
 
 def warnings(texts: list[str]) -> None:
@@ -51,7 +77,7 @@ def warnings(texts: list[str]) -> None:
 def some(kind: str, texts: list[str]) -> None:
     """The first of some sentences, a line each, and how many there are in all."""
     for text in texts[:SHOWN]:
-        say(f"  {kind}: {text}")
+        say(f"  {kind}: {_one_line(text)}")
     if len(texts) > SHOWN:
         say(f"  {kind}: ... {len(texts)} in all; `aqreanalysis describe` tells them")
 
@@ -86,7 +112,7 @@ class BuildProgress:
 
     def message(self, text: str) -> None:
         """A line above the bar."""
-        self._bar.console.print(f"  {text}", markup=False, soft_wrap=True)
+        self._bar.console.print(f"  {text}", soft_wrap=True)
 
     def _hours_done(self) -> int:
         """Hours of the period that are done, from one look a second into the folder: it may lie on a shared disk."""
