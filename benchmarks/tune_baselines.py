@@ -21,6 +21,7 @@ from aqreanalysis.models import checkpoint
 from aqreanalysis.models.baselines.idw import InverseDistance
 from aqreanalysis.models.baselines.kriging import Kriging
 from aqreanalysis.observations import screening
+from aqreanalysis.observations.near_duplicates import NearDuplicates, near_duplicates
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.time_axis import Period, parse_day
 
@@ -33,10 +34,12 @@ START = {"kriging": {"k": 20, "nugget": 0.06, "range_km": 200.0, "octants": Fals
 MAKE = {"kriging": Kriging, "IDW": InverseDistance}
 
 
-def sample(observations: str, period: Period, card: checkpoint.Card, every_days: int, every_hours: int) -> xr.Dataset:
+def sample(observations: str, period: Period, card: checkpoint.Card, duplicates: NearDuplicates, every_days: int,
+           every_hours: int) -> xr.Dataset:
     """Training stations' PM2.5 in some hours of some days outside the withheld weeks, (time, station)."""
     archive = open_archive(observations)
     held_out = tuple(itertools.chain.from_iterable(card.withheld.values()))
+    held_out += duplicates.of(held_out)
     parts = []
     for month in period.months():
         cube = screening.screened(archive, month.hours[0], month.hours[-1], held_out=held_out)[[schema.TARGET]]
@@ -49,14 +52,15 @@ def sample(observations: str, period: Period, card: checkpoint.Card, every_days:
 
 
 class LeftOut:
-    """Stations and cities of a sample, each estimated without itself."""
+    """Stations and cities of a sample, each estimated without itself and without its near duplicates."""
 
-    def __init__(self, cube: xr.Dataset, cities: np.ndarray):
+    def __init__(self, cube: xr.Dataset, cities: np.ndarray, duplicates: NearDuplicates):
         stations = np.arange(cube.sizes[schema.STATION])
         self.cube = cube
         self.designs = {"station": [np.array([number]) for number in stations],
                         "city": [np.flatnonzero(cities == name) for name in np.unique(cities)]}
         self.values = cube[schema.TARGET].values
+        self.together = duplicates.matrix(cube[schema.STATION].values)
 
     def score(self, model) -> dict[str, float]:
         """MAE, ug m-3, of the left-out stations by design."""
@@ -67,7 +71,7 @@ class LeftOut:
         lat, lon = self.cube.lat.values, self.cube.lon.values
         everyone = np.arange(len(lat))
         for group in groups:
-            rest = np.setdiff1d(everyone, group)
+            rest = everyone[~self.together[group].any(axis=0)]
             given = xr.Dataset({schema.TARGET: ((schema.TIME, schema.STATION), self.values[:, rest])},
                                coords={schema.TIME: stamps(len(self.values)), schema.LAT: (schema.STATION, lat[rest]),
                                        schema.LON: (schema.STATION, lon[rest])})
@@ -119,13 +123,14 @@ def main() -> None:
     parser.add_argument("--baseline", choices=list(STEPS), action="append")
     given = parser.parse_args()
     card = checkpoint.read_card(checkpoint.locate(given.checkpoint))
-    cube = sample(given.observations, Period(parse_day(given.start), parse_day(given.end)), card, given.every_days,
-                  given.every_hours)
+    period = Period(parse_day(given.start), parse_day(given.end))
+    duplicates = near_duplicates(open_archive(given.observations), period.hours[0], period.hours[-1])
+    cube = sample(given.observations, period, card, duplicates, given.every_days, given.every_hours)
     table = open_archive(given.observations).stations.set_index("station_id")
     cities = table.loc[cube.station.values, "city"].to_numpy(str)
     print(f"{cube.sizes['station']} stations, {len(np.unique(cities))} cities, {cube.sizes['time']} hours\n")
     print("| baseline | setting | MAE, station left out | city left out | score |\n|---|---|---|---|---|")
-    left_out = LeftOut(cube, cities)
+    left_out = LeftOut(cube, cities, duplicates)
     for name in given.baseline or STEPS:
         print(f"\nbest {name}: {descend(name, left_out)}", flush=True)
 

@@ -5,6 +5,7 @@ one; a cell of the map lies tens of km from one, and the error grows with that d
 stations and whole cities there are stations whose surroundings are taken out with them: so far that the
 distances to the nearest remaining station are distributed like those of the map's land cells (the aim of
 kNNDM, Linnenbrink et al. 2024, 10.5194/gmd-17-5897-2024, whose measure W is printed), and whole regions.
+With each station that is taken out go its near duplicates, which would tell what it observed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from scipy.stats import wasserstein_distance
 from aqreanalysis import geo, schema
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.models.uncertainty import inside_hull
+from aqreanalysis.observations.near_duplicates import NO_DUPLICATES, NearDuplicates
 
 SINGLE_STATIONS, WHOLE_CITIES, DISTANCE_MATCHED, REGIONS = (
     "single stations", "whole cities", "distance-matched", "regions")
@@ -48,13 +50,14 @@ def nearest_remaining(lat: np.ndarray, lon: np.ndarray, to_lat: np.ndarray, to_l
 
 
 def all_designs(table: pd.DataFrame, single: Sequence[str], cities: Sequence[str],
-                grid: str | None) -> tuple[list[Fold], list[str]]:
+                grid: str | None, duplicates: NearDuplicates = NO_DUPLICATES) -> tuple[list[Fold], list[str]]:
     """The folds of all designs, and a sentence on how well distances are matched.
 
     `table` has station_id, lat, lon; `single` and `cities` are the test stations. Distances are matched to those of the
-    land cells of `grid`; with None the stations are scored only as they were withheld.
+    land cells of `grid`; with None the stations are scored only as they were withheld. No fold leaves one of the
+    `duplicates` of a station that it takes out.
     """
-    folds = [withheld(single, cities)]
+    folds = [withheld(single, cities, duplicates)]
     if grid is None:
         return folds, []
     test = [*single, *cities]
@@ -63,20 +66,27 @@ def all_designs(table: pd.DataFrame, single: Sequence[str], cities: Sequence[str
     inside = cells.land & inside_hull(lat, lon, cells.lat, cells.lon)
     if not inside.any() or len(table) < len(test) + MIN_LEFT:
         return folds, ["too few stations, or no land cell among them: scored as they were withheld only"]
-    matched = distance_matched(table, test, nearest_remaining(lat, lon, cells.lat[inside], cells.lon[inside]))
+    wanted_km = nearest_remaining(lat, lon, cells.lat[inside], cells.lon[inside])
+    matched = distance_matched(table, test, wanted_km, duplicates=duplicates)
     note = (f"land cells of {cells.name} inside the network lie a median {matched.median_km:.0f} km from a station; "
             f"Wasserstein distance of the test stations' distances from theirs: {matched.w_before_km:.1f} km as "
             f"withheld, {matched.w_km:.1f} km distance-matched")
-    more = matched.folds + regions(table, test)
+    more = matched.folds + regions(table, test, duplicates=duplicates)
     return folds + [fold for fold in more if len(table) - len(fold.removed) >= MIN_LEFT], [note]
 
 
-def withheld(single: Sequence[str], cities: Sequence[str]) -> Fold:
-    """Everything that was withheld is out, and nothing else."""
-    return Fold(tuple(single) + tuple(cities), {SINGLE_STATIONS: tuple(single), WHOLE_CITIES: tuple(cities)})
+def withheld(single: Sequence[str], cities: Sequence[str], duplicates: NearDuplicates = NO_DUPLICATES) -> Fold:
+    """Everything that was withheld is out, with its duplicates, and nothing else."""
+    return _fold((*single, *cities), {SINGLE_STATIONS: tuple(single), WHOLE_CITIES: tuple(cities)}, duplicates)
 
 
-def regions(table: pd.DataFrame, test: Sequence[str], block_degrees: float = BLOCK_DEGREES) -> list[Fold]:
+def _fold(removed: Sequence[str], scored: dict[str, tuple[str, ...]], duplicates: NearDuplicates) -> Fold:
+    """A fold that takes out the duplicates of what it takes out."""
+    return Fold((*removed, *duplicates.of(removed)), scored)
+
+
+def regions(table: pd.DataFrame, test: Sequence[str], block_degrees: float = BLOCK_DEGREES,
+            duplicates: NearDuplicates = NO_DUPLICATES) -> list[Fold]:
     """All stations of a block are out at once, and its test stations are scored; at most four folds.
 
     Blocks of `block_degrees` in longitude and latitude, from the south-west corner of the region; those of one fold
@@ -92,7 +102,7 @@ def regions(table: pd.DataFrame, test: Sequence[str], block_degrees: float = BLO
         of_colour = (block[:, 0] % 2 + 2 * (block[:, 1] % 2) == colour) & inside
         scored = ids[of_colour & is_test]
         if len(scored):
-            folds.append(Fold(tuple(ids[of_colour | is_test]), {REGIONS: tuple(scored)}))
+            folds.append(_fold(ids[of_colour | is_test], {REGIONS: tuple(scored)}, duplicates))
     return folds
 
 
@@ -107,7 +117,7 @@ class Matched:
 
 
 def distance_matched(table: pd.DataFrame, test: Sequence[str], wanted_km: np.ndarray,
-                     folds: int = MATCHED_FOLDS) -> Matched:
+                     folds: int = MATCHED_FOLDS, duplicates: NearDuplicates = NO_DUPLICATES) -> Matched:
     """Test stations with all stations nearer than a distance of their own taken out.
 
     The k-th of n test stations, in the order of how far they lie from the next one already, is given the k-th of n
@@ -115,16 +125,19 @@ def distance_matched(table: pd.DataFrame, test: Sequence[str], wanted_km: np.nda
     Stations of one fold are chosen so that what is taken out for one is hardly missed by another.
     """
     ids, is_test = table.station_id.to_numpy(), table.station_id.isin(test).to_numpy()
-    given, asked = table[~is_test], table[is_test]
+    given, asked = table[~table.station_id.isin((*test, *duplicates.of(test)))], table[is_test]
     distance = geo.pairwise_distance_km(asked.lat, asked.lon, given.lat, given.lon)
     natural = distance.min(axis=1)
     share = (np.argsort(np.argsort(natural, kind="stable")) + 0.5) / len(asked)
     target = np.quantile(wanted_km, share)
     fold, out = _choose_folds(distance, target, folds)
+    found = {number: _fold((*ids[is_test], *given.station_id[out[number]]),
+                           {DISTANCE_MATCHED: tuple(asked.station_id[fold == number])}, duplicates)
+             for number in np.unique(fold)}
+    for number, one in found.items():
+        out[number] |= given.station_id.isin(one.removed).to_numpy()
     achieved = np.where(out[fold], np.inf, distance).min(axis=1)
-    found = [Fold(tuple(ids[is_test]) + tuple(given.station_id[out[number]]),
-                  {DISTANCE_MATCHED: tuple(asked.station_id[fold == number])}) for number in np.unique(fold)]
-    return Matched(found, float(wasserstein_distance(natural, wanted_km)),
+    return Matched(list(found.values()), float(wasserstein_distance(natural, wanted_km)),
                    float(wasserstein_distance(achieved, wanted_km)), float(np.median(wanted_km)))
 
 

@@ -5,6 +5,7 @@ No row is dropped: an hour without a row is NaN and gets the flag `missing`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,10 @@ def reporting(cube: xr.Dataset, minimum_hours: int = 1) -> xr.Dataset:
     return cube.isel({schema.STATION: np.flatnonzero(count >= minimum_hours)})
 
 
+WITHHELD_PARTS = ("test_city", "test_single", "validation_city", "validation_single")  # of a split, strictest first
+PARTS = (*WITHHELD_PARTS, "train")
+
+
 @dataclass(frozen=True)
 class Split:
     """Which stations take which part; names of stations, each in one tuple only.
@@ -103,6 +108,19 @@ class Split:
     @property
     def validation(self) -> tuple[str, ...]:
         return self.validation_single + self.validation_city
+
+    def without(self, stations: Iterable[str]) -> Split:
+        """The split with some stations in no part."""
+        out = set(stations)
+        return Split(**{name: tuple(s for s in getattr(self, name) if s not in out) for name in PARTS})
+
+    def keeping_together(self, groups: Iterable[Sequence[str]]) -> Split:
+        """The split with all of each group in one part: its strictest, from `test_city` to `train` (PARTS)."""
+        part = {station: name for name in PARTS for station in getattr(self, name)}
+        for group in groups:
+            if known := [station for station in group if station in part]:
+                part |= dict.fromkeys(known, min((part[station] for station in known), key=PARTS.index))
+        return Split(**{name: tuple(sorted(station for station in part if part[station] == name)) for name in PARTS})
 
 
 def split_stations(table: pd.DataFrame, seed: int, share_single: float = 0.08, share_city: float = 0.08,

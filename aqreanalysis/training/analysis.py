@@ -26,6 +26,7 @@ from aqreanalysis.models.aqnet.analysis import (
 from aqreanalysis.models.features import LEVEL, Scaler
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, find_neighbourhood
+from aqreanalysis.observations.near_duplicates import NO_DUPLICATES, NearDuplicates
 from aqreanalysis.recipes import AnalysisTraining
 from aqreanalysis.time_axis import HOURS_PER_DAY
 from aqreanalysis.training.loop import Descent, DescentSettings, Trained, Validation, steady_average
@@ -102,14 +103,15 @@ class SamplePool:
     """Masked samples of one station cube, and batches drawn from them; only the days in `allowed` are asked for."""
 
     def __init__(self, cube: xr.Dataset, allowed: np.ndarray, scaler: Scaler, correlation: Correlation,
-                 settings: AnalysisTraining):
+                 settings: AnalysisTraining, duplicates: NearDuplicates = NO_DUPLICATES):
         self.cube, self.scaler, self.correlation, self.settings = cube, scaler, correlation, settings
+        self.duplicates = duplicates
         self.starts = window_starts(cube.time.values, allowed)
         self._rng = np.random.default_rng(settings.seed)
         self.samples = [self._drawn() for _ in range(settings.views)]
 
     def _drawn(self) -> PreparedSample:
-        masked = draw_masked_sample(self.cube, self.settings, self._rng)
+        masked = draw_masked_sample(self.cube, self.settings, self._rng, self.duplicates)
         return prepare_sample(masked, self.scaler, self.correlation, self.settings.k)
 
     def renew(self, number: int | None = None) -> None:
@@ -194,17 +196,17 @@ def estimate_of(network: AQNet, batch: AnalysisBatch) -> tuple[torch.Tensor, tor
 class AnalysisTrainer:
     """One network on the training stations' cube; `allowed` are the days that it may be asked for.
 
-    No test or validation station is in the cube, so training sees none.
+    No test or validation station is in the cube, so training sees none. `duplicates` are hidden together.
     """
 
     def __init__(self, cube: xr.Dataset, allowed: np.ndarray, scaler: Scaler, settings: AnalysisTraining,
-                 network: AQNet, correlation: Correlation | None = None):
+                 network: AQNet, correlation: Correlation | None = None, duplicates: NearDuplicates = NO_DUPLICATES):
         import torch
 
         torch.manual_seed(settings.seed)
         self.scaler, self.settings = scaler, settings
         self.correlation = correlation or Correlation()
-        self.pool = SamplePool(cube, allowed, scaler, self.correlation, settings)
+        self.pool = SamplePool(cube, allowed, scaler, self.correlation, settings, duplicates)
         self._batches = self.pool.batches()
         self.descent = Descent(network, self.loss, DescentSettings(
             settings.steps, settings.learning_rate, settings.weight_decay, ANALYSIS_WARM_UP, ANALYSIS_CLIP,

@@ -11,10 +11,12 @@ import xarray as xr
 from aqreanalysis import time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.models.aqnet.analysis import CONTEXT_HOURS
+from aqreanalysis.models.checkpoint import Card
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.observations import checks, quality, screening
+from aqreanalysis.observations.near_duplicates import NearDuplicates, near_duplicates
 from aqreanalysis.observations.readers.archive import none_good
-from aqreanalysis.observations.stations import Split, reporting, split_stations
+from aqreanalysis.observations.stations import WITHHELD_PARTS, Split, reporting, split_stations
 from aqreanalysis.recipes import TrainingRecipe
 from aqreanalysis.time_axis import HOUR, Period
 
@@ -30,6 +32,7 @@ class AnalysisData:
     validation: xr.Dataset    # cube of training and validation stations
     split: Split
     days: np.ndarray          # datetime64[D], outside the withheld weeks: may be asked for in both
+    duplicates: NearDuplicates  # no group is in more than one part of the split
     fingerprint: str          # of the observations' files
     source: str
     simulated: bool
@@ -44,13 +47,16 @@ class AnalysisData:
         return Scaler.fit(self.train.sel(time=hours_of(self.train, self.days)))
 
 
-def load_analysis_data(recipe: TrainingRecipe,
-                       warn: Callable[[list[str]], None] = lambda texts: None) -> AnalysisData:
+def load_analysis_data(recipe: TrainingRecipe, warn: Callable[[list[str]], None] = lambda texts: None,
+                       card: Card | None = None) -> AnalysisData:
     """Observations of the recipe's period, screened, without the test stations; `warn` gets what is strange in them.
+
+    With the description of a checkpoint, the stations are split as they were for it.
 
     Raises
     ------
-    UserError : where there are no observations, or too few stations or days to train and to validate.
+    UserError : where there are no observations, or too few stations or days to train and to validate; or where the
+        checkpoint withheld other stations than the recipe does.
     """
     archive = recipe.files.open()
     period = time_axis.parse_period(None, recipe.start, recipe.end)
@@ -62,13 +68,42 @@ def load_analysis_data(recipe: TrainingRecipe,
     cube = reporting(screening.screened(archive, start, end, quality.SINGLE_VALUE_SETTINGS))
     table = archive.stations[archive.stations["station_id"].isin(cube.station.values)]
     withheld = recipe.withheld
-    split = split_stations(table, withheld.seed, withheld.share_single, withheld.share_city)
+    drawn = split_stations(table, withheld.seed, withheld.share_single, withheld.share_city)
+    duplicates = near_duplicates(archive, period.hours[0], period.hours[-1]).among(table["station_id"])
+    together = drawn.keeping_together(duplicates.groups())
+    split = _split_of_checkpoint((together, drawn), duplicates, card, recipe) if card else together
+    warn(duplicates.sentences(drawn.test + drawn.validation) + _moved(drawn, split))
     days = training_days(period, withheld.every_nth_week)
     _check_enough(split, days, recipe.training.k)
     # withheld stations are nobody's neighbours in quality control, so nothing of them reaches what is fitted
-    cube = screening.screened(archive, start, end, recipe.quality, held_out=split.test + split.validation)
+    cube = screening.screened(archive, start, end, recipe.quality,
+                              held_out=tuple(set(table["station_id"]) - set(split.train)))
     return AnalysisData(cube.sel(station=list(split.train)), cube.sel(station=list(split.train + split.validation)),
-                        split, days, inspection.fingerprint, archive.source, archive.simulated)
+                        split, days, duplicates, inspection.fingerprint, archive.source, archive.simulated)
+
+
+def _moved(drawn: Split, split: Split) -> list[str]:
+    """A sentence if stations that were drawn to be withheld are in another part or in none, for their duplicates."""
+    count = sum(len(set(getattr(drawn, part)) - set(getattr(split, part))) for part in WITHHELD_PARTS)
+    return [f"{count} of the stations that were drawn to be withheld are in another part, or in none, because a near "
+            "duplicate of theirs is in a stricter part"] * bool(count)
+
+
+def _split_of_checkpoint(splits: tuple[Split, Split], duplicates: NearDuplicates, card: Card,
+                         recipe: TrainingRecipe) -> Split:
+    """The one of two splits that a checkpoint was trained with, without what gives a stricter part's stations away.
+
+    The first keeps duplicates together. Of the second, as drawn, are checkpoints from before that was done: those of
+    their training stations that are duplicates of withheld ones are in no part here, nor are validation stations that
+    are duplicates of test stations.
+    """
+    for split in splits:
+        if all(set(stations) == set(getattr(split, group)) for group, stations in card.withheld.items()):
+            return split.without(duplicates.of(split.test)).without(duplicates.of(split.test + split.validation))
+    group = next(group for group, stations in card.withheld.items() if set(stations) != set(getattr(splits[0], group)))
+    raise UserError(f"The recipe {recipe.name} withholds other stations than {card.name} did ({group}).",
+                    "A checkpoint is calibrated at stations that its training never saw, and that are not kept "
+                    "for its test.", "Give the recipe and the observations that it was trained with.")
 
 
 def _check_enough(split: Split, days: np.ndarray, k: int) -> None:

@@ -51,7 +51,8 @@ def make_trainer(recipe: TrainingRecipe, sizes: AnalysisSizes, data: AnalysisDat
     from aqreanalysis.models.aqnet.network import AQNet
 
     torch.manual_seed(recipe.training.seed)
-    return AnalysisTrainer(data.train, data.days, data.scaler(), recipe.training, AQNet(sizes))
+    return AnalysisTrainer(data.train, data.days, data.scaler(), recipe.training, AQNet(sizes),
+                           duplicates=data.duplicates)
 
 
 class AnalysisRun:

@@ -25,6 +25,7 @@ from aqreanalysis.grids import parse_grid
 from aqreanalysis.models import calibration, uncertainty
 from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
 from aqreanalysis.models.calibration import Bounds, Calibration
+from aqreanalysis.observations.near_duplicates import NO_DUPLICATES, NearDuplicates
 from aqreanalysis.observations.stations import Split, city_numbers
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, MINIMUM_HOURS
 
@@ -67,7 +68,8 @@ class HeldOutDays:
 
 
 def calibrate(model: AQNetAnalysis, cube: xr.Dataset, split: Split, days: np.ndarray,
-              report: Callable[[str], None] = lambda text: None) -> Calibration:
+              report: Callable[[str], None] = lambda text: None,
+              duplicates: NearDuplicates = NO_DUPLICATES) -> Calibration:
     """The calibration of a model, and in its facts how well it holds at stations that it was not fitted to.
 
     Parameters
@@ -76,6 +78,7 @@ def calibrate(model: AQNetAnalysis, cube: xr.Dataset, split: Split, days: np.nda
     split : whose validation stations are asked for.
     days : datetime64[D], days that may be asked for.
     report : gets a sentence after each fold.
+    duplicates : of which a fold takes out all or none, and factors are fitted with all or none.
 
     Raises
     ------
@@ -83,7 +86,8 @@ def calibrate(model: AQNetAnalysis, cube: xr.Dataset, split: Split, days: np.nda
     """
     days = days[::CALIBRATION_EVERY_DAYS]
     table = pd.DataFrame({"station_id": cube.station.values, "lat": cube.lat.values, "lon": cube.lon.values})
-    folds = calibration_folds(table, split)
+    duplicates = duplicates.among(table.station_id)
+    folds = calibration_folds(table, split, duplicates)
     parts = []
     for number, fold in enumerate(folds, start=1):
         parts.append(held_out_days(model, cube, fold, days))
@@ -93,27 +97,27 @@ def calibrate(model: AQNetAnalysis, cube: xr.Dataset, split: Split, days: np.nda
         raise UserError(f"The {len(split.validation)} validation stations have no whole day among {len(days)} days.",
                         f"A calibration needs days of at least {MINIMUM_HOURS} hours with an observation.",
                         "Choose a longer period, or withhold other stations (withheld: seed).")
-    towns = table.assign(town=city_numbers(table)).set_index("station_id").town
+    towns = duplicates.one_label(dict(zip(table.station_id, city_numbers(table), strict=True)))
     facts = {"stations": len(np.unique(found.station)), "days": len(days), "first": str(days[0]), "last": str(days[-1]),
              "station_hours": int(np.isfinite(found.truth).sum()),
-             "at_other_towns": cross_validated(found, towns.loc[found.station].to_numpy()),
+             "at_other_towns": cross_validated(found, np.array([towns[station] for station in found.station])),
              "in_other_weeks": cross_validated(found, week_number(found.day))}
     return replace(fit_calibration(found), facts=facts)
 
 
-def calibration_folds(table: pd.DataFrame, split: Split) -> list[Fold]:
+def calibration_folds(table: pd.DataFrame, split: Split, duplicates: NearDuplicates = NO_DUPLICATES) -> list[Fold]:
     """The validation stations as they were withheld, and with their surroundings taken out, as far apart as land cells.
 
     `table` has station_id, lat, lon of training and validation stations. Where there are too few stations
     or no land cells around, only as withheld.
     """
     lat, lon = table.lat.to_numpy(), table.lon.to_numpy()
-    folds = [holdout.withheld(split.validation_single, split.validation_city)]
+    folds = [holdout.withheld(split.validation_single, split.validation_city, duplicates)]
     cells = parse_grid(DISTANCE_GRID)
     inside = cells.land & uncertainty.inside_hull(lat, lon, cells.lat, cells.lon)
     if inside.any():
         wanted = holdout.nearest_remaining(lat, lon, cells.lat[inside], cells.lon[inside])
-        folds += holdout.distance_matched(table, split.validation, wanted).folds
+        folds += holdout.distance_matched(table, split.validation, wanted, duplicates=duplicates).folds
     return folds[:1] + [fold for fold in folds[1:] if len(fold.removed) <= len(table) / 2]
 
 

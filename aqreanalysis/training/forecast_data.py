@@ -14,6 +14,7 @@ from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast.series import Series, station_series
 from aqreanalysis.models.forecast.trend import Trend
 from aqreanalysis.observations import checks, quality, screening
+from aqreanalysis.observations.near_duplicates import NO_DUPLICATES, near_duplicates
 from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.observations.readers.archive import none_good
 from aqreanalysis.observations.readers.station_archive import StationArchive
@@ -77,7 +78,8 @@ def load_forecast_data(files: ObservationFiles, train_share: float, validate_sha
     """Read an archive from its beginning to its end.
 
     Only tests of single values screen it: a flag of a series depends on hours within a week on either side, also on
-    those after an hour of issue, and would carry them into a forecast.
+    those after an hour of issue, and would carry them into a forecast. Near duplicates of the stations that are drawn
+    to be withheld are withheld too.
 
     Raises
     ------
@@ -94,7 +96,9 @@ def load_forecast_data(files: ObservationFiles, train_share: float, validate_sha
         raise none_good(inspection, files.path, f"{start} to {end}")
     cube = reporting(screening.screened(archive, start, end, quality.SINGLE_VALUE_SETTINGS))
     ids = np.sort(cube.station.values.astype(str))
-    drawn = np.random.default_rng(withheld_seed).permutation(ids)[:round(withheld_share * len(ids))]
+    drawn = np.random.default_rng(withheld_seed).permutation(ids)[:round(withheld_share * len(ids))].tolist()
+    duplicates = near_duplicates(archive, start, end).among(ids) if drawn else NO_DUPLICATES
     slices = Slices.of(cube.sizes["time"], train_share, validate_share)
-    return ForecastData(cube, tuple(sorted(drawn.tolist())), slices, archive.source, inspection.fingerprint,
-                        tuple(checks.of_archive(archive, start, end)))
+    return ForecastData(cube, tuple(sorted((*drawn, *duplicates.of(drawn)))), slices, archive.source,
+                        inspection.fingerprint,
+                        (*checks.of_archive(archive, start, end), *duplicates.sentences(drawn)))

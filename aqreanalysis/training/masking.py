@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import geo, schema
+from aqreanalysis.observations.near_duplicates import NO_DUPLICATES, NearDuplicates
 from aqreanalysis.recipes import AnalysisTraining
 
 LONGEST_OUTAGE = 19      # hours; an outage lasts 1 to so many
@@ -26,9 +27,11 @@ class MaskedSample:
     hidden: xr.Dataset     # station cube of the hidden stations
 
 
-def draw_masked_sample(cube: xr.Dataset, settings: AnalysisTraining, rng: np.random.Generator) -> MaskedSample:
-    """Hide stations of a cube (time, station), and remove hours of the others, at random."""
+def draw_masked_sample(cube: xr.Dataset, settings: AnalysisTraining, rng: np.random.Generator,
+                       duplicates: NearDuplicates = NO_DUPLICATES) -> MaskedSample:
+    """Hide stations of a cube (time, station) with their duplicates, and remove hours of the others, at random."""
     hidden = draw_hidden(cube.lat.values, cube.lon.values, settings, rng)
+    hidden = duplicates.matrix(cube.station.values)[hidden].any(axis=0)
     kept = draw_kept_hours((cube.sizes[schema.TIME], int((~hidden).sum())), settings, rng)
     visible = cube.isel({schema.STATION: np.flatnonzero(~hidden)})
     visible = visible.where(xr.DataArray(kept, dims=(schema.TIME, schema.STATION)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+import xarray as xr
 
 from aqreanalysis import files
 from aqreanalysis.errors import UserError
@@ -22,6 +23,7 @@ from aqreanalysis.figures.scores import score_figures
 from aqreanalysis.models import checkpoint, registry
 from aqreanalysis.models.baselines import boosting
 from aqreanalysis.observations import checks, screening
+from aqreanalysis.observations.near_duplicates import NearDuplicates, near_duplicates
 from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.observations.readers.archive import Archive
 from aqreanalysis.observations.stations import city_numbers
@@ -66,7 +68,7 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     Only stations that the checkpoint's training never saw are scored: as they were withheld (single stations, whole
     cities); and, unless `quick`, with their surroundings taken out too, so that distances to the nearest remaining
     station are those of the land cells of `grid`, and with all stations of a region. `boost` trains and scores
-    gradient boosting as well.
+    gradient boosting as well. Near duplicates of what is taken out are taken out too.
     """
     if checkpoint_name in registry.BASELINES:
         raise UserError(f"--checkpoint {checkpoint_name} is a baseline.",
@@ -80,13 +82,15 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     if boost:
         boosting.lightgbm()
     warn(checks.of_archive(archive, period.hours[0], period.hours[-1]))
-    folds, notes = holdout.all_designs(archive.stations, single, cities, None if quick else grid)
+    duplicates = near_duplicates(archive, period.hours[0], period.hours[-1])
+    folds, notes = holdout.all_designs(archive.stations, single, cities, None if quick else grid, duplicates)
+    held_out = (*single, *cities, *duplicates.of((*single, *cities)))
 
     def run(function: Callable, jobs: list) -> Iterator:
         return run_jobs(function, jobs, workers, scheduler)
 
-    trees = train_boosting(source, period, card, run) if boost else None
-    jobs = [MonthJob(source, folder, month, (*single, *cities), tuple(folds), trees) for month in period.months()]
+    trees = train_boosting(source, period, card, duplicates, run) if boost else None
+    jobs = [MonthJob(source, folder, month, held_out, tuple(folds), trees) for month in period.months()]
     parts = {}
     for label, sums in run(score_month, jobs):
         parts[label] = sums
@@ -95,9 +99,22 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     if not float(total.station.n.sum()):
         raise UserError(f"{observations} holds no PM2.5 of withheld stations from {period.first} to {period.last}.",
                         "Scores need observations to compare with.", "Choose another period.")
-    total = total.with_cities(dict(zip(archive.stations["station_id"], city_numbers(archive.stations), strict=True)))
+    cities_of = zip(archive.stations["station_id"], city_numbers(archive.stations), strict=True)
+    total = total.with_cities(duplicates.one_label(dict(cities_of)))
     table = score_table(total, card.training["every_nth_week_withheld"], ours=OURS)
+    notes = duplicate_notes(duplicates, (*single, *cities), card) + notes
     return Result(table, total, notes + [INTERVAL_NOTE] * bool(card.calibration))
+
+
+def duplicate_notes(duplicates: NearDuplicates, test: Sequence[str], card: checkpoint.Card) -> list[str]:
+    """What is withheld beside the test stations, why, and how much of it the checkpoint had not withheld."""
+    notes = duplicates.sentences(test)
+    known = len(set(duplicates.of(test)).difference(*card.withheld.values()))
+    if known:
+        verb = "was" if known == 1 else "were"
+        notes.append(f"{known} of them {verb} not withheld from {card.name}: its training may have seen them, and its "
+                     "scores at their duplicates may be too good")
+    return notes
 
 
 def _test_stations(archive: Archive, card: checkpoint.Card, observations: str) -> tuple[list[str], list[str]]:
@@ -130,9 +147,10 @@ def write_result(result: Result, out: str) -> list[Path]:
     if path.suffix == ".csv":
         return [_write_table(result.table, path)]
     with files.whole(path / "scores.nc", EVALUATION_FIX) as part:
-        for number, (name, sums) in enumerate(vars(result.sums).items()):
+        xr.Dataset(attrs={"notes": "\n".join(result.notes)}).to_netcdf(part, engine="netcdf4")
+        for name, sums in vars(result.sums).items():
             texts = {str(key): {"dtype": "S1"} for key, of in sums.variables.items() if of.dtype.kind in "OU"}
-            sums.to_netcdf(part, mode="a" if number else "w", group=name, engine="netcdf4", encoding=texts)
+            sums.to_netcdf(part, mode="a", group=name, engine="netcdf4", encoding=texts)
     figures = score_figures(result.table, OURS)
     return [_write_table(result.table, path / "scores.csv"), path / "scores.nc",
             *(save_figure(figure, path / f"{name}.png") for name, figure in figures.items())]

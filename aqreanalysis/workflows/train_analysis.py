@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.recipes import TrainingRecipe
 from aqreanalysis.training.analysis_data import load_analysis_data
@@ -42,7 +41,8 @@ def train(recipe: TrainingRecipe, out: Path, report: Callable[[Validation, pd.Da
     run = AnalysisRun(recipe, data, trainer, out, report)
     best = trainer.run(run.validate, run.record)
     shrunk = shrink_analysis(trainer, best.network, data)
-    calibration = calibrate(trainer.model_of(shrunk.network), data.validation, data.split, data.validation_days)
+    calibration = calibrate(trainer.model_of(shrunk.network), data.validation, data.split, data.validation_days,
+                            duplicates=data.duplicates)
     return run.save(shrunk.network, shrunk.scores, shrunk.facts, calibration)
 
 
@@ -55,11 +55,6 @@ def recalibrate(recipe: TrainingRecipe, name: str | Path, out: Path,
     """
     refuse_occupied(out, "calibration")
     model, card = checkpoint.load(checkpoint.locate(name))
-    data = load_analysis_data(recipe, warn)
-    for group, stations in card.withheld.items():
-        if set(stations) != set(getattr(data.split, group)):
-            raise UserError(f"The recipe {recipe.name} withholds other stations than {card.name} did ({group}).",
-                            "A checkpoint is calibrated at stations that its training never saw, and that are not kept "
-                            "for its test.", "Give the recipe and the observations that it was trained with.")
-    calibration = calibrate(model, data.validation, data.split, data.validation_days, report)
+    data = load_analysis_data(recipe, warn, card)
+    calibration = calibrate(model, data.validation, data.split, data.validation_days, report, data.duplicates)
     return checkpoint.save(out / card.name, model.network, replace(card, calibration=calibration.asdict()))

@@ -115,15 +115,18 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, np.nansum(values, axis=-1) / np.maximum(count, 1), np.nan)
 
 
-def left_out_rows(stations: xr.Dataset, days: np.ndarray, seed: int, every_hours: int = 3) -> Rows:
+def left_out_rows(stations: xr.Dataset, days: np.ndarray, seed: int, every_hours: int = 3,
+                  together: np.ndarray | None = None) -> Rows:
     """Rows at stations that are left out, others on each day: some singly, and all near some places.
 
-    `days` datetime64[D], UTC+8; every so many hours of them, from another hour each day.
+    `days` datetime64[D], UTC+8; every so many hours of them, from another hour each day. `together` (stations,
+    stations) bool: which ones are left out with which.
     """
     parts = []
     for day in days:
         rng = np.random.default_rng([seed, int(day.astype(int))])
         hidden = _hidden(stations.lat.values, stations.lon.values, rng)
+        hidden = hidden if together is None else together[hidden].any(axis=0)
         hours = time_axis.hours_of_days(day.item(), day.item())[int(day.astype(int)) % every_hours::every_hours]
         seen = stations.isel(station=~hidden).sel(time=slice(hours[0] + min(LAGS) * HOUR, hours[-1] + max(LAGS) * HOUR))
         asked = stations.isel(station=hidden)
