@@ -87,7 +87,7 @@ def test_an_archive_in_80_columns(archive):
     assert "2019-01 49 22.9 22.9 22.9" in text   # 56 of 49 hours at 5 stations
     assert "PM2.5 ug m-3 113 76.5" in text       # of 480
     assert "5: 2 over 25%, 1 under 25% of the hours with PM2.5; 2 never" in text
-    assert "Skipped files - china_sites_20190131.csv is an HTML page" in text
+    assert "Skipped files - china_sites_20190131.csv is an HTML or XML page" in text
     assert all(flag in text for flag in schema.OBSERVATION_FLAGS)
 
 

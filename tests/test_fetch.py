@@ -153,7 +153,7 @@ def test_a_file_that_changed_unseen_is_not_kept_glued(mirror, text, tmp_path):
     mirror.files[FIRST] = b"date,hour,type,1001A\n" + text("20190105")[30:]
     mirror.tag, mirror.if_range = None, False
     summary = fetch_files(request(mirror, tmp_path, last="2019-01-05"), QUICK)
-    assert "truncated or damaged" in summary.failed[0]  # nor is the new one good
+    assert "4 names in its header and 105 cells" in summary.failed[0]  # nor is the new one good
     assert ranges(mirror)[0] and ranges(mirror)[1] is None
     assert not list(tmp_path.glob("*0105*"))
 
@@ -246,9 +246,12 @@ def test_nobody_answers(tmp_path):
         summary.check("again")
 
 
-BAD = {"empty": b"", "HTML": PAGE, "gzip": gzip.compress(b"date"), "other columns": b"time;value\n1;2\n",
-       "date and hour": b"date,hour,type,1001A\n20190106,0,PM2.5,5\n", "no rows": b"date,hour,type,1001A\n",
-       "truncated or damaged in line 2": b"date,hour,type,1001A\n20190105,0,PM2.5\n"}
+BAD = {"empty": b"", "HTML": PAGE, "truncated gzip": gzip.compress(b"date")[:-3],
+       "no column date, hour, type": b"time;value\n1;2\n",
+       "another day than 2019-01-05": b"date,hour,type,1001A\n20190106,0,PM2.5,5\n",
+       "no rows": b"date,hour,type,1001A\n",
+       "line 3: ": b"date,hour,type,1001A\n20190105,0,PM2.5,5\n20190105,1,PM2.5\n",
+       "'20190106' in line 3": b"date,hour,type,1001A\n20190105,0,PM2.5,5\n20190106,1,PM2.5,5\n"}
 
 
 @pytest.mark.parametrize("what", BAD)

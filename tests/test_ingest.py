@@ -109,7 +109,7 @@ def test_flags_tell_what_the_values_are_and_leave_them_as_they_were(national, ta
 def test_provenance_names_files_hashes_counts_and_faults(folder, target):
     (folder / "china_sites_20190131.csv").write_text("<html>busy</html>")
     summary = ingest_archives([str(folder)], target)
-    assert len(summary.skipped) == 1 and "china_sites_20190131.csv is an HTML page" in summary.skipped[0]
+    assert len(summary.skipped) == 1 and "china_sites_20190131.csv is an HTML or XML page" in summary.skipped[0]
     record = open_archive(target).provenance()
     files = record.tables["file"].set_index("name")
     assert list(files.index) == [f"china_sites_{day}.csv" for day in DAYS]

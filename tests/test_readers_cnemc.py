@@ -165,17 +165,18 @@ def test_inspection_counts_the_values_of_the_period_at_known_stations(national, 
 BAD = {
     "empty": (lambda text: b"", "is empty"),
     "blank": (lambda text: b" \n\n", "is empty"),
-    "truncated": (lambda text: text[:-400].rsplit(b",", 1)[0], "is truncated or damaged in line"),
-    "HTML": (lambda text: b"\n<!DOCTYPE html><html>404</html>", "is an HTML page"),
-    "gzip": (gzip.compress, "is gzip"),
-    "other columns": (lambda text: b"time,station,pm25\n2019,1,2\n", "has other columns (time,station,pm25"),
+    "HTML": (lambda text: b"\n<!DOCTYPE html><html>404</html>", "is an HTML or XML page"),
+    "gzip": (lambda text: gzip.compress(text)[:-30], "is a damaged or truncated gzip file"),
+    "workbook": (lambda text: b"PK\x03\x04" + text, "is a zip file or an Excel workbook, not a text table"),
+    "other columns": (lambda text: b"time,station,pm25\n2019,1,2\n", "has no column date, hour, type; it has time,"),
     "header only": (lambda text: text.split(b"\n")[0] + b"\n", "has a header and no rows"),
     "no known station": (lambda text: text.replace(b"A,", b"X,").replace(b"1002A\n", b"1002X\n"), "names no station"),
     "no numbers": (lambda text: re.sub(rb"(,[A-Z0-9.]+),\d+,\d+,\d+", rb"\1,a,b,c", text),
                    "holds no number; 432 cells not understood and taken as missing ('a' at 0901A in line 2)"),
-    "another day": (lambda text: text.replace(b"20190201,5,", b"20190205,5,"), "'20190205' '5' in line 32"),
-    "hour 24": (lambda text: text.replace(b"20190201,23,", b"20190201,24,"), "'20190201' '24' in line 140"),
-    "no hour": (lambda text: text.replace(b"20190201,5,PM10", b"20190201,,PM10"), "'20190201' '' in line 33"),
+    "another day": (lambda text: text.replace(b"20190201,", b"20190205,"),
+                    "holds no row that can be read; 144 rows of another day than 2019-02-01 not read ('20190205' in"),
+    "no hours": (lambda text: re.sub(rb"20190201,\d+,", b"20190201,noon,", text), "'noon' in line 2"),
+    "two hours": (lambda text: text.replace(b"0901A", b"Hour"), "two columns for hour: 'hour' and 'Hour'"),
 }
 
 
@@ -204,7 +205,7 @@ def told_of(found, words):
     return [text for text in found.anomalies if words in text]
 
 
-@pytest.mark.parametrize("written", ["1001o5", " ", "inf", "12;5", "—"])
+@pytest.mark.parametrize("written", ["1001o5", "35.0*", "inf", "12;5", "<5", "1_0", "²"])
 def test_a_cell_that_is_no_number_is_missing_and_told(national, tmp_path, written):
     folder = as_folder(national, tmp_path)
     before = open_archive(folder).read(*DAY)
@@ -374,8 +375,8 @@ def test_a_day_that_stands_twice_is_read_once_and_told(national, tmp_path):
     twice = open_archive(folder)
     found = twice.inspect(*DAY)
     assert found.good == 2 and found.fingerprint == fingerprint
-    assert found.skipped == [f"china_sites_{DAYS[1]}.csv repeats the day of "
-                             f"china_sites_201902.zip:inside/china_sites_{DAYS[1]}.csv"]
+    assert found.skipped == [f"china_sites_{DAYS[1]}.csv repeats the day of china_sites_201902.zip:inside/"
+                             f"china_sites_{DAYS[1]}.csv, which is read; it has ANOTHER content"]
     assert twice.read(*DAY).identical(cube)
 
 
@@ -388,6 +389,8 @@ def test_shadow_files_of_other_systems_are_not_days(national, tmp_path):
         container.writestr("readme.txt", "china_sites")
     found = open_archive(folder).inspect("2019-01-30T16", "2019-02-02T15")
     assert (found.good, found.skipped) == (3, [])
+    assert found.passed_over == ["china_sites_20190231.csv: no day of the calendar in the name; not read",
+                                 "more.zip: a zip without a file named china_sites_YYYYMMDD.csv"]
 
 
 def test_the_fingerprint_is_of_contents_not_of_places(national, tmp_path):

@@ -93,6 +93,8 @@ def _header(name: str, head: list[str], wanted: Sequence[Column],
             found = _recognised(cells, wanted)
             if found > best[0]:
                 best = (found, number, separator, cells)
+        if best[0] == len(wanted):
+            break
     count, number, separator, cells = best
     have = columns.match(cells, wanted, name).position if cells else {}
     missing = [column for column in required if column not in have]

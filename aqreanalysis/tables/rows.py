@@ -73,18 +73,21 @@ class TextTable:
 
     def notes(self) -> list[str]:
         """What is out of the ordinary in how it is read, and what is not used of it: a sentence for each."""
+        unused = self.dialect.matched.unused
+        return self.how_read(self.dialect.decimal) + [unused_columns(self.name, unused)] * bool(unused)
+
+    def how_read(self, decimal: str) -> list[str]:
+        """What is out of the ordinary in how it is read, for a decimal sign: a sentence for each."""
         found = []
         if not self.file.is_utf8:
             found.append(f"{self.name} was read as {ENCODING_NAMES[self.file.encoding]}")
         if self.dialect.separator != ",":
             separator = dialect.SEPARATOR_NAMES[self.dialect.separator]
             found.append(f"{self.name} was read with {separator} between its cells")
-        if self.dialect.decimal != ".":
+        if decimal != ".":
             found.append(f"{self.name} was read with decimal commas")
         if self.dialect.matched.names[0] == dialect.ROW_NAMES:
             found.append(f"{self.name}: the header has no name for the first column, which is taken for row names")
-        if self.dialect.matched.unused:
-            found.append(unused_columns(self.name, self.dialect.matched.unused))
         return found
 
     def batches(self, bad: BadRows | None = None, only: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
@@ -96,6 +99,10 @@ class TextTable:
             yield from _even_batches(self, only or list(self.columns))
         else:
             yield from _line_batches(self, BadRows() if bad is None else bad, only or list(self.columns))
+
+    def cells(self, bad: BadRows) -> Iterator[tuple[int, list[str]]]:
+        """Line (1-based) and all cells of each row that has as many as the header, for tables of many columns."""
+        return _rows(self, bad)
 
     def line_of(self, row: int) -> int:
         """The line (1-based) of a row of the index of `batches`."""

@@ -15,7 +15,8 @@ import numpy as np
 from aqreanalysis import containers, files, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations.readers.cnemc import CNEMC_FILES
-from aqreanalysis.observations.readers.daily_files import parse_daily_file
+from aqreanalysis.observations.readers.daily_rows import parse_daily_file
+from aqreanalysis.observations.readers.found_files import GZIP
 from aqreanalysis.observations.readers.openaq_values import csv_content
 from aqreanalysis.observations.station_table import read_station_table
 from aqreanalysis.time_axis import Period
@@ -180,8 +181,10 @@ def _check_day(name: str, day: dt.date, part: Path) -> None:
 
 def _check_content_of_day(name: str, day: dt.date, content: bytes) -> None:
     """The reader's own check, with every station of the header known."""
-    heads = content.split(b"\n", 1)[0].decode("utf-8", "replace").strip().split(",")[3:]
-    parse_daily_file(name, np.datetime64(day, "D"), content, {head: number for number, head in enumerate(heads)})
+    text = containers.gunzip(content, name) if content.startswith(GZIP) else content
+    rows = parse_daily_file(name, np.datetime64(day, "D"), text, None)
+    if rows.lost:  # a reader loses a row; a download is tried again
+        raise BadFile(rows.lost[0])
 
 
 def _check_zip(name: str, days: list[dt.date], part: Path) -> None:
@@ -207,11 +210,8 @@ def _check_zip(name: str, days: list[dt.date], part: Path) -> None:
 
 
 def _day_of(member: str) -> dt.date | None:
-    match = CNEMC_FILES.file_name.fullmatch(PurePosixPath(member).name)
-    try:
-        return dt.datetime.strptime(match["day"], "%Y%m%d").date() if match else None
-    except ValueError:
-        return None
+    day = CNEMC_FILES.day_of(PurePosixPath(member).name)
+    return None if day is None else day.astype(dt.date)
 
 
 def _check_location(name: str, location: str, day: dt.date, part: Path) -> None:

@@ -7,12 +7,14 @@ places. The rest is in `daily_files`.
 
 from __future__ import annotations
 
-import re
-
 from aqreanalysis.observations.readers.daily_files import DailyLayout
+from aqreanalysis.observations.readers.found_files import Names
 
 BEIJING = DailyLayout(
     name="municipal", text="beijing_all_YYYYMMDD.csv and beijing_extra_YYYYMMDD.csv, loose or in zip files",
-    heads=("name", "station_id"), file_name=re.compile(r"beijing_(?P<kind>all|extra)_(?P<day>\d{8})\.csv"),
+    heads=("name", "station_id"),
+    names=Names("beijing_all_YYYYMMDD.csv or beijing_extra_YYYYMMDD.csv",
+                r"beijing_(?P<kind>all|extra)_(?P<day>\d{8})\.csv", ("beijingall", "beijingextra"),
+                loose=r"beijing[-_ ]?(?P<kind>all|extra)[-_ ]?(?P<day>\d{4}([-_.]?)\d{2}\3\d{2})\.csv"),
     source="hourly surface observations of the Beijing Municipal Ecological and Environmental Monitoring Center"
 ).reader("beijing")
