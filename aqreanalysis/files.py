@@ -57,6 +57,10 @@ HDF_ERRORS = {f"NetCDF: {text}" for text in (
 PROBE_MIB = 16           # written for a look at what the system says; more than a chunk of any file
 SCARCE_BYTES = 1 << 30   # so few are taken for a disk that was full a moment ago, before others removed their files
 
+FILE_ENDINGS = {f".{ending}" for ending in (
+    "nc nc4 zarr h5 hdf csv tsv txt xlsx xls parquet feather json yaml yml html md zip gz tif tiff png pdf svg eps jpg "
+    "jpeg webp gif pt").split()}  # of names that are hardly meant as folders
+
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # from file systems without locks
 BUSY_S = 0.2             # a lock that is being released is not held
 
@@ -262,6 +266,22 @@ def whole(path: Path, otherwise: str = ELSEWHERE) -> Iterator[Path]:
         finally:
             with suppress(OSError):  # the error that led here is the one to tell
                 part.unlink(missing_ok=True)
+
+
+def folder_named(text: str, option: str = "--out") -> Path:
+    """The folder that an option names.
+
+    Raises UserError for a file, and for a name that ends as a file does, unless there is such a folder or a slash
+    says that one is meant: nobody looks for figures in the folder `map.pdf`.
+    """
+    path = Path(text).expanduser()
+    ending = path.suffix.lower()
+    if path.is_file() or (ending in FILE_ENDINGS and not path.is_dir() and not text.endswith(("/", os.sep))):
+        problem = "is a file" if path.is_file() else f"ends in {path.suffix}, as a file does"
+        raise UserError(f"{option} {text} {problem}.", f"{option} names a folder here.",
+                        f"Leave the ending out, or write {text}/ if the folder is to be called that."
+                        if not path.is_file() else f"Give another name with {option}.")
+    return path
 
 
 def replace_text(path: Path, text: str, otherwise: str = ELSEWHERE) -> None:

@@ -161,25 +161,26 @@ def train_command(
     workers: Annotated[int, typer.Option(min=1, help="Local processes, for the models of a forecast recipe.")] = 1,
 ) -> None:
     """Train an AQ-Net checkpoint by a recipe, or calibrate one again; or every forecast of a recipe's tables."""
-    from aqreanalysis import recipes
+    from aqreanalysis import files, recipes
     from aqreanalysis.cli import console
 
     chosen = recipes.load_recipe(recipe, recipes.training_kind(recipe))
+    given = files.folder_named(out) if out else None
     if isinstance(chosen, recipes.ForecastRecipe):
         from aqreanalysis.workflows.train_forecast import train_forecasts
 
-        folder = train_forecasts(chosen, Path(out or f"runs/{chosen.name}"), workers, console.say, console.warnings)
+        folder = train_forecasts(chosen, given or Path(f"runs/{chosen.name}"), workers, console.say, console.warnings)
         console.say(f"run folder: {folder}; next: aqreanalysis evaluate {folder}")
         return
     if calibrate:
         from aqreanalysis import recalibrate
 
-        place = Path(out or f"runs/{chosen.name}-calibrated")
+        place = given or Path(f"runs/{chosen.name}-calibrated")
         folder = recalibrate(chosen, calibrate, place, console.say, console.warnings)
     else:
         from aqreanalysis import train
 
-        folder = train(chosen, Path(out or f"runs/{chosen.name}"), console.validation, console.warnings)
+        folder = train(chosen, given or Path(f"runs/{chosen.name}"), console.validation, console.warnings)
     console.say(f"checkpoint: {folder}")
 
 
@@ -218,6 +219,9 @@ def evaluate_command(
     if run_folder is not None:
         from aqreanalysis.workflows.evaluate_forecast import evaluate_run as score_forecasts
 
+        _refuse_beside_run_folder(
+            run_folder, out=out, observations=observations, year=year, start=start, end=end, stations=stations,
+            checkpoint=checkpoint, quick=quick, boosting=boosting)
         score_forecasts(Path(run_folder), workers, lambda row: console.say(f"scored {row}"))
         console.say((Path(run_folder) / "tables.md").read_text(encoding="utf-8"))
         return
@@ -227,8 +231,9 @@ def evaluate_command(
             "A checkpoint is scored on --observations PATH and a period, forecasts in their run folder.",
             "Example: aqreanalysis evaluate --year 2019 --observations PATH.",
         )
-    from aqreanalysis.workflows.evaluate_analysis import evaluate, write_result
+    from aqreanalysis.workflows.evaluate_analysis import check_out, evaluate, write_result
 
+    check_out(out)
     result = evaluate(
         observations,
         time_axis.parse_period(year, start, end),
@@ -248,6 +253,16 @@ def evaluate_command(
         console.say(note)
     for path in write_result(result, out) if out else []:
         console.say(f"written: {path}")
+
+
+def _refuse_beside_run_folder(run_folder: str, **options: str | bool | None) -> None:
+    """A UserError where options of an analysis were given with the run folder of forecasts."""
+    if ignored := [f"--{name}" for name, value in options.items() if value]:
+        raise UserError(
+            f"{', '.join(ignored)} and the run folder {run_folder} were given.",
+            "Forecasts are scored as their recipe says, and the scores are written into their run folder.",
+            "Leave one of the two out.",
+        )
 
 
 @app.command("describe")
@@ -282,13 +297,16 @@ def map_command(
     product: Annotated[str, typer.Argument(help="Folder of a product, or its daily file.")],
     start: Annotated[str, typer.Option(help="The day, or the first one, YYYY-MM-DD in UTC+8.")],
     end: End = None,
-    out: Annotated[str | None, typer.Option(help="PNG file; default in the product's maps/.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="The picture: .png, .pdf, .svg, .jpg, .tif or .webp; default a PNG in the product's maps/."),
+    ] = None,
 ) -> None:
     """Draw a map of any day, or of the mean of some days, of a product."""
     from aqreanalysis.cli import console
     from aqreanalysis.workflows.plot_map import draw_days
 
-    console.say(f"map: {draw_days(Path(product), start, end or start, out)}")
+    console.say(f"map: {draw_days(Path(product), start, end or start, out, console.say)}")
 
 
 @app.command("figures")
@@ -298,10 +316,11 @@ def figures_command(
     out: Annotated[str | None, typer.Option(help="Folder; default figures/ in the run folder.")] = None,
 ) -> None:
     """Draw a week of forecasts and what the attention of a trained forecast looks at (the paper's figures 3 to 5)."""
+    from aqreanalysis import files
     from aqreanalysis.cli import console
     from aqreanalysis.workflows.plot_forecast import draw_figures as run
 
-    for line in run(Path(run_folder), row, Path(out) if out else Path(run_folder) / "figures"):
+    for line in run(Path(run_folder), row, files.folder_named(out) if out else Path(run_folder) / "figures"):
         console.say(line)
 
 
@@ -314,11 +333,11 @@ def simulate_command(
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another world.")] = 0,
 ) -> None:
     """Write the twin's simulated observations as tidy Parquet, one file a month, to work and test with."""
-    from aqreanalysis import time_axis
+    from aqreanalysis import files, time_axis
     from aqreanalysis.cli import console
     from aqreanalysis.workflows.simulate import write_observations
 
-    for path in write_observations(time_axis.parse_period(year, start, end), Path(out), seed):
+    for path in write_observations(time_axis.parse_period(year, start, end), files.folder_named(out), seed):
         console.say(f"written: {path}")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from aqreanalysis.figures.layout import FONT
+from aqreanalysis.figures.fonts import FONT
 from aqreanalysis.grids import Grid, boundaries
 
 if TYPE_CHECKING:

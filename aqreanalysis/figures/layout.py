@@ -14,16 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aqreanalysis import files
+from aqreanalysis.errors import UserError
+from aqreanalysis.figures.fonts import FONT, families, legible, make_legible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INCH_PER_POINT = 1 / 72
 FIGURE_DPI = 150
+# Endings of pictures, and what keeps the clock out of them. Not EPS: it has no veils that let cells shine through.
+PICTURE_METADATA: dict[str, dict[str, None] | None] = {
+    ".png": None, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".jpg": None, ".jpeg": None, ".tif": None,
+    ".tiff": None, ".webp": None}
 UNITS_TEXT, UNITS_MATH = "µg m⁻³", "µg m$^{-3}$"  # the second where matplotlib sets mathematics
 LINE = 1.35     # line height, in font sizes
 SLACK = 0.97    # outlines are measured; drawn letters are fitted to pixels and a little wider
-FONT = "DejaVu Sans"  # comes with matplotlib
 CHART = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
 PAGE_MARGIN = 0.12  # inch
 
@@ -53,10 +58,28 @@ def charts(width: float, height: float, rows: int, columns: int, **grid: Any) ->
     return figure, figure.subplots(rows, columns, squeeze=False, **grid)
 
 
+def check_picture_name(path: Path) -> None:
+    """A UserError unless a figure can be written under this name; its ending is its format."""
+    if path.suffix.lower() not in PICTURE_METADATA:
+        ending = f"ends in {path.suffix}" if path.suffix else "has no ending"
+        raise UserError(f"{path} {ending}.", f"The ending is the format: {', '.join(PICTURE_METADATA)}.",
+                        f"Name it {path.with_suffix('.png').name}.")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder.", "A figure is a file.", f"Name one in it, as {path / 'map.png'}.")
+
+
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, complete or not there; returns its path."""
-    with files.whole(path, "choose another folder.") as part:
-        figure.savefig(part, format="png")
+    """Write a figure in the format of its name, complete or not there, the same bytes each time; returns its path.
+
+    Raises UserError for a name that :func:`check_picture_name` refuses.
+    """
+    import matplotlib as mpl
+
+    check_picture_name(path)
+    make_legible(figure)
+    ending = path.suffix.lower()
+    with files.whole(path, "choose another folder.") as part, mpl.rc_context({"svg.hashsalt": "aqreanalysis"}):
+        figure.savefig(part, format=ending.removeprefix("."), metadata=PICTURE_METADATA[ending])
     return path
 
 
@@ -65,7 +88,7 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(family=FONT, size=size, weight=weight)
+    font = FontProperties(family=families(text), size=size, weight=weight)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return width * INCH_PER_POINT
 
@@ -108,8 +131,9 @@ class Page:
 
     def add_text(self, text: str, size: float, weight: str = "normal", colour: str = "black") -> None:
         """Lines of text at the left margin below what was added before."""
-        for line in wrap(text, SLACK * (self.width - 2 * PAGE_MARGIN), size, weight):
-            self._texts.append((self.height, line, {"fontsize": size, "weight": weight, "color": colour}))
+        for line in wrap(legible(text), SLACK * (self.width - 2 * PAGE_MARGIN), size, weight):
+            self._texts.append((self.height, line, {"fontsize": size, "weight": weight, "color": colour,
+                                                    "fontfamily": families(line)}))
             self.height += LINE * size * INCH_PER_POINT
 
     def add_space(self, height: float) -> float:

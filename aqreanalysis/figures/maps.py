@@ -22,6 +22,7 @@ from aqreanalysis.figures.field import (
     draw_field,
     draw_stations,
 )
+from aqreanalysis.figures.fonts import families, legible
 from aqreanalysis.figures.layout import PAGE_MARGIN, UNITS_TEXT, Page, figure_style, text_width
 from aqreanalysis.grids import Grid
 
@@ -115,7 +116,7 @@ def panel_map(fields: Sequence, grid: Grid, *, labels: Sequence[str], title: str
             left = PAGE_MARGIN + (i % columns) * (width + PANEL_GAP)
             ax = figure.add_axes(page.rectangle(left, tops[i // columns], width, height), projection=base.crs)
             _draw_map(ax, base, field, scale, None, simulated)
-            ax.set_title(name, fontsize=9, loc="left", pad=3, parse_math=False)
+            ax.set_title(legible(name), fontfamily=families(name), fontsize=9, loc="left", pad=3, parse_math=False)
         bar = figure.add_axes(page.rectangle(PANEL_WIDTH / 4, bar_top, PANEL_WIDTH / 2, BAR_HEIGHT))
         _colour_bar(figure, bar, scale, f"{label} ({units})", "horizontal", [])
         _draw_key(figure, page, key, PAGE_MARGIN, key_top, columns=4)

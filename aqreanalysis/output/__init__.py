@@ -12,10 +12,10 @@ from aqreanalysis.output.formats import (
     open_product_file,
     remove_abandoned,
 )
-from aqreanalysis.output.means import pieces, read_mean, read_most_frequent
+from aqreanalysis.output.means import days_of, pieces, read_mean, read_most_frequent
 from aqreanalysis.output.netcdf_file import check_file
 from aqreanalysis.output.writer import PartWriter, ProductPart
 
 __all__ = ["FORMATS", "About", "Contact", "Format", "MonthDays", "PartWriter", "ProductPart", "check_file",
-           "end_of_days", "fingerprint", "format_of", "open_part", "open_product_file", "pieces", "read_mean",
-           "read_month_days", "read_most_frequent", "remove_abandoned", "tiles", "write_daily"]
+           "days_of", "end_of_days", "fingerprint", "format_of", "open_part", "open_product_file", "pieces",
+           "read_mean", "read_month_days", "read_most_frequent", "remove_abandoned", "tiles", "write_daily"]

@@ -54,6 +54,15 @@ def read_mean(paths: Paths, variable: str = TARGET, period: Period | None = None
     return xr.Dataset({variable: place.copy(data=mean), "count": place.copy(data=count)}, attrs=attributes)
 
 
+def days_of(paths: Paths, variable: str = TARGET) -> np.ndarray:
+    """The calendar days UTC+8, datetime64[D] (days,), that files have steps of; UserError where one can't be read."""
+    found = []
+    for path in _listed(paths):
+        with _opened_with(path, variable) as file:
+            found.append(local_days(file[TIME].values))
+    return np.unique(np.concatenate(found))
+
+
 def read_most_frequent(paths: Paths, variable: str = QUALITY_FLAG, period: Period | None = None) -> np.ndarray:
     """The class of most steps, int8 of the grid's shape; of equally many the lowest. As :func:`read_mean`."""
     counts: np.ndarray | None = None
@@ -68,7 +77,7 @@ def read_most_frequent(paths: Paths, variable: str = QUALITY_FLAG, period: Perio
 
 def _each_piece(paths: Paths, variable: str, period: Period | None) -> Iterator[tuple[xr.Dataset, slice, np.ndarray]]:
     """Each file with rows of the grid and their values (steps, rows, ...) of at most 168 steps; one at least."""
-    listed: Sequence[str | Path] = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    listed = _listed(paths)
     first, found = None, False
     for path in listed:
         with _opened_with(path, variable) as file:
@@ -85,6 +94,10 @@ def _each_piece(paths: Paths, variable: str, period: Period | None) -> Iterator[
         named = f" in the period {period.label}" if period else ""
         raise UserError(f"None of {len(listed)} files has a step{named}.", "A map needs at least one step.",
                         "Choose days that the product has.")
+
+
+def _listed(paths: Paths) -> list[str | Path]:
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
 
 
 @contextmanager

@@ -165,7 +165,7 @@ def inspect(archive, source: Source, period: Period, model: ModelDescription) ->
 
 def _out(request: BuildRequest, recipe, period: Period, grid: Grid, simulated: bool) -> Path:
     if request.out:
-        return Path(request.out).expanduser().absolute()  # workers may stand in another folder
+        return files.folder_named(request.out).absolute()  # workers may stand in another folder
     return Path("products").absolute() / f"{recipe.name}_{period.label}_{grid.name}{'_simulated' if simulated else ''}"
 
 

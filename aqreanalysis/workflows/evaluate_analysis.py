@@ -141,10 +141,23 @@ def score_month(job: MonthJob) -> tuple[str, Sums]:
     return f"{job.month.first:%Y-%m}", Sums.total(parts)
 
 
+def check_out(out: str | None) -> None:
+    """A UserError where :func:`write_result` has no use for a name; to be called before anything is computed."""
+    if out and not _is_table(out):
+        files.folder_named(out)
+    elif out and Path(out).is_dir():
+        raise UserError(f"--out {out} is a folder.", "A name that ends in .csv is that of the table alone.",
+                        "Name a file, or a folder without that ending.")
+
+
+def _is_table(out: str) -> bool:
+    return Path(out).suffix.lower() == ".csv" and not out.endswith("/")
+
+
 def write_result(result: Result, out: str) -> list[Path]:
     """The table as a .csv file; or a folder with scores.csv, scores.nc (the sums) and figures."""
     path = Path(out)
-    if path.suffix == ".csv":
+    if _is_table(out):
         return [_write_table(result.table, path)]
     with files.whole(path / "scores.nc", EVALUATION_FIX) as part:
         xr.Dataset(attrs={"notes": "\n".join(result.notes)}).to_netcdf(part, engine="netcdf4")

@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from aqreanalysis import output, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.figures.layout import save_figure
+from aqreanalysis.figures.layout import check_picture_name, save_figure
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.product import report
 
+MOST_RUNS = 3  # of days that follow each other, in an error
 
-def draw_days(product: Path, start: str, end: str, out: str | None) -> Path:
-    """Draw the mean of some days from a product's daily file; returns the PNG's path."""
+
+def draw_days(product: Path, start: str, end: str, out: str | None,
+              say: Callable[[str], None] = lambda text: None) -> Path:
+    """Draw the mean of some days from a product's daily files; returns the picture's path.
+
+    out : its name, whose ending is the format; default a PNG in the product's folder maps/.
+    say : is told where days had no value, so that the mean is of fewer days than asked for; the title says so too.
+
+    Raises
+    ------
+    UserError : where the product lacks a day, no day has a value, or `out` is no name of a picture.
+    """
     period = time_axis.parse_period(None, start, end)
-    path = _daily_file(product, period)
-    with output.open_product_file(path) as file:
-        grid = parse_grid(path)
-        figure = report.day_map(path, grid, file, period, file.attrs.get("source", ""))
-        simulated = file.attrs.get("simulated") == "true"
-    prefix = "simulated_" if simulated else ""
-    target = Path(out) if out else path.parent / "maps" / f"{prefix}pm25_{period.label}.png"
-    return save_figure(figure, target)
+    target = Path(out).expanduser() if out else None
+    if target:
+        check_picture_name(target)
+    paths = _daily_files(product, period)
+    _check_days(product, output.days_of(paths), period)
+    with output.open_product_file(paths[0]) as file:
+        grid, attributes = parse_grid(paths[0]), dict(file.attrs)
+    mean = report.mean_of(paths, period, grid)
+    if not mean.most:
+        raise UserError(f"{product} has no value from {period.first} to {period.last}.",
+                        "A day has a value where enough of its hours have one.",
+                        f"`aqreanalysis describe {product}` tells more; choose other days.")
+    if mean.used:
+        say(f"the mean is of {mean.used}: the others have no value")
+    prefix = "simulated_" if attributes.get("simulated") == "true" else ""
+    return save_figure(report.day_map(paths, grid, attributes, mean),
+                       target or paths[0].parent / "maps" / f"{prefix}pm25_{period.label}.png")
 
 
-def _daily_file(product: Path, period: time_axis.Period) -> Path:
+def _daily_files(product: Path, period: time_axis.Period) -> list[Path]:
+    """The daily files of the years of a period, or the store of all days; a file that is given is taken as it is."""
+    if not product.exists():
+        raise UserError(f"There is no {product}.", "A map is drawn from the folder of a product, or its daily file.",
+                        "Make one with `aqreanalysis build`.")
     if product.is_file() or output.format_of(product).shares_stores:
-        return product
-    year = period.first.year
+        return [product]
     for known in output.FORMATS.values():
-        if known.shares_stores or year == period.last.year:
-            label = "*" if known.shares_stores else str(year)
-            if found := sorted(product.glob(f"*pm25_daily_{label}{known.suffix}")):
-                return found[0]
-    raise UserError(f"{product} holds no daily file of {period.label}.",
-                    "Maps are drawn from the daily file of one year, or the daily store, of a finished product.",
+        labels = ["*"] if known.shares_stores else range(period.first.year, period.last.year + 1)
+        if found := [path for label in labels for path in sorted(product.glob(f"*pm25_daily_{label}{known.suffix}"))]:
+            return found[:1] if known.shares_stores else found
+    there = ", ".join(sorted(path.name for path in product.glob("*pm25_daily_*")))
+    raise UserError(f"{product} holds no daily file of {period.label}" + (f"; it has {there}." if there else "."),
+                    "Maps are drawn from the daily files, or the daily store, of a finished product.",
                     "Make one with `aqreanalysis build`.")
+
+
+def _check_days(product: Path, there: np.ndarray, period: time_axis.Period) -> None:
+    missing = np.setdiff1d(np.array(period.days(), "datetime64[D]"), there)
+    if missing.size:
+        raise UserError(f"{product} has no {_runs(missing)}.", f"It has {_runs(there)}.",
+                        "Choose days that it has with --start and --end.")
+
+
+def _runs(days: np.ndarray) -> str:
+    """Days in words, those that follow each other as first and last: 2019-01-11 to 2019-01-12, 2019-01-20."""
+    runs = np.split(days, np.flatnonzero(np.diff(days.astype(int)) > 1) + 1)
+    words = [f"{run[0]} to {run[-1]}" if run.size > 1 else str(run[0]) for run in runs if run.size]
+    return ", ".join(words[:MOST_RUNS]) + (f" and {len(words) - MOST_RUNS} more" if len(words) > MOST_RUNS else "")

@@ -70,7 +70,7 @@ def in_few_words(days: Iterable[dt.date]) -> str:
 
 def folder_of(request: FetchRequest) -> Path:
     """The folder given, or the one of this source in the data folder, where `build` looks for archives."""
-    return Path(request.to).expanduser() if request.to else files.data_folder() / request.source
+    return files.folder_named(request.to, "--to") if request.to else files.data_folder() / request.source
 
 
 def wanted_files(request: FetchRequest, folder: Path) -> list[Wanted]:

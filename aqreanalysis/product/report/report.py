@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from aqreanalysis import files, output, schema
 from aqreanalysis.figures import maps
@@ -18,7 +17,7 @@ from aqreanalysis.grids import Grid
 from aqreanalysis.models.registry import BASELINES
 from aqreanalysis.output.cf import QUALITY_FLAG
 from aqreanalysis.product.plan import Plan
-from aqreanalysis.time_axis import Period
+from aqreanalysis.time_axis import HOURS_PER_DAY, Period
 from aqreanalysis.workers import run_jobs
 
 if TYPE_CHECKING:
@@ -83,27 +82,69 @@ def draw_map(sheet: MapSheet, request: MapRequest) -> None:
     common: dict[str, Any] = {"subtitle": sheet.subtitle, "simulated": sheet.simulated, "note": sheet.note}
     period, panels = request.period, request.panels
     if panels:
-        figure = maps.panel_map([_mean_of(sheet.daily, month) for month in panels], sheet.grid,
-                                labels=[in_words(month) for month in panels],
+        means = [mean_of(sheet.daily, month, sheet.grid) for month in panels]
+        figure = maps.panel_map([mean.values for mean in means], sheet.grid, labels=[mean.in_words for mean in means],
                                 columns=min(PANEL_COLUMNS, len(panels)),
                                 title=f"PM2.5, monthly means of {panels[0].first.year}",
                                 flags=[_usual_flag(sheet.daily, month) for month in panels], **common)
-    elif request.variable == schema.STANDARD_ERROR:
-        figure = maps.mean_map(_mean_of(sheet.daily, period, request.variable), sheet.grid, label="standard error",
-                               title=f"Standard error of daily PM2.5, mean of {in_words(period)}",
-                               flag=_usual_flag(sheet.daily, period), **common)
+        save_figure(figure, request.path)
+        return
+    mean, flag = mean_of(sheet.daily, period, sheet.grid, request.variable), _usual_flag(sheet.daily, period)
+    if request.variable == schema.STANDARD_ERROR:
+        figure = maps.mean_map(mean.values, sheet.grid, label="standard error", flag=flag,
+                               title=f"Standard error of daily PM2.5, mean of {mean.in_words}", **common)
     else:
-        figure = maps.mean_map(_mean_of(sheet.daily, period), sheet.grid, title=f"PM2.5, mean of {in_words(period)}",
-                               flag=_usual_flag(sheet.daily, period), limits=request.limits, **common)
+        figure = maps.mean_map(mean.values, sheet.grid, title=f"PM2.5, mean of {mean.in_words}", flag=flag,
+                               limits=request.limits, **common)
     save_figure(figure, request.path)
 
 
-def day_map(path: Path, grid: Grid, file: xr.Dataset, period: Period, note: str) -> Figure:
-    """A map of some days of a product's daily file (`aqreanalysis map`); `file` is the opened one."""
-    simulated = file.attrs.get("simulated") == "true"
-    title = f"PM2.5, mean of {in_words(period)}" if period.n_days > 1 else f"PM2.5 on {period.first} (UTC+8)"
-    return maps.mean_map(_mean_of([path], period), grid, title=title, subtitle=file.attrs.get("title", ""),
-                         flag=_usual_flag([path], period), simulated=simulated, note=note)
+@dataclass(frozen=True)
+class Mean:
+    """The mean of a period, and how many of its days, or hours, it is made from."""
+
+    values: np.ndarray  # of the grid's shape
+    period: Period
+    fewest: int         # values in the mean of a cell that has any
+    most: int           # 0 where no cell has a value
+    steps: int          # values that there could be
+    unit: str           # "days" or "hours"
+
+    @property
+    def used(self) -> str:
+        """How many of the steps were used, as `3 of 5 days`; empty where all were."""
+        if self.fewest == self.steps:
+            return ""
+        number = f"{self.most}" if self.fewest == self.most else f"{self.fewest} to {self.most}"
+        return f"{number} of {self.steps} {self.unit}"
+
+    @property
+    def in_words(self) -> str:
+        """The period and, where not all of it was used, how much was."""
+        return in_words(self.period) + (f" ({self.used})" if self.used else "")
+
+
+def mean_of(paths: Sequence[Path], period: Period, grid: Grid, variable: str = schema.TARGET) -> Mean:
+    """The mean of a variable over a period; counts are of the cells that a map shows."""
+    read = output.read_mean(paths, variable, period)
+    count = read["count"].values.ravel()
+    shown = count[grid.land] if grid.kind != "points" and grid.land.any() else count
+    used = shown[shown > 0]
+    hourly = read.attrs.get("time_coverage_resolution") == "PT1H"
+    steps = period.n_days * (HOURS_PER_DAY if hourly else 1)
+    return Mean(read[variable].values, period, int(used.min(initial=steps)) if used.size else 0,
+                int(used.max(initial=0)), steps, "hours" if hourly else "days")
+
+
+def day_map(paths: Sequence[Path], grid: Grid, attributes: Mapping[str, Any], mean: Mean) -> Figure:
+    """A map of some days of a product (`aqreanalysis map`); `attributes` are those of its file."""
+    one = mean.period.n_days == 1
+    title = f"PM2.5 on {mean.period.first} (UTC+8)" if one else f"PM2.5, mean of {mean.in_words}"
+    if one and mean.used:
+        title += f", mean of {mean.used}"
+    return maps.mean_map(mean.values, grid, title=title, subtitle=attributes.get("title", ""),
+                         flag=_usual_flag(paths, mean.period), simulated=attributes.get("simulated") == "true",
+                         note=attributes.get("source", ""))
 
 
 def in_words(period: Period) -> str:
@@ -113,10 +154,6 @@ def in_words(period: Period) -> str:
         if (first.day, last.day) == (1, calendar.monthrange(first.year, first.month)[1]):
             return f"{calendar.month_name[first.month]} {first.year}"
     return period.label if period.whole_year else f"{first} to {last}"
-
-
-def _mean_of(daily: Sequence[Path], period: Period, variable: str = schema.TARGET) -> np.ndarray:
-    return output.read_mean(daily, variable, period)[variable].values
 
 
 def _usual_flag(daily: Sequence[Path], period: Period) -> np.ndarray:
