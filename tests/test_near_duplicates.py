@@ -1,5 +1,7 @@
 """What gives a withheld station away is found, is in no fold beside it, and is withheld with it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +9,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqreanalysis import geo, schema
+from aqreanalysis import geo, schema, time_axis
+from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import holdout
+from aqreanalysis.models import checkpoint
 from aqreanalysis.models.baselines import boosting
 from aqreanalysis.observations import likeness, stations
 from aqreanalysis.observations.near_duplicates import (
@@ -17,8 +21,10 @@ from aqreanalysis.observations.near_duplicates import (
     NearDuplicates,
     find_duplicates,
 )
-from aqreanalysis.recipes import AnalysisTraining
-from aqreanalysis.training import calibration, masking
+from aqreanalysis.observations.readers import ObservationFiles
+from aqreanalysis.recipes import AnalysisTraining, TrainingRecipe
+from aqreanalysis.training import analysis_data, calibration, forecast_data, masking
+from aqreanalysis.workflows.evaluate_analysis import evaluate, write_result
 
 HOURS, STATIONS = 192, 12
 
@@ -263,3 +269,68 @@ def test_calibration_takes_out_all_of_a_group():
     folds = calibration.calibration_folds(table, split, pairs)
     assert len(folds) > 1 and not any(pairs.of(fold.removed) for fold in folds)
     assert any(pairs.of(fold.removed) for fold in calibration.calibration_folds(table, split))
+
+
+# --- in the commands
+
+
+def test_forecasts_withhold_duplicates_of_the_stations_that_are_drawn(tmp_path):
+    """Ten stations a degree apart, each again 30 m away: of any two both are withheld, or none."""
+    values = air(hours=400, n=10)
+    hours = np.datetime64("2019-01-01T00", "ns") + np.arange(400) * np.timedelta64(1, "h")
+    parts = [pd.DataFrame({"station_id": f"S{n}{copy}", "time": hours, "lon": 110.0 + n, "lat": lat,
+                           "pm25": values[:, n]})
+             for n in range(10) for copy, lat in (("", 36.0), ("copy", 36.0003))]
+    pd.concat(parts).to_parquet(tmp_path / "rows.parquet")
+    data = forecast_data.load_forecast_data(ObservationFiles.of(str(tmp_path)), 0.6, 0.2, 0.2, 0)
+    assert {name.removesuffix("copy") + "copy" for name in data.withheld} <= set(data.withheld)
+    assert len(data.withheld) in (6, 8) and any("would give withheld ones away" in text for text in data.warnings)
+    assert not set(data.visible(True).station.values) & set(data.withheld)
+
+
+def test_a_checkpoint_from_before_keeps_its_split_without_what_gives_it_away():
+    card = checkpoint.read_card(checkpoint.locate(None))
+    drawn = stations.Split(("a", "b", "c"), ("v",), (), ("t",), ())
+    pairs = NearDuplicates((DuplicatePair("t", "a", 0.1), DuplicatePair("v", "b", 0.1)))
+    together = drawn.keeping_together(pairs.groups())
+    assert together == stations.Split(("c",), ("b", "v"), (), ("a", "t"), ())
+    recipe = TrainingRecipe(name="x", observations="y", start="2019-01-01", end="2019-12-31")
+    for split, expected in ((drawn, ("c",)), (together, ("c",))):
+        withheld = {part: list(getattr(split, part)) for part in stations.WITHHELD_PARTS}
+        found = analysis_data._split_of_checkpoint((together, drawn), pairs, replace(card, withheld=withheld), recipe)
+        assert found.train == expected and found.test == split.test and found.validation == split.validation
+    with pytest.raises(UserError, match="withholds other stations"):
+        analysis_data._split_of_checkpoint((together, drawn), pairs, card, recipe)
+
+
+def listed_twice(path, change=lambda name, values: values):
+    """30 stations of which two are test stations of the shipped checkpoint and two have a copy; `change` of values."""
+    card = checkpoint.read_card(checkpoint.locate(None))
+    test = card.withheld["test_single"][:2]
+    names = [*test, *(f"T{n:02d}" for n in range(26)), "near", "wrong place"]
+    rng = np.random.default_rng(4)
+    values, lat, lon = air(hours=240, n=30), rng.uniform(36, 40, 30), rng.uniform(113, 119, 30)
+    lat[28], lon[28], values[8:, 29] = lat[0] + 0.001, lon[0], values[:-8, 1]
+    hours = np.datetime64("2019-01-01T00", "ns") + np.arange(240) * np.timedelta64(1, "h")
+    pd.concat([pd.DataFrame({"station_id": name, "time": hours, "lon": lon[n], "lat": lat[n],
+                             "pm25": change(name, values[:, n])}) for n, name in enumerate(names)]).to_parquet(path)
+    return str(path), test
+
+
+def test_nothing_of_a_withheld_station_or_its_duplicate_reaches_an_estimate(tmp_path):
+    """The near one and the one 8 h late at another place are taken out of all designs, and it is said."""
+    period = time_axis.parse_period(None, "2019-01-05", "2019-01-05")
+    path, test = listed_twice(tmp_path / "rows.parquet")
+    before = evaluate(path, period)
+    other, _ = listed_twice(tmp_path / "other.parquet",
+                            lambda name, values: values if name.startswith("T") else 1.1 * values)
+    after = evaluate(other, period)
+    for name in ("estimate_squared", "n"):
+        np.testing.assert_array_equal(before.sums.station[name], after.sums.station[name])
+    assert not np.array_equal(before.sums.station.truth, after.sums.station.truth)
+    assert "2 stations that would give withheld ones away" in before.notes[0]
+    assert f"near for {test[0]} (111 m apart)" in before.notes[0] and "8 h later" in before.notes[0]
+    assert before.notes[1].startswith("2 of them were not withheld from aqnet-north-china-2019")
+    write_result(before, str(tmp_path / "scores"))
+    with xr.open_dataset(tmp_path / "scores" / "scores.nc") as root:
+        assert root.attrs["notes"].splitlines() == before.notes
