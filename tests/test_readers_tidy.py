@@ -313,5 +313,17 @@ def test_the_fingerprint_is_of_contents_not_of_places(tmp_path):
     assert open_archive(copy).inspect(*SPAN).fingerprint != before
 
 
+def test_what_may_be_a_table_and_is_not_read_is_named(tmp_path):
+    save(rows(), tmp_path / "a.csv")
+    for name in ("b.zip", "c.xlsx", "d.csv.part", "e.feather", "f.nc", "notes.txt", "README.md", "a.png", ".b.zip"):
+        (tmp_path / name).write_bytes(b"x")
+    assert open_archive(tmp_path).inspect(*SPAN).passed_over == [
+        "b.zip: a package, out of which no tidy table is read (unpack it)",
+        "c.xlsx: a table in a format that is not read (save it as CSV or Parquet)",
+        "e.feather: a table in a format that is not read (save it as CSV or Parquet)",
+        "f.nc: a table in a format that is not read (save it as CSV or Parquet)",
+        "d.csv.part: an unfinished download or a backup by the name; not read"]
+
+
 def test_the_layout_names_its_columns():
     assert all(name in TIDY.layout for name in ("station_id", "time", "lon", "lat", "pm25"))

@@ -32,10 +32,10 @@ _COPY = (rf"(?:\s?\(\d{{1,3}}\)|\s?\((?:another |\d+\w\w )?(?:{_WORDS})(?: \d+)?
          rf"|\s?[-_]?\s?的?(?:{_WORDS})(?:\s?\(?\d{{1,3}}\)?)?|\s\d{{1,2}}|_\d)")
 _NAME = re.compile(rf"(?:(?:{_WORDS})\s?(?:\(\d+\))?\s?(?:of |de |von |di )?)?(?P<stem>.+?){_COPY}*"
                    rf"\.(?P<suffix>csv|txt|tsv|json)(?:\.(?:csv|txt|gz|\d{{1,2}})|{_COPY})*", re.IGNORECASE)
-_UNFINISHED = re.compile(r"(.+)\.(?:\w*part|partial|tmp|temp|crdownload|download|aria2|bak|old|orig|sw[op]|icloud|~)~?"
+UNFINISHED = re.compile(r"(.+)\.(?:\w*part|partial|tmp|temp|crdownload|download|aria2|bak|old|orig|sw[op]|icloud|~)~?"
                          r"|(.+)~", re.IGNORECASE)
-_PACKED = re.compile(r".+\.(?:rar|7z|tar|tgz|tbz2?|txz|tar\.\w+|z\d\d|zipx|bz2|xz|zst|lz4|cab|iso)", re.IGNORECASE)
-_WORKBOOK = re.compile(r".+\.(?:xlsx?|xlsm|xlsb|ods|et|numbers)", re.IGNORECASE)
+PACKED = re.compile(r".+\.(?:rar|7z|tar|tgz|tbz2?|txz|tar\.\w+|z\d\d|zipx|bz2|xz|zst|lz4|cab|iso)", re.IGNORECASE)
+WORKBOOK = re.compile(r".+\.(?:xlsx?|xlsm|xlsb|ods|et|numbers)", re.IGNORECASE)
 _TABLE = re.compile(r".+\.(?:csv|tsv|parquet|feather)(?:\.gz)?", re.IGNORECASE)
 NO_DAY = "no day of the calendar in the name; not read"
 
@@ -186,13 +186,13 @@ class Names:
     def oddity(self, base: str) -> str:
         """Why a file that may be one of the layout, under a name that is not, is not read; "" for any other file."""
         text = unicodedata.normalize("NFKC", base)
-        if unfinished := _UNFINISHED.fullmatch(text.removeprefix(".")):
+        if unfinished := UNFINISHED.fullmatch(text.removeprefix(".")):
             inner = unfinished[1] or unfinished[2]
             if self.match(inner)[0] or is_zip(inner) or self._is_near(inner):
                 return "an unfinished download or a backup by the name; not read"
-        if _PACKED.fullmatch(text):
+        if PACKED.fullmatch(text):
             return "packed in a way that is not read (unpack it, or pack it as a zip)"
-        if _WORKBOOK.fullmatch(text) and self._is_near(text):
+        if WORKBOOK.fullmatch(text) and self._is_near(text):
             return "a workbook, which is not read (save it as CSV)"
         if self._is_near(text) and (_TABLE.fullmatch(text) or _NAME.fullmatch(text)):
             return f"nearly a name of this layout, not read (rename it to {self.layout} if it is one)"

@@ -10,6 +10,7 @@ told.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,13 @@ from aqreanalysis.observations import stations
 from aqreanalysis.observations.places import possible
 from aqreanalysis.observations.readers import anomalies
 from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp, as_hour
+from aqreanalysis.observations.readers.found_files import PACKED, UNFINISHED, WORKBOOK, Told, is_zip, walk
 from aqreanalysis.observations.readers.tidy_rows import OFF_HOUR, OFF_HOUR_SHARE, Faults, TidyFile, row_name
 from aqreanalysis.observations.station_table import STATION_TABLE, TABLE_ROUNDING_KM, checked, read_station_table
 
 TIDY_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt")
+OTHER_TABLES = re.compile(r".+\.(feather|arrow|orc|json|jsonl|rds|rdata|dta|sav|sas7bdat|mat|nc|h5|db|sqlite|dbf|pkl)",
+                          re.IGNORECASE)
 ANY_TEXT = (".txt",)          # of these only tables count, and others are not told
 ROW, PM25 = 1, 2              # bits of _RowsSeen
 REPEATED_SPAN_HOURS = 31 * 24
@@ -63,6 +67,22 @@ def _suffix(file: Path) -> str:
     return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
+def _passed_over(path: Path) -> list[str]:
+    """A sentence for each file of a folder that may hold a table and is none of `_tidy_files`; many alike in one."""
+    told = Told()
+    for file in walk(path) if path.is_dir() else ():
+        if isinstance(file, str) or file.members:
+            continue
+        unfinished = UNFINISHED.fullmatch(file.base)
+        if unfinished and _suffix(Path(unfinished[1] or unfinished[2])) in (*TIDY_SUFFIXES, ".zip"):
+            told.add("an unfinished download or a backup by the name; not read", file.name)
+        elif PACKED.fullmatch(file.base) or is_zip(file.base):
+            told.add("a package, out of which no tidy table is read (unpack it)", file.name)
+        elif WORKBOOK.fullmatch(file.base) or OTHER_TABLES.fullmatch(file.base):
+            told.add("a table in a format that is not read (save it as CSV or Parquet)", file.name)
+    return told.sentences()
+
+
 class TidyArchive:
     """Tidy files under one path. The station table is gathered from the rows when it is opened, or given."""
 
@@ -83,6 +103,7 @@ class TidyArchive:
             options.refuse(f"{path}", utc_offset="Every stamp there has its own offset.")
         rows = pd.concat([file.places for file in self.files], ignore_index=True)
         self.stations, self.notes = _placed(rows, self.path, options)
+        self.passed_over = _passed_over(self.path)
         # a column `simulated` (any True) marks what `aqreanalysis simulate` wrote
         self.simulated = bool(rows["simulated"].any())
         kind = "SIMULATED hourly observations" if self.simulated else "hourly surface observations"
@@ -98,7 +119,7 @@ class TidyArchive:
 
     def inspect(self, start: Stamp, end: Stamp) -> Inspection:
         """Files with rows between `start` and `end`, and a hash of their contents."""
-        found = Inspection(skipped=list(self.broken), notes=list(self.notes))
+        found = Inspection(skipped=list(self.broken), passed_over=list(self.passed_over), notes=list(self.notes))
         hours = time_axis.complete_hours(start, end)
         seen = _RowsSeen(hours, self.stations)
         for file in self._between(start, end):
