@@ -82,6 +82,8 @@ def test_a_folder_of_scores(result, tmp_path):
             xr.testing.assert_equal(sums.load(), getattr(result.sums, name))
     with netCDF4.Dataset(tmp_path / "scores" / "scores.nc") as file:  # texts are characters, as in all our files
         assert not [name for group in file.groups.values() for name, of in group.variables.items() if of.dtype == str]
+    with xr.open_dataset(tmp_path / "scores" / "scores.nc") as root:
+        assert root.attrs["notes"].splitlines() == result.notes and len(result.notes) == 2
     table = pd.read_csv(tmp_path / "scores" / "scores.csv", dtype={"slice": str})
     assert len(table) == len(result.table) and not table.duplicated(["group", "hours", "by", "slice", "frequency",
                                                                      "model"]).any()

@@ -24,7 +24,7 @@ from aqreanalysis.observations.near_duplicates import (
 from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.recipes import AnalysisTraining, TrainingRecipe
 from aqreanalysis.training import analysis_data, calibration, forecast_data, masking
-from aqreanalysis.workflows.evaluate_analysis import evaluate, write_result
+from aqreanalysis.workflows.evaluate_analysis import evaluate
 
 HOURS, STATIONS = 192, 12
 
@@ -331,6 +331,3 @@ def test_nothing_of_a_withheld_station_or_its_duplicate_reaches_an_estimate(tmp_
     assert "2 stations that would give withheld ones away" in before.notes[0]
     assert f"near for {test[0]} (111 m apart)" in before.notes[0] and "8 h later" in before.notes[0]
     assert before.notes[1].startswith("2 of them were not withheld from aqnet-north-china-2019")
-    write_result(before, str(tmp_path / "scores"))
-    with xr.open_dataset(tmp_path / "scores" / "scores.nc") as root:
-        assert root.attrs["notes"].splitlines() == before.notes

@@ -109,7 +109,8 @@ def _candidates(early: np.ndarray, late: np.ndarray, lag: int) -> Iterator[np.nd
     """Pairs (n, 2) of columns of two arrays (hours, stations) that correlate most; of one array each pair once."""
     a, b = _departures(early), _departures(late)
     for first in range(0, len(a[0].T), ROWS_AT_ONCE):
-        found = _correlations(*(of[:, first:first + ROWS_AT_ONCE] for of in a), *b)
+        rows = slice(first, first + ROWS_AT_ONCE)
+        found = _correlations(a[0][:, rows], a[1][:, rows], *b)
         own = np.arange(len(found))
         found[own, first + own] = 0.0
         best = np.partition(found, -min(CANDIDATES, found.shape[1]), axis=1)[:, -min(CANDIDATES, found.shape[1])]
