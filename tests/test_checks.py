@@ -166,8 +166,9 @@ def request(observations, tmp_path):
 
 def test_build_warns_before_it_starts(tidy, tmp_path, capsys):
     made = plan.prepare(request(tidy(air(shift=-8)), tmp_path))
-    assert made.warnings == made.facts["warnings"] and "8 h too early" in made.warnings[0]
-    console.warnings([*made.warnings, *map(str, range(20))])
+    warnings = made.inventory.warnings
+    assert warnings == made.facts["warnings"] and "8 h too early" in warnings[0]
+    console.warnings([*warnings, *map(str, range(20))])
     text = capsys.readouterr().out
     assert "  warning: time zone: the network's ozone" in text and "warning: ... 21 in all" in text
 

@@ -189,8 +189,7 @@ def test_stations_without_coordinates(archive, tmp_path):
 
 
 def test_a_station_table_that_is_not_there(archive, tmp_path):
-    (archive / "stations.csv").unlink()
-    refused(build(archive, tmp_path), tmp_path, "stations.csv", "station_id,lon,lat")
+    refused(build(archive, tmp_path, "--stations", tmp_path / "nowhere.csv"), tmp_path, "nowhere.csv does not exist")
 
 
 def test_a_checkpoint_that_is_none(archive, tmp_path):

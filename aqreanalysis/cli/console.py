@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -26,10 +27,12 @@ from rich.text import Text
 if TYPE_CHECKING:
     import pandas as pd
 
+    from aqreanalysis.observations.inventory import Inventory
     from aqreanalysis.product.plan import Plan
     from aqreanalysis.time_axis import Period
 
 SHOWN = 5
+NAME_WIDTH = 14  # of the names in front of what is told
 LOOK_S = 1.0  # between two looks at how far a build is
 TIMED = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
 # What a terminal obeys, or shows in another order than it is: from names in files it would change what a message says.
@@ -77,7 +80,7 @@ def warnings(texts: list[str]) -> None:
 def some(kind: str, texts: list[str]) -> None:
     """The first of some sentences, a line each, and how many there are in all."""
     for text in texts[:SHOWN]:
-        say(f"  {kind}: {_one_line(text)}")
+        say(_hanging(f"  {kind}: {_one_line(text)}", 4))
     if len(texts) > SHOWN:
         say(f"  {kind}: ... {len(texts)} in all; `aqreanalysis describe` tells them")
 
@@ -127,16 +130,33 @@ def introduce(plan: Plan) -> None:
     if plan.folder.simulated:
         OUT.print(Panel("SIMULATED: no observations of this period were found, so the built-in twin is used. "
                         "The product is not real air. Give real ones with --observations.", style="bold red"))
-    say(f"observations: {plan.about.observations.rstrip('.')} ({plan.inspection.good} files)")
-    some("skipped", plan.inspection.skipped)
-    some("odd", plan.inspection.anomalies)
-    warnings(plan.warnings)
-    say(f"period: {plan.period.first} to {plan.period.last} (UTC+8), {plan.period.n_days} days")
-    say(f"grid: {plan.grid.name}, {plan.grid.size} {'points' if plan.grid.kind == 'points' else 'cells'}")
-    if plan.far_share > 0.01:
-        say(f"  {plan.far_share:.0%} of it lies far from any station; see quality_flag")
-    say(f"model: {plan.about.model}")
-    say(f"folder: {plan.folder.path}")
+    inventory(plan.inventory)
+    line("period", f"{plan.period.first} to {plan.period.last} (UTC+8), {plan.period.n_days} days")
+    far = f"; {plan.far_share:.0%} lie far from any station (quality_flag)" if plan.far_share > 0.01 else ""
+    line("grid", f"{plan.grid.name}, {plan.grid.size} {'points' if plan.grid.kind == 'points' else 'cells'}{far}")
+    line("model", plan.about.model)
+    line("folder", str(plan.folder.path))
+
+
+def inventory(found: Inventory) -> None:
+    """What of its observations a command uses and what it does not, before it computes."""
+    for name, text in found.rows():
+        line(name, text)
+    for kind, texts in found.lists.items():
+        some(kind, texts)
+
+
+def line(name: str, text: str) -> None:
+    """A name and a text beside it; on a terminal the text is wrapped beside its name, elsewhere it is one line."""
+    say(_hanging(f"{name}:".ljust(NAME_WIDTH) + _one_line(text), NAME_WIDTH))
+
+
+def _hanging(text: str, indent: int) -> str:
+    """A text with its further lines indented, where it is shown on a terminal that is too narrow for it."""
+    if not OUT.is_terminal or OUT.width <= 2 * indent:
+        return text
+    return textwrap.fill(text, OUT.width - 1, subsequent_indent=" " * indent, break_long_words=False,
+                         break_on_hyphens=False)
 
 
 class _HoursDone(Progress):

@@ -48,7 +48,7 @@ def possible(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict[str, s
                         "Longitudes lie in -180..360 and latitudes in -90..90 degrees; in China they are "
                         "73 to 136 E and 17 to 54 N.", "Exchange the names of the columns lon and lat.")
     reasons = np.select([null, coded, exchanged, outside],
-                        ["lies in the Gulf of Guinea: missing coordinates were filled with 0",
+                        ["lies at (0, 0), where missing coordinates were filled with 0",
                          "has a code for missing as its coordinates", "has longitude and latitude exchanged",
                          "lies outside -180..360 degrees of longitude or -90..90 of latitude"], "")
     if bad.all():

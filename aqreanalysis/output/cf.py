@@ -113,11 +113,25 @@ class About:
     standard_error: str  # what the standard error holds, and how it was calibrated
     neighbours: int | None  # how many stations an estimate is made from at most; None: all
     minimum_hours: int  # hours that a valid day needs
+    hours: tuple[int, int] | None = None  # of the period: in which any station observed, and all; None: not counted
     bounds: str = ""  # what the bounds hold; nothing where there are none, for want of a calibration
     comment: str = ""
     contact: Contact = Contact()
     license: str = ("Creative Commons Attribution 4.0 International (CC BY 4.0); the observations keep the "
                     "terms of their publisher.")
+
+    @property
+    def observed(self) -> str:
+        """How many hours of the period were observed, a sentence; "" where they were not counted."""
+        if self.hours is None:
+            return ""
+        return (f"Some station observed PM2.5 in {self.hours[0]} of the period's {self.hours[1]} hours "
+                f"({self.hours[0] / self.hours[1]:.1%}).")
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether most hours of the period were not observed by any station."""
+        return self.hours is not None and 2 * self.hours[0] < self.hours[1]
 
 
 _SUMMARY_OF_CONTENT = {
@@ -131,19 +145,24 @@ def global_attributes(about: About, grid: Grid, stamps: np.ndarray, frequency: F
     mark = "SIMULATED " if about.simulated else ""
     places = f"{grid.size} {'points' if grid.kind == 'points' else 'cells'}"
     made_of = f"Observations: {about.observations} Model: {about.model}."
+    sparse = f", from {about.hours[0]} of {about.hours[1]} hours" if about.hours and about.is_sparse else ""
+    counted = f" {about.observed}" if about.observed and frequency != TRUTH else ""
     attributes: dict[str, Any] = {
         "Conventions": CONVENTIONS,
         "title": (f"{mark}PM2.5 {frequency.content}, {frequency.name}, {about.product}, "
-                  f"{about.grid_name}, {about.period}"),
-        "summary": (f"{mark}{frequency.content}, {frequency.name} and gap-free, of surface PM2.5 at {places}, "
-                    f"{_SUMMARY_OF_CONTENT[frequency.content]}. {made_of}"),
+                  f"{about.grid_name}, {about.period}{sparse}"),
+        "summary": (f"{mark}{frequency.content}, {frequency.name}{'' if sparse else ' and gap-free'}, of surface PM2.5 "
+                    f"at {places}, {_SUMMARY_OF_CONTENT[frequency.content]}. {made_of}{counted}"),
         "source": f"{mark}o{made_of[1:]}" if mark else made_of,
         "simulated": "true" if about.simulated else "false",
         "reference_state": about.reference_state,
         **({"references": about.model_reference} if about.model_reference else {}),
         "history": about.history,
-        "comment": " ".join(part for part in (stamp_rule(frequency), about.comment) if part),
+        "comment": " ".join(part for part in (stamp_rule(frequency), counted.strip(), about.comment)
+                            if part),
     }
+    if about.hours and frequency != TRUTH:
+        attributes |= {"hours_observed": np.int32(about.hours[0]), "hours_of_period": np.int32(about.hours[1])}
     if frequency == DAILY:
         attributes["minimum_hours_per_day"] = np.int32(about.minimum_hours)
     if grid.kind == "points":

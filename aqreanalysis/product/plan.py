@@ -11,7 +11,8 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid, check_inside, parse_grid
 from aqreanalysis.models import registry, uncertainty
 from aqreanalysis.models.registry import ModelDescription
-from aqreanalysis.observations import checks
+from aqreanalysis.observations.coverage import Coverage
+from aqreanalysis.observations.inventory import Inventory, check_usable, take_inventory
 from aqreanalysis.observations.quality import FLAG_REACH_HOURS
 from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.observations.readers.archive import Inspection, none_good
@@ -57,10 +58,9 @@ class Plan:
     about: About
     identity: dict           # what a folder must agree in to be gone on with
     facts: dict              # what is worth knowing besides
-    inspection: Inspection
+    inventory: Inventory     # what of the observations is used, and what is not
     far_share: float         # of the grid, farther from any station than grids.check_inside allows to trust
     job: Job                 # what its months have in common
-    warnings: list[str]      # what is strange in the observations
 
 
 def prepare(request: BuildRequest) -> Plan:
@@ -74,8 +74,10 @@ def prepare(request: BuildRequest) -> Plan:
     model = registry.describe_model(recipe.checkpoint, recipe.neighbours)
     source, archive, passed_over = find_observations(recipe, period)
     inspection = inspect(archive, source, period, model)
-    inspection.skipped.extend(passed_over)
-    warnings = checks.of_archive(archive, period.hours[0], period.hours[-1])
+    inspection.passed_over.extend(passed_over)
+    inventory = take_inventory(archive, period.hours[0], period.hours[-1], inspection, recipe.minimum_hours,
+                               measured=source.files is not None)
+    check_usable(archive, inventory, source.name, recipe.quality)
     far_share = check_inside(grid, archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy())
     identity = {"product": recipe.name, "period": period.label, "grid": f"{grid.name} {grid.fingerprint}",
                 "observations": inspection.fingerprint, "simulated": archive.simulated,
@@ -91,15 +93,13 @@ def prepare(request: BuildRequest) -> Plan:
                            source.files is None, request.format)
     check_identity(folder.path, identity)
     _check_space(folder.path, grid.size * len(period.hours))
-    about = describe(recipe, period, grid, archive, model)
+    about = describe(recipe, period, grid, archive, model, inventory.coverage)
     job = Job(source, registry.portable_name(recipe.checkpoint), model, grid, folder, about, recipe.neighbours,
               recipe.minimum_hours, recipe.minimum_station_hours, installed_versions(), recipe.quality)
     facts = {"recipe": recipe.model_dump(), "observations": source.name,
-             "stations": len(archive.stations), "files": inspection.good, "files_skipped": inspection.skipped,
-             "warnings": warnings, "oddities": inspection.anomalies,
              "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
-             "versions": job.versions}
-    return Plan(period, grid, folder, about, identity, facts, inspection, far_share, job, warnings)
+             **inventory.facts(), "versions": job.versions}
+    return Plan(period, grid, folder, about, identity, facts, inventory, far_share, job)
 
 
 def _recipe(request: BuildRequest) -> recipes.ProductRecipe:
@@ -179,7 +179,8 @@ def _check_space(path: Path, cell_hours: int) -> None:
                         "Free some space or give another folder with --out.")
 
 
-def describe(recipe: recipes.ProductRecipe, period: Period, grid: Grid, archive, model: ModelDescription) -> About:
+def describe(recipe: recipes.ProductRecipe, period: Period, grid: Grid, archive, model: ModelDescription,
+             coverage: Coverage | None) -> About:
     """What the files will say of themselves; nothing from the clock, so that bytes can be compared."""
     trained = " trained on SIMULATED observations" if model.simulated else ""
     neighbours = f"{model.neighbours} neighbours" if model.neighbours else "all stations"
@@ -193,5 +194,6 @@ def describe(recipe: recipes.ProductRecipe, period: Period, grid: Grid, archive,
         history=f"aqreanalysis {__version__} build: {recipe.name}, {period.label}, {grid.name}",
         quality=f"{uncertainty.CLASSES}.", daily_quality=uncertainty.DAILY_CLASSES,
         standard_error=model.standard_error, bounds=model.bounds,
-        neighbours=model.neighbours, minimum_hours=recipe.minimum_hours, contact=recipe.contact)
+        neighbours=model.neighbours, minimum_hours=recipe.minimum_hours, contact=recipe.contact,
+        hours=(coverage.hours_observed, coverage.hours) if coverage else None)
 

@@ -27,6 +27,8 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 ANNUAL_LIMITS = {"WHO 2021 annual": 5.0, "GB 3095 grade II annual": 35.0}  # ug m-3
 FEW_MAPS = 3      # are drawn sooner than other processes have started
 PANEL_COLUMNS = 4
+LIST_TITLES = {"files_skipped": "Files that were skipped", "files_passed_over": "Files that were passed over",
+               "oddities": "Odd, but used", "reading": "How the files were read", "warnings": "Warnings"}
 
 
 @dataclass(frozen=True)
@@ -192,11 +194,11 @@ def render_report(plan: Plan, record: Mapping[str, Any], pictures: list[Path]) -
     return environment.get_template(TEMPLATE.name).render(
         title=f"PM2.5 {plan.about.product} {plan.period.label} {plan.grid.name}",
         simulated=plan.folder.simulated,
-        facts={**record["identity"], "stations": facts["stations"], "files of observations": facts["files"],
-               "files skipped": len(facts["files_skipped"]), "reference state": plan.about.reference_state},
+        facts={**record["identity"], **dict(plan.inventory.rows()), "reference state": plan.about.reference_state},
         quality=plan.about.quality, error=f"{plan.about.standard_error} {plan.about.bounds}",
         true_errors=true_errors(record["months"]), months=dict(sorted(record["months"].items())),
-        skipped=facts["files_skipped"], pictures=pictures)
+        lists={title: facts[key] for key, title in LIST_TITLES.items() if facts[key]},
+        left_out=plan.inventory.left_out_by_reason(), pictures=pictures)
 
 
 def true_errors(months: Mapping[str, Any]) -> dict[str, dict[str, float]]:
