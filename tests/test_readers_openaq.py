@@ -200,16 +200,12 @@ GOOD = "\n".join([HEADER, *day_of_hours("2019-01-06", "2019-01-07")]) + "\n"
 BAD = {
     "empty": b"",
     "HTML": b"<!DOCTYPE html><html></html>",
-    "not gzip, though": GOOD.encode(),
     "truncated gzip": gzip.compress(GOOD.encode())[:-30],
-    "other columns": gzip.compress(b"time,place,value\n1,2,3\n"),
+    "no column location_id, datetime": gzip.compress(b"time,place,value\n1,2,3\n"),
     "no rows": gzip.compress(f"{HEADER}\n".encode()),
-    "damaged in line 25": gzip.compress(GOOD.rsplit(",", 4)[0].encode()),
-    "not a number or a time with its offset in line 2": gzip.compress(GOOD.replace("+08:00", "").encode()),
-    "offset in line 9": gzip.compress(GOOD.replace('"8.0"', '"eight"').encode()),
-    "not of its day": gzip.compress(GOOD.replace("2019-01-06", "2019-02-06").encode()),
-    "row of location '8'": gzip.compress(GOOD.replace("\n7,", "\n8,").encode()),
-    "not UTF-8": gzip.compress(GOOD.encode("gb18030", "replace") + b"\xff\n"),
+    "24 rows without a time and its offset": gzip.compress(GOOD.replace("+08:00", "").encode()),
+    "24 rows whose stamp is not of the file's day (line 2)": gzip.compress(GOOD.replace("2019-01", "2019-02").encode()),
+    "24 rows of location '8'": gzip.compress(GOOD.replace("\n7,", "\n8,").encode()),
 }
 
 
@@ -232,12 +228,12 @@ def test_only_bad_files_are_an_error_that_names_one(tmp_path):
         open_archive(tmp_path)
 
 
-def test_a_plain_csv_is_read_and_a_gzip_under_that_name_is_not(tmp_path):
-    (tmp_path / "location-7-20190106.csv").write_text(GOOD)
-    (tmp_path / "location-7-20190107.csv").write_bytes(gzip.compress(GOOD.encode()))
-    archive = open_archive(tmp_path)
-    assert np.isfinite(archive.read("2019-01-05T17", "2019-01-06T16").pm25).sum() == 24
-    assert "gunzip it" in archive.inspect("2019-01-05T17", "2019-01-06T16").skipped[0]
+@pytest.mark.parametrize("name", ["location-7-20190106.csv", "location-7-20190106.csv.gz", "LOCATION-7-20190106.CSV",
+                                  "location-7-20190106 (1).csv", "location-7-2019-01-06.csv.gz"])
+@pytest.mark.parametrize("pack", [lambda content: content, gzip.compress])
+def test_gzip_is_known_by_its_content_and_copies_by_their_names(tmp_path, name, pack):
+    (tmp_path / name).write_bytes(pack(GOOD.encode()))
+    assert np.isfinite(open_archive(tmp_path).read("2019-01-05T17", "2019-01-06T16").pm25).sum() == 24
 
 
 def test_the_same_day_twice_is_told(tmp_path):
@@ -338,7 +334,7 @@ def test_hours_that_openaq_calls_incomplete_or_flags_and_nulls(api):
 
 @pytest.mark.parametrize(("name", "content", "words"), [
     ("sensor-12.json", [result("2019-01-06T00:00:00", 5, 24 * 60)], "means over 24 h"),
-    ("sensor-12.json", [], "no file of the kind"),
+    ("sensor-12.json", [], "has no results: its list is empty"),
     ("hours.json", [result("2019-01-04T17:00:00", 5)], "named after no sensor"),
     ("sensor-99.json", [result("2019-01-04T17:00:00", 5)], "no file of locations names"),
     ("sensor-12.json", [result("2019-01-04T17:00:00", 5) | {"period": {}}], "not a list of OpenAQ measurements"),
@@ -347,10 +343,7 @@ def test_responses_that_can_not_be_used(api, name, content, words):
     save(api / "sensor-11.json", [result("2019-01-04T17:00:00", 1.5)])
     save(api / name, content)
     bad = open_archive(api).inspect(*DAY).skipped
-    if content:
-        assert len(bad) == 1 and name in bad[0] and words in bad[0]
-    else:
-        assert bad == []  # an answer without results is of no kind
+    assert len(bad) == 1 and name in bad[0] and words in bad[0]
 
 
 def test_a_truncated_response(api):
@@ -372,3 +365,122 @@ def test_both_layouts_give_the_same_cube(api, tmp_path_factory):
     write(other, day_of_hours())
     assert open_archive(api).read(*DAY).pm25.drop_vars("station_name").identical(
         open_archive(other).read(*DAY).pm25.drop_vars("station_name"))
+
+
+# What is bad loses itself only.
+
+@pytest.mark.parametrize(("spoil", "told", "lost"), [
+    (lambda row: row.replace('"3.0"', '"null"'), None, 3),
+    (lambda row: row.replace('"3.0"', '"—"'), None, 3),
+    (lambda row: row.replace('"3.0"', '"<5"'), "1 value of pm25 not understood and taken as missing ('<5')", 3),
+    (lambda row: row.replace('"3.0"', '"3.0*"'), "1 value of pm25 not understood and taken as missing ('3.0*')", 3),
+    (lambda row: row.replace("T03:00:00+08:00", " 3 h"), "1 row without a time and its offset, such as", 3),
+    (lambda row: row.replace("+08:00", ""), "1 row without a time and its offset, such as", 3),
+    (lambda row: row.replace("2019-01-05", "2019-02-05"), "1 row whose stamp is not of the file's day not read", 3),
+    (lambda row: row.replace("7,11", "8,11"), "1 row of location '8' not read", 3),
+    (lambda row: row.replace("7,11", "7,x"), "1 row without the number of a sensor not read", 3),
+    (lambda row: row.rsplit(",", 2)[0], "1 row with too few or too many cells not read", 3),
+    (lambda row: row + ",,", None, 0),
+    (lambda row: "\n" + row + "\n", None, 0),
+    (lambda row: row.replace("7,11", "7.0,11.0"), None, 0),
+    (lambda row: row.replace('"3.0"', '" 3 "'), None, 0),
+    (lambda row: row.replace("2019-01-05T03:00:00+08:00", "2019-01-04T19:00:00 UTC"), None, 0),
+])
+def test_a_bad_row_or_value_of_a_day_loses_itself_and_is_told_with_its_line(tmp_path, spoil, told, lost):
+    rows = day_of_hours()
+    write(tmp_path, [*rows[:2], spoil(rows[2]), *rows[3:]])
+    archive = open_archive(tmp_path)
+    expected = [np.nan if hour == lost else float(hour) for hour in range(1, 25)]
+    np.testing.assert_array_equal(series(archive.read(*DAY)), expected)
+    found = archive.inspect(*DAY)
+    assert (found.good, found.skipped, found.values) == (1, [], 24 - (lost > 0))
+    assert len(found.anomalies) == (told is not None)
+    if told:
+        assert found.anomalies[0].startswith(f"location 7: {told}") and "csv.gz, line 4" in found.anomalies[0]
+
+
+@pytest.mark.parametrize("ends", ["", "\n"])
+def test_a_value_at_the_very_end_that_may_be_cut_off_is_missing(tmp_path, ends):
+    text = "\n".join([HEADER, *day_of_hours()]).replace("Somewhere, ", "").replace('"', "")
+    write(tmp_path, [], text=text + ends)
+    archive = open_archive(tmp_path)
+    assert np.isnan(series(archive.read(*DAY))[-1]) == (not ends)
+    assert len([text for text in archive.inspect(*DAY).anomalies if "may be cut off" in text]) == (not ends)
+
+
+@pytest.mark.parametrize("written", [
+    lambda text: text.replace(",", ";").replace(".0", ",0").replace("39.9", "39,9").replace("116.4", "116,4"),
+    lambda text: "\t".join(text.split(",")), lambda text: text.upper().replace(MICRO.upper(), MICRO),
+    lambda text: "".join(f'"{n or ""}",{line}\n' for n, line in enumerate(text.splitlines())),
+    lambda text: "\n".join(",".join(line.split(",")[::-1]) for line in text.splitlines()) + "\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_day_that_other_programs_have_saved_again(tmp_path, written, encoding):
+    write(tmp_path, day_of_hours())
+    right = open_archive(tmp_path).read(*DAY)
+    text = "\n".join([HEADER, *day_of_hours()]).replace("Somewhere, Beijing", "Somewhere Beijing") + "\n"
+    (path := write(tmp_path, [])).write_bytes(written(text.replace('"', "")).encode(encoding))
+    archive = open_archive(tmp_path)
+    assert archive.inspect(*DAY).skipped == [] and path.exists()
+    assert archive.read(*DAY).pm25.drop_vars("station_name").identical(right.pm25.drop_vars("station_name"))
+
+
+@pytest.mark.parametrize(("entry", "told"), [
+    ({"period": None}, "1 entry that are no measurements"), ("text", "1 entry that are no measurements"),
+    ({"value": "n/a"}, None), ({"value": "5,x"}, "1 value of pm25 not understood and taken as missing ('5,x')"),
+    ({"value": True}, "1 value of pm25 not understood"),
+    ({"parameter": {"units": "x"}}, "1 entry without 'name' not read"),
+    ({"parameter": {"name": "pm25"}}, "pm25 in '' has no known conversion; its 1 values are not used"),
+])
+def test_an_entry_that_is_none_loses_itself(api, entry, told):
+    second = result("2019-01-04T18:00:00", 2)
+    save(api / "sensor-11.json", [result("2019-01-04T17:00:00", 1.5),
+                                  second | entry if isinstance(entry, dict) else entry])
+    archive = open_archive(api)
+    np.testing.assert_array_equal(series(archive.read("2019-01-04T17", "2019-01-04T18")), [1.5, np.nan])
+    found = archive.inspect(*DAY)
+    assert found.skipped == [] and found.values == 1 and len(found.anomalies) == (told is not None)
+    assert not told or found.anomalies[0].startswith(f"location 7: {told}")
+
+
+@pytest.mark.parametrize("at", [None, {}, {"latitude": None, "longitude": 116.0}, {"latitude": "x", "longitude": 1}])
+def test_a_location_without_coordinates_loses_itself_and_is_told(api, at, tmp_path):
+    entries = json.loads((api / "locations.json").read_text())["results"]
+    other = entries[0] | {"id": 99, "coordinates": at, "sensors": [{"id": 990}]}
+    save(api / "locations.json", [*entries, other, {"id": 5}, "text"])
+    save(api / "sensor-11.json", [result("2019-01-04T17:00:00", 1.5)])
+    save(api / "sensor-990.json", [result("2019-01-04T17:00:00", 2.5)])
+    archive = open_archive(api)
+    assert archive.stations.station_id.tolist() == ["7"] and series(archive.read(DAY[0], DAY[0])) == [1.5]
+    found = archive.inspect(*DAY)
+    assert found.values == 1 and found.anomalies == [
+        "location 99: no coordinates in the files or the station table; values not used: 1"]
+    assert found.skipped == ["locations.json: 2 entries not used: entry "
+                             f"{len(entries) + 2} is no location with an id and its sensors"]
+    table = tmp_path / "table.csv"
+    table.write_text("station_id,lon,lat\n99,116,40\n7,117,40\n")
+    assert series(open_archive(api, table).read(DAY[0], DAY[0]), station="99") == [2.5]
+
+
+def test_errors_of_the_api_empty_answers_and_missing_pages_are_told(api):
+    save(api / "sensor-11.json", [result("2019-01-04T17:00:00", 1.5)])
+    (api / "sensor-12.json").write_text('{"detail": "Rate limit exceeded"}')
+    (api / "package.json").write_text('{"name": "something else"}')
+    for page in (1, 3):
+        entries = [result(f"2019-01-04T{17 + page}:00:00", page), result(f"2019-01-04T{18 + page}:00:00", page)]
+        (api / f"sensor-11-page-{page}.json").write_text(
+            json.dumps({"meta": {"page": page, "limit": 2, "found": ">2"}, "results": entries}))
+    found = open_archive(api).inspect(*DAY)
+    assert sorted(found.skipped) == [
+        "sensor 11: page 2 of its measurements is missing (the one before is full)",
+        "sensor 11: page 4 of its measurements is missing (the one before is full)",
+        'sensor-12.json is not a response of the OpenAQ API with results; it says {"detail": "Rate limit exceeded"}']
+
+
+def test_a_first_day_without_values_does_not_hide_the_days_between(tmp_path):
+    """The period is that of the first and the last day with values."""
+    for day, after in (("05", "06"), ("06", "07"), ("07", "08")):
+        rows = day_of_hours(f"2019-01-{day}", f"2019-01-{after}")
+        write(tmp_path, [row.rsplit(",", 1)[0] + ',""' for row in rows] if day == "05" else rows, f"201901{day}")
+    archive = open_archive(tmp_path)
+    assert archive.period() == (np.datetime64("2019-01-05T17"), np.datetime64("2019-01-07T16"))
+    assert archive.inspect(*archive.period()).values == 48

@@ -194,7 +194,8 @@ class Names:
             return "packed in a way that is not read (unpack it, or pack it as a zip)"
         if WORKBOOK.fullmatch(text) and self._is_near(text):
             return "a workbook, which is not read (save it as CSV)"
-        if self._is_near(text) and (_TABLE.fullmatch(text) or _NAME.fullmatch(text)):
+        named = _NAME.fullmatch(text)
+        if self._is_near(text) and (_TABLE.fullmatch(text) or (named and named["suffix"].lower() != "json")):
             return f"nearly a name of this layout, not read (rename it to {self.layout} if it is one)"
         if _TABLE.fullmatch(text) and "station" not in text.lower():
             return "a table under a name of no file of this layout; not read"

@@ -16,6 +16,7 @@ import functools
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,24 +28,32 @@ from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
 from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp, as_hour
+from aqreanalysis.observations.readers.found_files import (
+    NO_DAY,
+    SHOWN_ALONE,
+    Findings,
+    FoundFile,
+    Names,
+    collect,
+    contents,
+    holds,
+)
+from aqreanalysis.observations.readers.openaq_json import has_measurements, json_files
+from aqreanalysis.observations.readers.openaq_text import csv_content, json_content, span_of_day
 from aqreanalysis.observations.readers.openaq_values import (
+    Anomaly,
     AnomalyCounts,
     Content,
     HourSum,
     Place,
     anomaly_sentences,
-    csv_content,
-    json_content,
-    sensor_locations,
-    span_of_day,
     value_of_each_hour,
 )
 from aqreanalysis.observations.station_table import checked, read_station_table
 
-CSV_NAME = re.compile(r"location-(\d+)-(\d{8})\.csv(\.gz)?")
-SENSOR = re.compile(r"sensors?[-_=/]?(\d+)", re.IGNORECASE)
+CSV_FILES = Names("location-L-YYYYMMDD.csv.gz", r"location-(?P<station>\d+)-(?P<day>\d{8})\.csv", ("location",),
+                  loose=r"location[-_ ]?(?P<station>\d+)[-_ ](?P<day>\d{4}([-_.]?)\d{2}\3\d{2})\.csv")
 MOVED_KM = 0.1         # a location counts as moved where it is farther away than this
-HEAD_BYTES = 16_384    # of a JSON file, to see what it is
 NO_HOURS = (0, -1)     # first and last hour of a file without any
 
 
@@ -52,47 +61,55 @@ NO_HOURS = (0, -1)     # first and last hour of a file without any
 class LocationDay:
     """A CSV of the archive: one location's local day."""
 
-    path: Path
+    file: FoundFile
     station: str
     day: dt.date
 
+    @property
+    def key(self) -> tuple:
+        """Its location and day: an archive has one file for them."""
+        return self.station, self.day
+
     def parsed(self, raw: bytes) -> Content:
         """What it holds; BadFile that says what is wrong with it."""
-        return csv_content(self.path.name, raw, self.station, self.day)
+        return csv_content(self.file.name, raw, self.station, self.day)
 
 
 @dataclass(frozen=True)
 class SensorResponse:
     """A JSON file of the API: measurements of one sensor."""
 
-    path: Path
+    file: FoundFile
     station: str
     sensor: int
     place: Place
 
     def parsed(self, raw: bytes) -> Content:
         """What it holds; BadFile that says what is wrong with it."""
-        return json_content(self.path.name, raw, self.sensor, self.station, self.place)
+        return json_content(self.file.name, raw, self.sensor, self.station, self.place)
 
 
 OpenaqFile = LocationDay | SensorResponse
 
 
-def _raw(file: OpenaqFile) -> bytes:
+def _location_day(file: FoundFile, match: re.Match) -> LocationDay | str:
+    """The CSV of a location's day by its name; in words why it is none."""
+    digits = re.sub(r"\D", "", match["day"])
     try:
-        return file.path.read_bytes()
-    except OSError as error:
-        raise BadFile(f"{file.path.name} can't be read ({error})") from error
+        return LocationDay(file, match["station"], dt.datetime.strptime(digits, "%Y%m%d").date())
+    except ValueError:
+        return NO_DAY
 
 
 def _is_openaq(path: Path) -> bool:
     """Whether a path holds daily files of the archive, or measurements of the API."""
-    return any(_csv_day(file) or _json_kind(file) == "measurements" for file in _openaq_candidates(path))
+    return holds(path, CSV_FILES, _location_day) or has_measurements(path)
 
 
 def _openaq_refusals(path: Path) -> list[str]:
-    """A sentence for each response of the API without a known place; a file with the name of a CSV is never refused."""
-    return _openaq_files(path)[1]
+    """A sentence for each response of the API without a known place, and for each file that nearly fits."""
+    _, found, broken = _openaq_files(path)
+    return [*broken, *found.passed_over]
 
 
 class OpenaqArchive:
@@ -105,8 +122,8 @@ class OpenaqArchive:
         self.path = Path(path)
         if not _is_openaq(self.path):
             raise UserError(f"{path} holds no file of OpenAQ.", f"Expected {OPENAQ.layout}.")
-        self.files, self.broken = _openaq_files(self.path)
-        self._json_spans: dict[Path, tuple[int, int]] = {}
+        self.files, self._found, self.broken = _openaq_files(self.path)
+        self._json_spans: dict[FoundFile, tuple[int, int]] = {}
         places, self._spans, faults = self._places_and_spans()
         if not self._spans:
             raise UserError(f"No OpenAQ file of {path} can be used: {'; '.join((self.broken + faults)[:3])}.",
@@ -123,35 +140,41 @@ class OpenaqArchive:
     def parts(self) -> list[ArchivePart]:
         """The files; a CSV's hours are those that its day may have in any time zone, within the period."""
         start, end = (_hour_number(stamp) for stamp in self.period())
-        found = []
+        spans: dict[Path, list[tuple[int, int]]] = {}
         for file in self.files:
             first, last = self._span(file)
             within = max(first, start), min(last, end)
             if within[0] <= within[1]:
                 first, last = within
             if first <= last:  # a JSON that can't be read has no hours
-                found.append(ArchivePart.of(file.path, self.path, _stamp(first), _stamp(last)))
+                spans.setdefault(file.file.path, []).append((first, last))
+        found = [ArchivePart.of(path, self.path, _stamp(min(first for first, _ in span)),
+                                _stamp(max(last for _, last in span))) for path, span in spans.items()]
         return sorted(found, key=lambda part: part.name)
 
     def inspect(self, start: Stamp, end: Stamp) -> Inspection:
         """Read and hash every file of the hours from `start` to `end`; anomalies by location and pollutant."""
         first, last = _hour_number(start), _hour_number(end)
         at = dict(zip(self.stations["station_id"], self.stations[["lat", "lon"]].itertuples(index=False), strict=True))
-        found = Inspection(skipped=list(self.broken))
+        found = Inspection(skipped=list(self.broken), passed_over=list(self._found.passed_over),
+                           notes=list(self._found.notes))
+        repeated, copies = self._found.repeats(lambda file: _overlaps(self._span(file), first, last), "day")
+        found.skipped, found.passed_over = found.skipped + repeated, found.passed_over + copies
         counts: AnomalyCounts = Counter()
-        for file in self._files(first, last):
-            try:
-                raw = _raw(file)
-                content = file.parsed(raw)
-            except BadFile as error:
-                found.skipped.append(str(error))
+        where: dict[Anomaly, str] = {}
+        nowhere: Counter[str] = Counter()   # values at locations without a place
+        for file, raw, content in self._parsed(first, last):
+            if isinstance(content, BadFile):
+                found.skipped.append(str(content))
                 continue
             found.good += 1
-            found.digest.update(file.path.name.encode() + raw)
+            found.digest.update(file.file.base.encode() + raw)
             values, found_here = value_of_each_hour(entry for entry in content.hours if first <= entry.hour <= last)
             found.values += sum(key[1] == "pm25" and key[0] in at for key in values)
+            nowhere.update(key[0] for key in values if key[0] not in at)
             counts += content.anomalies + found_here + _moved(content.places, at)
-        found.anomalies.extend(anomaly_sentences(counts))
+            where = content.first | where
+        found.anomalies += anomaly_sentences(counts, where) + _not_placed(nowhere)
         found.add_stations(self.stations)
         return found
 
@@ -163,30 +186,27 @@ class OpenaqArchive:
         arrays = {name: cube[name].values for name in schema.POLLUTANTS}
         flags = {name: np.zeros(array.shape, schema.FLAG_DTYPE) for name, array in arrays.items()}
         sums: list[HourSum] = []
-        for file in self._files(first, last):
-            try:
-                sums.extend(entry for entry in file.parsed(_raw(file)).hours
-                            if first <= entry.hour <= last and entry.station in place)
-            except BadFile:
-                continue  # `inspect` has named it
+        for _, _, content in self._parsed(first, last):
+            if not isinstance(content, BadFile):  # `inspect` names it
+                sums.extend(entry for entry in content.hours if first <= entry.hour <= last and entry.station in place)
         for (station, pollutant, hour), (value, conflicting) in value_of_each_hour(sums)[0].items():
             arrays[pollutant][hour - first, place[station]] = value
             flags[pollutant][hour - first, place[station]] = conflicting * schema.OBSERVATION_FLAGS["conflicting"]
         dims = (schema.TIME, schema.STATION)
         return cube.assign({f"{name}_flag": (dims, flag) for name, flag in flags.items() if flag.any()})
 
-    def _files(self, first: int, last: int) -> list[OpenaqFile]:
-        """Files that may hold a value of the hours."""
-        return [file for file in self.files if (span := self._span(file))[0] <= last and span[1] >= first]
+    def _parsed(self, first: int, last: int) -> Iterator[tuple[OpenaqFile, bytes, Content | BadFile]]:
+        """The files that may hold a value of the hours, each with its bytes and what it holds."""
+        return _parsed([file for file in self.files if _overlaps(self._span(file), first, last)])
 
     def _span(self, file: OpenaqFile) -> tuple[int, int]:
-        return span_of_day(file.day) if isinstance(file, LocationDay) else self._json_spans.get(file.path, NO_HOURS)
+        return span_of_day(file.day) if isinstance(file, LocationDay) else self._json_spans.get(file.file, NO_HOURS)
 
     def _places_and_spans(self) -> tuple[pd.DataFrame, list[tuple[int, int]], list[str]]:
-        """Places and spans of hours from each location's first and last good CSV and from every JSON; what failed."""
-        groups: dict[str, list[OpenaqFile]] = {}
+        """Places and spans of hours from each location's first and last CSV with values and every JSON; what failed."""
+        groups: dict[str | FoundFile, list[OpenaqFile]] = {}
         for file in self.files:
-            groups.setdefault(file.station if isinstance(file, LocationDay) else str(file.path), []).append(file)
+            groups.setdefault(file.station if isinstance(file, LocationDay) else file.file, []).append(file)
         found: list[Content] = []
         faults: list[str] = []
         for files in groups.values():
@@ -195,7 +215,7 @@ class OpenaqArchive:
             else:  # the span of a bad JSON is not known, so that `inspect` can't come to it
                 for content in _first_good(files, self.broken):
                     found.append(content)
-                    self._json_spans[files[0].path] = _span_of(content) if content.hours else NO_HOURS
+                    self._json_spans[files[0].file] = _span_of(content) if content.hours else NO_HOURS
         places: dict[str, Place] = {}
         for content in found:
             for station, place in content.places.items():
@@ -206,14 +226,40 @@ class OpenaqArchive:
         return table, [_span_of(content) for content in found if content.hours], faults
 
 
-def _first_good(files: list[OpenaqFile], faults: list[str]) -> list[Content]:
-    """The content of the first file that can be read, or nothing; `faults` takes what is wrong with those before it."""
-    for file in files:
+def _parsed(files: Iterable[OpenaqFile]) -> Iterator[tuple[OpenaqFile, bytes, Content | BadFile]]:
+    for file, raw in contents(files):
+        if isinstance(raw, BadFile):
+            yield file, b"", raw
+            continue
         try:
-            return [file.parsed(_raw(file))]
+            yield file, raw, file.parsed(raw)
         except BadFile as error:
-            faults.append(str(error))
-    return []
+            yield file, raw, error
+
+
+def _first_good(files: list[OpenaqFile], faults: list[str]) -> list[Content]:
+    """The content of the files up to the first with a value; `faults` takes what is wrong with those before it."""
+    found = []
+    for _, _, content in _parsed(files):
+        if isinstance(content, BadFile):
+            faults.append(str(content))
+            continue
+        found.append(content)
+        if content.hours:
+            break
+    return found
+
+
+def _overlaps(span: tuple[int, int], first: int, last: int) -> bool:
+    return span[0] <= last and span[1] >= first
+
+
+def _not_placed(values: Counter[str]) -> list[str]:
+    """Sentences on locations without a place, with the number of their values."""
+    why = "no coordinates in the files or the station table; values not used"
+    if len(values) <= SHOWN_ALONE:
+        return [f"location {station}: {why}: {number}" for station, number in sorted(values.items())]
+    return [f"{len(values)} locations, for example {min(values)}: {why}: {values.total()}"]
 
 
 def _span_of(content: Content) -> tuple[int, int]:
@@ -232,75 +278,26 @@ def _moved(places: dict[str, Place], at: dict[str, tuple[float, float]]) -> Anom
     return counts
 
 
-def _openaq_files(path: Path) -> tuple[list[OpenaqFile], list[str]]:
-    """The files of a path in order, and a sentence for each whose place is not known."""
-    owners, broken = _owners_of_sensors(path)
-    files: list[OpenaqFile] = []
-    seen: dict[tuple[str, dt.date], Path] = {}
-    for file in _openaq_candidates(path):
-        if named := _csv_day(file):
-            other = seen.setdefault(named, file)
-            if other is file:
-                files.append(LocationDay(file, *named))
-            else:
-                broken.append(f"{file.name} repeats the day of {other.name}")
-        elif _json_kind(file) == "measurements":
-            numbers = SENSOR.findall(file.relative_to(path.parent).as_posix())
-            sensor = int(numbers[-1]) if numbers else -1
-            if sensor in owners:
-                files.append(SensorResponse(file, owners[sensor][0], sensor, owners[sensor][1]))
-            else:
-                what = f"of sensor {sensor}, which no file of locations names" if numbers else "named after no sensor"
-                broken.append(f"{file.name} is {what} (save it as sensor-ID.json, with the answer of /v3/locations "
-                              "beside it)")
-    return sorted(files, key=_order), broken
+def _openaq_files(path: Path) -> tuple[list[OpenaqFile], Findings[LocationDay], list[str]]:
+    """The files of a path in order, what there is of CSV, and a sentence for each that can't be used."""
+    found, api = collect(path, CSV_FILES, _location_day), json_files(path)
+    files: list[OpenaqFile] = list(found.files)
+    broken = [*found.broken, *api.broken]
+    for file, sensor in api.measurements:
+        if sensor in api.owners:
+            files.append(SensorResponse(file, api.owners[sensor][0], sensor, api.owners[sensor][1]))
+        else:
+            what = f"of sensor {sensor}, which no file of locations names" if sensor >= 0 else "named after no sensor"
+            broken.append(f"{file.name} is {what} (save it as sensor-ID.json, with the answer of /v3/locations "
+                          "beside it)")
+    zips = tuple(f"{file.path.name}: a zip" for file, _ in api.measurements)
+    found.passed_over = [text for text in found.passed_over if not text.startswith(zips)]
+    return sorted(files, key=_order), found, broken
 
 
-def _order(file: OpenaqFile) -> tuple[str, dt.date, Path]:
-    return file.station, file.day if isinstance(file, LocationDay) else dt.date.min, file.path
-
-
-def _owners_of_sensors(path: Path) -> tuple[dict[int, tuple[str, Place]], list[str]]:
-    """Sensor -> its location and place, from every response of /v3/locations; a sentence for each that is bad."""
-    beside = path.parent.glob("*.json") if path.is_file() and path.suffix.lower() == ".json" else []
-    owners: dict[int, tuple[str, Place]] = {}
-    broken: list[str] = []
-    for file in sorted({*_openaq_candidates(path), *beside}):
-        if _json_kind(file) == "locations":
-            try:
-                owners |= sensor_locations(file.name, file.read_bytes())
-            except (BadFile, OSError) as error:
-                broken.append(str(error))
-    return owners, broken
-
-
-def _openaq_candidates(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-
-
-def _csv_day(file: Path) -> tuple[str, dt.date] | None:
-    """Location and day of a CSV by its name."""
-    match = CSV_NAME.fullmatch(file.name)
-    if match is None:
-        return None
-    try:
-        return match[1], dt.datetime.strptime(match[2], "%Y%m%d").date()
-    except ValueError:
-        return None
-
-
-def _json_kind(file: Path) -> str | None:
-    """`measurements` or `locations` for a response of the API, by its first bytes."""
-    if file.suffix.lower() != ".json":
-        return None
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(HEAD_BYTES)
-    except OSError:
-        return None
-    if b'"results"' not in head:
-        return None
-    return "measurements" if b'"period"' in head else "locations" if b'"sensors"' in head else None
+def _order(file: OpenaqFile) -> tuple[str, dt.date, str]:
+    return (file.station, file.day if isinstance(file, LocationDay) else dt.date.min,
+            "/".join((file.file.path.as_posix(), file.file.name)))
 
 
 @functools.cache

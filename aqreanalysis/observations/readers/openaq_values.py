@@ -1,4 +1,4 @@
-"""What one OpenAQ file holds, as values of UTC hours in our units: CSV of the archive, or JSON of the v3 API.
+"""OpenAQ's values as values of UTC hours in our units.
 
 Stamps. OpenAQ's are "exclusive time-ending": 03:00 is the hour from 02:00 to 02:59
 (docs.openaq.org/using-the-api/dates-datetimes); so is the archive's `datetime`, which carries its offset, and
@@ -15,35 +15,29 @@ and the choice depends on that hour only.
 
 from __future__ import annotations
 
-import csv
-import datetime as dt
 import functools
-import io
 import itertools
-import json
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from aqreanalysis import containers, schema
-from aqreanalysis.errors import BadFile
+from aqreanalysis import schema
 from aqreanalysis.observations.quality.values import MISSING_CODES
 
-CSV_COLUMNS = ("location_id", "sensors_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
 SECONDS_PER_HOUR = 3600
-LEAST_COMPLETE_PERCENT = 50  # of an hourly value of the API, to be used
 TEMPERATURE_K, PRESSURE_HPA = 298.15, 1013.25
 LITRES_PER_MOLE = 8.314462618 * TEMPERATURE_K / PRESSURE_HPA * 10.0
 GRAMS_PER_MOLE = {"so2": 64.066, "no2": 46.0055, "co": 28.010, "o3": 47.998}
 MASS_CONCENTRATIONS = {"ug/m3": 1.0, "mg/m3": 1000.0}   # in ug m-3
 VOLUME_RATIOS = {"ppb": 1.0, "ppm": 1000.0}               # in ppb
-MOST_AHEAD, MOST_BEHIND = 14, 12                          # hours that clocks differ from UTC, at most
 
 SensorKey = tuple[str, str, int]                              # station, pollutant, sensor
 HourValues = dict[tuple[str, str, int], tuple[float, bool]]   # (station, pollutant, hour) -> value, conflicting
-AnomalyCounts = Counter[tuple[str, str, str, str]]            # of (kind, station, parameter, detail)
+Anomaly = tuple[str, str, str, str]                           # kind, station, parameter, detail
+AnomalyCounts = Counter[Anomaly]
 ANOMALY_SENTENCES = {
     "unit": "{parameter} in {detail!r} has no known conversion; its {n} values are not used",
     "converted": "{parameter} is given in {detail}; {n} values were converted at 298.15 K and 1013.25 hPa",
@@ -52,6 +46,11 @@ ANOMALY_SENTENCES = {
     "sparse": "{n} hours of {parameter} have less than half of their usual values and are missing",
     "flagged": "OpenAQ itself flags {n} values of {parameter}; they are kept",
     "off the hour": "{n} hourly values of {parameter} do not end on a full UTC hour; each belongs to the next one",
+    "text": "{n} values of {parameter} not understood and taken as missing ({detail!r})",
+    "row": "{n} rows {detail} not read",
+    "entry": "{n} entries {detail} not read",
+    "long": "{n} means of {parameter} over {detail} h not read: hourly or shorter ones are needed",
+    "cut": "{n} files end in a last value that may be cut off and is taken as missing",
     "moved": "stands at {detail} in {n} files; the place in its first file is used",
 }
 
@@ -98,143 +97,24 @@ class Content:
     places: dict[str, Place]
     hours: list[HourSum]
     anomalies: AnomalyCounts = field(default_factory=Counter)
+    first: dict[Anomaly, str] = field(default_factory=dict)   # where the first of some stands
 
 
-def anomaly_sentences(counts: AnomalyCounts) -> list[str]:
-    """One sentence for each anomaly that was counted."""
-    return [f"location {station}: " + ANOMALY_SENTENCES[kind].format(parameter=parameter, detail=detail, n=number)
-            for (kind, station, parameter, detail), number in sorted(counts.items())]
-
-
-# --- from the text of a file to values -------------------------------------------------------------
-
-def csv_content(name: str, content: bytes, station: str, day: dt.date) -> Content:
-    """A file of the archive, `location-<station>-<day>.csv` or `.csv.gz`; BadFile that says what is wrong with it."""
-    table = csv.reader(io.StringIO(_csv_text(name, content), newline=""))
-    try:
-        header = [cell.strip().lower() for cell in next(table)]
-        if header[:len(CSV_COLUMNS)] != list(CSV_COLUMNS):
-            raise BadFile(f"{name} has other columns ({','.join(header[:4])[:60]} ...)")
-        rows = [row for row in table if row]
-    except (csv.Error, StopIteration) as error:
-        raise BadFile(f"{name} can't be read as CSV ({error})") from error
-    if not rows:
-        raise BadFile(f"{name} has a header and no rows")
-    values: list[Value] = []
-    places: dict[str, Place] = {}
-    first, last = span_of_day(day)
-    for number, row in enumerate(rows, 2):
-        if len(row) < len(CSV_COLUMNS):
-            raise BadFile(f"{name} is truncated or damaged in line {number}")
-        if row[0] != station:
-            raise BadFile(f"{name} holds a row of location {row[0]!r:.20} in line {number}")
-        try:
-            time = _seconds(row[3])
-            if row[8].strip():
-                parameter, units = row[6].strip().lower(), row[7].strip()
-                values.append(Value(station, int(row[1]), parameter, units, time, float(row[8]), 0, False))
-            if station not in places and row[4].strip() and row[5].strip():
-                places[station] = Place(row[2], float(row[4]), float(row[5]))
-        except ValueError as error:
-            raise BadFile(f"{name} holds what is not a number or a time with its offset in line {number} "
-                          f"({error})") from error
-        if not first <= _hour_of(time) <= last:
-            raise BadFile(f"{name} holds the stamp {row[3]!r:.40} in line {number}, which is not of its day")
-    return Content(places or {station: Place(rows[0][2], math.nan, math.nan)}, *hour_sums(values))
-
-
-def _csv_text(name: str, content: bytes) -> str:
-    if not content:
-        raise BadFile(f"{name} is empty")
-    zipped = content[:2] == b"\x1f\x8b"
-    if zipped and not name.endswith(".gz"):
-        raise BadFile(f"{name} is gzip, not CSV (gunzip it, or name it .csv.gz)")
-    if content.lstrip()[:1] == b"<":
-        raise BadFile(f"{name} is an HTML or XML page, not CSV")
-    if not zipped and name.endswith(".gz"):
-        raise BadFile(f"{name} is not gzip, though its name says so")
-    try:
-        return (containers.gunzip(content, name) if zipped else content).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadFile(f"{name} is not UTF-8 text") from error
-
-
-@functools.lru_cache(maxsize=10_000)
-def _seconds(text: str) -> int:
-    """Seconds since 1970 of an ISO 8601 time with its offset, rounded up; ValueError without one."""
-    time = dt.datetime.fromisoformat(text.strip())
-    if time.tzinfo is None:
-        raise ValueError(f"no offset in {text!r}")
-    return math.ceil(time.timestamp())
-
-
-def span_of_day(day: dt.date) -> tuple[int, int]:
-    """First and last END-of-hour stamp, hours since 1970 UTC, that the file of a local day may hold in any zone.
-
-    The archive's day is that of the location's clock, after 00:00 to 24:00 (openaq/openaq-open-data, the query of
-    `get_measurement_data`); clocks lie between UTC-12 and UTC+14.
-    """
-    midnight = (day - dt.date(1970, 1, 1)).days * 24
-    return midnight - MOST_AHEAD, midnight + 24 + MOST_BEHIND
-
-
-def json_results(name: str, content: bytes) -> list[dict[str, Any]]:
-    """`results` of a response of the v3 API."""
-    try:
-        found = json.loads(content)
-        results = found["results"]
-        if not isinstance(results, list) or not all(isinstance(entry, dict) for entry in results):
-            raise TypeError("results is not a list of objects")
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise BadFile(f"{name} is not a whole response of the OpenAQ API ({error})") from error
-    return results
-
-
-def sensor_locations(name: str, content: bytes) -> dict[int, tuple[str, Place]]:
-    """Sensor -> its location and place, from a response of /v3/locations or /v3/locations/{id}."""
-    found: dict[int, tuple[str, Place]] = {}
-    try:
-        for entry in json_results(name, content):
-            at = entry["coordinates"]
-            place = Place(str(entry.get("name") or ""), float(at["latitude"]), float(at["longitude"]))
-            found |= {int(sensor["id"]): (str(entry["id"]), place) for sensor in entry["sensors"]}
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadFile(f"{name} is not a list of OpenAQ locations ({error!r})") from error
+def anomaly_sentences(counts: AnomalyCounts, first: dict[Anomaly, str]) -> list[str]:
+    """One sentence for each anomaly that was counted, with the place of the first where that is known."""
+    found = []
+    for key, number in sorted(counts.items()):
+        kind, station, parameter, detail = key
+        text = ANOMALY_SENTENCES[kind].format(parameter=parameter or "what it measures", detail=detail, n=number)
+        if number == 1 and kind in ("text", "row", "entry"):
+            text = re.sub("^1 (value|row|entr)(ie)?s", lambda one: f"1 {one[1]}{'y' * (one[1] == 'entr')}", text)
+        found.append(f"location {station}: {text}" + (f" (first in {first[key]})" if key in first else ""))
     return found
-
-
-def json_content(name: str, content: bytes, sensor: int, station: str, place: Place) -> Content:
-    """A response of /v3/sensors/{id}/measurements or /hours; BadFile for others, as daily means."""
-    values: list[Value] = []
-    sparse: AnomalyCounts = Counter()
-    try:
-        for entry in json_results(name, content):
-            period, parameter = entry["period"], entry["parameter"]
-            end = _seconds(period["datetimeTo"]["utc"])
-            length = end - _seconds(period["datetimeFrom"]["utc"])
-            if length > SECONDS_PER_HOUR:
-                raise BadFile(f"{name} holds means over {length / SECONDS_PER_HOUR:g} h; hourly or shorter ones are "
-                              "needed")
-            if entry["value"] is None:
-                continue
-            complete = (entry.get("coverage") or {}).get("percentComplete")
-            if complete is not None and complete < LEAST_COMPLETE_PERCENT:
-                sparse["sparse", station, parameter["name"], ""] += 1
-                continue
-            flagged = bool((entry.get("flagInfo") or {}).get("hasFlags"))
-            values.append(Value(station, sensor, parameter["name"], parameter["units"], end, float(entry["value"]),
-                                length, flagged))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadFile(f"{name} is not a list of OpenAQ measurements ({error!r})") from error
-    if not values:
-        raise BadFile(f"{name} holds no measurement")
-    hours, counts = hour_sums(values)
-    return Content({station: place}, hours, counts + sparse)
 
 
 # --- from values to hours --------------------------------------------------------------------------
 
-def _hour_of(time: int) -> int:
+def end_of_hour(time: int) -> int:
     """The END-of-hour stamp, hours since 1970, of the hour that a time in seconds belongs to."""
     return -(-time // SECONDS_PER_HOUR)
 
@@ -287,14 +167,14 @@ def _sums_of_sensor(key: SensorKey, values: list[tuple[int, float, int]], counts
     disagreeing: set[int] = set()
     for time, value, _ in values:
         if first.setdefault(time, value) != value:
-            disagreeing.add(_hour_of(time))
+            disagreeing.add(end_of_hour(time))
             counts["conflict", station, pollutant, ""] += 1
     usual = _usual_number(sorted(first), Counter(seconds for _, _, seconds in values if seconds))
     if usual == 1 and any(time % SECONDS_PER_HOUR for time in first):
         counts["off the hour", station, pollutant, ""] += sum(time % SECONDS_PER_HOUR > 0 for time in first)
     by_hour = defaultdict(list)
     for time in sorted(first):
-        by_hour[_hour_of(time)].append(first[time])
+        by_hour[end_of_hour(time)].append(first[time])
     for hour, found in by_hour.items():
         good = [value for value in found if value not in MISSING_CODES]
         code = next((value for value in found if value in MISSING_CODES), math.nan)
