@@ -22,6 +22,7 @@ import xarray as xr
 from aqreanalysis import evaluation, geo, recipes, schema, time_axis
 from aqreanalysis.models.baselines.kriging import Kriging
 from aqreanalysis.observations import quality
+from aqreanalysis.observations.near_duplicates import near_duplicates
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.observations.stations import reporting, split_stations
 from aqreanalysis.simulation import FAULTS, TwinArchive
@@ -161,6 +162,7 @@ def withheld_table(observations: str, every_days: int) -> None:
     year = reporting(quality.usable(quality.screen(raw, quality.SINGLE_VALUE_SETTINGS)))
     table = archive.stations[archive.stations["station_id"].isin(year.station.values)]  # as in train.load
     split = split_stations(table, settings.withheld.seed, settings.withheld.share_single, settings.withheld.share_city)
+    split = split.keeping_together(near_duplicates(archive, period.hours[0], period.hours[-1]).groups())
     groups = {"single stations": list(split.validation_single), "whole cities": list(split.validation_city)}
     parts = {"codes and range": [], "all tests": []}
     for month in period.months():
