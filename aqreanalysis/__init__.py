@@ -28,9 +28,14 @@ versions. Nothing heavy is imported before it is used.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0.dev0"
+
+# HDF5 locks each file that it opens, and says "Permission denied" where the file system has no locks (NFS, FUSE). Here
+# a folder has one lock (files.held), and a file is written under a hidden name by one process. Read as HDF5 is loaded.
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 
 # Where each name stands.
 _PUBLIC = {

@@ -61,7 +61,8 @@ FILE_ENDINGS = {f".{ending}" for ending in (
     "nc nc4 zarr h5 hdf csv tsv txt xlsx xls parquet feather json yaml yml html md zip gz tif tiff png pdf svg eps jpg "
     "jpeg webp gif pt").split()}  # of names that are hardly meant as folders
 
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # from file systems without locks
+# From file systems without locks; what the last two say depends on the driver.
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}
 BUSY_S = 0.2             # a lock that is being released is not held
 
 

@@ -116,7 +116,7 @@ def test_a_folder_that_can_not_be_written_is_told_with_its_cure(tmp_path):
             pass
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
 def test_a_file_system_without_locks_is_named_and_a_file_keeps_others_out(lock, monkeypatch, caplog, number):
     def flock(*_):
         raise OSError(number, os.strerror(number))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 
@@ -53,9 +54,12 @@ def test_where_output_leads_stops_no_work(command, code, told, tmp_path):
     (MemoryError(), True), (OSError(12, "Cannot allocate memory"), True), (ImportError("std::bad_alloc"), True),
     (ImportError("x.so: failed to map segment from shared object"), True),
     (RuntimeError("can't start new thread"), True),
-    (OSError(2, "No such file"), False), (RuntimeError("shapes differ"), False), (ImportError("No module x"), False)])
-def test_memory_that_runs_out_is_told_and_nothing_else(error, known):
-    assert (machine.error_of_memory(error) is not None) == known
+    (OSError(2, "No such file"), False),
+    (FileNotFoundError(2, "No usable temporary directory found in ['/tmp']"), True),
+    (UnicodeEncodeError("gbk", "a\udca1", 1, 2, "illegal"), True), (UnicodeEncodeError("gbk", "ê", 0, 1, "x"), False),
+    (RuntimeError("shapes differ"), False), (ImportError("No module x"), False)])
+def test_troubles_of_the_machine_are_told_and_nothing_else(error, known):
+    assert (machine.machine_error(error) is not None) == known
 
 
 @pytest.mark.parametrize("text, shown", [
@@ -87,3 +91,16 @@ def test_a_sentence_of_a_list_is_one_line(capsys):
 def test_a_handler_of_what_is_no_encoding_passes_the_error_on():
     with pytest.raises(UnicodeDecodeError):
         streams.in_plain_letters(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"))
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs a C compiler")
+def test_netcdf_is_written_and_read_where_the_file_system_has_no_locks(tmp_path):
+    """HDF5's own locks are off: it takes ENOLCK for a missing permission."""
+    (tmp_path / "no.c").write_text("#include <errno.h>\nint flock(int f, int o) { errno = ENOLCK; return -1; }\n")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", "no.so", "no.c"], cwd=tmp_path, check=True)
+    code = ("import aqreanalysis, netCDF4\nwith netCDF4.Dataset('a.nc', 'w') as file:\n    file.title = 'there'\n"
+            "print(netCDF4.Dataset('a.nc').title)")
+    environment = {key: value for key, value in os.environ.items() if key != "HDF5_USE_FILE_LOCKING"}
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                           env=environment | {"LD_PRELOAD": str(tmp_path / "no.so")})
+    assert found.stdout == "there\n", found.stderr

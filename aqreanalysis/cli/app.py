@@ -418,8 +418,8 @@ def main() -> None:
         if lost and not end.code:
             _refuse(lost)
         raise
-    except (MemoryError, OSError, RuntimeError, ImportError) as error:
-        known = machine.error_of_memory(error)
+    except (MemoryError, OSError, RuntimeError, ImportError, UnicodeEncodeError) as error:
+        known = machine.machine_error(error)
         if known is None:
             raise
         _refuse(known)

@@ -1,9 +1,11 @@
-"""Troubles of the machine that any command can meet, in words: a working folder that is gone, memory that runs out."""
+"""Troubles of the machine that any command can meet, in words: folders, memory, names."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
+import sys
 
 from aqreanalysis.errors import UserError
 
@@ -13,6 +15,9 @@ LIGHT = {"describe", "fetch", "map"}  # verbs that do without torch
 # What libraries say, other than by a MemoryError, where the system gives them no memory, or no thread.
 OUT_OF_MEMORY = ("failed to map segment", "cannot allocate memory", "can't allocate memory", "can't start new thread",
                  "not enough memory", "out of memory", "malloc) failure", "bad_alloc")
+
+NO_TEMPORARY = ("no usable temporary directory", "a temporary directory could not be created")
+NOT_TEXT = re.compile("[\ud800-\udfff]")  # a byte of a name that the locale's encoding has no letter for
 
 
 def check_working_folder() -> None:
@@ -45,9 +50,18 @@ def _address_limit() -> int | None:
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-def error_of_memory(error: BaseException) -> UserError | None:
-    """An error in words where the system gave no memory; None for any other."""
+def machine_error(error: BaseException) -> UserError | None:
+    """An error in words where memory, a place for temporary files or a name failed; None for any other."""
     text = str(error).lower()
+    if isinstance(error, UnicodeEncodeError) and NOT_TEXT.search(error.object):
+        shown = error.object.encode("utf-8", "backslashreplace").decode()
+        return UserError(f"The name {shown[:160]} is no text in this system's encoding, {sys.getfilesystemencoding()}.",
+                         "Some libraries open files whose names are text only.",
+                         "Set the locale in which the name was given, most often LC_ALL=C.UTF-8, or rename it.")
+    if isinstance(error, OSError) and any(part in text for part in NO_TEMPORARY):
+        return UserError("There is no folder for temporary files that can be written.",
+                         "Libraries that draw maps and start processes need one.",
+                         "Set TMPDIR to a folder that can be written; then give the same command again.")
     if not (isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno == errno.ENOMEM
             or isinstance(error, ImportError | OSError | RuntimeError) and any(part in text for part in OUT_OF_MEMORY)):
         return None

@@ -98,7 +98,8 @@ def _ended(days: list[dt.date]) -> list[dt.date]:
     today = dt.datetime.now(dt.timezone(dt.timedelta(hours=time_axis.UTC_OFFSET_HOURS))).date()
     ended = [day for day in days if day < today]
     if not ended:
-        raise UserError(f"{days[0]} is not over yet.", "Only whole days can be fetched.", "Choose an earlier period.")
+        raise UserError(f"{days[0]} is not over yet: by this machine's clock it is {today} in China.",
+                        "Only whole days can be fetched.", "Choose an earlier period, or set the clock.")
     return ended
 
 
