@@ -160,6 +160,17 @@ def test_gdal_places_the_cells(files):
     assert 'ID["EPSG",4326]' in told and "NoData Value=9.96921e+36" in told
 
 
+def test_gdal_needs_a_regular_grid_as_the_docs_say(files, tmp_path):
+    """A curvilinear product has no geotransform, so that terra and rioxarray know no places; `-geoloc` gives it one."""
+    path = files["daily", "curvilinear", False]
+    assert "Origin" not in call("gdalinfo", f"NETCDF:{path}:pm25")
+    call("gdalwarp", "-q", "-geoloc", "-t_srs", "EPSG:4326", f"NETCDF:{path}:pm25", tmp_path / "out.tif")
+    with xr.open_dataset(path) as file:
+        lon, lat, value = (float(of[3, 4]) for of in (file.lon, file.lat, file.pm25[0]))
+    told = call("gdallocationinfo", "-valonly", "-wgs84", tmp_path / "out.tif", lon, lat)
+    assert float(told.split()[0]) == pytest.approx(value)
+
+
 def test_cdo_has_the_same_grid(files):
     told = call("cdo", "-s", "griddes", files["hourly", "regular", False])
     values = dict(line.split("=", 1) for line in told.splitlines() if "=" in line and "bounds" not in line)
