@@ -53,7 +53,7 @@ def zip_members(container: zipfile.ZipFile) -> tuple[list[Member], list[str]]:
     _check_count(sum(entry.file_size for entry in container.infolist()), _name_of(container), _size_of(container), None)
     for entry in container.infolist():
         name = member_name(entry)
-        if entry.is_dir() or name.endswith("/"):
+        if name.endswith("/"):  # a folder
             continue
         reason = _refusal(name, entry)
         if reason:
@@ -100,6 +100,8 @@ def _size_of(container: zipfile.ZipFile) -> int:
 
 def _refusal(name: str, entry: zipfile.ZipInfo) -> str:
     """Why a member must not be read; empty where it may."""
+    if not name:
+        return "a member without a name"
     parts = name.split("/")
     if name.startswith("/") or DRIVE.match(name) or ".." in parts or "\0" in name:
         return "points out of the zip"

@@ -50,6 +50,11 @@ def test_members_named_as_devices_are_left_out(name):
     assert containers.zip_members(packed(name)) == ([], [f"{name} is named as a device"])
 
 
+def test_a_member_without_a_name_is_left_out():
+    members, refused = containers.zip_members(packed("a.csv", filename=""))
+    assert members == [] and refused == [" a member without a name"]
+
+
 def test_an_encrypted_member_is_told():
     content = bytearray(packed("a.csv").fp.getvalue())
     content[content.index(b"PK\x01\x02") + 8] |= 1
