@@ -420,7 +420,7 @@ def test_two_fetches_do_not_write_into_one_folder(mirror, tmp_path):
 
 def test_a_folder_that_is_a_file(mirror, tmp_path):
     (tmp_path / "there").write_text("")
-    with pytest.raises(UserError, match="could not be written.*--to"):
+    with pytest.raises(UserError, match="is a file.*--to"):
         fetch_files(request(mirror, tmp_path / "there"), QUICK)
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -30,6 +32,7 @@ TROUBLE = (429, 500, 502, 503, 504)  # status of a server that may answer later
 GONE = (404, 410)
 LONGEST_WAIT = 600.0     # seconds of Retry-After that are waited for, at most
 STRIKES = 3              # files in a row that a server could not serve, after which a run ends
+MOST_BYTES, MOST_BYTES_OF_ZIP = 256 << 20, 8 << 30  # of a file; a day has some MB, a zip of years some hundred
 CHUNK_BYTES = 1 << 13    # lost at most when a transfer breaks off
 FETCH_FIX = "give another folder with --to; then give the same command again: it continues."
 
@@ -65,6 +68,36 @@ class BrokenOff(Exception):
     """An attempt broke off; another may succeed."""
 
 
+class GuardedSession(requests.Session):
+    """A session that follows a redirect only where it leads to what the user could have meant."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where an answer leads to; Failed where that is another scheme, unencrypted, or a private network."""
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            _check_redirect(urlsplit(resp.url), urlsplit(urljoin(resp.url, target)))
+        return target
+
+
+def _check_redirect(asked: SplitResult, target: SplitResult) -> None:
+    what = f"{asked.netloc} redirects to {target.geturl()[:120]}"
+    if target.scheme not in ("http", "https"):
+        raise Failed(f"{what}: only http and https are followed", STRIKES)
+    if asked.scheme == "https" and target.scheme == "http":
+        raise Failed(f"{what}: from https to http none is followed, which anyone on the way could change", STRIKES)
+    if _private(target.hostname) and not _private(asked.hostname):
+        raise Failed(f"{what}: a public server does not lead into a private network", STRIKES)
+
+
+def _private(host: str | None) -> bool:
+    """Whether a host is of this machine or of a private network; False where its name can't be resolved here."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return False
+    return any(not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global for *_, address in found)
+
+
 class CappedRetry(Retry):
     """urllib3's Retry that waits before the second attempt too, and never for hours."""
 
@@ -85,7 +118,7 @@ class CappedRetry(Retry):
 
 def opened_session(policy: RetryPolicy) -> requests.Session:
     """One connection that says who is asking, and that backs off and asks again where a server is in trouble."""
-    session = requests.Session()
+    session = GuardedSession()
     session.headers["User-Agent"] = f"aqreanalysis/{__version__} python-requests/{requests.__version__}"
     session.headers["Accept-Encoding"] = "identity"  # the bytes of the file, so that ranges and lengths hold
     adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=policy.retries())
@@ -144,6 +177,11 @@ def _receive(session: requests.Session, policy: RetryPolicy, url: str, part: Pat
     headers = {"Range": f"bytes={have}-", "If-Range": tag} if have else {}
     try:
         response = session.get(url, headers=headers, stream=True, timeout=policy.timeout)
+    except requests.exceptions.ProxyError as error:
+        proxy = urlsplit(requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)) or "")
+        raise Failed(f"the proxy {proxy.hostname}:{proxy.port} does not lead to {urlsplit(url).netloc} "
+                     f"({_reason(error)}); it is set by HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, and "
+                     f"NO_PROXY={urlsplit(url).hostname} goes round it", STRIKES) from error
     except requests.RequestException as error:
         raise Failed(f"{urlsplit(url).netloc} does not answer ({_reason(error)})", strikes=1) from error
     with response:
@@ -158,6 +196,7 @@ def _receive(session: requests.Session, policy: RetryPolicy, url: str, part: Pat
         if status not in (200, 206):
             raise Failed(f"the server answers {status} {response.reason}", strikes=int(status in TROUBLE))
         decoded = "Content-Encoding" in response.headers and not urlsplit(url).path.endswith(".gz")
+        _check_size(int(response.headers.get("Content-Length") or 0), part)
         if not resumed:
             discard_part(part)
             _note_tag(part, url, None if decoded else _tag(response))
@@ -174,10 +213,18 @@ def _write_body(response: requests.Response, part: Path, mode: str, decoded: boo
             for chunk in _body(response, decoded):
                 stream.write(chunk)
                 stream.flush()
+                _check_size(stream.tell(), part)
             os.fsync(stream.fileno())  # on the disk before it gets its name
-    except UserError:
+    except (UserError, Failed):
         discard_part(part)
         raise
+
+
+def _check_size(count: int, part: Path) -> None:
+    """Failed for more bytes than any file of its kind has: a server that does not end would fill the disk."""
+    most = MOST_BYTES_OF_ZIP if part.name.lower().removesuffix(files.PART).endswith(".zip") else MOST_BYTES
+    if count > most:
+        raise Failed(f"the server sends more than {most >> 20:,} MiB, which no such file has")
 
 
 def _body(response: requests.Response, decoded: bool) -> Iterator[bytes]:
@@ -242,7 +289,15 @@ def _received_before(part: Path, url: str) -> tuple[int, str]:
         return 0, ""
 
 
-def _reason(error: Exception) -> str:
-    """The last words of what requests and urllib3 say, which begin with the names of their classes."""
-    cause = getattr(error.args[0], "reason", None) if error.args else None
-    return str(cause or error).rpartition(": ")[2][:160]
+def _reason(error: BaseException) -> str:
+    """What is behind what requests and urllib3 say, which begin with the names of their classes and wrap each other."""
+    inner: object = error
+    while True:
+        below = getattr(inner, "reason", None) or getattr(inner, "original_error", None) or next(
+            (part for part in getattr(inner, "args", ()) if isinstance(part, BaseException)), None)
+        if not isinstance(below, BaseException) or below is inner:
+            break
+        inner = below
+    cause = inner.__cause__ if isinstance(inner, BaseException) and isinstance(inner.__cause__, OSError) else inner
+    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    return text.rpartition(": ")[2][:160]
