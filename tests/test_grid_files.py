@@ -73,6 +73,7 @@ def test_axes_that_are_repeated_in_time_are_axes(tmp_path):
 
 
 def test_what_changes_is_refused_and_named(tmp_path):
+    assert "single number" in refused(save(tmp_path / "s.nc", lat=((), 35.0), lon=((), 110.0)))
     (lat, lon), _ = lattice()
     dims = ("TSTEP", "LAY", "ROW", "COL")
     moving = {"LAT": (dims, np.stack([lat, lat + 1])[:, None]), "LON": (dims, np.stack([lon, lon])[:, None])}
@@ -266,6 +267,7 @@ def zipped(*names):
     ("grid.nc", "<!DOCTYPE html><html><body>404", "a web page", "fetch"),
     ("grid.nc", "version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS", "git lfs pull"),
     ("grid.nc", b"", "is empty", "fetch"), ("grid.nc.gz", gzip.compress(b"CDF\x01" + bytes(40)), "gzip", "gunzip -k"),
+    ("cut.nc", b"\x89HDF\r\n\x1a\n" + bytes(60), "can't be read as NetCDF", "download it again"),
     ("grid.bin", bytes(range(256)), "neither text nor", ""),
     ("notes.txt", "the grid of the model\n", "not a grid description of CDO", "cdo griddes"),
 ])

@@ -291,10 +291,14 @@ def _vertices(lat: np.ndarray, lon: np.ndarray) -> list[np.ndarray]:
 def _from_file(path: Path) -> Grid:
     read = {kinds.NETCDF: _from_netcdf, kinds.GEOTIFF: _from_geotiff, kinds.DESCRIPTION: _from_description,
             kinds.POINTS: _from_table}
+    kind = None
     try:
-        return read[kinds.kind_of(path)](path)
+        kind = kinds.kind_of(path)
+        return read[kind](path)
     except OSError as error:
-        raise UserError(f"The grid file {path} can't be read: {error}.", *_accepted()) from error
+        rest = ("It is a whole file.", "Copy or download it again.") if kind and path.exists() else _accepted()
+        problem = f"The grid file {path} can't be read{f' as {kind}' if kind else ''}: {error}."
+        raise UserError(problem, *rest) from error
 
 
 def _from_geotiff(path: Path) -> Grid:

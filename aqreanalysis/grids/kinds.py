@@ -103,7 +103,9 @@ def kind_of(path: Path) -> str:
 
 
 def _refused(path: Path, what: str, fix: str) -> UserError:
-    return UserError(f"{path} is {what}, which is not read as a grid.", RULE, fix.replace("FILE", path.name))
+    return UserError(f"{path} is {what}, which is not read as a grid.",
+                     "Descriptions of CDO, NetCDF, Zarr, GeoTIFF and tables of points are.",
+                     fix.replace("FILE", path.name))
 
 
 def _kind_of_folder(path: Path) -> str:

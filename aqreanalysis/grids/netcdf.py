@@ -113,6 +113,10 @@ def _find_variable(dataset: xr.Dataset, signs: CoordinateSigns, path: Path) -> s
                             "A grid file has one.",
                             f"`ncks -C -x -v {found[-1]} IN.nc OUT.nc` takes one out.")
     of_cmaq = "Of a CMAQ run, give its GRIDCRO2D file, which has LAT and LON." if "XORIG" in dataset.attrs else ""
+    scalars = [str(name) for name, v in dataset.variables.items() if not v.ndim]
+    if single := [name for name in scalars if name.lower() in signs.names]:
+        raise UserError(f"{path}: {single[0]} is a single number.", "A grid has cells.",
+                        "A place goes into a .csv with the header station_id,lon,lat.")
     raise UserError(f"{path} has no {signs.standard_name}; it has {_listed(dataset)}.",
                     f"It is found by its standard_name, its name ({', '.join(signs.names)}) or its units "
                     f"({signs.units[0]}).", of_cmaq)
@@ -136,7 +140,8 @@ def _fixed_dimensions(lat: xr.Variable, lon: xr.Variable, path: Path) -> list[st
         if len(one) == len(other) == 1:
             break
         is_row = sorted(one) == sorted(other) and len(one) == 2 and lat.sizes[dim] == 1
-        if not is_row and all(dim not in of.dims or _is_constant(of, dim) for of in (lat, lon)):
+        along = [of for of in (lat, lon) if dim in of.dims]
+        if not is_row and all(_ends_alike(of, dim) for of in along) and all(_is_constant(of, dim) for of in along):
             fixed.append(dim)
             left = {name: [d for d in dims if d != dim] for name, dims in left.items()}
     for name, dims in left.items():
@@ -146,13 +151,16 @@ def _fixed_dimensions(lat: xr.Variable, lon: xr.Variable, path: Path) -> list[st
     return fixed
 
 
+def _ends_alike(variable: xr.Variable, dim: str) -> bool:
+    """Whether the first step is the last one: what nearly all dimensions of a grid are found out by."""
+    return np.array_equal(variable.isel({dim: 0}).values, variable.isel({dim: -1}).values, equal_nan=True)
+
+
 def _is_constant(variable: xr.Variable, dim: str) -> bool:
     """Whether nothing changes along a dimension; a step at a time, since a run may have thousands."""
-    length = variable.sizes[dim]
-    if length <= 1:
-        return length == 1
     first = variable.isel({dim: 0}).values
-    return all(np.array_equal(first, variable.isel({dim: step}).values, equal_nan=True) for step in range(1, length))
+    return all(np.array_equal(first, variable.isel({dim: step}).values, equal_nan=True)
+               for step in range(1, variable.sizes[dim]))
 
 
 def _coordinate(dataset: xr.Dataset, name: str, fixed: list[str], path: Path) -> Coordinate:
