@@ -69,12 +69,20 @@ BUSY_S = 0.2             # a lock that is being released is not held
 def part_name(path: Path) -> Path:
     """The hidden name of a file that this process writes; no other process has it, here or on another machine."""
     machine = re.sub(r"\W+", "-", platform.node())
-    return path.with_name(f".{path.name}{PART}-{machine}-{os.getpid()}")
+    return without_link(path.with_name(f".{path.name}{PART}-{machine}-{os.getpid()}"))
 
 
 def shared_part_name(path: Path) -> Path:
     """The hidden name of what several processes write together, or what a later process continues."""
-    return path.with_name(f".{path.name}{PART}")
+    return without_link(path.with_name(f".{path.name}{PART}"))
+
+
+def without_link(path: Path) -> Path:
+    """A path that is about to be written, no longer a link: what someone has it lead to must not be overwritten."""
+    if path.is_symlink():
+        LOG.warning("%s was a link to %s; it is removed, and what it leads to is left alone.", path, os.readlink(path))
+        path.unlink()
+    return path
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> int:
@@ -194,7 +202,7 @@ def held(path: Path, refusal: UserError, otherwise: str = ELSEWHERE) -> Iterator
     """
     with writing(path, otherwise):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _acquired(path, refusal)
+        lock = _acquired(without_link(path), refusal)
     try:
         yield
     finally:
@@ -216,7 +224,7 @@ def _acquired(path: Path, refusal: UserError) -> BaseFileLock:
             raise
         cause = error.strerror
     path.unlink(missing_ok=True)
-    marker = path.with_name(f"{path.name}.taken")
+    marker = without_link(path.with_name(f"{path.name}.taken"))
     LOG.warning("%s has no locks of the system (%s): %s keeps others out.", path.parent, cause, marker.name)
     lock = SoftFileLock(marker, timeout=BUSY_S)
     try:

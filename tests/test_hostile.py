@@ -1,12 +1,16 @@
 """Input that was made to do harm: each is refused or made harmless, in words, and takes nothing good with it."""
 
 import io
+import json
 import zipfile
 
 import pytest
 from test_containers import bomb
 
+from aqreanalysis import files
+from aqreanalysis.errors import UserError
 from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.product import folder
 
 DAYS = ("20190131", "20190201", "20190202")
 SPAN = ("2019-01-31T17", "2019-02-01T16")
@@ -57,3 +61,41 @@ def test_a_zip_within_zips_is_opened_once_and_no_deeper(depth, tmp_path):
             open_archive(tmp_path)
     else:
         assert len(open_archive(tmp_path).files) == 1
+
+
+@pytest.mark.parametrize("name", ["../victim", "/etc/hosts", "maps/../../victim", "..\\victim"])
+def test_a_record_that_names_files_outside_is_refused(name, tmp_path):
+    """run.json of a product from elsewhere: what it says is damaged is removed, so it may only name its own."""
+    (tmp_path / "p").mkdir()
+    text = json.dumps({"identity": {}, "months": {}, "days": {}, "files": {name: {"size": 1, "sha256": "0"}}})
+    (tmp_path / "p" / "run.json").write_text(text)
+    (tmp_path / "victim").write_text("kept")
+    with pytest.raises(UserError, match="which is not in its folder"):
+        folder.read(tmp_path / "p")
+    assert (tmp_path / "victim").read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", [".lock", "run.json", ".run.json.part-{machine}", ".a.nc.part",
+                                  ".a.nc.part-{machine}"])
+def test_links_in_place_of_what_is_written_are_not_followed(name, tmp_path):
+    """Under every kind of name that is written: the lock, the file, and both hidden names."""
+    place = tmp_path / "p"
+    place.mkdir()
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    link = place / name.replace("{machine}", files.part_name(place / "x").name.partition(".part-")[2])
+    link.symlink_to(victim)
+    with files.held(place / ".lock", UserError("busy")):
+        files.replace_text(place / "run.json", "new")
+        files.replace_text(place / "a.nc", "new")
+        files.shared_part_name(place / "a.nc").write_text("new")
+    assert victim.read_text() == "kept"
+    assert (place / "run.json").read_text() == "new" and not (place / "run.json").is_symlink()
+
+
+def test_a_product_folder_may_be_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with files.held(tmp_path / "link" / ".lock", UserError("busy")):
+        files.replace_text(tmp_path / "link" / "run.json", "new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "run.json").read_text() == "new"

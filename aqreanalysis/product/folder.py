@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from aqreanalysis import files, output, time_axis
 from aqreanalysis.errors import UserError
@@ -280,10 +280,18 @@ def read(path: Path) -> dict | None:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         content["identity"], content["months"], content["days"], content["files"]
+        if outside := [name for name in content["files"] if _leaves(name)]:
+            raise ValueError(f"it names {outside[0]}, which is not in its folder")  # what is damaged is removed
         return content
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} can't be read ({error}).", "It tells what the folder's files were made from.",
                         "Give another folder with --out, or delete this one.") from error
+
+
+def _leaves(name: str) -> bool:
+    """Whether a name below a folder leads out of it."""
+    path = PurePath(name)
+    return path.is_absolute() or ".." in path.parts or "\\" in name
 
 
 def record_of(path: Path) -> Record | None:

@@ -144,7 +144,7 @@ def _days(job: Job, hours: np.ndarray, arrays: dict[str, np.ndarray], distance: 
 def _tell(job: Job, month: Period, hours: int) -> None:
     """Leave word of how far this month is, for whoever watches the folder."""
     with files.writing(job.folder.progress(month)):
-        job.folder.progress(month).write_text(str(hours))
+        files.without_link(job.folder.progress(month)).write_text(str(hours), encoding="utf-8")
 
 
 class _Truth:

@@ -271,7 +271,7 @@ def _continues(response: requests.Response, have: int, tag: str) -> bool:
 
 
 def _tag_file(part: Path) -> Path:
-    return part.with_name(f"{part.name}.tag")
+    return files.without_link(part.with_name(f"{part.name}.tag"))
 
 
 def _note_tag(part: Path, url: str, tag: str | None) -> None:
