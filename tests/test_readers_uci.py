@@ -118,13 +118,13 @@ def test_the_first_row_is_midnight_of_beijing_and_any_piece_reads_the_same(folde
 def test_na_is_missing_and_a_stray_cell_is_missing_and_told(folder):
     rows = lines("Dongsi")
     cells = rows[2].split(",")
-    rows[2] = ",".join([*cells[:5], "NA", "NA", " ", *cells[8:15], "NA", *cells[16:]])
+    rows[2] = ",".join([*cells[:5], "NA", "NA", "<2", *cells[8:15], "NA", *cells[16:]])
     rows[30] = rows[30].replace('"NW"', '"up"')
     (folder / name("Dongsi")).write_text(text("Dongsi", rows))
     archive = open_archive(folder)
     found = archive.inspect(*SPAN)
     assert (found.values, found.skipped) == (95, [])
-    assert found.anomalies == [f"{name('Dongsi')}: 1 SO2 cell not understood and taken as missing (' ' in line 4)",
+    assert found.anomalies == [f"{name('Dongsi')}: 1 SO2 cell not understood and taken as missing ('<2' in line 4)",
                                f"{name('Dongsi')}: 1 wd cell not understood and taken as missing ('up' in line 32)"]
     of = archive.read(*SPAN).sel(station="bj_dongsi")
     for variable, gaps in {"pm25": [2], "pm10": [2], "so2": [2], "wind_direction": [2, 30], "co": []}.items():
@@ -140,7 +140,9 @@ def test_rows_in_any_order_and_rows_that_agree_count_once(folder):
     archive = open_archive(folder)
     assert archive.read(*SPAN).identical(before)
     found = archive.inspect(*SPAN)
-    assert (found.good, found.values, found.anomalies) == (3, 96, [])
+    assert (found.good, found.values, found.anomalies) == (2, 96, [])
+    assert found.skipped == [f"{name('Tiantan')} repeats the station and period of {name('Tiantan')}, which is read; "
+                             "it has the same content"]
 
 
 def test_rows_that_disagree_keep_the_first_value_and_are_flagged_and_told(folder):
@@ -174,16 +176,13 @@ def changed(number, old, new):
 
 BAD = {
     "empty": (lambda rows: "", "is empty"),
-    "HTML": (lambda rows: "<html>", "is an HTML page"),
+    "HTML": (lambda rows: "<html>", "is an HTML or XML page"),
     "another table": (lambda rows: "a;b\n1;2\n", "has no column year"),
     "header": (lambda rows: HEADER + "\n", "has a header and no rows"),
+    "two": (lambda rows: text("Dongsi", rows).replace(",RAIN,", ",Hour,"), "two columns for hour: 'hour' and 'Hour'"),
     "columns": (lambda rows: "a,b\n1,2\n", "has no column year, month"),
-    "cut": (lambda rows: text("Dongsi", rows)[:-60], "is truncated or damaged in line 49"),
-    "too long": (changed(4, '"Dongsi"', '"Dongsi",1'), "can't be read as CSV"),
-    "station": (changed(4, '"Dongsi"', '"Wanliu"'), "has the station 'Wanliu' in line 6"),
-    "day": (changed(4, ",3,1,4,", ",2,30,4,"), "has the date and hour '2013 2 30 4' in line 6"),
-    "hour": (changed(4, ",3,1,4,", ",3,1,24,"), "has the date and hour '2013 3 1 24' in line 6"),
-    "no hour": (changed(4, ",3,1,4,", ",3,1,x,"), "has the date and hour '2013 3 1 x' in line 6"),
+    "days": (lambda rows: text("Dongsi", rows).replace(",2013,", ",20x3,"),
+             "holds no row that can be read; 48 rows whose date and hour are none not read"),
 }
 
 
@@ -197,6 +196,47 @@ def test_a_bad_file_is_named_and_the_others_are_read(folder, fault):
     assert found.skipped[0].startswith(name("Dongsi")) and told in found.skipped[0]
     cube = archive.read(*SPAN)
     assert cube.pm25.isnull().all("time").values.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("spoil, told", [
+    (lambda rows: text("Dongsi", rows)[:-60], "1 row without the 18 cells of the header not read (line 49"),
+    (lambda rows: text("Dongsi", rows)[:-5], "1 row of another station not read ('2013 3 2 23 Don"),
+    (changed(4, '"Dongsi"', '"Dongsi",1'), "1 row without the 18 cells of the header not read (line 6"),
+    (changed(4, '"Dongsi"', '"Wanliu"'), "1 row of another station not read ('2013 3 1 4 Wanliu' in line 6"),
+    (changed(4, ",3,1,4,", ",2,30,4,"), "1 row whose date and hour are none not read ('2013 2 30 4 Dongsi' in line 6"),
+    (changed(4, ",3,1,4,", ",3,1,25,"), "1 row whose date and hour are none not read ('2013 3 1 25 Dongsi' in line 6"),
+    (changed(4, ",3,1,4,", ",3,1,,"), "1 row whose date and hour are none not read ('2013 3 1  Dongsi' in line 6"),
+])
+def test_a_bad_row_loses_itself_and_is_told_with_its_line(folder, spoil, told):
+    before = open_archive(folder).read(*SPAN)
+    (folder / name("Dongsi")).write_text(spoil(lines("Dongsi")))
+    archive = open_archive(folder)
+    found, cube = archive.inspect(*SPAN), archive.read(*SPAN)
+    assert (found.good, found.values, found.skipped, len(found.anomalies)) == (2, 95, [], 1)
+    assert found.anomalies[0].startswith(f"{name('Dongsi')}: {told}")
+    lost = np.flatnonzero(np.isnan(cube.pm25.values[:, 0]))
+    assert len(lost) == 1
+    assert cube.isel(time=np.arange(48) != lost[0]).equals(before.isel(time=np.arange(48) != lost[0]))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
+@pytest.mark.parametrize("written", [
+    lambda content: content.replace(",", ";").replace(".", ",").replace("PM2,5", "PM2.5"),
+    lambda content: "\n".join(f'"{n or ""}",{line}' for n, line in enumerate(content.splitlines())) + "\n",
+    lambda content: "\n".join(",".join(f'" {cell.strip(chr(34))} "' for cell in line.split(",")) + ",,"
+                              for line in content.splitlines()),
+    lambda content: "# saved again\n\n" + content.replace("PM2.5", "pm25").replace("year", " YEAR ") + ",,,,\n" * 3,
+    lambda content: content.replace(",2,0,", ",1,24,"),
+])
+def test_files_that_other_programs_have_saved_again(folder, written, encoding):
+    before = open_archive(folder).read(*SPAN)
+    (folder / name("Dongsi")).unlink()
+    (folder / name("Dongsi").replace(".csv", " (2).CSV")).write_bytes(written(text("Dongsi")).encode(encoding))
+    archive = open_archive(folder)
+    found = archive.inspect(*SPAN)
+    assert (found.good, found.skipped, found.anomalies) == (2, [], []) and archive.read(*SPAN).identical(before)
+    copy = name("Dongsi").replace(".csv", " (2).CSV")
+    assert f"{copy}: read as a PRSA_Data_<station>_YYYYMMDD-YYYYMMDD.csv" in found.notes
 
 
 def test_a_damaged_zip_is_named(folder):
@@ -253,7 +293,9 @@ def test_parts_are_the_files_with_the_hours_they_promise(folder):
 def test_shadow_files_are_no_stations(folder):
     (folder / f"._{name('Dongsi')}").write_bytes(b"\x00\x05")
     (folder / "PRSA_Data_Wanliu_20130231-20130302.csv").write_text("no day of the calendar")
-    assert open_archive(folder).inspect(*SPAN).skipped == []
+    found = open_archive(folder).inspect(*SPAN)
+    assert found.skipped == [] and found.passed_over == [
+        "PRSA_Data_Wanliu_20130231-20130302.csv: no day of the calendar in the name; not read"]
 
 
 def test_a_folder_without_such_files_is_an_error(tmp_path):

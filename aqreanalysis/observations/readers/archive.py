@@ -142,16 +142,6 @@ class Reader:
     open: Callable[[Path, ReadingOptions], Archive]
 
 
-def check_text(name: str, content: bytes) -> None:
-    """BadFile where a file that should be CSV is empty, gzip or an HTML page: what failed downloads leave behind."""
-    if not content.strip():
-        raise BadFile(f"{name} is empty")
-    if content[:2] == b"\x1f\x8b":
-        raise BadFile(f"{name} is gzip, not CSV (gunzip it)")
-    if content.lstrip()[:1] == b"<":
-        raise BadFile(f"{name} is an HTML page, not CSV")
-
-
 def none_good(inspection: Inspection, where: str, wanted: str) -> UserError:
     """The error for a period of which no file can be used."""
     if inspection.good or not inspection.skipped:

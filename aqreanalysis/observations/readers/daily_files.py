@@ -165,7 +165,7 @@ class DailyArchive:
             unknown |= dict.fromkeys(rows.unknown)
             found.digest.update(str(file.day).encode() + "".join(file.kind).encode() + content)
             for note in rows.notes:
-                notes.add(note, file.file.name)
+                notes.add(note.removeprefix(f"{file.file.name} "), file.file.name)
         if unknown:
             shown = ", ".join(list(unknown)[:5]) + " ..." * (len(unknown) > 5)
             found.anomalies.append(f"{self.path.name}: {len(unknown)} of the files' stations left out, for the station "

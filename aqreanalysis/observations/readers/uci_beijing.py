@@ -9,41 +9,39 @@ no coordinates: a station table has them. A file is parsed once and kept, 2 MB e
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import hashlib
-import io
+import math
 import re
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis import containers, schema, time_axis
+from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations import stations
-from aqreanalysis.observations.readers import anomalies
-from aqreanalysis.observations.readers.archive import (
-    ArchivePart,
-    Inspection,
-    Reader,
-    ReadingOptions,
-    Stamp,
-    as_hour,
-    check_text,
-)
+from aqreanalysis.observations.readers import anomalies, found_files
+from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp, as_hour
+from aqreanalysis.observations.readers.daily_rows import hour_of
+from aqreanalysis.observations.readers.found_files import FoundFile, Names
 from aqreanalysis.observations.station_table import read_station_table
+from aqreanalysis.tables import columns, numbers, rows
+from aqreanalysis.tables.columns import Column
+from aqreanalysis.tables.rows import BadRows, TextTable
 
-UCI_FILE_NAME = re.compile(r"PRSA_Data_(?P<station>\w+)_(?P<first>\d{8})-(?P<last>\d{8})\.csv")
-LOCAL_TIME_COLUMNS = ("year", "month", "day", "hour")
-NUMBER_COLUMNS = {
-    "PM2.5": "pm25", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "CO": "co", "O3": "o3", "TEMP": "temperature",
-    "PRES": "pressure", "DEWP": "dew_point", "RAIN": "rain", "WSPM": "wind_speed"}
-UCI_COLUMNS = (*LOCAL_TIME_COLUMNS, *NUMBER_COLUMNS, "wd", "station")
+UCI_FILES = Names("PRSA_Data_<station>_YYYYMMDD-YYYYMMDD.csv",
+                  r"PRSA_Data_(?P<station>\w+)_(?P<first>\d{8})-(?P<last>\d{8})\.csv", ("prsadata",))
+LOCAL_TIME = tuple(Column(name, kind="number") for name in ("year", "month", "day")) + (columns.HOUR,)
+WEATHER = (Column("temperature", ("temp",), kind="number"), Column("pressure", ("pres",), kind="number"),
+           Column("dew_point", ("dewp",), kind="number"), Column("rain", kind="number"),
+           Column("wind_speed", ("wspm",), kind="number"))
+NUMBER_COLUMNS = tuple(column.name for column in (*columns.POLLUTANTS, *WEATHER))
+UCI_COLUMNS = (*LOCAL_TIME, *columns.POLLUTANTS, *WEATHER, Column("wind_direction", ("wd",)), Column("station"))
+NEEDED = (*(column.name for column in LOCAL_TIME), schema.TARGET)
 COMPASS = {point: 22.5 * number for number, point in enumerate(
     "N NNE NE ENE E ESE SE SSE S SSW SW WSW W WNW NW NNW".split())}  # degrees from which the wind comes
 CO_TO_MG = 0.001
@@ -51,31 +49,17 @@ CO_TO_MG = 0.001
 
 @dataclass(frozen=True)
 class SiteFile:
-    """One station's file: at `path`, or inside the zip there, or inside a zip in that zip."""
+    """One station's file."""
 
+    file: FoundFile
     station: str
     first: np.datetime64    # END-of-hour stamps, UTC, that its name promises
     last: np.datetime64
-    path: Path
-    members: tuple[containers.Member, ...] = ()
 
     @property
-    def name(self) -> str:
-        """Its path inside the zips, for messages."""
-        return ":".join((self.path.name, *(member.name for member in self.members)))
-
-    def content(self) -> bytes:
-        """The bytes of the file; BadFile where it can't be read."""
-        try:
-            if not self.members:
-                return self.path.read_bytes()
-            content = b""
-            for depth, member in enumerate(self.members):
-                with zipfile.ZipFile(io.BytesIO(content) if depth else self.path) as container:
-                    content = containers.read_member(container, member, self.name)
-            return content
-        except containers.DAMAGE as error:
-            raise BadFile(f"{self.name} can't be read ({error})") from error
+    def key(self) -> tuple:
+        """Its station and hours: an archive has one file for them."""
+        return self.station, self.first, self.last
 
 
 @dataclass(frozen=True)
@@ -84,136 +68,131 @@ class SiteSeries:
 
     rows: pd.DataFrame       # station_id, time (UTC, END of hour) and float32 in schema.UNITS, in order of time
     anomalies: list[str]
+    notes: list[str]
     digest: str              # of the bytes
 
 
 # --- the text of a file ----------------------------------------------------------------------------
 
 def parse_site_file(name: str, content: bytes, station: str, station_id: str) -> SiteSeries:
-    """The rows of a file of one station; BadFile that says what is wrong with it.
+    """The rows of a file of one station; a bad row or cell loses itself only.
 
     Parameters
     ----------
     name : of the file, for messages.
     content : its bytes.
-    station : what its last column must say.
+    station : what its column `station` must say, where it has one.
     station_id : its station_id in the station table.
+
+    Raises
+    ------
+    BadFile : where it is no such table, or no row of it can be read.
     """
-    table = _site_table(name, content, station)
-    time = _utc_stamps(name, table)
-    columns: dict[str, np.ndarray] = {}
-    found: list[str] = []
-    for column, ours in NUMBER_COLUMNS.items():
-        numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(float, na_value=np.nan)
-        numbers = np.where(np.isfinite(numbers), numbers, np.nan)
-        found += _stray_cells(name, table, column, np.isnan(numbers))
-        columns[ours] = (numbers * (CO_TO_MG if ours == "co" else 1)).astype(np.float32)
-    direction = table["wd"].astype(object).map(COMPASS).to_numpy(float, na_value=np.nan)
-    found += _stray_cells(name, table, "wd", np.isnan(direction))
-    columns["wind_direction"] = direction.astype(np.float32)
+    table = rows.open_table(name, content, UCI_COLUMNS, NEEDED)
+    bad = BadRows()
+    parts = list(table.batches(bad))
+    cells = pd.concat(parts) if parts else pd.DataFrame(columns=list(table.columns), dtype=object)
+    stamps, lost = _utc_stamps(table, cells, station, content)
+    found = [*filter(None, [bad.sentence(name, table.dialect.width)]), *lost]
+    good = ~np.isnat(stamps)
+    if not good.any():
+        raise BadFile(f"{name} holds no row that can be read; {found[0].removeprefix(f'{name}: ')}" if found else
+                      f"{name} has a header and no rows")
+    cells, time = cells[good], stamps[good]
+    values = {ours: _numbers(table, cells, ours, found) for ours in NUMBER_COLUMNS}
+    values["wind_direction"] = _directions(table, cells, found)
     local = time + np.timedelta64(time_axis.UTC_OFFSET_HOURS, "h")
 
     def cell_name(row: int, _: int) -> str:
         return f"{station}, {pd.Timestamp(local[row]):%Y-%m-%d %H:%M} (UTC+8)"
 
-    found += anomalies.impossible_values(name, {ours: columns[ours][:, None] for ours in schema.POLLUTANTS}, cell_name)
-    rows = pd.DataFrame({"station_id": station_id, "time": time, **columns})
-    ordered = rows.sort_values("time", kind="stable", ignore_index=True)
-    return SiteSeries(ordered, found, hashlib.sha256(content).hexdigest())
+    found += anomalies.impossible_values(name, {ours: values[ours][:, None] for ours in schema.POLLUTANTS}, cell_name)
+    found += [f"{name} has no column for {ours}, which is missing" for ours in values if ours not in table.columns]
+    series = pd.DataFrame({"station_id": station_id, "time": time, **values})
+    ordered = series.sort_values("time", kind="stable", ignore_index=True)
+    return SiteSeries(ordered, found, table.how_read(table.dialect.decimal), hashlib.sha256(content).hexdigest())
 
 
-def _site_table(name: str, content: bytes, station: str) -> pd.DataFrame:
-    """The columns of a file as they are; BadFile that says what is wrong with its form."""
-    check_text(name, content)
-    try:
-        table = pd.read_csv(io.BytesIO(content), encoding="utf-8-sig", na_values=["NA", ""], keep_default_na=False,
-                            low_memory=False, skip_blank_lines=False)
-    except (pd.errors.ParserError, UnicodeDecodeError, csv.Error) as error:
-        raise BadFile(f"{name} can't be read as CSV ({str(error).strip()[:120]})") from error
-    missing = [column for column in UCI_COLUMNS if column not in table]
-    if missing:
-        raise BadFile(f"{name} has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns[:6]))} ...")
-    if table.empty:
-        raise BadFile(f"{name} has a header and no rows")
-    wrong = np.flatnonzero((table["station"] != station).to_numpy())
-    if len(wrong):  # the last column: a line that is cut off has none
-        found = table["station"].iloc[wrong[0]]
-        raise BadFile(f"{name} is truncated or damaged in line {wrong[0] + 2}" if pd.isna(found) else
-                      f"{name} has the station {str(found)[:20]!r} in line {wrong[0] + 2}")
-    return table
+def _utc_stamps(table: TextTable, cells: pd.DataFrame, station: str, content: bytes) -> tuple[np.ndarray, list[str]]:
+    """UTC stamps (rows,), datetime64[ns], NaT for rows that are not read; and sentences on these."""
+    decimal = table.dialect.decimal
+    date = {part: numbers.numbers(cells[part], decimal)[0] for part in ("year", "month", "day")}
+    local = pd.to_datetime(pd.DataFrame(date), errors="coerce").to_numpy().astype("datetime64[ns]")
+    hour = _by_text(cells["hour"], lambda text: math.nan if (found := hour_of(text)) is None else found)
+    wrong = {"whose date and hour are none": np.isnat(local) | np.isnan(hour)}
+    if "station" in cells:
+        wrong["of another station"] = _by_text(cells["station"],
+                                               lambda text: text.strip().casefold() != station.casefold()) > 0
+    elif len(cells) and not content.endswith((b"\n", b"\r", b'"', b"\n\0")):
+        wrong["that may be cut off"] = np.arange(len(cells)) == len(cells) - 1
+    stamps = local + np.where(np.isnan(hour), 0, hour - time_axis.UTC_OFFSET_HOURS).astype("timedelta64[h]")
+    lost, told = np.zeros(len(cells), bool), []
+    for what, mask in wrong.items():
+        new = np.flatnonzero(mask & ~lost)
+        if len(new):
+            row = cells.iloc[new[0]]
+            shown = " ".join(str(row[part]) for part in (*(one.name for one in LOCAL_TIME), "station") if part in row)
+            told.append(f"{table.name}: {len(new)} row{'s' if len(new) > 1 else ''} {what} not read ({shown[:60]!r} in "
+                        f"line {table.line_of(int(cells.index[new[0]]))}; 2013,3,1,0 is 1 March 2013, 00:00)")
+        lost |= mask
+    stamps[lost] = np.datetime64("NaT")
+    return stamps, told
 
 
-def _utc_stamps(name: str, table: pd.DataFrame) -> np.ndarray:
-    """UTC stamps, datetime64[ns]; BadFile for what is not an hour."""
-    numbers = table[list(LOCAL_TIME_COLUMNS)].apply(pd.to_numeric, errors="coerce")
-    local = pd.to_datetime(numbers[["year", "month", "day"]], errors="coerce")
-    wrong = np.flatnonzero((local.isna() | ~numbers["hour"].isin(range(24))).to_numpy())
-    if len(wrong):
-        cells = " ".join(str(cell) for cell in table[list(LOCAL_TIME_COLUMNS)].iloc[wrong[0]])
-        raise BadFile(f"{name} has the date and hour {cells[:40]!r} in line {wrong[0] + 2}")
-    hours = pd.to_timedelta(numbers["hour"] - time_axis.UTC_OFFSET_HOURS, unit="h")
-    return (local + hours).to_numpy().astype("datetime64[ns]")
+def _by_text(cells: pd.Series, convert: Callable[[str], float]) -> np.ndarray:
+    """float64 (rows,) of a column of text, each different text converted once."""
+    codes, texts = pd.factorize(cells.astype(object).fillna(""))
+    return np.array([convert(str(text)) for text in texts] or [math.nan], float)[codes]
 
 
-def _stray_cells(name: str, table: pd.DataFrame, column: str, missing: np.ndarray) -> list[str]:
-    """A sentence if cells of a column that are not missing by their text gave no number."""
-    found = np.flatnonzero(missing & table[column].notna().to_numpy())
-    if not len(found):
-        return []
-    return [anomalies.stray_text(name, len(found), str(table[column].iloc[found[0]]), f"in line {found[0] + 2}",
-                                 column)]
+def _numbers(table: TextTable, cells: pd.DataFrame, name: str, found: list[str]) -> np.ndarray:
+    """A column in our units, float32 (rows,); `found` takes a sentence where cells hold text."""
+    if name not in cells:
+        return np.full(len(cells), np.nan, np.float32)
+    values, stray = numbers.numbers(cells[name], table.dialect.decimal)
+    _tell_strays(table, cells, name, stray, found)
+    return (values * (CO_TO_MG if name == "co" else 1)).astype(np.float32)
+
+
+def _directions(table: TextTable, cells: pd.DataFrame, found: list[str]) -> np.ndarray:
+    """Directions of the wind, degrees, float32 (rows,)."""
+    if "wind_direction" not in cells:
+        return np.full(len(cells), np.nan, np.float32)
+    values = _by_text(cells["wind_direction"], lambda text: COMPASS.get(text.strip().upper(), math.nan))
+    missing = _by_text(cells["wind_direction"], numbers.is_missing) > 0
+    _tell_strays(table, cells, "wind_direction", np.isnan(values) & ~missing, found)
+    return values.astype(np.float32)
+
+
+def _tell_strays(table: TextTable, cells: pd.DataFrame, name: str, stray: np.ndarray, found: list[str]) -> None:
+    where = np.flatnonzero(stray)
+    if len(where):
+        line = table.line_of(int(cells.index[where[0]]))
+        found.append(anomalies.stray_text(table.name, len(where), str(cells[name].iloc[where[0]]), f"in line {line}",
+                                          table.dialect.matched.names[table.columns[name]].strip()))
 
 
 # --- the files of an archive -----------------------------------------------------------------------
 
-def _is_uci(path: Path) -> bool:
-    """Whether a folder, zip or file holds files of this layout."""
-    return any(isinstance(found, SiteFile) for found in _site_files(path))
-
-
-def _uci_refusals(path: Path) -> list[str]:
-    """A sentence for each zip at a path that can't be opened."""
-    return [found for found in _site_files(path) if isinstance(found, str)]
-
-
-def _site_files(path: Path) -> Iterator[SiteFile | str]:
-    """Files of this layout under a path, in order; a sentence for a zip that can't be opened."""
-    for candidate in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if candidate.suffix.lower() == ".zip" and candidate.is_file():
-            yield from _in_zip(candidate, candidate, ())
-        elif (file := _site_file(candidate, ())) and candidate.is_file():
-            yield file
-
-
-def _in_zip(path: Path, source: Path | io.BytesIO, within: tuple[containers.Member, ...]) -> Iterator[SiteFile | str]:
-    """Files of a zip, and of the zip that the repository's download has inside."""
-    name = ":".join((path.name, *(member.name for member in within)))
-    try:
-        with zipfile.ZipFile(source) as container:
-            members, refused = containers.zip_members(container)
-            yield from (f"{name}:{reason}" for reason in refused)
-            for member in members:
-                if file := _site_file(path, (*within, member)):
-                    yield file
-                elif re.fullmatch(r"PRSA.*\.zip", PurePosixPath(member.name).name) and not within:
-                    inside = containers.read_member(container, member, f"{name}:{member.name}")
-                    yield from _in_zip(path, io.BytesIO(inside), (member,))
-    except BadFile as error:
-        yield str(error)
-    except containers.DAMAGE as error:
-        yield f"{name} is not a whole zip file ({error})"
-
-
-def _site_file(path: Path, members: tuple[containers.Member, ...]) -> SiteFile | None:
-    match = UCI_FILE_NAME.fullmatch(PurePosixPath(members[-1].name).name if members else path.name)
-    if match is None:
-        return None
+def _site_file(file: FoundFile, match: re.Match) -> SiteFile | str:
+    """The file of a station by its name; in words why it is none."""
     try:
         first, last = (np.datetime64(dt.datetime.strptime(match[name], "%Y%m%d"), "h") for name in ("first", "last"))
     except ValueError:
-        return None  # not days of the calendar
+        return found_files.NO_DAY
     to_utc = np.timedelta64(-time_axis.UTC_OFFSET_HOURS, "h")
-    return SiteFile(match["station"], first + to_utc, last + np.timedelta64(23, "h") + to_utc, path, members)
+    return SiteFile(file, match["station"], first + to_utc, last + np.timedelta64(23, "h") + to_utc)
+
+
+def _is_uci(path: Path) -> bool:
+    """Whether a folder, zip or file holds files of this layout."""
+    return found_files.holds(path, UCI_FILES, _site_file)
+
+
+def _uci_refusals(path: Path) -> list[str]:
+    """A sentence for each file at a path that may be of this layout and is not read."""
+    found = found_files.collect(path, UCI_FILES, _site_file)
+    return [*found.broken, *found.passed_over]
 
 
 class UciArchive:
@@ -226,16 +205,15 @@ class UciArchive:
     def __init__(self, path: Path, options: ReadingOptions):
         options.refuse("files of the UCI layout", utc_offset="Their stamps are China Standard Time, UTC+8.")
         self.path = Path(path)
-        found = list(_site_files(self.path))
-        self.broken = [file for file in found if isinstance(file, str)]
-        files = [file for file in found if isinstance(file, SiteFile)]
+        self._found = found_files.collect(self.path, UCI_FILES, _site_file)
+        self.broken, files = self._found.broken, self._found.files
         if not files:
             raise UserError(f"{path} holds no file of the UCI layout.", f"Expected {UCI_BEIJING.layout}.",
                             "Check the path, or see the README for other layouts.")
         folder = self.path if self.path.is_dir() else self.path.parent
         table = options.station_table or folder / "stations.csv"
         self.stations, ids = _placed(sorted({file.station for file in files}), table)
-        self.broken += [f"{file.name} is of station {file.station}, which the station table does not have"
+        self.broken += [f"{file.file.name} is of station {file.station}, which the station table does not have"
                         for file in files if file.station not in ids]
         self.files = [file for file in files if file.station in ids]
         self._ids = ids
@@ -249,13 +227,16 @@ class UciArchive:
         """The loose files and zips, each with the hours that its files' names promise."""
         spans: dict[Path, list[tuple[np.datetime64, np.datetime64]]] = {}
         for file in self.files:
-            spans.setdefault(file.path, []).append((file.first, file.last))
+            spans.setdefault(file.file.path, []).append((file.first, file.last))
         return [ArchivePart.of(path, self.path, min(first for first, _ in span), max(last for _, last in span))
                 for path, span in sorted(spans.items())]
 
     def inspect(self, start: Stamp, end: Stamp) -> Inspection:
         """Read and hash every file of the hours from `start` to `end`."""
-        found, rows = Inspection(skipped=list(self.broken)), []
+        found, rows = Inspection(skipped=list(self.broken), passed_over=list(self._found.passed_over)), []
+        notes = found_files.Told()
+        repeated, copies = self._found.repeats(lambda file: _overlaps(file, start, end), "station and period")
+        found.skipped, found.passed_over = found.skipped + repeated, found.passed_over + copies
         for file in self._between(start, end):
             series = self._parsed(file)
             if isinstance(series, BadFile):
@@ -263,6 +244,8 @@ class UciArchive:
                 continue
             found.good += 1
             found.anomalies += series.anomalies
+            for note in series.notes:
+                notes.add(note.removeprefix(f"{file.file.name} "), file.file.name)
             found.digest.update(f"{file.station} {series.digest}".encode())
             rows.append(_rows_between(series.rows, start, end))
         if rows:
@@ -272,6 +255,7 @@ class UciArchive:
             if len(repeated):
                 cube = stations.cube_from_rows(repeated, self.stations, repeated["time"].min(), repeated["time"].max())
                 found.anomalies += anomalies.conflicts_in_cubes(self.path.name, [cube])
+        found.notes += self._found.notes + notes.sentences()
         found.add_stations(self.stations)
         return found
 
@@ -279,21 +263,25 @@ class UciArchive:
         """Raw station cube of every hour from `start` to `end`, with schema.WEATHER; CO in mg m-3."""
         every = map(self._parsed, self._between(start, end))
         rows = [_rows_between(series.rows, start, end) for series in every if not isinstance(series, BadFile)]
-        empty = pd.DataFrame(columns=["station_id", "time", *NUMBER_COLUMNS.values(), "wind_direction"])
+        empty = pd.DataFrame(columns=["station_id", "time", *NUMBER_COLUMNS, "wind_direction"])
         return stations.cube_from_rows(pd.concat(rows) if rows else empty, self.stations, start, end)
 
     def _between(self, start: Stamp, end: Stamp) -> list[SiteFile]:
-        first, last = as_hour(start), as_hour(end)
-        return [file for file in self.files if file.first <= last and file.last >= first]
+        return [file for file in self.files if _overlaps(file, start, end)]
 
     def _parsed(self, file: SiteFile) -> SiteSeries | BadFile:
         """What a file holds, parsed once, or what is wrong with it."""
         if file not in self._series:
             try:
-                self._series[file] = parse_site_file(file.name, file.content(), file.station, self._ids[file.station])
+                self._series[file] = parse_site_file(file.file.name, file.file.content(), file.station,
+                                                     self._ids[file.station])
             except BadFile as error:
                 self._series[file] = error
         return self._series[file]
+
+
+def _overlaps(file: SiteFile, start: Stamp, end: Stamp) -> bool:
+    return bool(file.first <= as_hour(end) and file.last >= as_hour(start))
 
 
 def _rows_between(rows: pd.DataFrame, start: Stamp, end: Stamp) -> pd.DataFrame:
