@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.errors import BadFile, UserError
+from aqreanalysis.errors import UserError
 
 Stamp = np.datetime64 | str  # the END of an hour, UTC
 

@@ -230,6 +230,8 @@ def _tolerant(name: str, day: np.datetime64, content: bytes) -> _Rows:
                   last_column="value" if last in places else "key" if last in keys else "")
     bad, lost = rows.BadRows(), _LostRows()
     for line, cells in table.cells(bad):
+        if not any(cells):
+            continue  # what a spreadsheet leaves
         date, hour, kind = (cells[place] for place in keys)
         key = columns.plain(columns.without_unit(kind)[0])
         if not is_of_day(date, day):
@@ -312,7 +314,5 @@ def _cut_end(name: str, content: bytes, found: _Rows) -> list[str]:
         found.values[-1] = math.nan
         return [f"{name}: the last line may be cut off and is taken as missing"]
     cell = _text(found.cells(-1)[-1])
-    if numbers.is_missing(cell):
-        return []
     found.values[-1, -1] = math.nan
     return [f"{name}: the last line ends in its last cell and may be cut off; {cell[:20]!r} is taken as missing"]
