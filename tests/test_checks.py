@@ -195,7 +195,7 @@ def test_evaluate_refuses_it_and_warns(tidy):
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(evaluate_analysis, "run_jobs", stop)   # no scores are wanted
-        evaluate(tidy(cube), period, warn=told.extend)
+        evaluate(tidy(cube), period, tell=lambda found: told.extend(found.warnings))
     assert "8 h too late" in told[0]
     cube["co"] = cube.co * np.float32(1000)
     with pytest.raises(UserError, match="median of CO"):
@@ -206,5 +206,5 @@ def test_training_warns(tidy):
     told = []
     with pytest.raises(UserError, match="stations are left"):
         load_analysis_data(TrainingRecipe(name="x", observations=tidy(air(shift=8)), start="2019-03-02",
-                                           end="2019-03-29"), told.extend)
+                                           end="2019-03-29"), tell=lambda found: told.extend(found.warnings))
     assert "8 h too late" in told[0]

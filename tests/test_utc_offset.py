@@ -49,3 +49,22 @@ def test_recipes_have_the_key():
     assert TrainingRecipe(**recipe, utc_offset=8).files.utc_offset == 8.0
     with pytest.raises(ValueError, match="14"):
         TrainingRecipe(**recipe, utc_offset=480)
+
+
+@pytest.mark.parametrize("words, told", [
+    (["evaluate", "nowhere", "--utc-offset", "8", "--quick"], "--utc-offset, --quick have no use with a run folder"),
+    (["describe", "nowhere", "--verify", "--stations", "x.csv"], "--stations has no use with --verify"),
+    (["describe", "aqnet-north-china-2019", "--stations", "x.csv"], "station table x.csv was given with a checkpoint"),
+    (["train", "forecast-beijing-24h", "--calibrate", "x"], "--calibrate has no use with a forecast recipe")])
+def test_an_option_without_use_is_refused(words, told):
+    """And none is left aside without a word."""
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, UserError) and told in str(result.exception)
+
+
+def test_the_twin_refuses_options_of_files(tmp_path, monkeypatch):
+    """A build that finds no observations would ignore them."""
+    monkeypatch.setenv("AQREANALYSIS_DATA", str(tmp_path))
+    for option in ({"stations": "x.csv"}, {"utc_offset": "8"}):
+        with pytest.raises(UserError, match="the built-in twin"):
+            plan.prepare(plan.BuildRequest(start="2019-01-11", end="2019-01-11", **option))

@@ -12,8 +12,22 @@ import typer
 
 from aqreanalysis import __version__
 from aqreanalysis.cli import machine, streams
+from aqreanalysis.cli.options import (
+    CORES,
+    AnyModel,
+    Checkpoint,
+    End,
+    Observations,
+    Scheduler,
+    Start,
+    Stations,
+    UtcOffset,
+    Workers,
+    Year,
+    refuse_options,
+)
 from aqreanalysis.errors import UserError
-from aqreanalysis.workers import available_cores, stop_running, warm_up
+from aqreanalysis.workers import stop_running, warm_up
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,37 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Gap-free, gridded, quality-marked PM2.5 of northern China from station observations.",
 )
-
-Year = Annotated[str | None, typer.Option(help="A whole year, as 2016.")]
-Start = Annotated[str | None, typer.Option(help="First day YYYY-MM-DD, UTC+8, instead of --year.")]
-End = Annotated[str | None, typer.Option(help="Last day, included.")]
-Observations = Annotated[
-    str | None,
-    typer.Option(
-        help="Folder or file: national or Beijing daily files, UCI, OpenAQ, tidy Parquet/CSV, or a station archive of "
-        "`ingest`. Without it: the data folder, else the built-in twin, which is simulated and says so."
-    ),
-]
-Stations = Annotated[str | None, typer.Option(help="Station table (station_id,lon,lat), if not beside the files.")]
-UtcOffset = Annotated[
-    str | None,
-    typer.Option(
-        metavar="HOURS", help="Hours ahead of UTC (8, +8, 8:00) of stamps without an offset; UTC if it is not given."
-    ),
-]
-Checkpoint = Annotated[str | None, typer.Option(help="Name or folder of a checkpoint.")]
-AnyModel = Annotated[
-    str | None,
-    typer.Option(
-        "--checkpoint", help="Name or folder of a checkpoint; or kriging, plain-kriging, idw, nearest or mean."
-    ),
-]
-Workers = Annotated[
-    int, typer.Option(min=1, help="Local processes, each some 0.8 GiB. Default: one for each core, at most 3.")
-]
-CORES = min(available_cores(), 3)  # each takes some 0.8 GiB: three stay under 3 GiB
-Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT.")]
-
 
 @app.command("build")
 def build_command(
@@ -142,9 +125,16 @@ def ingest_command(
     offset = time_axis.parse_utc_offset(utc_offset)
     chosen = recipes.load_recipe(recipe, recipes.ProductRecipe) if recipe else None
     settings, contact = (chosen.quality, chosen.contact) if chosen else (quality.DEFAULT_SETTINGS, None)
+    before: list = []
+
+    def tell(found) -> None:
+        before.append(found)
+        console.inventory(found)
+
     with console.months() as on_month:
-        summary = ingest_archives(sources, to, stations, period, settings, workers, datum, on_month, contact, offset)
-    console.ingested(summary, time.monotonic() - began)
+        summary = ingest_archives(sources, to, stations, period, settings, workers, datum, on_month, contact, offset,
+                                  tell)
+    console.ingested(summary, time.monotonic() - began, before)
 
 
 @app.command("train")
@@ -167,20 +157,23 @@ def train_command(
     chosen = recipes.load_recipe(recipe, recipes.training_kind(recipe))
     given = files.folder_named(out) if out else None
     if isinstance(chosen, recipes.ForecastRecipe):
+        refuse_options("a forecast recipe", calibrate=calibrate)
         from aqreanalysis.workflows.train_forecast import train_forecasts
 
-        folder = train_forecasts(chosen, given or Path(f"runs/{chosen.name}"), workers, console.say, console.warnings)
+        folder = train_forecasts(chosen, given or Path(f"runs/{chosen.name}"), workers, console.say, console.warnings,
+                                 console.inventory)
         console.say(f"run folder: {folder}; next: aqreanalysis evaluate {folder}")
         return
     if calibrate:
         from aqreanalysis import recalibrate
 
         place = given or Path(f"runs/{chosen.name}-calibrated")
-        folder = recalibrate(chosen, calibrate, place, console.say, console.warnings)
+        folder = recalibrate(chosen, calibrate, place, console.say, console.warnings, console.inventory)
     else:
         from aqreanalysis import train
 
-        folder = train(chosen, given or Path(f"runs/{chosen.name}"), console.validation, console.warnings)
+        folder = train(chosen, given or Path(f"runs/{chosen.name}"), console.validation, console.warnings,
+                       console.inventory)
     console.say(f"checkpoint: {folder}")
 
 
@@ -217,13 +210,10 @@ def evaluate_command(
     from aqreanalysis.cli import console, score_tables
 
     if run_folder is not None:
-        from aqreanalysis.workflows.evaluate_forecast import evaluate_run as score_forecasts
-
-        _refuse_beside_run_folder(
-            run_folder, out=out, observations=observations, year=year, start=start, end=end, stations=stations,
-            checkpoint=checkpoint, quick=quick, boosting=boosting)
-        score_forecasts(Path(run_folder), workers, lambda row: console.say(f"scored {row}"))
-        console.say((Path(run_folder) / "tables.md").read_text(encoding="utf-8"))
+        refuse_options("a run folder of forecasts, whose recipe names its observations", observations=observations,
+                       year=year, start=start, end=end, stations=stations, utc_offset=utc_offset, out=out,
+                       checkpoint=checkpoint, quick=quick, boosting=boosting, scheduler=scheduler)
+        _score_forecasts(Path(run_folder), workers)
         return
     if observations is None:
         raise UserError(
@@ -242,11 +232,11 @@ def evaluate_command(
         workers,
         scheduler,
         lambda label: console.say(f"scored {label}"),
-        console.warnings,
         quick,
         boosting,
         grid,
         time_axis.parse_utc_offset(utc_offset),
+        console.inventory,
     )
     score_tables.show_scores(result.table)
     for note in result.notes:
@@ -263,6 +253,14 @@ def _refuse_beside_run_folder(run_folder: str, **options: str | bool | None) -> 
             "Forecasts are scored as their recipe says, and the scores are written into their run folder.",
             "Leave one of the two out.",
         )
+
+
+def _score_forecasts(run_folder: Path, workers: int) -> None:
+    from aqreanalysis.cli import console
+    from aqreanalysis.workflows.evaluate_forecast import evaluate_run
+
+    evaluate_run(run_folder, workers, lambda row: console.say(f"scored {row}"))
+    console.say((run_folder / "tables.md").read_text(encoding="utf-8"))
 
 
 @app.command("describe")
@@ -283,6 +281,7 @@ def describe_command(
     from aqreanalysis.cli import console, tables
 
     if verify:
+        refuse_options("--verify, which compares files", stations=stations, utc_offset=utc_offset)
         with tables.reading_bar() as progress:
             count = verified(path, progress)
         console.say(f"{path}: {count} files are what was written")

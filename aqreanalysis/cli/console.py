@@ -131,9 +131,9 @@ def introduce(plan: Plan) -> None:
         OUT.print(Panel("SIMULATED: no observations of this period were found, so the built-in twin is used. "
                         "The product is not real air. Give real ones with --observations.", style="bold red"))
     inventory(plan.inventory)
-    line("period", f"{plan.period.first} to {plan.period.last} (UTC+8), {plan.period.n_days} days")
+    line("period", f"{plan.period.first} to {plan.period.last} (UTC+8), {counted(plan.period.n_days, 'day')}")
     far = f"; {plan.far_share:.0%} lie far from any station (quality_flag)" if plan.far_share > 0.01 else ""
-    line("grid", f"{plan.grid.name}, {plan.grid.size} {'points' if plan.grid.kind == 'points' else 'cells'}{far}")
+    line("grid", f"{plan.grid.name}, {counted(plan.grid.size, 'point' if plan.grid.kind == 'points' else 'cell')}{far}")
     line("model", plan.about.model)
     line("folder", str(plan.folder.path))
 
@@ -144,6 +144,11 @@ def inventory(found: Inventory) -> None:
         line(name, text)
     for kind, texts in found.lists.items():
         some(kind, texts)
+
+
+def counted(number: int, noun: str) -> str:
+    """1 day, 2 days."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def line(name: str, text: str) -> None:
@@ -200,11 +205,12 @@ def months() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, of: progress.update(bar, completed=done, total=of)
 
 
-def ingested(summary, seconds: float) -> None:
-    """What an ingest did, and what the archive is now."""
-    for kind, texts in (("skipped", summary.skipped), ("odd", summary.anomalies), ("gone, kept", summary.vanished),
-                        ("warning", summary.warnings)):
-        some(kind, texts)
+def ingested(summary, seconds: float, before: Iterable[Inventory]) -> None:
+    """What an ingest did, and what the archive is now; sentences of inventories `before` it are not repeated."""
+    told = {text for found in before for texts in found.lists.values() for text in texts}
+    for kind, texts in (("skipped", summary.skipped), ("passed over", summary.passed_over), ("odd", summary.anomalies),
+                        ("note", summary.notes), ("gone, kept", summary.vanished), ("warning", summary.warnings)):
+        some(kind, [text for text in texts if text not in told])
     archive, files, counts = summary.archive, summary.files, summary.counts
     say("files: " + ", ".join(f"{number} {state}" for state, number in files.items()))
     if counts["repeated"]:

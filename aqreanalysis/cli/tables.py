@@ -60,7 +60,8 @@ def _archive_tables(facts: ArchiveFacts) -> Iterator[RenderableType]:
     yield _name_table([
         ("archive", str(facts.path)), ("source", facts.source),
         ("files", f"{facts.files:,}, {_size_in_words(facts.bytes)}"
-                  + (f"; {len(facts.skipped)} skipped" if facts.skipped else "")),
+                  + (f"; {len(facts.skipped)} skipped" if facts.skipped else "")
+                  + (f"; {len(facts.passed_over)} passed over" if facts.passed_over else "")),
         ("period", f"{_local_time(facts.first)} to {_local_time(facts.last)} (UTC+8, END of the hour), "
                    f"{facts.hours:,} hours"),
         ("stations", f"{facts.stations:,}: {_stations_in_words(facts)}"),
@@ -71,7 +72,8 @@ def _archive_tables(facts: ArchiveFacts) -> Iterator[RenderableType]:
     if facts.gaps:
         yield _gaps_table(facts)
     for title, texts in (("Warnings", facts.warnings), ("Odd, but used", facts.anomalies),
-                         ("Skipped files", facts.skipped)):
+                         ("Skipped files", facts.skipped), ("Files passed over", facts.passed_over),
+                         ("How the files are read", facts.notes)):
         if texts:
             yield _list_table(title, texts)
 

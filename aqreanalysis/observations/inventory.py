@@ -45,7 +45,7 @@ class Inventory:
         if cover := self.coverage:
             silent = cover.hours - cover.hours_observed
             hours = f"{cover.hours_observed:,} of {cover.hours:,} hours observed"
-            hours += f"; {silent:,} have no observation" if silent else ""
+            hours += f"; {silent:,} {'has' if silent == 1 else 'have'} no observation" if silent else ""
             found.append(("hours", f"{hours}; {cover.share:.1%} of the hours of {cover.used:,} stations"))
             if self.minimum_hours:
                 found.append(("days", f"{cover.whole_days(self.minimum_hours):,} of {len(cover.days):,} have "

@@ -15,7 +15,7 @@ from aqreanalysis.observations.coverage import Coverage
 from aqreanalysis.observations.inventory import Inventory, check_usable, take_inventory
 from aqreanalysis.observations.quality import FLAG_REACH_HOURS
 from aqreanalysis.observations.readers import ObservationFiles
-from aqreanalysis.observations.readers.archive import Inspection, none_good
+from aqreanalysis.observations.readers.archive import Inspection, ReadingOptions, none_good
 from aqreanalysis.output import FORMATS
 from aqreanalysis.output.cf import About, Contact
 from aqreanalysis.product.folder import ProductFolder, check_identity
@@ -137,6 +137,9 @@ def find_observations(recipe: recipes.ProductRecipe, period: Period):
         first, last = archive.period()
         if first <= period.hours[-1] and last >= period.hours[0]:
             return source, archive, passed_over
+    ReadingOptions(Path(recipe.stations) if recipe.stations else None, recipe.utc_offset).refuse(
+        "the built-in twin, for no observations of the period were found", station_table="It has its own stations.",
+        utc_offset="Its stamps are UTC.")
     source = Source(None, recipe.twin_seed)
     return source, source.open(), passed_over
 

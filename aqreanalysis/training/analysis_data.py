@@ -13,7 +13,8 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.models.aqnet.analysis import CONTEXT_HOURS
 from aqreanalysis.models.checkpoint import Card
 from aqreanalysis.models.features import Scaler
-from aqreanalysis.observations import checks, quality, screening
+from aqreanalysis.observations import quality, screening
+from aqreanalysis.observations.inventory import Inventory, check_usable, take_inventory
 from aqreanalysis.observations.near_duplicates import NearDuplicates, near_duplicates
 from aqreanalysis.observations.readers.archive import none_good
 from aqreanalysis.observations.stations import WITHHELD_PARTS, Split, reporting, split_stations
@@ -48,9 +49,11 @@ class AnalysisData:
 
 
 def load_analysis_data(recipe: TrainingRecipe, warn: Callable[[list[str]], None] = lambda texts: None,
-                       card: Card | None = None) -> AnalysisData:
-    """Observations of the recipe's period, screened, without the test stations; `warn` gets what is strange in them.
+                       card: Card | None = None,
+                       tell: Callable[[Inventory], None] = lambda found: None) -> AnalysisData:
+    """Observations of the recipe's period, screened, without the test stations.
 
+    `tell` gets what of them is used and what is not, and what is strange in them; `warn` what is withheld besides.
     With the description of a checkpoint, the stations are split as they were for it.
 
     Raises
@@ -64,7 +67,9 @@ def load_analysis_data(recipe: TrainingRecipe, warn: Callable[[list[str]], None]
     inspection = archive.inspect(period.hours[0], period.hours[-1])
     if not inspection.values:
         raise none_good(inspection, recipe.observations, f"{period.first} to {period.last}")
-    warn(checks.of_archive(archive, period.hours[0], period.hours[-1]))
+    inventory = take_inventory(archive, period.hours[0], period.hours[-1], inspection)
+    check_usable(archive, inventory, recipe.files.path, recipe.quality)
+    tell(inventory)
     cube = reporting(screening.screened(archive, start, end, quality.SINGLE_VALUE_SETTINGS))
     table = archive.stations[archive.stations["station_id"].isin(cube.station.values)]
     withheld = recipe.withheld

@@ -13,7 +13,8 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast.series import Series, station_series
 from aqreanalysis.models.forecast.trend import Trend
-from aqreanalysis.observations import checks, quality, screening
+from aqreanalysis.observations import quality, screening
+from aqreanalysis.observations.inventory import Inventory, check_usable, take_inventory
 from aqreanalysis.observations.near_duplicates import NO_DUPLICATES, near_duplicates
 from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.observations.readers.archive import none_good
@@ -101,4 +102,19 @@ def load_forecast_data(files: ObservationFiles, train_share: float, validate_sha
     slices = Slices.of(cube.sizes["time"], train_share, validate_share)
     return ForecastData(cube, tuple(sorted((*drawn, *duplicates.of(drawn)))), slices, archive.source,
                         inspection.fingerprint,
-                        (*checks.of_archive(archive, start, end), *duplicates.sentences(drawn)))
+                        tuple(duplicates.sentences(drawn)))
+
+
+def inventory_of_recipe(recipe: ForecastRecipe) -> Inventory:
+    """What of the observations of a recipe is used and what is not, and what is strange in them.
+
+    Raises
+    ------
+    UserError : where no PM2.5 value of the period passes quality control.
+    """
+    archive = recipe.files.open()
+    start, end = archive.period()
+    found = take_inventory(archive, start, end, archive.inspect(start, end))
+    check_usable(archive, found, recipe.files.path, quality.SINGLE_VALUE_SETTINGS, least=1)
+    return found
+

@@ -22,10 +22,11 @@ from aqreanalysis.figures.layout import save_figure
 from aqreanalysis.figures.scores import score_figures
 from aqreanalysis.models import checkpoint, registry
 from aqreanalysis.models.baselines import boosting
-from aqreanalysis.observations import checks, screening
+from aqreanalysis.observations import quality, screening
+from aqreanalysis.observations.inventory import Inventory, check_usable, take_inventory
 from aqreanalysis.observations.near_duplicates import NearDuplicates, near_duplicates
 from aqreanalysis.observations.readers import ObservationFiles
-from aqreanalysis.observations.readers.archive import Archive
+from aqreanalysis.observations.readers.archive import Archive, none_good
 from aqreanalysis.observations.stations import city_numbers
 from aqreanalysis.time_axis import Period
 from aqreanalysis.training.boosting import train_boosting
@@ -61,14 +62,16 @@ class MonthJob:
 
 def evaluate(observations: str, period: Period, checkpoint_name: str | None = None, stations: str | None = None,
              workers: int = 1, scheduler: str | None = None, on_month: Callable = lambda label: None,
-             warn: Callable = lambda texts: None, quick: bool = False, boost: bool = False,
-             grid: str = "0.1deg", utc_offset: float | None = None) -> Result:
+             quick: bool = False, boost: bool = False,
+             grid: str = "0.1deg", utc_offset: float | None = None,
+             tell: Callable[[Inventory], None] = lambda found: None) -> Result:
     """Scores at the checkpoint's test stations: a table and the sums that it is made of.
 
     Only stations that the checkpoint's training never saw are scored: as they were withheld (single stations, whole
     cities); and, unless `quick`, with their surroundings taken out too, so that distances to the nearest remaining
     station are those of the land cells of `grid`, and with all stations of a region. `boost` trains and scores
-    gradient boosting as well. Near duplicates of what is taken out are taken out too.
+    gradient boosting as well. Near duplicates of what is taken out are taken out too. `tell` gets what of the
+    observations is used and what is not, before anything is computed.
     """
     if checkpoint_name in registry.BASELINES:
         raise UserError(f"--checkpoint {checkpoint_name} is a baseline.",
@@ -81,7 +84,7 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     single, cities = _test_stations(archive, card, observations)
     if boost:
         boosting.lightgbm()
-    warn(checks.of_archive(archive, period.hours[0], period.hours[-1]))
+    tell(_inventory(archive, period, source.path))
     duplicates = near_duplicates(archive, period.hours[0], period.hours[-1])
     folds, notes = holdout.all_designs(archive.stations, single, cities, None if quick else grid, duplicates)
     held_out = (*single, *cities, *duplicates.of((*single, *cities)))
@@ -104,6 +107,17 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     table = score_table(total, card.training["every_nth_week_withheld"], ours=OURS)
     notes = duplicate_notes(duplicates, (*single, *cities), card) + notes
     return Result(table, total, notes + [INTERVAL_NOTE] * bool(card.calibration))
+
+
+def _inventory(archive: Archive, period: Period, where: str) -> Inventory:
+    """What of an archive is used; UserError where that is too little."""
+    first, last = period.hours[[0, -1]]
+    inspection = archive.inspect(first, last)
+    if not inspection.values:
+        raise none_good(inspection, where, f"{period.first} to {period.last}")
+    found = take_inventory(archive, first, last, inspection)
+    check_usable(archive, found, where, quality.DEFAULT_SETTINGS)
+    return found
 
 
 def duplicate_notes(duplicates: NearDuplicates, test: Sequence[str], card: checkpoint.Card) -> list[str]:

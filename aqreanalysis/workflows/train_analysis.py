@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from aqreanalysis.models import checkpoint
+from aqreanalysis.observations.inventory import Inventory
 from aqreanalysis.recipes import TrainingRecipe
 from aqreanalysis.training.analysis_data import load_analysis_data
 from aqreanalysis.training.analysis_run import AnalysisRun, make_trainer, network_sizes
@@ -23,7 +24,8 @@ from aqreanalysis.training.shrinkage import shrink_analysis
 
 
 def train(recipe: TrainingRecipe, out: Path, report: Callable[[Validation, pd.DataFrame], None],
-          warn: Callable[[list[str]], None] = lambda texts: None) -> Path:
+          warn: Callable[[list[str]], None] = lambda texts: None,
+          tell: Callable[[Inventory], None] = lambda found: None) -> Path:
     """Train by a recipe into the folder `out`; returns the checkpoint's folder.
 
     Training keeps the step with the lowest validation error; of what was learned until then, the share that serves
@@ -32,11 +34,12 @@ def train(recipe: TrainingRecipe, out: Path, report: Callable[[Validation, pd.Da
     Parameters
     ----------
     report : gets each validation and its table of scores.
-    warn : gets sentences on what is strange in the observations.
+    warn : gets sentences on what is withheld besides what the recipe names.
+    tell : gets what of the observations is used, what is not and what is strange in them, before anything is computed.
     """
     refuse_occupied(out, "training")
     sizes = network_sizes(recipe)
-    data = load_analysis_data(recipe, warn)
+    data = load_analysis_data(recipe, warn, tell=tell)
     trainer = make_trainer(recipe, sizes, data)
     run = AnalysisRun(recipe, data, trainer, out, report)
     best = trainer.run(run.validate, run.record)
@@ -48,13 +51,14 @@ def train(recipe: TrainingRecipe, out: Path, report: Callable[[Validation, pd.Da
 
 def recalibrate(recipe: TrainingRecipe, name: str | Path, out: Path,
                 report: Callable[[str], None] = lambda text: None,
-                warn: Callable[[list[str]], None] = lambda texts: None) -> Path:
+                warn: Callable[[list[str]], None] = lambda texts: None,
+                tell: Callable[[Inventory], None] = lambda found: None) -> Path:
     """A checkpoint (name or folder) calibrated again at the validation stations of its recipe; same network.
 
     Writes a checkpoint of the same name into the folder `out` and returns its folder.
     """
     refuse_occupied(out, "calibration")
     model, card = checkpoint.load(checkpoint.locate(name))
-    data = load_analysis_data(recipe, warn, card)
+    data = load_analysis_data(recipe, warn, card, tell)
     calibration = calibrate(model, data.validation, data.split, data.validation_days, report, data.duplicates)
     return checkpoint.save(out / card.name, model.network, replace(card, calibration=calibration.asdict()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from aqreanalysis.observations.inventory import Inventory
 from aqreanalysis.recipes import ForecastRecipe
 from aqreanalysis.training import forecast_data
 from aqreanalysis.training.forecast_runs import (
@@ -25,17 +26,21 @@ from aqreanalysis.workers import run_jobs
 
 def train_forecasts(recipe: ForecastRecipe, out: Path, workers: int = 1,
                     report: Callable[[str], None] = lambda text: None,
-                    warn: Callable[[list[str]], None] = lambda texts: None) -> Path:
+                    warn: Callable[[list[str]], None] = lambda texts: None,
+                    tell: Callable[[Inventory], None] = lambda found: None) -> Path:
     """Do those of a recipe's trainings that are not done yet, into the folder `out`; returns it.
 
     Parameters
     ----------
     report : gets a sentence on each training.
-    warn : gets sentences on what is strange in the observations.
+    warn : gets sentences on what is withheld besides what the recipe names.
+    tell : gets what of the observations is used, what is not and what is strange in them, before anything is computed.
     """
     check_forecast_recipe(recipe)
     claim_run_folder(recipe, out)
-    warn(list(forecast_data.of_recipe(recipe).warnings))
+    warnings = list(forecast_data.of_recipe(recipe).warnings)
+    tell(forecast_data.inventory_of_recipe(recipe))
+    warn(warnings)
     first = [job for row, model in recipe.models.items() if not model.like
              for job in configuration_jobs(recipe, out, row)]
     _train_all(first, recipe, out, workers, report)

@@ -22,10 +22,14 @@ from aqreanalysis.observations.ingest.archive_attributes import ArchiveAbout
 from aqreanalysis.observations.ingest.intake import IngestJob, MonthTaken, SourceToRead, take_month
 from aqreanalysis.observations.ingest.plan import IngestPlan, check_target, plan_ingest
 from aqreanalysis.observations.ingest.sources import STATES, Span, hours_inside, open_sources, stretches
+from aqreanalysis.observations.inventory import Inventory
 from aqreanalysis.observations.readers.station_archive import (
     ANOMALY,
     COUNTS,
+    NOTE,
+    PASSED_OVER,
     REFUSED,
+    SKIPPED,
     TABLES,
     Provenance,
     StationArchive,
@@ -46,6 +50,8 @@ class IngestSummary:
     vanished: list[str]       # names
     skipped: list[str]        # a sentence for each file that could not be used
     anomalies: list[str]      # and for each anomaly in those that were
+    passed_over: list[str]    # and for each file that nearly fits and was not read
+    notes: list[str]          # and on how files were read
     counts: dict[str, int]    # readers.station_archive.COUNTS, over all sources and hours
     flagged: tuple[int, int]  # PM2.5 values of the months that were made: flagged by quality control, and all
     warnings: list[str]       # on the sources as a whole (checks.of_archive)
@@ -55,7 +61,8 @@ def ingest_archives(sources: list[str], target: str | Path, station_table: str |
                     period: Period | None = None, settings: quality.QualitySettings = quality.DEFAULT_SETTINGS,
                     workers: int = 1, datum: str | None = None,
                     on_month: Callable[[int, int], None] = lambda done, of: None,
-                    contact: Contact | None = None, utc_offset: float | None = None) -> IngestSummary:
+                    contact: Contact | None = None, utc_offset: float | None = None,
+                    tell: Callable[[Inventory], None] = lambda found: None) -> IngestSummary:
     """Write or extend the station archive at `target`.
 
     Parameters
@@ -70,6 +77,7 @@ def ingest_archives(sources: list[str], target: str | Path, station_table: str |
     on_month : is called with the number of months that are done, and of all.
     contact : who answers for the archive, written into it; left out where it is not given.
     utc_offset : hours ahead of UTC of stamps without an offset of their own; UTC where it is not given.
+    tell : gets what is known of each source before its values are read: what is used and what is not.
 
     Raises
     ------
@@ -84,6 +92,8 @@ def ingest_archives(sources: list[str], target: str | Path, station_table: str |
     with files.held(target.with_name(f".{target.name}.lock"), busy, archive_writer.INGEST_FIX):
         files.remove_leftovers(target.parent, target.name)
         plan = plan_ingest(opened, target, period, settings)
+        for source in plan.sources.values():
+            tell(source.inventory)
         if not plan.stale().any() and not any(changes.moved for changes in plan.changes.values()):
             return _summary(plan, target, [], [], written=False)
         warnings = [f"{source.name}: {text}" for source in plan.sources.values()
@@ -207,8 +217,10 @@ def _summary(plan: IngestPlan, target: Path, taken: list[MonthTaken], warnings: 
         files={state: sum(changes.counts[state] for changes in plan.changes.values())
                for state in STATES},
         vanished=list(known["name"][(known["vanished"] == 1) & known["source"].isin(list(plan.sources))]),
-        skipped=list(remarks["text"][remarks["kind"] != ANOMALY]),
+        skipped=list(remarks["text"][remarks["kind"].isin((SKIPPED, REFUSED))]),
         anomalies=list(remarks["text"][remarks["kind"] == ANOMALY]),
+        passed_over=list(remarks["text"][remarks["kind"] == PASSED_OVER]),
+        notes=list(remarks["text"][remarks["kind"] == NOTE]),
         counts=dict(zip(COUNTS, map(int, totals), strict=True)),
         flagged=(sum(month.flagged[0] for month in taken), sum(month.flagged[1] for month in taken)),
         warnings=warnings)

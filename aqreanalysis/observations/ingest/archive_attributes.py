@@ -156,7 +156,7 @@ _COLUMNS = {
     ("file", "values"): "values of all pollutants that the source has in the hours of the file",
     ("file", "vanished"): "1 where the file was gone at the last ingest; what was read from it is kept",
     ("remark", "source"): "number of the source, from 1",
-    ("remark", "kind"): "skipped and refused: files that were not used; odd: files that were",
+    ("remark", "kind"): "skipped, refused, passed over: files that were not used; odd, note: those that were",
     ("remark", "first"): "end of the first hour that it concerns, in UTC",
     ("remark", "last"): "end of the last hour that it concerns, in UTC",
     ("remark", "text"): "what was found",

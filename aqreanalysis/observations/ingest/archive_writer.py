@@ -31,6 +31,8 @@ from aqreanalysis.observations.readers.station_archive import (
     COUNTS,
     FLAG,
     PROVENANCE,
+    REFUSED,
+    SKIPPED,
     SOURCE,
     TABLES,
     Provenance,
@@ -135,7 +137,7 @@ class ArchiveFile:
             "software": json.dumps(versions, sort_keys=True),
             "stations_without_coordinates": json.dumps(self.table.attrs.get("without_coordinates", []),
                                                        ensure_ascii=False),
-            "files_skipped": np.int32(len(kinds) - kinds.count(ANOMALY)),
+            "files_skipped": np.int32(kinds.count(SKIPPED) + kinds.count(REFUSED)),
             "oddities": np.int32(kinds.count(ANOMALY))})  # named as in version 0.1.0: the format is the same
         for table, columns in TABLES.items():
             rows = provenance.tables[table]

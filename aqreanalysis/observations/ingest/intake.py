@@ -23,6 +23,8 @@ from aqreanalysis.observations.readers.station_archive import (
     ANOMALY,
     COUNTS,
     FLAG,
+    NOTE,
+    PASSED_OVER,
     PRESET,
     SKIPPED,
     SOURCE,
@@ -218,7 +220,8 @@ def _remarks(job: IngestJob) -> list[RemarkRow]:
             for run in _true_runs(read & hours_inside(hours, (span,))):
                 first, last = hours[run][0], hours[run][-1]
                 found = _cached_archive(source).inspect(first, last)
-                for kind, sentences in ((SKIPPED, found.skipped), (ANOMALY, found.anomalies)):
+                for kind, sentences in ((SKIPPED, found.skipped), (ANOMALY, found.anomalies), (NOTE, found.notes),
+                                        (PASSED_OVER, found.passed_over)):
                     rows += [(source.number, kind, first, last, text) for text in sentences
                              if text not in source.known]
     return rows

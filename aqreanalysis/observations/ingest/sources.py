@@ -6,7 +6,7 @@ Source files are identified by name, size and time of modification; where only t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,8 +16,9 @@ import pandas as pd
 from aqreanalysis import files, geo
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations import datums
+from aqreanalysis.observations.inventory import Inventory, take_inventory
 from aqreanalysis.observations.readers import open_archive
-from aqreanalysis.observations.readers.archive import Archive, ArchivePart
+from aqreanalysis.observations.readers.archive import Archive, ArchivePart, Inspection
 from aqreanalysis.observations.readers.station_archive import TABLES, Provenance
 from aqreanalysis.observations.station_table import SHIPPED_NOTE, table_of_files
 
@@ -40,10 +41,21 @@ class IngestSource:
     station_table: str    # sha256 of the table that it was opened with, "" where there is none; datum and offset given
 
     @cached_property
-    def refused(self) -> tuple[str, ...]:
-        """Sentences on files that hold no hour at all: an inspection of an hour without any file has them too."""
+    def _without_hours(self) -> Inspection:
+        """What is found whatever the hours: an inspection of an hour without any file has it."""
         nowhere = self.archive.period()[1] + np.timedelta64(SKIPPED_DAYS, "D")
-        return tuple(self.archive.inspect(nowhere, nowhere).skipped)
+        return self.archive.inspect(nowhere, nowhere)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Sentences on files that hold no hour at all."""
+        return tuple(self._without_hours.skipped)
+
+    @property
+    def inventory(self) -> Inventory:
+        """What is used of it and what is not, as far as it is known before its values are read."""
+        found = replace(self._without_hours, good=len(self.parts))
+        return take_inventory(self.archive, self.parts[0].first, self.parts[0].first, found, measured=False)
 
     def file(self, part: ArchivePart) -> Path:
         """The path of a part."""

@@ -32,7 +32,7 @@ PROVENANCE, FLAG, SOURCE = "provenance", "_flag", "_source"
 PRESET = schema.OBSERVATION_FLAGS["conflicting"]  # bits that readers set; all others are quality.screen's
 COUNTS = ("values", "repeated", "differing")
 # Kinds of remarks: on a file that is skipped, on one that holds no hour at all, on an anomaly in one that is used
-SKIPPED, REFUSED, ANOMALY = "skipped", "refused", "odd"
+SKIPPED, REFUSED, ANOMALY, PASSED_OVER, NOTE = "skipped", "refused", "odd", "passed over", "note"  # of remarks
 TABLES = {  # columns of the provenance's tables; the columns named `first` and `last` are END-of-hour stamps
     "source": ("name", "phrase", "station_table"),
     "file": ("source", "name", "sha256", "bytes", "modified", "first", "last", "values", "vanished"),
@@ -129,7 +129,8 @@ class StationArchive:
         remarks = self.provenance().tables["remark"]
         remarks = remarks[(remarks["first"] <= pd.Timestamp(end)) & (remarks["last"] >= pd.Timestamp(start))]
         found.skipped.extend(remarks["text"][remarks["kind"].isin((SKIPPED, REFUSED))])
-        found.anomalies.extend(remarks["text"][remarks["kind"] == ANOMALY])
+        for into, kind in ((found.anomalies, ANOMALY), (found.passed_over, PASSED_OVER), (found.notes, NOTE)):
+            into.extend(remarks["text"][remarks["kind"] == kind])
         return found
 
     def read(self, start: Stamp, end: Stamp) -> xr.Dataset:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aqreanalysis.models import checkpoint
 from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers.archive import ReadingOptions
 from aqreanalysis.workflows.describe.archive import ArchiveFacts, archive_facts
 from aqreanalysis.workflows.describe.product import ProductFacts, product_facts, product_files
 from aqreanalysis.workflows.describe.progress import ReadingProgress, unobserved
@@ -31,9 +32,12 @@ def describe(path: str, station_table: str | None = None,
     UserError : for what is none of them, and for a product or checkpoint that is damaged.
     """
     place = Path(path).expanduser()
+    options = ReadingOptions(Path(station_table) if station_table else None, utc_offset)
     if not place.exists() and path in checkpoint.names() or _is_checkpoint(place):
+        options.refuse("a checkpoint", station_table="It has no stations.", utc_offset="It has no stamps.")
         return checkpoint.checked_card(checkpoint.locate(path), task=None)
     if files := product_files(place):
+        options.refuse("a product", station_table="Its files have their places.", utc_offset="Its stamps are UTC.")
         return product_facts(place, files, progress)
     return archive_facts(open_archive(place, station_table, utc_offset), place, progress)
 

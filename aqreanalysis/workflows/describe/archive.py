@@ -65,6 +65,8 @@ class ArchiveFacts:
     stations_by_share: list[int] = field(default_factory=list)            # none, then up to each of STATION_SHARES[1:]
     skipped: list[str] = field(default_factory=list)     # a sentence for each file that can't be used
     anomalies: list[str] = field(default_factory=list)   # and for what is odd in files that are used
+    passed_over: list[str] = field(default_factory=list)   # for each file that nearly fits and is not read
+    notes: list[str] = field(default_factory=list)       # how the files are read
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -115,7 +117,8 @@ def _screened_hours(archive: Archive, start: np.datetime64, end: np.datetime64) 
 def _add_inspection(facts: ArchiveFacts, archive: Archive, start: np.datetime64, end: np.datetime64) -> None:
     """Add what is wrong or odd with the files of some hours; files at a month's end are inspected twice."""
     found = archive.inspect(start, end)
-    for into, texts in ((facts.skipped, found.skipped), (facts.anomalies, found.anomalies)):
+    for into, texts in ((facts.skipped, found.skipped), (facts.anomalies, found.anomalies),
+                        (facts.passed_over, found.passed_over), (facts.notes, found.notes)):
         into.extend(text for text in dict.fromkeys(texts) if text not in into)
 
 

@@ -1,0 +1,51 @@
+"""Options that several commands have, and what is said of one that has no use."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from aqreanalysis.errors import UserError
+from aqreanalysis.workers import available_cores
+
+Year = Annotated[str | None, typer.Option(help="A whole year, as 2016.")]
+Start = Annotated[str | None, typer.Option(help="First day YYYY-MM-DD, UTC+8, instead of --year.")]
+End = Annotated[str | None, typer.Option(help="Last day, included.")]
+Observations = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder or file: national or Beijing daily files, UCI, OpenAQ, tidy Parquet/CSV, or a station archive of "
+        "`ingest`. Without it: the data folder, else the built-in twin, which is simulated and says so."
+    ),
+]
+Stations = Annotated[str | None, typer.Option(help="Station table (station_id,lon,lat), if not beside the files.")]
+UtcOffset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOURS", help="Hours ahead of UTC (8, +8, 8:00) of stamps without an offset; UTC if it is not given."
+    ),
+]
+Checkpoint = Annotated[str | None, typer.Option(help="Name or folder of a checkpoint.")]
+AnyModel = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", help="Name or folder of a checkpoint; or kriging, plain-kriging, idw, nearest or mean."
+    ),
+]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Local processes, each some 0.8 GiB. Default: one for each core, at most 3.")
+]
+CORES = min(available_cores(), 3)  # each takes some 0.8 GiB: three stay under 3 GiB
+Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT.")]
+
+
+def refuse_options(where: str, **given: object) -> None:
+    """UserError for options that were given (neither None nor False) and have no use here."""
+    names = ["--" + name.replace("_", "-") for name, value in given.items() if value is not None and value is not False]
+    if names:
+        raise UserError(
+            f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} no use with {where}.",
+            "An option is honoured or refused.",
+            f"Leave {'it' if len(names) == 1 else 'them'} out.",
+        )
