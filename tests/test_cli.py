@@ -160,9 +160,8 @@ def test_a_folder_without_known_files(tmp_path):
 BAD = {
     "empty": b"",
     "HTML": b"<!DOCTYPE html><html><body>404</body></html>",
-    "gzip": gzip.compress(day_file().encode()),
-    "truncated": day_file().encode()[:1500],
-    "columns": b"time;place;value\n1;2;3\n",
+    "damaged or truncated gzip": gzip.compress(day_file().encode())[:-20],
+    "no column date, hour, type": b"time;place;value\n1;2;3\n",
 }
 
 
@@ -171,9 +170,19 @@ def test_a_bad_file_among_good_ones_is_named_and_skipped(archive, tmp_path, kind
     (archive / "china_sites_20190106.csv").write_bytes(BAD[kind])
     result = build(archive, tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "skipped: china_sites_20190106.csv" in result.stdout and kind in result.stdout
+    assert "skipped: china_sites_20190106.csv" in result.stdout and kind in " ".join(result.stdout.split())
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert "china_sites_20190106.csv" in record["facts"]["files_skipped"][0]
+
+
+@pytest.mark.parametrize("content, told", [
+    (gzip.compress(day_file("20190106").encode()), ""), (day_file("20190106").encode()[:1500], "line")])
+def test_a_file_that_is_gzip_or_cut_is_read_and_told(archive, tmp_path, content, told):
+    (archive / "china_sites_20190106.csv").write_bytes(content)
+    result = build(archive, tmp_path)
+    assert result.returncode == 0 and "skipped" not in result.stdout, result.stdout + result.stderr
+    found = json.loads((tmp_path / "out" / "run.json").read_text())["facts"]["oddities"]
+    assert [told in text for text in found] == [True] * bool(told)
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.schema import LAT, LON
 from aqreanalysis.tables import columns, numbers, rows
 
+# a list of places may have names only
+POINT_ID = replace(columns.STATION_ID, weak=(*columns.STATION_ID.weak, "name", *columns.NAME.synonyms, "名称"))
 _RULE = "A list of points is a text table with the header station_id,lon,lat."
 
 
@@ -23,7 +26,7 @@ def read_points(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """
     bad = rows.BadRows()
     try:
-        table = rows.open_table(path.name, path, (columns.STATION_ID, columns.LON, columns.LAT),
+        table = rows.open_table(path.name, path, (POINT_ID, columns.LON, columns.LAT),
                                 ("station_id", LON, LAT))
         cells = table.frame(bad)
     except BadFile as error:
