@@ -373,6 +373,7 @@ def _client(address: str) -> Client:
     """A client of the scheduler at an address; a UserError where none answers."""
     from dask.distributed import Client
 
+    _check_encryption(address)
     try:
         return Client(address, timeout="10s", set_as_default=False)
     except (OSError, ValueError) as error:
@@ -380,8 +381,26 @@ def _client(address: str) -> Client:
     # What is left of the client closes itself when it is collected; while the next client is made, that waits for ever.
     gc.collect()
     raise UserError(f"No Dask scheduler answers at {address} ({reason}).",
-                    "--scheduler is the address of a running scheduler, tcp://HOST:PORT.",
+                    "--scheduler is the address of a running scheduler, tcp://HOST:PORT or tls://HOST:PORT.",
                     "Start one with `dask scheduler`, or use --workers N.")
+
+
+def _check_encryption(address: str) -> None:
+    """UserError where Dask's configuration does not fit an address; the client itself would fail without words."""
+    from distributed.security import Security
+
+    rule = ("A tls:// address needs distributed.comm.tls.ca-file, client.cert and client.key in Dask's configuration; "
+            "with distributed.comm.require-encryption no other is used.")
+    fix = "Set them as docs/security.md shows, or give the address that the scheduler printed."
+    try:
+        security = Security()
+        certified = security.get_connection_args("client").get("ssl_context") is not None
+    except (OSError, ValueError, TypeError) as error:  # a file that is missing, or is no certificate
+        raise UserError(f"The certificates for {address} can't be used ({error}).", rule, fix) from error
+    encrypted = address.startswith("tls:")
+    if encrypted and not certified or security.require_encryption and not encrypted:
+        raise UserError(f"{address} can't be connected to: " + (
+            "there is no certificate for it." if encrypted else "Dask's configuration requires encryption."), rule, fix)
 
 
 @contextlib.contextmanager
