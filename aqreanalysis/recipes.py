@@ -19,6 +19,7 @@ from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.output.cf import Contact
 from aqreanalysis.time_axis import HIGHEST_OFFSET, LOWEST_OFFSET, MINIMUM_HOURS
 
+MOST_ENTRIES = 10_000  # of a recipe; a forecast's tables have some hundred
 OFFSET_TEXT = "Hours ahead of UTC of stamps that have no offset; UTC where it is not given."
 
 # YAML reads a day without quotes as a date
@@ -201,12 +202,29 @@ def load_recipe(text: str | Path, kind: type[Recipe]) -> Recipe:
 def _read_mapping(path: Path) -> dict:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        _check_extent(content)
+    except RecursionError:
+        raise UserError(f"{path} is nested too deeply.", "A recipe is a YAML file of a few levels.",
+                        "See recipes/ for examples.") from None
     except (yaml.YAMLError, ValueError, OSError) as error:  # ValueError: no UTF-8, or a day like 2019-02-30
         raise UserError(f"{path} is not YAML ({str(error).splitlines()[0]}).", "A recipe is a YAML file.",
                         "See recipes/ for examples.") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no keys.", "A recipe is a YAML mapping.", "See recipes/ for examples.")
     return content
+
+
+def _check_extent(content: object, left: int = MOST_ENTRIES) -> int:
+    """How many entries are left of the most that a recipe has; ValueError for more.
+
+    Aliases of YAML (`&a`, `*a`) make a text of ten lines a tree that no memory holds.
+    """
+    if left <= 0:
+        raise ValueError(f"it holds more than {MOST_ENTRIES:,} entries")
+    for part in [*content, *content.values()] if isinstance(content, dict) else content if isinstance(
+            content, list) else ():
+        left = _check_extent(part, left - 1)
+    return left
 
 
 def locate_recipe(text: str | Path) -> Path:

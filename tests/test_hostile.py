@@ -2,13 +2,15 @@
 
 import io
 import json
+import shutil
 import zipfile
 
 import pytest
 from test_containers import bomb
 
-from aqreanalysis import files
+from aqreanalysis import files, recipes
 from aqreanalysis.errors import UserError
+from aqreanalysis.models import checkpoint
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.product import folder
 
@@ -99,3 +101,32 @@ def test_a_product_folder_may_be_a_link(tmp_path):
     with files.held(tmp_path / "link" / ".lock", UserError("busy")):
         files.replace_text(tmp_path / "link" / "run.json", "new")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "run.json").read_text() == "new"
+
+
+@pytest.mark.parametrize("text, words", [
+    ("a: " + "[" * 500 + "]" * 500, "nested too deeply|entries"), ("a: " + "[" * 100_000, "nested too deeply|YAML"),
+    ("\n".join(["a: &a0 [x,x,x,x,x,x,x,x,x]"] + [f"b{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+               + ["name: *a9"]), "more than 10,000 entries"),
+    ("a: &a {b: *a}", "nested too deeply|entries"), ("a: !!python/object/apply:os.getcwd []", "constructor")])
+def test_recipes_that_would_run_code_or_fill_a_memory_are_refused(text, words, tmp_path):
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(UserError, match=words):
+        recipes.load_recipe(tmp_path / "r.yaml", recipes.ProductRecipe)
+
+
+@pytest.mark.parametrize("size", [10**9, 100_000, -1, 0])
+def test_a_checkpoint_of_absurd_sizes_is_refused_before_it_takes_memory(size, tmp_path):
+    """With checksums that are right: whoever changes a card can write its checksum too."""
+    place = tmp_path / "c"
+    shutil.copytree(checkpoint.locate(None), place)
+    content = json.loads((place / "checkpoint.json").read_text(encoding="utf-8"))
+    content["network"]["width"] = content["network"]["hidden"] = size
+    (place / "checkpoint.json").write_text(json.dumps(checkpoint.with_checksum(content)), encoding="utf-8")
+    with pytest.raises(UserError, match="damaged|does not describe"):
+        checkpoint.load(place)
+
+
+def test_a_card_nested_without_end_is_refused(tmp_path):
+    (tmp_path / "checkpoint.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="does not describe a checkpoint"):
+        checkpoint.read_card(tmp_path)

@@ -37,7 +37,7 @@ Workers = Annotated[
     int, typer.Option(min=1, help="Local processes, each some 0.8 GiB. Default: one for each core, at most 3.")
 ]
 CORES = min(available_cores(), 3)  # each takes some 0.8 GiB: three stay under 3 GiB
-Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT.")]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT.")]
 
 
 def refuse_options(where: str, **given: object) -> None:

@@ -196,7 +196,7 @@ def read_card(folder: Path, task: str | None = ANALYSIS_TASK) -> Card:
         content = _as_current(content, path)
         _check_kind(content["name"], content["kind"], task)
         return _card_of(content)
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
         raise UserError(f"{path} does not describe a checkpoint ({error}).",
                         f"Its format is {CHECKPOINT_FORMAT}, version {CHECKPOINT_VERSION} or 2.", AGAIN) from error
 
@@ -255,11 +255,16 @@ def _weights(folder: Path, card: Card) -> bytes:
 
 def _with_weights(folder: Path, card: Card, untrained: Callable[[], Network]) -> Network:
     """The network of `untrained` with a checkpoint's weights, ready to predict; UserError where they do not fit it."""
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load as tensors_of
 
     content = _weights(folder, card)
     try:
+        with torch.device("meta"):  # sizes alone, no memory
+            needed = sum(part.numel() * part.element_size() for part in untrained().state_dict().values())
+        if needed > len(content):
+            raise ValueError(f"its card describes a network of {needed:,} bytes, it has {len(content):,}")
         network = untrained()
         network.load_state_dict(tensors_of(content))
     except (ValueError, TypeError, RuntimeError, SafetensorError) as error:

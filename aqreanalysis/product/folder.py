@@ -283,7 +283,7 @@ def read(path: Path) -> dict | None:
         if outside := [name for name in content["files"] if _leaves(name)]:
             raise ValueError(f"it names {outside[0]}, which is not in its folder")  # what is damaged is removed
         return content
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{file} can't be read ({error}).", "It tells what the folder's files were made from.",
                         "Give another folder with --out, or delete this one.") from error
 
