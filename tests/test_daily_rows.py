@@ -14,6 +14,7 @@ from aqreanalysis.observations.readers.daily_rows import parse_daily_file
 
 DAY = np.datetime64("2019-02-01")
 SPAN = ("2019-01-31T16", "2019-02-01T15")
+SPAN_OF_BOTH = ("2019-01-31T16", "2019-02-02T15")
 STATIONS = ["1001A", "1002A", "1003A"]
 TYPES = {"PM2.5": "pm25", "PM10": "pm10", "CO": "co"}
 
@@ -161,6 +162,7 @@ def test_hour_24_is_the_first_hour_of_the_next_days_file(national, tmp_path, tol
     (folder / "china_sites_20190202.csv").write_text(national.text("20190202", value=lambda *_: 5))
     both = open_archive(folder)
     assert both.inspect("2019-01-31T16", "2019-02-02T15").values == 47 * 3
+    assert "3 PM2.5 values of 00:00 differ from those of hour 24" in "".join(both.inspect(*SPAN_OF_BOTH).anomalies)
     assert (both.read("2019-02-01T16", "2019-02-01T16").pm25_flag > 0).all()  # the two files disagree
     assert open_archive(folder / "china_sites_20190201.csv").period()[1] == np.datetime64("2019-02-01T16")
 

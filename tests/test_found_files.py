@@ -108,6 +108,16 @@ def test_a_copy_beside_its_original_is_passed_over_and_compared(national, folder
         f"{'the same' if same else 'ANOTHER'} content"]
 
 
+@pytest.mark.parametrize("failed", [b"", b"<html>busy</html>", gzip.compress(b"date,hour" * 99)[:-9]])
+def test_a_copy_is_read_where_the_original_is_a_failed_download(national, folder, failed):
+    put(folder, OWN[0], failed)
+    put(folder, COPIES[0], national.text(DAY).encode())
+    archive = open_archive(folder)
+    found = archive.inspect(*SPAN)
+    assert values(archive) == 72 and found.notes == [f"{COPIES[0]}: read as a {LAYOUT}"] and found.skipped == [
+        f"{OWN[0]} repeats the day of {COPIES[0]}, which is read; it has ANOTHER content"]
+
+
 def as_zip(**members):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as container:

@@ -205,9 +205,9 @@ def _check_zip(name: str, days: list[dt.date], part: Path) -> None:
     except containers.DAMAGE as error:
         raise BadFile(f"{name} is not a whole zip file ({error})") from error
     faults = []
-    for member, day, text in texts:
+    for of_member, day, text in texts:
         try:
-            return _check_content_of_day(member, day, text)
+            return _check_content_of_day(of_member, day, text)
         except BadFile as error:
             faults.append(str(error))
     raise BadFile(faults[0] if faults else f"{name} holds no file of {in_few_words(days)}")

@@ -161,7 +161,7 @@ class DailyArchive:
             found.good += 1
             values, sentences = self._values_of_day(file, rows)
             found.values += counted.of(file.day, values["pm25"])
-            found.anomalies += sentences
+            found.anomalies += sentences + counted.conflicts(file)
             unknown |= dict.fromkeys(rows.unknown)
             found.digest.update(str(file.day).encode() + "".join(file.kind).encode() + content)
             for note in rows.notes:
@@ -233,17 +233,28 @@ class _Counted:
 
     def __init__(self, hours: np.ndarray):
         self._first, self._last = hours[0], hours[-1]
-        self._midnight: dict[np.datetime64, np.ndarray] = {}   # of the days that begin with it
+        self._midnight: dict[np.datetime64, np.ndarray] = {}   # values at 00:00 of days, from the hour 24 of a file
+        self._differ = 0
 
     def of(self, day: np.datetime64, values: np.ndarray) -> int:
         """How many of a file's values (hours, station) from 00:00 on are of the period and were not counted."""
         own = time_axis.complete_hours(utc(day, 0), utc(day, len(values) - 1))
         there = np.isfinite(values) & ((own >= self._first) & (own <= self._last))[:, None]
-        if day in self._midnight:
-            there[0] &= ~self._midnight[day]
+        before, self._differ = self._midnight.get(day), 0
+        if before is not None:
+            both = there[0] & np.isfinite(before)
+            self._differ = int((values[0][both] != before[both]).sum())
+            there[0] &= ~both
         if len(there) > 24:
-            self._midnight[day + ONE_DAY] = there[24]
+            self._midnight[day + ONE_DAY] = values[24]
         return int(there.sum())
+
+    def conflicts(self, file: DayFile) -> list[str]:
+        """A sentence if the last file's values of 00:00 are not those of hour 24 in the file of the day before."""
+        if not self._differ:
+            return []
+        return [f"{file.file.name}: {self._differ} PM2.5 value{'s' * (self._differ > 1)} of 00:00 differ from those of "
+                f"hour 24 in the file of the day before, which are kept"]
 
 
 def _local_day(stamp: Stamp) -> np.datetime64:

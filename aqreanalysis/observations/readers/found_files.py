@@ -22,6 +22,7 @@ from typing import Generic, Protocol, TypeVar
 
 from aqreanalysis import containers
 from aqreanalysis.errors import BadFile
+from aqreanalysis.tables import text
 
 GZIP = b"\x1f\x8b"
 MOST_ZIPS = 2            # within each other: some downloads are zips with one inside
@@ -76,7 +77,9 @@ class Zips:
     """The zips that a run of files lies in, opened once: the directory of a year takes longer to read than a day."""
 
     def __init__(self):
-        self._stack, self._where, self._opened = contextlib.ExitStack(), None, None
+        self._stack = contextlib.ExitStack()
+        self._where: tuple[Path, tuple[containers.Member, ...]] | None = None
+        self._opened: zipfile.ZipFile | None = None
 
     def __enter__(self) -> Zips:
         return self
@@ -88,7 +91,7 @@ class Zips:
         """The bytes of a member of a zip; BadFile where it can't be read."""
         where = (file.path, file.members[:-1])
         try:
-            if self._where != where:
+            if self._where != where or self._opened is None:
                 self._stack.close()
                 self._where = None
                 container = self._stack.enter_context(zipfile.ZipFile(file.path))
@@ -154,10 +157,16 @@ def _in_zip(zip_: FoundFile, source: Path | io.BytesIO) -> Iterator[FoundFile | 
 
 # --- the names of a layout -------------------------------------------------------------------------
 
-class Placed(Protocol):
-    """A file of a layout."""
+class Named(Protocol):
+    """What is read from a file."""
 
-    file: FoundFile
+    @property
+    def file(self) -> FoundFile:
+        """The file."""
+
+
+class Placed(Named, Protocol):
+    """A file of a layout."""
 
     @property
     def key(self) -> tuple:
@@ -175,9 +184,9 @@ class Names:
 
     def match(self, base: str) -> tuple[re.Match | None, bool]:
         """What a file's name says, and whether it is the layout's own (else that of a copy, or a loose one)."""
-        text = unicodedata.normalize("NFKC", base)
-        own = re.fullmatch(self.own, text[:-3] if text.lower().endswith(".gz") else text, re.IGNORECASE)
-        if own or not (name := _NAME.fullmatch(text)):
+        plain = unicodedata.normalize("NFKC", base)
+        own = re.fullmatch(self.own, plain[:-3] if plain.lower().endswith(".gz") else plain, re.IGNORECASE)
+        if own or not (name := _NAME.fullmatch(plain)):
             return own, True
         plain = f"{name['stem'].strip()}.{'json' if name['suffix'].lower() == 'json' else 'csv'}"
         return (re.fullmatch(self.own, plain, re.IGNORECASE)
@@ -185,19 +194,19 @@ class Names:
 
     def oddity(self, base: str) -> str:
         """Why a file that may be one of the layout, under a name that is not, is not read; "" for any other file."""
-        text = unicodedata.normalize("NFKC", base)
-        if unfinished := UNFINISHED.fullmatch(text.removeprefix(".")):
+        name = unicodedata.normalize("NFKC", base)
+        if unfinished := UNFINISHED.fullmatch(name.removeprefix(".")):
             inner = unfinished[1] or unfinished[2]
             if self.match(inner)[0] or is_zip(inner) or self._is_near(inner):
                 return "an unfinished download or a backup by the name; not read"
-        if PACKED.fullmatch(text):
+        if PACKED.fullmatch(name):
             return "packed in a way that is not read (unpack it, or pack it as a zip)"
-        if WORKBOOK.fullmatch(text) and self._is_near(text):
+        if WORKBOOK.fullmatch(name) and self._is_near(name):
             return "a workbook, which is not read (save it as CSV)"
-        named = _NAME.fullmatch(text)
-        if self._is_near(text) and (_TABLE.fullmatch(text) or (named and named["suffix"].lower() != "json")):
+        named = _NAME.fullmatch(name)
+        if self._is_near(name) and (_TABLE.fullmatch(name) or (named and named["suffix"].lower() != "json")):
             return f"nearly a name of this layout, not read (rename it to {self.layout} if it is one)"
-        if _TABLE.fullmatch(text) and "station" not in text.lower():
+        if _TABLE.fullmatch(name) and "station" not in name.lower():
             return "a table under a name of no file of this layout; not read"
         return ""
 
@@ -227,6 +236,7 @@ class Told:
 
 
 T = TypeVar("T", bound=Placed)
+F = TypeVar("F", bound=Named)
 
 
 @dataclass
@@ -296,7 +306,7 @@ def collect(path: Path, names: Names, placed: Callable[[FoundFile, re.Match], T 
         passed_over.add(f"a zip without a file named {names.layout}", zip_.name)
     findings: Findings[T] = Findings([], broken, [], [])
     for key in sorted(found):
-        (is_other, first), *rest = sorted(found[key], key=lambda pair: pair[0])
+        (is_other, first), *rest = _by_use(found[key])
         findings.files.append(first)
         findings.repeated += [(one, first, not other) for other, one in rest]
         if is_other:
@@ -305,8 +315,21 @@ def collect(path: Path, names: Names, placed: Callable[[FoundFile, re.Match], T 
     return findings
 
 
+def _by_use(files: list[tuple[bool, T]]) -> list[tuple[bool, T]]:
+    """Files of one key, the one to be read first: no failed download, then one with the layout's own name."""
+    return files if len(files) == 1 else sorted(files, key=lambda pair: (_is_no_text(pair[1].file), pair[0]))
+
+
+def _is_no_text(file: FoundFile) -> bool:
+    try:
+        text.check_kind(file.name, file.content()[:text.SAMPLE_BYTES])
+    except BadFile:
+        return True
+    return False
+
+
 def _is_named(zip_: Path, sentences: Iterable[str]) -> bool:
-    return any(text.startswith(zip_.name) for text in sentences)
+    return any(sentence.startswith(zip_.name) for sentence in sentences)
 
 
 def holds(path: Path, names: Names, placed: Callable[[FoundFile, re.Match], T | str]) -> bool:
@@ -319,7 +342,7 @@ def holds(path: Path, names: Names, placed: Callable[[FoundFile, re.Match], T | 
     return False
 
 
-def contents(files: Iterable[T]) -> Iterator[tuple[T, bytes | BadFile]]:
+def contents(files: Iterable[F]) -> Iterator[tuple[F, bytes | BadFile]]:
     """Each file with its bytes, or with what is wrong; its zip is opened once for its run of files."""
     for _, run in itertools.groupby(files, key=lambda one: (one.file.path, one.file.members[:-1])):
         with Zips() as zips:

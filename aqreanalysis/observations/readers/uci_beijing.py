@@ -235,8 +235,8 @@ class UciArchive:
         """Read and hash every file of the hours from `start` to `end`."""
         found, rows = Inspection(skipped=list(self.broken), passed_over=list(self._found.passed_over)), []
         notes = found_files.Told()
-        repeated, copies = self._found.repeats(lambda file: _overlaps(file, start, end), "station and period")
-        found.skipped, found.passed_over = found.skipped + repeated, found.passed_over + copies
+        doubles, copies = self._found.repeats(lambda file: _overlaps(file, start, end), "station and period")
+        found.skipped, found.passed_over = found.skipped + doubles, found.passed_over + copies
         for file in self._between(start, end):
             series = self._parsed(file)
             if isinstance(series, BadFile):
