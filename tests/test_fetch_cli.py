@@ -1,5 +1,6 @@
 """`aqreanalysis fetch` as a process: exit codes, a kill, Ctrl-C, a full disk."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,9 +9,10 @@ import time
 
 import pytest
 from fetch_server import serving
+from typer.testing import CliRunner
 
 from aqreanalysis import time_axis
-from aqreanalysis.cli.app import main
+from aqreanalysis.cli.app import app, main
 from aqreanalysis.observations.download import fetch_files
 from aqreanalysis.observations.download.transfer import RetryPolicy
 from aqreanalysis.observations.download.wanted import FetchRequest
@@ -132,3 +134,27 @@ def test_a_full_disk_is_told_and_nothing_is_lost(mirror, national, tmp_path):
     left = [file.name for file in (tmp_path / "to").iterdir() if not file.name.startswith(".")]
     assert left == [FIRST[1:]] and (tmp_path / "to" / FIRST[1:]).read_bytes() == mirror.files[FIRST]
     again(mirror, tmp_path / "to")
+
+
+def test_fetch_then_build_need_nothing_else(mirror, national, tmp_path, monkeypatch):
+    """On a fresh machine: the archive goes into the data folder, build finds it, and the places ship with the package.
+
+    Two stations of the three are in the shipped table; the other one is named.
+    """
+    units = {"CO": 1.0}
+    for path in (FIRST, SECOND, THIRD):
+        mirror.files[path] = national.text(path[13:21], value=lambda day, kind, station, hour: units.get(
+            kind, 30 + (7 * hour + 3 * int(station[3]) + int(day)) % 17 + 40 * (kind == "PM10"))).encode()
+    monkeypatch.setenv("AQREANALYSIS_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "points.csv").write_text("station_id,lon,lat\nX,116.4,39.9\n")
+    for words in (command(mirror, tmp_path)[:-2],
+                  ["build", "--start", "2019-01-05", "--end", "2019-01-06", "--grid", "points.csv", "--checkpoint",
+                   "kriging", "--workers", "1", "--out", "product"]):
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+    told = result.output
+    assert "table of northern China that ships with the package" in told and "errors up to about 1 km" in told
+    facts = json.loads((tmp_path / "product" / "run.json").read_text())["facts"]
+    assert facts["stations_used"] == 2 and not facts["files_skipped"]
+    assert any("0901A" in text and "left out" in text for text in facts["oddities"] + facts["reading"])

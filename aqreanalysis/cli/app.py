@@ -245,16 +245,6 @@ def evaluate_command(
         console.say(f"written: {path}")
 
 
-def _refuse_beside_run_folder(run_folder: str, **options: str | bool | None) -> None:
-    """A UserError where options of an analysis were given with the run folder of forecasts."""
-    if ignored := [f"--{name}" for name, value in options.items() if value]:
-        raise UserError(
-            f"{', '.join(ignored)} and the run folder {run_folder} were given.",
-            "Forecasts are scored as their recipe says, and the scores are written into their run folder.",
-            "Leave one of the two out.",
-        )
-
-
 def _score_forecasts(run_folder: Path, workers: int) -> None:
     from aqreanalysis.cli import console
     from aqreanalysis.workflows.evaluate_forecast import evaluate_run

@@ -48,7 +48,7 @@ def read_station_table(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise UserError(f"The station table {path} does not exist.",
-                        "National daily files name stations by id only; a table has their places.",
+                        "It has the places of the stations.",
                         "Put stations.csv (station_id,lon,lat) beside the files or give --stations FILE.")
     bad = BadRows()
     try:

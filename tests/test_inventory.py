@@ -1,0 +1,121 @@
+"""What a command says of its observations before it computes: counted by hand on small tidy files."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+from aqreanalysis.cli.app import app
+from aqreanalysis.errors import UserError
+from aqreanalysis.observations.coverage import measure_coverage
+from aqreanalysis.observations.inventory import check_usable, take_inventory
+from aqreanalysis.observations.quality import DEFAULT_SETTINGS
+from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.product import plan
+from aqreanalysis.time_axis import parse_period
+
+PERIOD = parse_period(None, "2019-01-11", "2019-01-12")
+PLACES = {"A": (116.0, 40.0), "B": (116.5, 40.0), "C": (117.0, 40.0)}
+
+
+def write(folder, values):
+    """A tidy file of station -> values of the hours of PERIOD, NaN left out; 24 h before and after are like them."""
+    folder.mkdir(exist_ok=True)
+    rows = []
+    for station, series in values.items():
+        lon, lat = PLACES[station]
+        rows += [f"{station},{hour}Z,{lon},{lat},{value}"
+                 for hour, value in zip(PERIOD.hours.astype("datetime64[m]"), series, strict=True) if value == value]
+    (folder / "rows.csv").write_text("station_id,time,lon,lat,pm25\n" + "\n".join(rows) + "\n")
+    return str(folder)
+
+
+def air(seed=0):
+    return np.round(np.random.default_rng(seed).uniform(20, 60, 48), 1)
+
+
+def inventory(path, minimum_hours=20):
+    archive = open_archive(path)
+    first, last = PERIOD.hours[[0, -1]]
+    return archive, take_inventory(archive, first, last, archive.inspect(first, last), minimum_hours)
+
+
+def test_hours_stations_and_days_are_counted(tmp_path):
+    """A in 48 hours, B in 12 of them, C nothing but codes; codes and absurd values count nowhere."""
+    b, c = np.full(48, np.nan), np.full(48, -999.0)
+    b[:12], c[40] = 35.0, 99999.0
+    cover = measure_coverage(open_archive(write(tmp_path / "in", {"A": air(), "B": b, "C": c})), *PERIOD.hours[[0, -1]])
+    assert dict(zip(cover.stations, cover.station_hours, strict=True)) == {"A": 48, "B": 12, "C": 0}
+    assert (cover.hours_observed, cover.hours, cover.used, cover.silent().tolist()) == (48, 48, 2, ["C"])
+    assert cover.share == 60 / 96 and cover.day_hours.tolist() == [24, 24] and cover.day_values.tolist() == [36, 24]
+
+
+def test_sparse_input_is_told_in_every_place(tmp_path):
+    """Two observations a day: a warning before the run; title, summary and attributes of the files; no valid day."""
+    hours = np.full(48, np.nan)
+    hours[[3, 15, 27, 39]] = 40.0
+    path = write(tmp_path / "in", {"A": hours, "B": hours + 1})
+    found = inventory(path)[1]
+    assert dict(found.rows())["hours"] == ("4 of 48 hours observed; 44 have no observation; 8.3% of the hours of 2 "
+                                           "stations")
+    assert dict(found.rows())["days"] == "0 of 2 have 20 observed hours or more"
+    assert any("sparse: 44 of 48 hours" in text for text in found.warnings)
+    (tmp_path / "points.csv").write_text("station_id,lon,lat\nX,116.2,40.0\n")
+    result = CliRunner().invoke(app, ["build", "--start", "2019-01-11", "--end", "2019-01-12", "--observations", path,
+                                      "--grid", str(tmp_path / "points.csv"), "--checkpoint", "kriging", "--workers",
+                                      "1", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines.index("stations:     2 used") < next(n for n, line in enumerate(lines) if line.startswith("folder:"))
+    assert "note: rows.csv" not in result.output   # every stamp has its offset
+    facts = json.loads((tmp_path / "out" / "run.json").read_text())["facts"]
+    assert (facts["hours"], facts["hours_without_observations"], facts["stations_used"]) == (48, 44, 2)
+    assert facts["days_with_enough_hours"] == 0 and facts["stations_left_out"] == {}
+    assert facts["files_passed_over"] == [] and "sparse" in facts["warnings"][-1]
+    for name in ("pm25_hourly_201901.nc", "pm25_daily_2019.nc"):
+        with xr.open_dataset(tmp_path / "out" / name) as file:
+            assert file.attrs["title"].endswith(", from 4 of 48 hours") and "gap-free" not in file.attrs["summary"]
+            assert (file.attrs["hours_observed"], file.attrs["hours_of_period"]) == (4, 48)
+            assert "4 of the period's 48 hours (8.3%)" in file.attrs["comment"]
+    assert np.isnan(file.pm25.values).all() and file.number_of_hours.values.tolist() == [[2], [2]]
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "4 of 48 hours observed" in report and "<h2>Warnings</h2>" in report
+
+
+@pytest.mark.parametrize("values, told", [
+    ({"A": air()}, "has PM2.5 of 1 station from 2019-01-11 to 2019-01-12"),
+    ({"A": air(), "B": np.full(48, -999.0)}, "has PM2.5 of 1 station .*; 1 left out: no PM2.5 value in the period"),
+    ({"A": np.full(48, 99999.0), "B": np.full(48, -999.0)}, "has PM2.5 of 0 stations"),
+    ({"A": air(), "B": np.full(48, 37.0)}, "Of the 2 stations .* 1 has a value that passes quality control")])
+def test_fewer_than_two_usable_stations_are_an_error_before_anything_is_written(tmp_path, values, told):
+    """Whatever the reason; a value that stays the same for two days is a stuck sensor's."""
+    path = write(tmp_path / "in", values)
+    with pytest.raises(UserError, match=told):
+        plan.prepare(plan.BuildRequest(start="2019-01-11", end="2019-01-12", observations=path, grid="1deg",
+                                       checkpoint="kriging", out=str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_usable_stations_may_be_far_apart_in_time(tmp_path):
+    """A reports on the first day and B on the second: two stations, found although no stretch has both."""
+    a, b = air(1), air(2)
+    a[24:], b[:24] = np.nan, np.nan
+    archive, found = inventory(write(tmp_path / "in", {"A": a, "B": b}))
+    check_usable(archive, found, "here", DEFAULT_SETTINGS)
+    assert dict(found.rows())["stations"] == "2 used" and found.coverage.share == 0.5
+
+
+def test_stations_left_out_are_told_with_the_reason(tmp_path):
+    """By kind with count and names on the screen, each with its reason in run.json."""
+    rows = pd.read_csv(write(tmp_path / "in", {"A": air(1), "B": air(2), "C": np.full(48, -999.0)}) + "/rows.csv")
+    null = rows[rows.station_id == "A"].assign(station_id="N", lon=0.0, lat=0.0)
+    blank = rows[rows.station_id == "A"].assign(station_id="M", lon=np.nan, lat=np.nan)
+    pd.concat([rows, null, blank]).to_csv(tmp_path / "in" / "rows.csv", index=False)
+    found = inventory(str(tmp_path / "in"))[1]
+    assert dict(found.rows())["stations"] == (
+        "2 of 5 used; left out: 1 (M) no coordinates; 1 (N) lies at (0, 0), where missing coordinates were filled with "
+        "0; 1 (C) no PM2.5 value in the period")
+    assert list(found.facts()["stations_left_out"]) == ["M", "N", "C"]
