@@ -6,6 +6,7 @@ A recipe is a file or the name of one that ships with the package (recipes/).
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -179,6 +180,8 @@ class ForecastRecipe(Strict):
         if self.horizon % self.mean_hours or not all(1 <= n <= self.horizon // self.mean_hours for n in self.leads):
             raise ValueError("`horizon` is a multiple of `mean_hours`, and `leads` lie within it")
         for name, row in self.models.items():
+            if not re.match(r"\w", name) or not name.isprintable() or "|" in name:  # a formula in scores.csv, a column
+                raise ValueError(f"a row's name begins with a letter or number and has no |, unlike {name!r:.60}")
             if row.like and (row.like not in self.models or self.models[row.like].like):
                 raise ValueError(f"{name} is like {row.like!r}, which is no row with a `model`")
         return self

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 
 import pytest
+import yaml
 from test_containers import bomb
 
 from aqreanalysis import files, recipes
@@ -130,3 +131,14 @@ def test_a_card_nested_without_end_is_refused(tmp_path):
     (tmp_path / "checkpoint.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match="does not describe a checkpoint"):
         checkpoint.read_card(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1", "a|b", "a\x1b[2J", "a\nb", ""])
+def test_rows_of_tables_are_no_formulas_and_no_columns(name):
+    """Names of a forecast recipe stand in scores.csv, which spreadsheets open, and in tables.md."""
+    path = recipes.locate_recipe("forecast-beijing-24h")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    recipes.ForecastRecipe.model_validate(content)
+    content["models"][name] = content["models"]["persistence"]
+    with pytest.raises(ValueError, match="a row's name begins"):
+        recipes.ForecastRecipe.model_validate(content)
