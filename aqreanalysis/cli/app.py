@@ -238,10 +238,11 @@ def evaluate_command(
         time_axis.parse_utc_offset(utc_offset),
         console.inventory,
     )
+    written = write_result(result, out) if out else []  # before anything is shown
     score_tables.show_scores(result.table)
     for note in result.notes:
         console.say(note)
-    for path in write_result(result, out) if out else []:
+    for path in written:
         console.say(f"written: {path}")
 
 
