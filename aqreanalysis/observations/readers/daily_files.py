@@ -151,7 +151,8 @@ class DailyArchive:
         unknown: dict[str, None] = {}  # in the order in which they are met
         notes, counted = Told(), _Counted(hours)
         found = Inspection(skipped=list(self._found.broken), passed_over=list(self._found.passed_over))
-        repeated, copies = self._found.repeats(lambda file: _local_day(start) <= file.day <= _local_day(end), "day")
+        first, last = _local_day(start), _local_day(end)
+        repeated, copies = self._found.repeats(lambda file: bool(first <= file.day <= last), "day")
         found.skipped += repeated
         found.passed_over += copies
         for file, content, rows in self._parsed(start, end):

@@ -163,6 +163,8 @@ class OpenaqArchive:
         counts: AnomalyCounts = Counter()
         where: dict[Anomaly, str] = {}
         nowhere: Counter[str] = Counter()   # values at locations without a place
+        place = {station: number for number, station in enumerate(self.stations["station_id"])}
+        there = np.zeros((last - first + 1, len(place)), bool)   # files may overlap
         for file, raw, content in self._parsed(first, last):
             if isinstance(content, BadFile):
                 found.skipped.append(str(content))
@@ -170,10 +172,13 @@ class OpenaqArchive:
             found.good += 1
             found.digest.update(file.file.base.encode() + raw)
             values, found_here = value_of_each_hour(entry for entry in content.hours if first <= entry.hour <= last)
-            found.values += sum(key[1] == "pm25" and key[0] in at for key in values)
+            for station, pollutant, hour in values:
+                if pollutant == schema.TARGET and station in place:
+                    there[hour - first, place[station]] = True
             nowhere.update(key[0] for key in values if key[0] not in at)
             counts += content.anomalies + found_here + _moved(content.places, at)
             where = content.first | where
+        found.values = int(there.sum())
         found.anomalies += anomaly_sentences(counts, where) + _not_placed(nowhere)
         found.add_stations(self.stations)
         return found

@@ -84,6 +84,7 @@ def _head(file: FoundFile) -> bytes:
 
 def _kind(head: bytes) -> str:
     """`measurements` or `locations` for a response of the API with results, by its first bytes; else ""."""
+    head = head.replace(b"\0", b"")   # of UTF-16
     if b'"results"' not in head:
         return ""
     return "measurements" if b'"period"' in head else "locations" if b'"sensors"' in head else ""

@@ -203,7 +203,7 @@ def span_of_day(day: dt.date) -> tuple[int, int]:
 def json_results(name: str, content: bytes) -> list[Any]:
     """`results` of a response of the v3 API; BadFile where there are none."""
     try:
-        found = json.loads(content)
+        found = json.loads(content)   # UTF-8, UTF-16 or UTF-32, with or without a mark
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise BadFile(f"{name} is not a whole response of the OpenAQ API: cut off, or no JSON ({error})") from error
     results = found.get("results") if isinstance(found, dict) else None
@@ -232,14 +232,16 @@ def sensor_locations(name: str, content: bytes) -> tuple[dict[int, tuple[str, Pl
     found: dict[int, tuple[str, Place]] = {}
     faults: dict[str, list[str]] = {}
     for number, entry in enumerate(json_results(name, content), 1):
-        try:
-            location, sensors = str(entry["id"]), entry["sensors"] or []
-            found |= {int(sensor["id"]): (location, _place_of_entry(entry)) for sensor in sensors}
-        except (KeyError, TypeError, ValueError, AttributeError):
+        if not isinstance(entry, dict) or entry.get("id") is None or not isinstance(entry.get("sensors"), list):
             faults.setdefault("is no location with an id and its sensors", []).append(f"entry {number}")
-    sentences = [f"{name}: {len(where)} {'entries' if len(where) > 1 else 'entry'} not used: {where[0]} {why}"
-                 for why, where in faults.items()]
-    return found, sentences
+            continue
+        for sensor in entry["sensors"]:
+            try:
+                found[int(sensor["id"])] = (str(entry["id"]), _place_of_entry(entry))
+            except (KeyError, TypeError, ValueError):
+                faults.setdefault("has a sensor without a number", []).append(f"entry {number}")
+    return found, [f"{name}: {len(where)} {'entries' if len(where) > 1 else 'entry'} not used: {where[0]} {why}"
+                   for why, where in faults.items()]
 
 
 def _place_of_entry(entry: dict[str, Any]) -> Place:
@@ -263,12 +265,13 @@ def json_content(name: str, content: bytes, sensor: int, station: str, place: Pl
         try:
             value = _value_of_entry(found, where, entry, sensor, station)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            what = f"without {error}" if isinstance(error, KeyError) else "that are no measurements with their period"
+            what = f"without {error}" if isinstance(error, KeyError) else "without a measurement and its period"
             found.add(where, "entry", station, "", what)
             continue
         if value is None:
             continue
-        complete = (entry.get("coverage") or {}).get("percentComplete")
+        coverage = entry.get("coverage")
+        complete = coverage.get("percentComplete") if isinstance(coverage, dict) else None
         if isinstance(complete, int | float) and complete < LEAST_COMPLETE_PERCENT:
             sparse["sparse", station, value.parameter, ""] += math.isfinite(value.value)
         else:
