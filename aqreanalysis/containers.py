@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from aqreanalysis.errors import BadFile
 
@@ -30,6 +30,14 @@ DRIVE = re.compile(r"[A-Za-z]:")
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices of Windows
 ODD_FILES = {stat.S_IFLNK: "is a link", stat.S_IFCHR: "is a device", stat.S_IFBLK: "is a device",
              stat.S_IFIFO: "is a pipe", stat.S_IFSOCK: "is a socket"}
+
+
+class _Stream(Protocol):
+    """What bytes are read from: a file, a member of a zip, a gzip stream."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -147,10 +155,10 @@ def gunzip(content: bytes, name: str, most: int = MOST_BYTES) -> bytes:
 def open_gzip(path: Path) -> IO[bytes]:
     """A gzip file to be read bit by bit, without an end but that of the ratio; BadFile as of :func:`read_member`."""
     stream = gzip.open(path)
-    return io.BufferedReader(_Bounded(stream, path.name, path.stat().st_size), BLOCK_BYTES)  # type: ignore[return-value]
+    return io.BufferedReader(_Bounded(stream, path.name, path.stat().st_size), BLOCK_BYTES)
 
 
-def read_bounded(stream: IO[bytes], name: str, packed: int, most: int = MOST_BYTES) -> bytes:
+def read_bounded(stream: _Stream, name: str, packed: int, most: int = MOST_BYTES) -> bytes:
     """All that a stream unpacks; BadFile where these are more than `most` bytes, or too many for `packed`."""
     blocks, count = [], 0
     while block := stream.read(BLOCK_BYTES):
@@ -171,7 +179,7 @@ def _check_count(count: int, name: str, packed: int, most: int | None) -> None:
 class _Bounded(io.RawIOBase):
     """A stream that ends in BadFile where it unpacks too much, or is damaged."""
 
-    def __init__(self, stream: IO[bytes], name: str, packed: int):
+    def __init__(self, stream: _Stream, name: str, packed: int):
         self._stream, self._label, self._packed, self._count = stream, name, packed, 0
 
     def readable(self) -> bool:
