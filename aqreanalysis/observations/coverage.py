@@ -13,7 +13,7 @@ from aqreanalysis.observations.quality import values
 from aqreanalysis.observations.readers.archive import Archive
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
 
-STRETCH_HOURS = 31 * HOURS_PER_DAY   # are read at once
+STRETCH_HOURS = 92 * HOURS_PER_DAY   # are read at once: a tidy file is gone through for each
 SCREENED_DAYS = 8                    # are screened at once in the search for usable stations
 SPARSE_SHARE = 0.5                   # of the hours; where fewer are observed, everything says so
 
