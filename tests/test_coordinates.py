@@ -109,7 +109,7 @@ def test_a_station_that_moved_is_at_its_latest_place_and_told(tmp_path):
 
 @pytest.mark.parametrize("rows", ["A,116,40,\nA,117,40,\n", "A,116,40,2015-01-01\nA,117,40,2015-01-01\n"])
 def test_a_move_without_days_is_an_error(tmp_path, rows):
-    with pytest.raises(UserError, match="Station A of .* stands 2 times .* 85.2 km apart.*start"):
+    with pytest.raises(UserError, match="Station A of .* several places: 2 rows up to 85.2 km apart.*start"):
         read_station_table(write(tmp_path / "s.csv", "station_id,lon,lat,start\n" + rows))
 
 
@@ -166,11 +166,12 @@ AROUND = "".join(f"S{n},{116 + 0.1 * n:.1f},40\n" for n in range(20))
 
 
 @pytest.mark.parametrize("row, why", [
-    ("0,0", "filled with 0"), ("0.0001,-0.0001", "filled with 0"), ("-999,-999", "a code for missing"),
+    ("0,0", "0 in place of missing"), ("0.0001,-0.0001", "0 in place of missing"), ("-999,-999", "a code for missing"),
     ("9999,40", "a code for missing"), ("40,116.4", "exchanged"), ("116.4,95", "outside"),
-    ("448000,4420000", "outside"),    ("116.4,0.5", "km from the network"),
-    ("11.64,40", "km from the network"), ("116.4,4.0", "km from the network"),
-    ("-116.4,40", "km from the network"), ("116.4,-40", "km from the network"), ("43.8,70.0", "km from the network")])
+    ("448000,4420000", "outside"), ("116.4,0.5", "far from the network"),
+    ("11.64,40", "far from the network"), ("116.4,4.0", "far from the network"),
+    ("-116.4,40", "far from the network"), ("116.4,-40", "far from the network"),
+    ("43.8,70.0", "far from the network")])
 def test_a_bad_place_loses_itself_and_is_told(tmp_path, row, why):
     """Twenty good stations stay; the bad one is named with what is wrong."""
     table = read_station_table(write(tmp_path / "s.csv", f"station_id,lon,lat\n{AROUND}bad,{row}\n"))
@@ -183,13 +184,14 @@ def test_a_second_row_with_a_sound_place_is_used(tmp_path):
     """A station at (0, 0) and at its place has its place."""
     table = read_station_table(write(tmp_path / "s.csv", f"station_id,lon,lat\n{AROUND}A,0,0\nA,116.5,40.5\n"))
     assert table.set_index("station_id").lat["A"] == 40.5 and not table.attrs["left_out"]
+    assert any("a place of station A is not used (0 in place" in text for text in checks.place_remarks(table))
 
 
 @pytest.mark.parametrize("rows, told", [
     ("A,39.9,116.4\nB,40,116.5\nC,116.4,39.9\n", "2 of 3 places .* exchanged.*Exchange the names"),
     ("A,43.8,87.6\nB,43.9,87.5\n", "2 of 2 places .* exchanged"),   # Urumqi: 87.6 could be a latitude
-    ("A,0,0\nB,0,0\n", "None of the 2 places .* filled with 0"),
-    ("A,448000,4420000\n", "None of the 1 places .* outside")])
+    ("A,0,0\nB,0,0\n", "None of the 2 places .*0 in place of missing"),
+    ("A,448000,4420000\n", "None of the 1 places .*outside")])
 def test_a_table_without_a_sound_place_is_an_error(tmp_path, rows, told):
     """With what is wrong in it, and the fix."""
     with pytest.raises(UserError, match=told):

@@ -87,7 +87,7 @@ def test_sparse_input_is_told_in_every_place(tmp_path):
 
 @pytest.mark.parametrize("values, told", [
     ({"A": air()}, "has PM2.5 of 1 station from 2019-01-11 to 2019-01-12"),
-    ({"A": air(), "B": np.full(48, -999.0)}, "has PM2.5 of 1 station .*; 1 left out: no PM2.5 value in the period"),
+    ({"A": air(), "B": np.full(48, -999.0)}, "has PM2.5 of 1 station .*; 1 left out, no PM2.5 value in the period"),
     ({"A": np.full(48, 99999.0), "B": np.full(48, -999.0)}, "has PM2.5 of 0 stations"),
     ({"A": air(), "B": np.full(48, 37.0)}, "Of the 2 stations .* 1 has a value that passes quality control")])
 def test_fewer_than_two_usable_stations_are_an_error_before_anything_is_written(tmp_path, values, told):
@@ -116,6 +116,6 @@ def test_stations_left_out_are_told_with_the_reason(tmp_path):
     pd.concat([rows, null, blank]).to_csv(tmp_path / "in" / "rows.csv", index=False)
     found = inventory(str(tmp_path / "in"))[1]
     assert dict(found.rows())["stations"] == (
-        "2 of 5 used; left out: 1 (M) no coordinates; 1 (N) lies at (0, 0), where missing coordinates were filled with "
-        "0; 1 (C) no PM2.5 value in the period")
+        "2 of 5 used; left out: 1, no coordinates (M); 1, 0 in place of missing coordinates (N); 1, no PM2.5 value in "
+        "the period (C)")
     assert list(found.facts()["stations_left_out"]) == ["M", "N", "C"]

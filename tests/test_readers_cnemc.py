@@ -461,7 +461,7 @@ def test_chinese_names_in_any_encoding(tmp_path, encoding):
     ("station_id,监测点编码,lon,lat\nA,A,116,40\n", "two columns for station_id: 'station_id' and '监测点编码'"),
     ("station_id,lon,lat,LON\nA,116,40,116\n", "two columns for lon: 'lon' and 'LON'"),
     ("station_id,lon,lat\nA,40,116\n", "1 of 1 places of .* exchanged, as station A with lon 40, lat 116"),
-    ("station_id,lon,lat\nA,116,40\nA,118,40\n", "Station A of .* stands 2 times"),
+    ("station_id,lon,lat\nA,116,40\nA,118,40\n", "Station A of .* several places: 2 rows"),
     ("station_id,lon,lat\nA,,\n", "No station of .* has coordinates"),
     ("station_id,lon,lat\n", "No station of .* has coordinates"),
     ("station_id,lon,lat\nA,116\n", "No station of .* has coordinates"), ("", "is empty"),

@@ -169,7 +169,7 @@ def place_remarks(table: pd.DataFrame) -> list[str]:
     if without := table.attrs.get("without_coordinates"):
         remarks.append(f"{len(without)} station{'s have' if len(without) > 1 else ' has'} no coordinates: "
                        f"{', '.join(without[:5])}{' ...' if len(without) > 5 else ''}")
-    remarks += [f"station {station} is left out: it {why}; correct its place"
+    remarks += [f"station {station} is left out, {why}; correct its place"
                 for station, why in table.attrs.get("left_out", {}).items()]
     if datum := datum_remark(table):
         remarks.append(datum)

@@ -57,15 +57,15 @@ class Inventory:
         every = self.stations + sum(why != SILENT for why in self.left_out.values())
         if not self.left_out:
             return f"{used:,} used"
-        texts = [f"{len(ids)} ({', '.join(ids[:IDS_SHOWN])}{' ...' if len(ids) > IDS_SHOWN else ''}) {why}"
+        texts = [f"{len(ids)}, {why} ({', '.join(ids[:IDS_SHOWN])}{' ...' if len(ids) > IDS_SHOWN else ''})"
                  for why, ids in self.left_out_by_reason().items()]
         return f"{used:,} of {every:,} used; left out: {'; '.join(texts)}"
 
     def left_out_by_reason(self) -> dict[str, list[str]]:
-        """Why stations are left out, without the place of each -> their ids."""
+        """Why stations are left out, in few words -> their ids."""
         kinds: dict[str, list[str]] = {}
         for station, why in self.left_out.items():
-            kinds.setdefault(why.partition(" (lon ")[0], []).append(station)
+            kinds.setdefault(why.partition(":")[0], []).append(station)
         return kinds
 
     def facts(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def check_usable(archive: Archive, inventory: Inventory, where: str, settings: q
     rule = f"An analysis needs at least {least} stations."
     fix = f"Give observations of more stations, or another period: `aqreanalysis describe {where}` shows what is there."
     if coverage.used < least:
-        told = "".join(f"; {len(ids)} left out: {why}" for why, ids in inventory.left_out_by_reason().items())
+        told = "".join(f"; {len(ids)} left out, {why}" for why, ids in inventory.left_out_by_reason().items())
         raise UserError(f"{where} has PM2.5 of {coverage.used} station{'s' * (coverage.used != 1)} from {first} to "
                         f"{last}{told}.", rule, fix)
     if (count := usable_stations(archive, coverage, settings, least)) < least:

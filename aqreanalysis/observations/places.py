@@ -24,10 +24,11 @@ LINK_CELL_DEG = 0.5       # stations in one cell of so many degrees belong toget
 NETWORK_SHARE, FAR_SHARE = 0.5, 0.1   # a network has more than the one, a group far from it at most the other, or one
 
 
-def possible(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict[str, str]]:
+def possible(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """The rows of a table (station_id, lon, lat in degrees, none of them NaN) that can be places of stations.
 
-    Returns them, and station_id -> why for each station that has no such row.
+    Returns them, station_id -> why ("kind: detail") for each station that has no such row, and a sentence for each
+    that has others too.
 
     Raises
     ------
@@ -48,19 +49,21 @@ def possible(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict[str, s
                         "Longitudes lie in -180..360 and latitudes in -90..90 degrees; in China they are "
                         "73 to 136 E and 17 to 54 N.", "Exchange the names of the columns lon and lat.")
     reasons = np.select([null, coded, exchanged, outside],
-                        ["lies at (0, 0), where missing coordinates were filled with 0",
-                         "has a code for missing as its coordinates", "has longitude and latitude exchanged",
-                         "lies outside -180..360 degrees of longitude or -90..90 of latitude"], "")
+                        ["0 in place of missing coordinates", "a code for missing as coordinates",
+                         "longitude and latitude exchanged", "outside the globe"], "")
     if bad.all():
         row = table.iloc[0]
-        raise UserError(f"None of the {len(table)} places of {where} is possible: station {row.station_id}, lon "
-                        f"{row.lon:g}, lat {row.lat:g}, {reasons[0]}.",
+        raise UserError(f"None of the {len(table)} places of {where} is possible: station {row.station_id} at lon "
+                        f"{row.lon:g}, lat {row.lat:g} ({reasons[0]}).",
                         "Longitudes lie in -180..360 and latitudes in -90..90 degrees.",
                         "Correct the columns lon and lat, in degrees.")
     kept = table[~bad]
-    left_out = {str(row.station_id): f"{reason} (lon {row.lon:g}, lat {row.lat:g})"
-                for row, reason in zip(table[bad].itertuples(), reasons[bad], strict=True)}
-    return kept, {station: why for station, why in left_out.items() if station not in set(kept["station_id"])}
+    found = {str(row.station_id): f"{reason}: lon {row.lon:g}, lat {row.lat:g}"
+             for row, reason in zip(table[bad].itertuples(), reasons[bad], strict=True)}
+    sound = set(kept["station_id"])
+    told = [f"a place of station {station} is not used ({why}); another one is"
+            for station, why in found.items() if station in sound]
+    return kept, {station: why for station, why in found.items() if station not in sound}, told
 
 
 def _within(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
@@ -91,9 +94,9 @@ def near_the_network(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]
     for row in table[far].itertuples():
         away, turned = (float(geo.chord_to_km(tree.query(geo.unit_vectors([lat], [lon]))[0])[0])
                         for lat, lon in ((row.lat, row.lon), (row.lon, row.lat)))
-        likely = "; longitude and latitude exchanged?" if turned < LINKED_KM and abs(row.lon) <= 90 else ""
-        left_out[str(row.station_id)] = (f"lies {away:,.0f} km from the network (lon {row.lon:g}, lat {row.lat:g}"
-                                         f"{likely})")
+        likely = ", longitude and latitude exchanged?" if turned < LINKED_KM and abs(row.lon) <= 90 else ""
+        left_out[str(row.station_id)] = (f"far from the network: {away:,.0f} km, at lon {row.lon:g}, lat {row.lat:g}"
+                                         f"{likely}")
     return kept, left_out
 
 

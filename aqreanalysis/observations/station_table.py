@@ -117,18 +117,18 @@ def checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
     if placed.empty:
         raise UserError(f"No station of {where} has coordinates.", "Each station needs lon and lat in degrees.",
                         "Fill the columns lon and lat of the station table.")
-    sound, impossible = places.possible(placed, where)
+    sound, impossible, told = places.possible(placed, where)
     latest, moved, ambiguous = _latest_places(table_in_wgs84(sound))
     if latest.empty:
         station, why = next(iter(ambiguous.items()))
-        raise UserError(f"Station {station} of {where} {why}.", "A station has one place at a time.",
+        raise UserError(f"Station {station} of {where} has {why}.", "A station has one place at a time.",
                         "Remove the other rows, or add a column start (YYYY-MM-DD) with its first day at each "
                         "place: the latest is used.")
     result, far = places.near_the_network(latest)
     result = result.sort_values("station_id").reset_index(drop=True)
     result.attrs["without_coordinates"] = sorted(set(table["station_id"]) - set(placed["station_id"]))
     result.attrs["left_out"] = dict(sorted((impossible | ambiguous | far).items()))
-    result.attrs["moved"] = moved
+    result.attrs["moved"] = told + moved
     return result
 
 
@@ -145,8 +145,8 @@ def _latest_places(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str], dict[s
         separation = geo.distance_km(rows.lat, rows.lon, last.lat, last.lon).max()
         if separation > TABLE_ROUNDING_KM:
             if start.isna().sum() > 1 or start.duplicated().any():
-                ambiguous[str(station)] = (f"stands {len(rows)} times in the table, up to {separation:.1f} km apart, "
-                                           "without a column start that tells which place is the latest")
+                ambiguous[str(station)] = (f"several places: {len(rows)} rows up to {separation:.1f} km apart, without "
+                                           "a column start that tells which is the latest")
                 continue
             way = geo.distance_km(first.lat, first.lon, last.lat, last.lon)
             moved.append(f"station {station} moved {way:.1f} km, from {first.lon:.4f}, {first.lat:.4f} to "

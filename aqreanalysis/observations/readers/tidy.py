@@ -258,7 +258,7 @@ def _own_places(rows: pd.DataFrame, where: str) -> pd.DataFrame:
     placed = rows.dropna(subset=["lon", "lat"])
     merged = placed.groupby(["station_id", "lon", "lat"], sort=False).agg(
         {"min": "min", "max": "max", "size": "sum"}).reset_index()
-    sound, impossible = possible(merged, where) if len(merged) else (merged, {})
+    sound, impossible, told = possible(merged, where) if len(merged) else (merged, {}, [])
     latest = sound.sort_values(["max", "size"], kind="stable").drop_duplicates("station_id", keep="last")
     without = sorted(set(rows["station_id"]) - set(placed["station_id"]))
     blank = pd.DataFrame({"station_id": without, "lon": np.nan, "lat": np.nan})
@@ -268,7 +268,7 @@ def _own_places(rows: pd.DataFrame, where: str) -> pd.DataFrame:
                         "--stations FILE.")
     table = checked(pd.concat([latest[["station_id", "lon", "lat"]], blank], ignore_index=True), where)
     table.attrs["left_out"] = dict(sorted((table.attrs["left_out"] | impossible).items()))
-    table.attrs["moved"] = [*table.attrs["moved"], *_moves(sound, latest)]
+    table.attrs["moved"] = [*told, *table.attrs["moved"], *_moves(sound, latest)]
     return table
 
 

@@ -63,6 +63,8 @@ class Faults:
 NO_STAMP = f"whose time is not understood, as {stamps.EXAMPLES} would be,"
 NO_OFFSET = "whose time has no offset, where others of the file have one (--utc-offset says what they are),"
 OFF_HOUR, NO_ID = "off the full hour", "without a station_id"
+SEXAGESIMAL = "places were read from degrees, minutes and seconds"
+COLUMNS_EXCHANGED = "lon and lat stand in each other's column, as their letters (E, N) say, and were read so"
 NO_ORDER = "whose day and month can't be told apart by any stamp of the file (write 2019-01-31)"
 
 
@@ -78,6 +80,7 @@ class TidyFile:
         self.matched = self.table.dialect.matched if self.table else _parquet_columns(path)
         self.factors = _factors(path.name, self.matched)
         self.rule = StampRule.of((), utc_offset)
+        self._forms = dict.fromkeys((SEXAGESIMAL, COLUMNS_EXCHANGED), False)   # of its places, met so far
 
     @property
     def name(self) -> str:
@@ -96,6 +99,7 @@ class TidyFile:
         found += [f"{self.name}: {schema.LONG_NAMES[name]} is in {self.matched.units[name]}; "
                   + (f"multiplied by {factor:g}" if factor else "no known unit, so that it is not used")
                   for name, factor in self.factors.items() if factor != 1.0]
+        found += [f"{self.name}: {text}" for text, met in self._forms.items() if met]
         return found + [text for text in [self.rule.note(self.name)] if text]
 
     def settle(self) -> set[str]:
@@ -204,6 +208,8 @@ class TidyFile:
         self._count_cells(kept["lon"], lon.stray, "lon", table, faults)
         self._count_cells(kept["lat"], lat.stray, "lat", table, faults)
         other = coordinates.exchanged(lon, lat)
+        self._forms[COLUMNS_EXCHANGED] |= bool(other.any())
+        self._forms[SEXAGESIMAL] |= bool((lon.sexagesimal | lat.sexagesimal).any())
         return np.where(other, lat.degrees, lon.degrees), np.where(other, lon.degrees, lat.degrees)
 
     def _count_cells(self, cells: pd.Series, stray: np.ndarray, name: str, table: pd.DataFrame, faults: Faults) -> None:
