@@ -174,6 +174,6 @@ def place_remarks(table: pd.DataFrame) -> list[str]:
     if datum := datum_remark(table):
         remarks.append(datum)
     if "converted_from" in table:
-        for datum, rows in table[table.converted_from != ""].groupby("converted_from"):
-            remarks.append(f"{len(rows)} places were converted from {datum} to WGS-84")
+        for given, rows in table[table.converted_from != ""].groupby("converted_from"):
+            remarks.append(f"{len(rows)} places were converted from {given} to WGS-84")
     return remarks

@@ -91,7 +91,7 @@ class StampRule:
     def is_open(self, text: str) -> bool:
         """Whether it is not known which number of a stamp like 01/02/2019 is the month."""
         numbers_ = _slashed(text)
-        return bool(numbers_) and self.month_first is None and numbers_[0] != numbers_[1]
+        return numbers_ is not None and self.month_first is None and numbers_[0] != numbers_[1]
 
     def _utc(self, text: str) -> np.datetime64:
         if self.is_open(text):

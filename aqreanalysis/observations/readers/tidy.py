@@ -32,6 +32,7 @@ TIDY_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt")
 OTHER_TABLES = re.compile(r".+\.(feather|arrow|orc|json|jsonl|rds|rdata|dta|sav|sas7bdat|mat|nc|h5|db|sqlite|dbf|pkl)",
                           re.IGNORECASE)
 ANY_TEXT = (".txt",)          # of these only tables count, and others are not told
+PLACE = ["station_id", "lon", "lat", "simulated"]
 ROW, PM25 = 1, 2              # bits of _RowsSeen
 REPEATED_SPAN_HOURS = 31 * 24
 
@@ -206,14 +207,13 @@ def _scanned(path: Path, utc_offset: float | None) -> _ScannedFile:
     """Every row is read, so that `read` meets no error; BadFile where none can be."""
     rows = TidyFile(path, utc_offset)
     rows.settle()
-    faults, places, numbers, count = Faults(), [], 0, 0
-    keys = ["station_id", "lon", "lat", "simulated"]
+    faults, places, numbers, count = Faults(), pd.DataFrame(), 0, 0
     for batch in rows.batches(faults):
         if batch.empty:
             continue
         count += len(batch)
-        grouped = batch.groupby(keys, dropna=False, sort=False)["time"].agg(["min", "max", "size"]).reset_index()
-        places = [pd.concat([*places, grouped])]
+        stamps = batch["time"]
+        places = _merged(pd.concat([places, batch[PLACE].assign(min=stamps, max=stamps, size=1)]), PLACE)
         numbers += int(batch[[name for name in schema.POLLUTANTS if name in batch]].count().sum())
     told = faults.sentences(path.name)
     if not count:
@@ -223,9 +223,14 @@ def _scanned(path: Path, utc_offset: float | None) -> _ScannedFile:
                       f"{faults.rows[OFF_HOUR] + count}, so that its values are none of whole hours")
     if not numbers and faults.cells:
         raise BadFile(f"{path.name} holds no number; {told[-1].removeprefix(f'{path.name}: ')}")
-    every = places[0].groupby(keys, dropna=False, sort=False).agg(
-        {"min": "min", "max": "max", "size": "sum"}).reset_index()
-    return _ScannedFile(rows, every["min"].min().to_datetime64(), every["max"].max().to_datetime64(), every, told)
+    first, last = places["min"].min(), places["max"].max()
+    return _ScannedFile(rows, first.to_datetime64(), last.to_datetime64(), places, told)
+
+
+def _merged(places: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Rows with the same `keys` as one: the first and last hour of them, and how many they were."""
+    groups = places.groupby(keys, dropna=False, sort=False)
+    return groups.agg({"min": "min", "max": "max", "size": "sum"}).reset_index()
 
 
 def _placed(rows: pd.DataFrame, path: Path, options: ReadingOptions) -> tuple[pd.DataFrame, list[str]]:
@@ -256,8 +261,7 @@ def _placed(rows: pd.DataFrame, path: Path, options: ReadingOptions) -> tuple[pd
 def _own_places(rows: pd.DataFrame, where: str) -> pd.DataFrame:
     """One row a station, from the places in the files: of several the latest, which is told."""
     placed = rows.dropna(subset=["lon", "lat"])
-    merged = placed.groupby(["station_id", "lon", "lat"], sort=False).agg(
-        {"min": "min", "max": "max", "size": "sum"}).reset_index()
+    merged = _merged(placed, ["station_id", "lon", "lat"])
     sound, impossible, told = possible(merged, where) if len(merged) else (merged, {}, [])
     latest = sound.sort_values(["max", "size"], kind="stable").drop_duplicates("station_id", keep="last")
     without = sorted(set(rows["station_id"]) - set(placed["station_id"]))
