@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from aqreanalysis import geo
 from aqreanalysis.errors import UserError
-from aqreanalysis.observations import checks, coordinates, datums, station_table
+from aqreanalysis.observations import checks, datums, station_table
 from aqreanalysis.observations.station_table import read_station_table
+from aqreanalysis.tables import coordinates
 
 # gcoord's table of Chinese cities (test/fixtures/china-cities.json, MIT): lon, lat in WGS-84, GCJ-02 and BD-09
 CITIES = {

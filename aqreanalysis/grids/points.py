@@ -9,7 +9,7 @@ import numpy as np
 
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.schema import LAT, LON
-from aqreanalysis.tables import columns, numbers, rows
+from aqreanalysis.tables import columns, coordinates, rows
 
 # a list of places may have names only
 POINT_ID = replace(columns.STATION_ID, weak=(*columns.STATION_ID.weak, "name", *columns.NAME.synonyms, "名称"))
@@ -39,10 +39,10 @@ def read_points(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     if wrong.any():
         raise UserError(f"{path}: station_id {station_id[wrong].iloc[0]!r} is empty or repeated (line "
                         f"{station_id[wrong].index[0]}).", "Every point has a name of its own.")
-    lat, lon = (numbers.numbers(cells[name], table.dialect.decimal)[0] for name in (LAT, LON))
+    lon, lat, _ = coordinates.read_places(cells, table.dialect.decimal, path.name)
     unknown = np.flatnonzero(np.isnan(lat) | np.isnan(lon))
     if len(unknown):
         row = cells.iloc[unknown[0]]
         raise UserError(f"{path}: station {row['station_id']} in line {cells.index[unknown[0]]} lies at lon "
-                        f"{row[LON]!r}, lat {row[LAT]!r}.", "Both are numbers, in degrees.")
+                        f"{row[LON]!r}, lat {row[LAT]!r}.", "Both are degrees, as 116.397 or 116°23'49\"E.")
     return tuple(station_id), lat, lon

@@ -14,9 +14,9 @@ import pandas as pd
 
 from aqreanalysis import files, geo
 from aqreanalysis.errors import BadFile, UserError
-from aqreanalysis.observations import coordinates, places
+from aqreanalysis.observations import places
 from aqreanalysis.observations.datums import CONVERTED, DATUMS, table_in_wgs84, to_wgs84
-from aqreanalysis.tables import columns, numbers
+from aqreanalysis.tables import columns, coordinates, numbers
 from aqreanalysis.tables.rows import BadRows, open_table
 
 TABLE_COLUMNS = ("station_id", "lon", "lat")

@@ -19,10 +19,9 @@ import pandas as pd
 
 from aqreanalysis import schema
 from aqreanalysis.errors import BadFile
-from aqreanalysis.observations import coordinates
 from aqreanalysis.observations.readers import anomalies
 from aqreanalysis.observations.readers.openaq_values import to_our_units
-from aqreanalysis.tables import columns, numbers, rows, stamps
+from aqreanalysis.tables import columns, coordinates, numbers, rows, stamps
 from aqreanalysis.tables.stamps import StampRule
 
 WANTED = (columns.STATION_ID, columns.TIME, columns.HOUR, columns.LON, columns.LAT, *columns.POLLUTANTS,
