@@ -167,10 +167,10 @@ def request(observations, tmp_path):
 def test_build_warns_before_it_starts(tidy, tmp_path, capsys):
     made = plan.prepare(request(tidy(air(shift=-8)), tmp_path))
     warnings = made.inventory.warnings
-    assert warnings == made.facts["warnings"] and "8 h too early" in warnings[0]
+    assert warnings == made.facts["warnings"] and "8 h too early" in warnings[0] and "constant" in warnings[1]
     console.warnings([*warnings, *map(str, range(20))])
     text = capsys.readouterr().out
-    assert "  warning: time zone: the network's ozone" in text and "warning: ... 21 in all" in text
+    assert "  warning: time zone: the network's ozone" in text and "warning: ... 22 in all" in text
 
 
 def test_build_and_train_refuse_what_can_not_be(tidy, tmp_path):

@@ -99,6 +99,13 @@ def test_fewer_than_two_usable_stations_are_an_error_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_values_that_never_change_are_told(tmp_path):
+    """Two stations that agree are not flagged: the air may be still. A whole day of one value is told."""
+    warnings = inventory(write(tmp_path / "in", {"A": np.zeros(48), "B": np.full(48, 37.0), "C": air()}))[1].warnings
+    assert any(text.startswith("constant: 2 stations have one and the same value in every hour, as A has 0 ug m-3")
+               for text in warnings)
+
+
 def test_usable_stations_may_be_far_apart_in_time(tmp_path):
     """A reports on the first day and B on the second: two stations, found although no stretch has both."""
     a, b = air(1), air(2)

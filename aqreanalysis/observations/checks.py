@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import UserError
+from aqreanalysis.observations.quality.values import missing_code
 from aqreanalysis.observations.readers.archive import Archive, Stamp, as_hour
 from aqreanalysis.observations.station_table import datum_remark
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY
@@ -121,7 +122,7 @@ def wrong_unit(cubes: list[xr.Dataset]) -> UserError | None:
     """The error for the first pollutant whose median can't be in its unit; None where all can."""
     for name, (low, high) in MEDIAN_LIMITS.items():
         values = np.concatenate([cube[name].values.ravel() for cube in cubes]) if cubes else np.empty(0)
-        values = values[values > 0]
+        values = values[(values > 0) & ~missing_code(values)]
         if values.size < MEDIAN_VALUES:
             continue
         median, unit = float(np.median(values)), schema.UNITS[name]

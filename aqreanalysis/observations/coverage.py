@@ -15,7 +15,9 @@ from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
 
 STRETCH_HOURS = 92 * HOURS_PER_DAY   # are read at once: a tidy file is gone through for each
 SCREENED_DAYS = 8                    # are screened at once in the search for usable stations
-SPARSE_SHARE = 0.5                   # of the hours; where fewer are observed, everything says so
+SPARSE_SHARE = 0.5                   # of the hours; where no more are observed, everything says so
+THIN_SHARE = 0.25                    # of the hours of the stations; where fewer are observed, a warning says so
+CONSTANT_HOURS = 24                  # with one and the same value, and no other in the period
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Coverage:
     day_hours: np.ndarray       # int (days,): hours in which any station has a value
     day_values: np.ndarray      # int (days,): values of all stations
     hours: int                  # of the period
+    low: np.ndarray             # ug m-3 (stations,): range of the values of each; inf and -inf without any
+    high: np.ndarray
 
     @property
     def hours_observed(self) -> int:
@@ -47,7 +51,16 @@ class Coverage:
     @property
     def is_sparse(self) -> bool:
         """Whether no station has a value in most hours."""
-        return self.hours_observed < SPARSE_SHARE * self.hours
+        return self.hours_observed <= SPARSE_SHARE * self.hours
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether most stations are silent most of the time."""
+        return self.share < THIN_SHARE
+
+    def constant(self) -> np.ndarray:
+        """Stations that have one and the same value in all of many hours."""
+        return self.stations[(self.station_hours >= CONSTANT_HOURS) & (self.low == self.high)]
 
     def silent(self) -> np.ndarray:
         """Stations without any value."""
@@ -70,16 +83,20 @@ def measure_coverage(archive: Archive, start: np.datetime64, end: np.datetime64)
     every, first = np.unique(days, return_index=True)
     day_hours, day_values = np.zeros((2, len(every)), np.int64)
     station_hours = np.zeros(len(archive.stations), np.int64)
+    low, high = np.full(len(station_hours), np.inf), np.full(len(station_hours), -np.inf)
     for begin in range(0, len(hours), STRETCH_HOURS):
         piece = hours[begin:begin + STRETCH_HOURS]
         cube = archive.read(piece[0], piece[-1])
-        there = plausible(cube[schema.TARGET].values)
+        pm25 = cube[schema.TARGET].values
+        there = plausible(pm25)
+        low = np.minimum(low, np.where(there, pm25, np.inf).min(axis=0))
+        high = np.maximum(high, np.where(there, pm25, -np.inf).max(axis=0))
         station_hours += there.sum(axis=0)
         of = np.searchsorted(first, np.arange(begin, begin + len(piece)), "right") - 1
         day_hours += np.bincount(of, there.any(axis=1), len(every)).astype(np.int64)
         day_values += np.bincount(of, there.sum(axis=1), len(every)).astype(np.int64)
     ids = archive.stations["station_id"].to_numpy(str)
-    return Coverage(ids, station_hours, every, day_hours, day_values, len(hours))
+    return Coverage(ids, station_hours, every, day_hours, day_values, len(hours), low, high)
 
 
 def plausible(pm25: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations import checks, quality
-from aqreanalysis.observations.coverage import Coverage, measure_coverage, usable_stations
+from aqreanalysis.observations.coverage import SPARSE_SHARE, Coverage, measure_coverage, usable_stations
 from aqreanalysis.observations.readers.archive import Archive, Inspection, Stamp, as_hour
 
 LEAST_STATIONS = 2     # that an analysis needs
@@ -111,11 +111,19 @@ def take_inventory(archive: Archive, start: Stamp, end: Stamp, inspection: Inspe
 def _of_coverage(coverage: Coverage, minimum_hours: int | None) -> list[str]:
     """Sentences on hours and months that nobody observed."""
     found = []
-    if coverage.is_sparse:
+    days = coverage.whole_days(minimum_hours) if minimum_hours else len(coverage.days)
+    if coverage.is_sparse or days < SPARSE_SHARE * len(coverage.days):
         found.append(f"sparse: {coverage.hours - coverage.hours_observed:,} of {coverage.hours:,} hours have no "
                      f"observation; their estimates come from hours before and after alone"
-                     + (f", and {coverage.whole_days(minimum_hours)} of {len(coverage.days)} days have the "
-                        f"{minimum_hours} observed hours that a valid day needs" if minimum_hours else ""))
+                     + (f", and {days} of {len(coverage.days)} days have the {minimum_hours} observed hours that a "
+                        "valid day needs" if minimum_hours else ""))
+    if coverage.is_thin and not coverage.is_sparse:
+        found.append(f"sparse: the {coverage.used:,} stations have a value in {coverage.share:.1%} of their hours")
+    if len(constant := coverage.constant()):
+        value = coverage.low[coverage.stations == constant[0]][0]
+        found.append(f"constant: {len(constant)} station{'s have' if len(constant) > 1 else ' has'} one and the same "
+                     f"value in every hour, as {constant[0]} has {value:g} ug m-3: a stuck sensor, or a column that "
+                     "was filled; quality control may not see it where all do")
     months = coverage.silent_months()
     if months and coverage.hours_observed:
         found.append(f"no station has a PM2.5 value in {', '.join(months[:6])}{' ...' if len(months) > 6 else ''}")

@@ -130,8 +130,8 @@ class About:
 
     @property
     def is_sparse(self) -> bool:
-        """Whether most hours of the period were not observed by any station."""
-        return self.hours is not None and 2 * self.hours[0] < self.hours[1]
+        """Whether half of the hours of the period or more were not observed by any station."""
+        return self.hours is not None and 2 * self.hours[0] <= self.hours[1]
 
 
 _SUMMARY_OF_CONTENT = {
