@@ -54,8 +54,10 @@ class IngestSource:
     @property
     def inventory(self) -> Inventory:
         """What is used of it and what is not, as far as it is known before its values are read."""
-        found = replace(self._without_hours, good=len(self.parts))
-        return take_inventory(self.archive, self.parts[0].first, self.parts[0].first, found, measured=False)
+        first = self.parts[0].first
+        found = replace(self.archive.inspect(first, first), good=len(self.parts))  # of one file: how it is read
+        found.take_in(self._without_hours)
+        return take_inventory(self.archive, first, first, found, measured=False)
 
     def file(self, part: ArchivePart) -> Path:
         """The path of a part."""
@@ -94,7 +96,13 @@ def open_sources(paths: list[str], station_table: str | None, datum: str | None 
     for given, path in zip(paths, resolved, strict=True):
         if resolved.count(path) > 1:
             raise UserError(f"{given} was given twice.", "Each source is given once.", "Leave one out.")
-        archive = open_archive(given, station_table, utc_offset)
+        try:
+            archive = open_archive(given, station_table, utc_offset)
+        except UserError as error:
+            if len(paths) == 1 or (station_table is None and utc_offset is None):
+                raise
+            raise UserError(error.problem, error.rule, f"{error.fix} Or ingest the sources one after the other into "
+                            "one archive, each with its own options.") from None
         archive.stations = datums.table_in_wgs84(archive.stations, datum)
         name = path.name if [other.name for other in resolved].count(path.name) == 1 else path.as_posix()
         found.append(IngestSource(name, path, archive, tuple(archive.parts()),
