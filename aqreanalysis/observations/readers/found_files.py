@@ -38,6 +38,7 @@ UNFINISHED = re.compile(r"(.+)\.(?:\w*part|partial|tmp|temp|crdownload|download|
 PACKED = re.compile(r".+\.(?:rar|7z|tar|tgz|tbz2?|txz|tar\.\w+|z\d\d|zipx|bz2|xz|zst|lz4|cab|iso)", re.IGNORECASE)
 WORKBOOK = re.compile(r".+\.(?:xlsx?|xlsm|xlsb|ods|et|numbers)", re.IGNORECASE)
 _TABLE = re.compile(r".+\.(?:csv|tsv|parquet|feather)(?:\.gz)?", re.IGNORECASE)
+NO_NAME_OF_THE_LAYOUT = "a table under a name of no file of this layout; not read"
 NO_DAY = "no day of the calendar in the name; not read"
 
 
@@ -207,7 +208,7 @@ class Names:
         if self._is_near(name) and (_TABLE.fullmatch(name) or (named and named["suffix"].lower() != "json")):
             return f"nearly a name of this layout, not read (rename it to {self.layout} if it is one)"
         if _TABLE.fullmatch(name) and "station" not in name.lower():
-            return "a table under a name of no file of this layout; not read"
+            return NO_NAME_OF_THE_LAYOUT
         return ""
 
     def _is_near(self, base: str) -> bool:
