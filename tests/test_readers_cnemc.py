@@ -305,7 +305,7 @@ def test_stations_that_the_table_lacks_and_columns_that_stand_twice_are_told(nat
     archive = open_archive(folder)
     assert archive.inspect(*DAY).anomalies == [
         f"china_sites_{DAYS[1]}.csv: 1002A stands in more than one column; the first is used",
-        "a: 1 of the files' stations left out, for the station table has no row for elsewhere"]
+        "a: 1 of the files' stations left out, for the station table has no place for elsewhere"]
     assert set(archive.read("2019-01-31T16", "2019-01-31T20").pm25.values[:, 2]) == {5}
 
 

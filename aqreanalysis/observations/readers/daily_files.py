@@ -170,7 +170,7 @@ class DailyArchive:
         if unknown:
             shown = ", ".join(list(unknown)[:5]) + " ..." * (len(unknown) > 5)
             found.anomalies.append(f"{self.path.name}: {len(unknown)} of the files' stations left out, for the station "
-                                   f"table has no row for {shown}")
+                                   f"table has no place for {shown}")
         found.notes += self._found.notes + notes.sentences()
         found.add_stations(self.stations)
         return found

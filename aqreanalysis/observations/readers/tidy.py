@@ -251,7 +251,7 @@ def _placed(rows: pd.DataFrame, path: Path, options: ReadingOptions) -> tuple[pd
     notes = [f"places are those of {given.name}" + (", not those of the files" if has_places else "")]
     if missing:
         shown = ", ".join(missing[:5]) + " ..." * (len(missing) > 5)
-        notes.append(f"{len(missing)} of the files' {len(ids)} stations left out, for {given.name} has no row for "
+        notes.append(f"{len(missing)} of the files' {len(ids)} stations left out, for {given.name} has no place for "
                      f"{shown}")
     kept = table[table["station_id"].isin(ids)].reset_index(drop=True)
     kept.attrs.update(table.attrs)
