@@ -246,7 +246,7 @@ def test_nobody_answers(tmp_path):
         summary.check("again")
 
 
-BAD = {"empty": b"", "HTML": PAGE, "truncated gzip": gzip.compress(b"date")[:-3],
+BAD = {"empty": b"", "HTML": PAGE, "truncated gzip": gzip.compress(b"date", mtime=0)[:-3],
        "no column date, hour, type": b"time;value\n1;2\n",
        "another day than 2019-01-05": b"date,hour,type,1001A\n20190106,0,PM2.5,5\n",
        "no rows": b"date,hour,type,1001A\n",
@@ -271,7 +271,7 @@ def test_an_html_page_with_status_200_is_refused_and_asked_for_again(mirror, tmp
 
 
 def test_a_body_that_is_compressed_unasked_is_unpacked(mirror, tmp_path):
-    mirror.plans[FIRST] = [("encoded", gzip.compress(mirror.files[FIRST]))]
+    mirror.plans[FIRST] = [("encoded", gzip.compress(mirror.files[FIRST], mtime=0))]
     assert fetch_files(request(mirror, tmp_path), QUICK).fetched == 3
     whole(mirror, tmp_path, "20190105", "20190106", "20190107")
 
@@ -331,7 +331,7 @@ def test_other_forms_of_the_address(mirror, tmp_path):
 def openaq_day(location, day):
     row = f'{location},9,"There-{location}","{day}T03:00:00+08:00","39.9","116.4","pm25","µg/m³","42.0"\n'
     header = "location_id,sensors_id,location,datetime,lat,lon,parameter,units,value\n"
-    return gzip.compress((header + row).encode())
+    return gzip.compress((header + row).encode(), mtime=0)
 
 
 def test_openaq_has_a_file_for_each_location_and_day(mirror, tmp_path):

@@ -73,7 +73,7 @@ def test_a_body_without_end_is_cut_off_and_removed(mirror, tmp_path, monkeypatch
     """By its promised length, unread; or, with no length, when it has become too long."""
     monkeypatch.setattr(transfer, "MOST_BYTES", 50_000)
     if not promised:
-        mirror.plans[FIRST] = [("encoded", gzip.compress(b"," * 1_000_000))]
+        mirror.plans[FIRST] = [("encoded", gzip.compress(b"," * 1_000_000, mtime=0))]
     summary = fetch_files(request(mirror, tmp_path), QUICK)
     assert "no such file has" in summary.failed[0]
     assert [path.name for path in tmp_path.iterdir() if "20190105" in path.name] == []

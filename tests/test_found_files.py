@@ -98,7 +98,7 @@ def test_what_has_nothing_to_do_with_it_is_not_told_and_many_alike_are_one_sente
 def test_a_copy_beside_its_original_is_passed_over_and_compared(national, folder, name, same):
     """The layout's own name comes first, in the order of paths; contents are compared as unpacked."""
     put(folder, f"china_sites_{DAY}.csv", national.text(DAY).encode())
-    put(folder, name, gzip.compress(national.text(DAY, value=None if same else lambda *_: 1).encode()))
+    put(folder, name, gzip.compress(national.text(DAY, value=None if same else lambda *_: 1).encode(), mtime=0))
     archive = open_archive(folder)
     found = archive.inspect(*SPAN)
     assert found.good == 1 and values(archive) == 72 and archive.read(*SPAN).pm25.max() > 1
@@ -108,7 +108,7 @@ def test_a_copy_beside_its_original_is_passed_over_and_compared(national, folder
         f"{'the same' if same else 'ANOTHER'} content"]
 
 
-@pytest.mark.parametrize("failed", [b"", b"<html>busy</html>", gzip.compress(b"date,hour" * 99)[:-9]])
+@pytest.mark.parametrize("failed", [b"", b"<html>busy</html>", gzip.compress(b"date,hour" * 99, mtime=0)[:-9]])
 def test_a_copy_is_read_where_the_original_is_a_failed_download(national, folder, failed):
     put(folder, OWN[0], failed)
     put(folder, COPIES[0], national.text(DAY).encode())

@@ -85,7 +85,7 @@ def test_carbon_monoxide_is_in_milligrams_as_written(folder):
 
 
 BAD = {"empty": (b"", "is empty"), "HTML": (b"<html>404</html>", "is an HTML or XML page"),
-       "gzip": (gzip.compress(text(DAYS[1], "all").encode())[:-9], "is a damaged or truncated gzip file"),
+       "gzip": (gzip.compress(text(DAYS[1], "all").encode(), mtime=0)[:-9], "is a damaged or truncated gzip file"),
        "of others": (b"date,hour,type,1001A\n20140116,0,PM2.5,1\n", "names no station of the station table")}
 
 

@@ -166,7 +166,7 @@ BAD = {
     "empty": (lambda text: b"", "is empty"),
     "blank": (lambda text: b" \n\n", "is empty"),
     "HTML": (lambda text: b"\n<!DOCTYPE html><html>404</html>", "is an HTML or XML page"),
-    "gzip": (lambda text: gzip.compress(text)[:-30], "is a damaged or truncated gzip file"),
+    "gzip": (lambda text: gzip.compress(text, mtime=0)[:-30], "is a damaged or truncated gzip file"),
     "workbook": (lambda text: b"PK\x03\x04" + text, "is a zip file or an Excel workbook, not a text table"),
     "other columns": (lambda text: b"time,station,pm25\n2019,1,2\n", "has no column date, hour, type; it has time,"),
     "header only": (lambda text: text.split(b"\n")[0] + b"\n", "has a header and no rows"),

@@ -32,7 +32,7 @@ def write(folder, rows, day="20190105", location=7, flat=False, text=None):
         folder = folder / f"records/csv.gz/locationid={location}/year={day[:4]}/month={day[4:6]}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"location-{location}-{day}.csv.gz"
-    path.write_bytes(gzip.compress((text or "\n".join([HEADER, *rows]) + "\n").encode()))
+    path.write_bytes(gzip.compress((text or "\n".join([HEADER, *rows]) + "\n").encode(), mtime=0))
     return path
 
 
@@ -200,12 +200,13 @@ GOOD = "\n".join([HEADER, *day_of_hours("2019-01-06", "2019-01-07")]) + "\n"
 BAD = {
     "empty": b"",
     "HTML": b"<!DOCTYPE html><html></html>",
-    "truncated gzip": gzip.compress(GOOD.encode())[:-30],
-    "no column location_id, datetime": gzip.compress(b"time,place,value\n1,2,3\n"),
-    "no rows": gzip.compress(f"{HEADER}\n".encode()),
-    "24 rows without a time and its offset": gzip.compress(GOOD.replace("+08:00", "").encode()),
-    "24 rows whose stamp is not of the file's day (line 2)": gzip.compress(GOOD.replace("2019-01", "2019-02").encode()),
-    "24 rows of location '8'": gzip.compress(GOOD.replace("\n7,", "\n8,").encode()),
+    "truncated gzip": gzip.compress(GOOD.encode(), mtime=0)[:-30],
+    "no column location_id, datetime": gzip.compress(b"time,place,value\n1,2,3\n", mtime=0),
+    "no rows": gzip.compress(f"{HEADER}\n".encode(), mtime=0),
+    "24 rows without a time and its offset": gzip.compress(GOOD.replace("+08:00", "").encode(), mtime=0),
+    "24 rows whose stamp is not of the file's day (line 2)": gzip.compress(
+        GOOD.replace("2019-01", "2019-02").encode(), mtime=0),
+    "24 rows of location '8'": gzip.compress(GOOD.replace("\n7,", "\n8,").encode(), mtime=0),
 }
 
 

@@ -56,7 +56,7 @@ def written_tables(draw):
         cells = [_cell(row[name], decimal, pad, draw) for name in order]
         out.writerow([str(number + 1)] * (index != "none") + cells + [""] * trailing)
     content = text.getvalue().encode(encoding)
-    return (gzip.compress(content) if draw(st.booleans()) else content), pd.DataFrame(rows), order
+    return (gzip.compress(content, mtime=0) if draw(st.booleans()) else content), pd.DataFrame(rows), order
 
 
 def _cell(value, decimal, pad, draw):
