@@ -7,13 +7,20 @@ SOURCES = $(shell find aqreanalysis recipes grids -type f -not -name '*.pyc')
 # The CPU build of torch: the newest one brings 3 GB of CUDA that nothing here needs.
 TORCH ?= torch==2.13.0
 
-.PHONY: product test lint clean
+# One more than there are cores: many tests wait for processes that they started.
+TEST_PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+
+.PHONY: product test pytest lint clean
 
 product: $(STAMP)
 	$(BIN)/aqreanalysis build --year 2016 --grid 0.1deg
 
-test: $(STAMP) lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --doctest-glob='*.py' tests aqreanalysis -m "not archive"
+# Side by side: types are checked on one core while tests run.
+test: $(STAMP)
+	$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal --doctest-glob='*.py' tests aqreanalysis -m "not archive"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -123,6 +123,6 @@ def test_stations_left_out_are_told_with_the_reason(tmp_path):
     pd.concat([rows, null, blank]).to_csv(tmp_path / "in" / "rows.csv", index=False)
     found = inventory(str(tmp_path / "in"))[1]
     assert dict(found.rows())["stations"] == (
-        "2 of 5 used; left out: 1, no coordinates (M); 1, 0 in place of missing coordinates (N); 1, no PM2.5 value in "
-        "the period (C)")
+        "2 of 5 used; left out: M (no coordinates); N (0 in place of missing coordinates); C (no PM2.5 value in the "
+        "period)")
     assert list(found.facts()["stations_left_out"]) == ["M", "N", "C"]

@@ -57,8 +57,8 @@ class Inventory:
         every = self.stations + sum(why != SILENT for why in self.left_out.values())
         if not self.left_out:
             return f"{used:,} used"
-        texts = [f"{len(ids)}, {why} ({', '.join(ids[:IDS_SHOWN])}{' ...' if len(ids) > IDS_SHOWN else ''})"
-                 for why, ids in self.left_out_by_reason().items()]
+        texts = [", ".join(ids[:IDS_SHOWN]) + (f" and {len(ids) - IDS_SHOWN:,} more" if len(ids) > IDS_SHOWN else "")
+                 + f" ({why})" for why, ids in self.left_out_by_reason().items()]
         return f"{used:,} of {every:,} used; left out: {'; '.join(texts)}"
 
     def left_out_by_reason(self) -> dict[str, list[str]]:
