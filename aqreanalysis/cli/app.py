@@ -24,6 +24,7 @@ from aqreanalysis.cli.options import (
     UtcOffset,
     Workers,
     Year,
+    refuse_empty,
     refuse_options,
 )
 from aqreanalysis.errors import UserError
@@ -196,8 +197,9 @@ def evaluate_command(
         bool, typer.Option("--boosting", help="Also gradient boosting on kriging's residual; needs LightGBM.")
     ] = False,
     grid: Annotated[
-        str, typer.Option(help="Product grid whose land cells the distance-matched design stands for.")
-    ] = "0.1deg",
+        str | None,
+        typer.Option(help="Product grid whose land cells the distance-matched design stands for; 0.1deg if not given."),
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(help="Folder for scores.csv, scores.nc and figures; or a .csv file for the table alone."),
@@ -212,7 +214,7 @@ def evaluate_command(
     if run_folder is not None:
         refuse_options("a run folder of forecasts, whose recipe names its observations", observations=observations,
                        year=year, start=start, end=end, stations=stations, utc_offset=utc_offset, out=out,
-                       checkpoint=checkpoint, quick=quick, boosting=boosting, scheduler=scheduler)
+                       checkpoint=checkpoint, quick=quick, boosting=boosting, grid=grid, scheduler=scheduler)
         _score_forecasts(Path(run_folder), workers)
         return
     if observations is None:
@@ -221,8 +223,10 @@ def evaluate_command(
             "A checkpoint is scored on --observations PATH and a period, forecasts in their run folder.",
             "Example: aqreanalysis evaluate --year 2019 --observations PATH.",
         )
-    from aqreanalysis.workflows.evaluate_analysis import check_out, evaluate, write_result
+    from aqreanalysis.workflows.evaluate_analysis import DEFAULT_GRID, check_out, evaluate, write_result
 
+    if quick:
+        refuse_options("--quick, which takes no surroundings out", grid=grid)
     check_out(out)
     result = evaluate(
         observations,
@@ -234,7 +238,7 @@ def evaluate_command(
         lambda label: console.say(f"scored {label}"),
         quick,
         boosting,
-        grid,
+        grid or DEFAULT_GRID,
         time_axis.parse_utc_offset(utc_offset),
         console.inventory,
     )
@@ -396,6 +400,7 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell has us ignore it
         signal.signal(signal.SIGINT, _interrupt)
     try:
+        refuse_empty(sys.argv[1:])
         app()
     except UserError as error:
         _refuse(error)

@@ -40,6 +40,20 @@ CORES = min(available_cores(), 3)  # each takes some 0.8 GiB: three stay under 3
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT.")]
 
 
+def refuse_empty(arguments: list[str]) -> None:
+    """UserError for an argument without a letter, as a shell makes it of a variable that is not set."""
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        before = arguments[number - 1] if number else ""
+        if not argument.strip() or (name.startswith("--") and equals and not value.strip()):
+            what = name if equals else before if before.startswith("--") else "An argument"
+            raise UserError(
+                f"{what} is empty.",
+                "A value has at least one letter.",
+                "Is a variable of the shell not set, or misspelt? Leave the option out for its default.",
+            )
+
+
 def refuse_options(where: str, **given: object) -> None:
     """UserError for options that were given (neither None nor False) and have no use here."""
     names = ["--" + name.replace("_", "-") for name, value in given.items() if value is not None and value is not False]

@@ -33,6 +33,8 @@ DAILY_CLASSES = ("In a day: the class of most hours, the more severe of equals; 
 
 def inside_hull(lat, lon, to_lat, to_lon) -> np.ndarray:
     """Whether places (points,) lie in the convex hull of the stations, on a plane round their middle."""
+    if len(lat) == 0:  # a month of which nobody has observations
+        return np.zeros(len(to_lat), bool)
     middle = np.cos(np.radians(np.mean(lat)))
     stations = np.stack([np.asarray(lon) * middle, np.asarray(lat)], axis=1)
     places = np.stack([np.asarray(to_lon) * middle, np.asarray(to_lat)], axis=1)

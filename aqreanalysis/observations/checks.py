@@ -6,6 +6,8 @@ weeks are enough to see them, so that a build starts quickly.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -32,6 +34,8 @@ HALVES_AGREE_H = 1.5    # hours that the peaks of odd and even days may differ
 MEDIAN_LIMITS = {"pm25": (1.0, 1000.0), "pm10": (1.0, 2000.0), "so2": (0.2, 1000.0), "no2": (0.2, 500.0),
                  "co": (0.05, 50.0), "o3": (1.0, 500.0)}
 MEDIAN_VALUES = 100
+SHARE_OF_ZEROS = 0.01   # of PM2.5 values; of 2.8 million in 2019 none is 0
+LEAST_HOURS = 24        # values of a station that a statement on it needs
 SHARE_CUT, HOURS_CUT = 0.5, 3   # of the usual stations; missing at the end of a day
 SHARED_KM = 0.01        # nearer stations share one place
 
@@ -46,7 +50,8 @@ def of_archive(archive: Archive, start: Stamp, end: Stamp) -> list[str]:
     cubes = sample(archive, start, end)
     if error := wrong_unit(cubes):
         raise error
-    return place_remarks(archive.stations) + time_zone(cubes) + cut(cubes)
+    return (place_remarks(archive.stations) + time_zone(cubes) + cut(cubes) + zeros(cubes)
+            + other_units(cubes))
 
 
 def sample(archive: Archive, start: Stamp, end: Stamp) -> list[xr.Dataset]:
@@ -135,6 +140,46 @@ def wrong_unit(cubes: list[xr.Dataset]) -> UserError | None:
                 f"{schema.LONG_NAMES[name]} is given in {unit}; medians of a network lie between {low:g} and {high:g}.",
                 f"Give values in {unit}, perhaps {factor}, or leave the column out.")
     return None
+
+
+def zeros(cubes: list[xr.Dataset]) -> list[str]:
+    """A sentence where many PM2.5 values are exactly 0: some archives write it for missing."""
+    values = [cube[schema.TARGET].values for cube in cubes]
+    count, every = (sum(int(np.count_nonzero(mask)) for mask in masks)
+                    for masks in ((array == 0 for array in values), (array >= 0 for array in values)))
+    if count <= SHARE_OF_ZEROS * every:
+        return []
+    return [f"zeros: {count:,} of {every:,} PM2.5 values ({count / every:.1%}) are exactly 0 and are used as such; "
+            "where 0 stands for missing, leave these cells empty"]
+
+
+def other_units(cubes: list[xr.Dataset]) -> list[str]:
+    """A sentence for each pollutant of which some stations have medians that its unit can't give."""
+    found = []
+    for name, (low, high) in MEDIAN_LIMITS.items():
+        medians = {str(station): float(np.median(series[series > 0])) for station, series in _by_station(cubes, name)
+                   if (series > 0).any()}
+        odd = {station: median for station, median in medians.items() if not low <= median <= high}
+        if odd:
+            station, median = next(iter(odd.items()))
+            found.append(f"units: {_stations(odd)} a median of {schema.LONG_NAMES[name]} outside {low:g} to {high:g} "
+                         f"{schema.UNITS[name]}, {median:.3g} at {station}; are they in another unit?")
+    return found
+
+
+def _by_station(cubes: list[xr.Dataset], name: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Stations with enough values of a pollutant, and these; no codes for missing."""
+    if not cubes:
+        return
+    values = np.concatenate([cube[name].values for cube in cubes])
+    there = values >= 0
+    for column in np.flatnonzero(there.sum(axis=0) >= LEAST_HOURS):
+        yield cubes[0][schema.STATION].values[column], values[there[:, column], column]
+
+
+def _stations(found: dict[str, float]) -> str:
+    shown = ", ".join(list(found)[:3]) + " ..." * (len(found) > 3)
+    return f"{len(found)} station{'s' * (len(found) > 1)} ({shown}) {'have' if len(found) > 1 else 'has'}"
 
 
 def cut(cubes: list[xr.Dataset]) -> list[str]:

@@ -16,6 +16,7 @@ from aqreanalysis.observations.readers.archive import Archive, Inspection, Stamp
 LEAST_STATIONS = 2     # that an analysis needs
 SILENT = "no PM2.5 value in the period"
 IDS_SHOWN = 3
+ODD_SHOWN = 2          # sentences on what may be why nothing passes quality control
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ def check_usable(archive: Archive, inventory: Inventory, where: str, settings: q
         raise UserError(f"{where} has PM2.5 of {coverage.used} station{'s' * (coverage.used != 1)} from {first} to "
                         f"{last}{told}.", rule, fix)
     if (count := usable_stations(archive, coverage, settings, least)) < least:
+        odd = "".join(f"; {text}" for text in inventory.inspection.anomalies[:ODD_SHOWN])
         raise UserError(f"Of the {coverage.used} stations of {where} with PM2.5 from {first} to {last}, {count} "
-                        f"{'has' if count == 1 else 'have'} a value that passes quality control.", rule,
+                        f"{'has' if count == 1 else 'have'} a value that passes quality control{odd}.", rule,
                         "Look at the flags with `aqreanalysis describe`, correct the values, or change the section "
                         "`quality` of the recipe.")

@@ -47,7 +47,7 @@ def read_station_table(path: Path) -> pd.DataFrame:
     ordinary in how the table was read, and what of it was not.
     """
     if not path.is_file():
-        raise UserError(f"The station table {path} does not exist.",
+        raise UserError(f"The station table {path} {'is a folder' if path.is_dir() else 'does not exist'}.",
                         "It has the places of the stations.",
                         "Put stations.csv (station_id,lon,lat) beside the files or give --stations FILE.")
     bad = BadRows()

@@ -10,6 +10,7 @@ import functools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -23,15 +24,16 @@ from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.registry import ModelDescription
 from aqreanalysis.models.uncertainty import Support
 from aqreanalysis.observations import screening
-from aqreanalysis.observations.quality import DEFAULT_SETTINGS, QualitySettings
+from aqreanalysis.observations.quality import DEFAULT_SETTINGS, FLAG_REACH_HOURS, QualitySettings
 from aqreanalysis.observations.readers import ObservationFiles
+from aqreanalysis.observations.readers.archive import ArchivePart, changed_parts
 from aqreanalysis.output import cf, encoding
 from aqreanalysis.output.cf import About
 from aqreanalysis.output.daily import MonthDays
 from aqreanalysis.product.folder import ProductFolder, fingerprints
 from aqreanalysis.product.versions import check_worker_versions, installed_versions
 from aqreanalysis.simulation import TwinArchive
-from aqreanalysis.time_axis import HOURS_PER_DAY, Period, local_days
+from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period, local_days
 
 BLOCK_HOURS = 168
 
@@ -68,6 +70,7 @@ class Job:
     minimum_station_hours: int
     versions: dict[str, str]  # of the packages that all months are made with
     quality: QualitySettings = DEFAULT_SETTINGS
+    parts: tuple[ArchivePart, ...] = ()   # of the observations, as they were when they were inspected; () for the twin
 
 
 def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
@@ -75,8 +78,10 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     began = time.monotonic()
     check_worker_versions(job.versions)
     model = _loaded(job.model, job.neighbours, job.description.identity, job.about.software_version)
+    _check_unchanged(job, model, month)
     archive = job.source.open()
     cube = screening.observations_around(archive, model, month, job.minimum_station_hours, job.quality)
+    _check_unchanged(job, model, month)
     distance = nearest_distance(cube, job.grid)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(output.open_part(job.folder.hourly(month), job.grid, job.about, cf.HOURLY, distance))
@@ -99,6 +104,19 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
              "hours_without_observations": int((~np.isfinite(cube.pm25.sel(time=month.hours).values)
                                                 .any(axis=1)).sum())}
     return f"{month.first:%Y-%m}", facts | (truth.facts() if truth else {})
+
+
+def _check_unchanged(job: Job, model: Model, month: Period) -> None:
+    """UserError where a file that the month was read from is not the one that the product's record describes."""
+    if not job.source.files:
+        return
+    before, after = ((reach + FLAG_REACH_HOURS) * HOUR for reach in (model.history, model.future))
+    changed = changed_parts(job.parts, Path(job.source.files.path), month.hours[0] - before, month.hours[-1] + after)
+    if changed:
+        shown = ", ".join(changed[:3]) + " ..." * (len(changed) > 3)
+        raise UserError(f"{len(changed)} file{'s' * (len(changed) > 1)} of {job.source.files.path} changed while the "
+                        f"product was made: {shown}.", "A product is made from one state of its observations.",
+                        f"Let nothing write there, remove {job.folder.path} and run again.")
 
 
 def _blocks(job: Job, month: Period, model, cube) -> Iterator[Block]:

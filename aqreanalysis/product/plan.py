@@ -73,6 +73,7 @@ def prepare(request: BuildRequest) -> Plan:
     grid = parse_grid(recipe.grid)
     model = registry.describe_model(recipe.checkpoint, recipe.neighbours)
     source, archive, passed_over = find_observations(recipe, period)
+    parts = tuple(archive.parts()) if source.files else ()
     inspection = inspect(archive, source, period, model)
     inspection.passed_over.extend(passed_over)
     inventory = take_inventory(archive, period.hours[0], period.hours[-1], inspection, recipe.minimum_hours,
@@ -95,7 +96,7 @@ def prepare(request: BuildRequest) -> Plan:
     _check_space(folder.path, grid.size * len(period.hours))
     about = describe(recipe, period, grid, archive, model, inventory.coverage)
     job = Job(source, registry.portable_name(recipe.checkpoint), model, grid, folder, about, recipe.neighbours,
-              recipe.minimum_hours, recipe.minimum_station_hours, installed_versions(), recipe.quality)
+              recipe.minimum_hours, recipe.minimum_station_hours, installed_versions(), recipe.quality, parts)
     facts = {"recipe": recipe.model_dump(), "observations": source.name,
              "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
              **inventory.facts(), "versions": job.versions}
@@ -109,7 +110,7 @@ def _recipe(request: BuildRequest) -> recipes.ProductRecipe:
             for name in ("grid", "observations", "stations", "checkpoint", "neighbours", "minimum_hours")}
     told["utc_offset"] = time_axis.parse_utc_offset(request.utc_offset)
     changed = recipe.model_dump() | {name: value for name, value in told.items() if value is not None}
-    if not 4 <= (changed["neighbours"] or 20) <= 64:
+    if changed["neighbours"] is not None and not 4 <= changed["neighbours"] <= 64:
         raise UserError(f"--neighbours {changed['neighbours']} is out of range.",
                         "The neural kNN takes 4 to 64 neighbours.", "Leave it out for the checkpoint's own.")
     if not 1 <= changed["minimum_hours"] <= HOURS_PER_DAY:

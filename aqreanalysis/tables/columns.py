@@ -49,7 +49,15 @@ START = Column("start", ("start_date", "valid_from", "since"))
 SIMULATED = Column("simulated")
 _SPELLINGS = {"pm25": ("pm2_5", "pm2p5", "pm_2_5", "pm_25", "细颗粒物"), "pm10": ("pm_10", "可吸入颗粒物"),
               "so2": ("二氧化硫",), "no2": ("二氧化氮",), "co": ("一氧化碳",), "o3": ("ozone", "臭氧")}
-POLLUTANTS = tuple(Column(name, _SPELLINGS.get(name, ()), kind="number") for name in schema.POLLUTANTS)
+_BEHIND = ("浓度", "_浓度", "小时浓度", "_conc", "_concentration", "_1h", "_hourly")   # no means of 24 h
+
+
+def _spelled(name: str) -> tuple[str, ...]:
+    bare = _SPELLINGS.get(name, ())
+    return bare + tuple(word + behind for word in (name, *bare) for behind in _BEHIND)
+
+
+POLLUTANTS = tuple(Column(name, _spelled(name), kind="number") for name in schema.POLLUTANTS)
 INDEX_NAMES = re.compile(r"|unnamed_\d+|index|level_\d+|row_?names|__index_level_\d+__|x1|v1|_1")  # of R, pandas
 _UNIT = re.compile(r"[\s_]*[\[(（](?P<unit>[^\])）]*)[\])）]\s*$"
                    r"|[\s_.](?P<mass>[uµμm]g)[\s_./]*m(?:\^|\*\*)?[\s_]*-?[3³]$|[\s_.](?P<ratio>pp[bm])v?$",

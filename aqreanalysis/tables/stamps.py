@@ -23,7 +23,8 @@ from aqreanalysis.tables.numbers import is_missing
 EXAMPLES = "2019-01-09T16:00:00Z, 2019-01-09 16:00 or 2019010916"
 NOT_A_TIME = np.datetime64("NaT", "ns")
 NEARLY = dt.timedelta(seconds=1)   # spreadsheets' days with fractions miss the hour by so much
-_ZONE = r"\s*(?P<zone>Z|UTC|GMT|(?:UTC|GMT)?[+\-\u2212]\d{1,2}(?::?\d{2})?)?"
+_ZONE = (r"\s*(?P<zone>Z|UTC|GMT|(?:UTC|GMT)?[+\-\u2212]\d{1,2}(?::?\d{2})?)?"
+         r"(?(zone)(?:\[[A-Za-z_]+(?:/[A-Za-z_]+)*\])?)")   # its name behind it, as polars has it
 _CLOCK = (r"(?:[T\s_]+(?P<hour>\d{1,2})(?::(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})(?:[.,](?P<fraction>\d+))?)?"
           r"|[时点](?:(?P<minute2>\d{1,2})分?)?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?)?")
 _FORMS = tuple(re.compile(form + _ZONE, re.IGNORECASE) for form in (
@@ -31,10 +32,14 @@ _FORMS = tuple(re.compile(form + _ZONE, re.IGNORECASE) for form in (
     r"(?P<year>\d{4})[/.](?P<month>\d{1,2})[/.](?P<day>\d{1,2})" + _CLOCK,
     r"(?P<year>\d{4})年(?P<month>\d{1,2})月(?P<day>\d{1,2})日" + _CLOCK.replace(r"[T\s_]+", r"[T\s_]*", 1),
     r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})" + _CLOCK,
+    r"(?P<day>\d{1,2})(?P<between>[-\s]?)(?P<month_name>[A-Za-z]{3})[a-z]*(?P=between)(?P<year>\d{4})"
+    + _CLOCK.replace(r"[T\s_]+", r"[T\s_:]+", 1),
     r"(?P<first>\d{1,2})/(?P<second_>\d{1,2})/(?P<year>\d{4})" + _CLOCK,
     r"(?P<year>(?:19|20)\d{2})(?P<month>\d{2})(?P<day>\d{2})(?:[T\s_]?(?P<hour>\d{2})(?::?(?P<minute>\d{2})"
     r"(?::?(?P<second>\d{2})(?:\.(?P<fraction>\d+))?)?)?)?"))
-_EPOCH = re.compile(r"\d{9,10}(\.\d+)?|\d{12,13}")
+_SLASHED = next(form for form in _FORMS if "first" in form.groupindex)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")   # MATLAB, SAS, R
+_EPOCH = re.compile(r"\d{9,10}(\.\d+)?|\d{12,13}|\d{15,16}|\d{18,19}")
 _SERIAL = re.compile(r"[2-7]\d{4}(\.\d+)?")   # days since 1899-12-30, as spreadsheets count: 1954 to 2119
 
 
@@ -105,7 +110,7 @@ class StampRule:
 
 def _slashed(text: str) -> tuple[int, int] | None:
     """The first two numbers of 01/02/2019."""
-    found = _FORMS[4].fullmatch(text.strip())
+    found = _SLASHED.fullmatch(text.strip())
     return (int(found["first"]), int(found["second_"])) if found else None
 
 
@@ -129,6 +134,8 @@ def _of_parts(parts: dict[str, str | None], month_first: bool) -> _Stamp:
     if parts.get("first"):
         parts["month"], parts["day"] = ((parts["first"], parts["second_"]) if month_first
                                         else (parts["second_"], parts["first"]))
+    if name := parts.get("month_name"):
+        parts["month"] = str(_MONTHS.index(name.lower()) + 1)
     hour, minute = int(parts.get("hour") or 0), int(parts.get("minute") or parts.get("minute2") or 0)
     second = int(parts.get("second") or 0)
     if half := (parts.get("half") or "").lower().replace(".", ""):
@@ -156,9 +163,10 @@ def _offset(zone: str | None) -> float | None:
 
 
 def _counted(text: str) -> _Stamp | None:
-    """Seconds or milliseconds since 1970, UTC; or a spreadsheet's days since 1899-12-30."""
+    """Seconds, milli-, micro- or nanoseconds since 1970, UTC; or a spreadsheet's days since 1899-12-30."""
     if _EPOCH.fullmatch(text):
-        seconds = float(text) / (1000.0 if len(text) >= 12 and "." not in text else 1.0)
+        whole = text.partition(".")[0]
+        seconds = float(text) / 1000.0 ** max(0, (len(whole) - 9) // 3)  # 9 or 10 digits, and 3 more for each unit
         return _Stamp(dt.datetime(1970, 1, 1) + dt.timedelta(seconds=round(seconds, 3)), 0.0)
     if _SERIAL.fullmatch(text):
         return _Stamp(dt.datetime(1899, 12, 30) + dt.timedelta(seconds=round(float(text) * 86400)), None)

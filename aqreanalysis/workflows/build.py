@@ -77,7 +77,8 @@ def analyse_months(plan: Plan, record: Record, months: list[Period], request: Bu
         for label, facts in results:
             record.note_month(label, facts)
             shown.month_done(label)
-            if facts["hours_without_observations"] == facts["hours"]:
+            silent = cover.silent_months() if (cover := plan.inventory.coverage) else []  # these were told before
+            if facts["hours_without_observations"] == facts["hours"] and label not in silent:
                 shown.message(f"{label}: no station has a usable PM2.5 value in any of its {facts['hours']} hours; its "
                               "values are missing, or estimated from hours before and after")
 

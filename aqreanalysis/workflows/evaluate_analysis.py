@@ -38,6 +38,7 @@ INTERVAL_NOTE = (f"CRPS, PIT and coverage of {OURS} are of the distribution that
                  "on either side of the estimate, whose 5 % and 95 % quantiles they are; those of the others are of "
                  "their standard error")
 EVALUATION_FIX = "choose another place with --out."
+DEFAULT_GRID = "0.1deg"
 
 
 class Result(NamedTuple):
@@ -63,7 +64,7 @@ class MonthJob:
 def evaluate(observations: str, period: Period, checkpoint_name: str | None = None, stations: str | None = None,
              workers: int = 1, scheduler: str | None = None, on_month: Callable = lambda label: None,
              quick: bool = False, boost: bool = False,
-             grid: str = "0.1deg", utc_offset: float | None = None,
+             grid: str = DEFAULT_GRID, utc_offset: float | None = None,
              tell: Callable[[Inventory], None] = lambda found: None) -> Result:
     """Scores at the checkpoint's test stations: a table and the sums that it is made of.
 

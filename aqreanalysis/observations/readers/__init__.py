@@ -9,7 +9,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.observations.readers.archive import Archive, ReadingOptions
 from aqreanalysis.observations.readers.beijing import BEIJING
 from aqreanalysis.observations.readers.cnemc import CNEMC
-from aqreanalysis.observations.readers.found_files import NO_NAME_OF_THE_LAYOUT, seen
+from aqreanalysis.observations.readers.found_files import NO_NAME_OF_THE_LAYOUT, OTHER_ZIP, seen
 from aqreanalysis.observations.readers.openaq import OPENAQ
 from aqreanalysis.observations.readers.station_archive import STATION_ARCHIVE
 from aqreanalysis.observations.readers.tidy import TIDY
@@ -71,7 +71,7 @@ def open_archive(path: str | Path, station_table: str | Path | None = None,
     layouts = "; ".join(reader.layout for reader in READERS)
     # what a file was opened for says more than what its name is not
     refused = list(dict.fromkeys(text for reader in (TIDY, *READERS) for text in reader.refused(path)
-                                 if not text.endswith(NO_NAME_OF_THE_LAYOUT)))
+                                 if not text.endswith(NO_NAME_OF_THE_LAYOUT) and OTHER_ZIP not in text))
     why = f"; {'; '.join(refused[:3])}{' ...' * (len(refused) > 3)}" if refused else ""
     raise UserError(f"{path} holds no file of a known layout. Seen: {seen(path)}{why}.", f"Known layouts: {layouts}.",
-                    "See the README for each of them.")
+                    "docs/observations.md describes each of them.")

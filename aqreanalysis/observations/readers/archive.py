@@ -27,7 +27,8 @@ period can be used.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -38,6 +39,7 @@ import xarray as xr
 
 from aqreanalysis.errors import UserError
 
+NANOSECONDS = 10**9
 Stamp = np.datetime64 | str  # the END of an hour, UTC
 
 
@@ -66,14 +68,24 @@ class Inspection:
     def take_in(self, other: Inspection) -> None:
         """What was found in a margin of the period, each sentence once."""
         self.digest.update(other.fingerprint.encode())
-        for mine, theirs in ((self.skipped, other.skipped), (self.anomalies, other.anomalies),
-                             (self.passed_over, other.passed_over), (self.notes, other.notes)):
+        for mine, theirs in ((self.skipped, other.skipped), (self.passed_over, other.passed_over),
+                             (self.notes, other.notes)):
             mine.extend(text for text in theirs if text not in mine)
+        told = set(map(_without_counts, self.anomalies))  # of one file and fault, the count in the period is enough
+        self.anomalies.extend(text for text in other.anomalies if _without_counts(text) not in told)
 
     def add_stations(self, table: pd.DataFrame) -> None:
         """Let the fingerprint depend on the places of the stations too, and pass on what is told of their table."""
         self.notes.extend(table.attrs.get("notes", ()))
         self.digest.update(table[["station_id", "lat", "lon"]].to_csv(index=False).encode())
+
+
+def _without_counts(sentence: str) -> str:
+    """An anomaly as its file and kind: without the number of values, and without an example."""
+    file, _, what = sentence.partition(": ")
+    kind = re.split(r", the (?:lowest|largest)| [(]", re.sub(r"^[0-9,]+ ", "", what))[0]
+    singular = re.sub(r"(value|cell|row)s?\b", r"\1", kind)
+    return f"{file}: {singular}"
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,22 @@ class ArchivePart:
         state = path.stat()
         name = path.relative_to(root).as_posix() if path != root else path.name
         return cls(name, first.astype("datetime64[h]"), last.astype("datetime64[h]"), state.st_size, state.st_mtime_ns)
+
+
+def changed_parts(before: Iterable[ArchivePart], folder: Path, start: Stamp, end: Stamp) -> list[str]:
+    """Names of files with hours from `start` to `end` that are no longer what they were: another size or time, or gone.
+
+    folder : the archive's path. Times are compared by seconds, for file systems that another machine sees keep no more.
+    """
+    def state(part: ArchivePart) -> tuple[int, int]:
+        try:
+            found = (folder / part.name if folder.is_dir() else folder).stat()
+        except OSError:
+            return -1, -1
+        return found.st_size, found.st_mtime_ns // NANOSECONDS
+
+    return [part.name for part in before if part.first <= as_hour(end) and part.last >= as_hour(start)
+            and state(part) != (part.size, part.modified // NANOSECONDS)]
 
 
 class Archive(Protocol):

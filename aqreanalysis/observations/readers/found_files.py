@@ -39,6 +39,7 @@ PACKED = re.compile(r".+\.(?:rar|7z|tar|tgz|tbz2?|txz|tar\.\w+|z\d\d|zipx|bz2|xz
 WORKBOOK = re.compile(r".+\.(?:xlsx?|xlsm|xlsb|ods|et|numbers)", re.IGNORECASE)
 _TABLE = re.compile(r".+\.(?:csv|tsv|parquet|feather)(?:\.gz)?", re.IGNORECASE)
 NO_NAME_OF_THE_LAYOUT = "a table under a name of no file of this layout; not read"
+OTHER_ZIP = "a zip without a file named"
 NO_DAY = "no day of the calendar in the name; not read"
 
 
@@ -112,7 +113,7 @@ class Zips:
 def walk(path: Path) -> Iterator[FoundFile | str]:
     """Files under a path in order of their paths, a zip ahead of its members; a sentence for what can't be opened."""
     faults: list[str] = []
-    for candidate in sorted(_visible(path, faults)) if path.is_dir() else [path]:
+    for candidate in sorted(visible(path, faults)) if path.is_dir() else [path]:
         yield FoundFile(candidate)
         if is_zip(candidate.name) and candidate.is_file():
             yield from _in_zip(FoundFile(candidate), candidate)
@@ -124,12 +125,23 @@ def is_zip(name: str) -> bool:
     return name.lower().endswith(".zip")
 
 
-def _visible(path: Path, faults: list[str]) -> Iterator[Path]:
+def visible(path: Path, faults: list[str]) -> Iterator[Path]:
+    """Files under a folder, and under folders elsewhere that links in it name, each folder once."""
     def tell(error: OSError) -> None:
         faults.append(f"the folder {error.filename} can't be read ({error.strerror})")
 
-    for folder, folders, names in os.walk(path, onerror=tell):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
+    def is_new(folder: Path) -> bool:
+        if not folder.is_symlink():
+            return True
+        real = folder.resolve()
+        if any(real == one or real in one.parents or one in real.parents for one in walked):
+            return False  # what is or holds a folder that is walked anyway: no loops, and nothing twice
+        walked.append(real)
+        return True
+
+    walked = [path.resolve()]
+    for folder, folders, names in os.walk(path, onerror=tell, followlinks=True):
+        folders[:] = [name for name in sorted(folders) if not _is_hidden(name) and is_new(Path(folder, name))]
         yield from (Path(folder, name) for name in names if not _is_hidden(name))
 
 
@@ -304,7 +316,7 @@ def collect(path: Path, names: Names, placed: Callable[[FoundFile, re.Match], T 
         zips[file.path] = True
         found.setdefault(one.key, []).append((not is_own, one))
     for zip_ in [zip_ for zip_, is_used in zips.items() if not is_used and not _is_named(zip_, broken)]:
-        passed_over.add(f"a zip without a file named {names.layout}", zip_.name)
+        passed_over.add(f"{OTHER_ZIP} {names.layout}", zip_.name)
     findings: Findings[T] = Findings([], broken, [], [])
     for key in sorted(found):
         (is_other, first), *rest = _by_use(found[key])

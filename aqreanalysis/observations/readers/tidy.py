@@ -24,7 +24,7 @@ from aqreanalysis.observations import stations
 from aqreanalysis.observations.places import possible
 from aqreanalysis.observations.readers import anomalies
 from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp, as_hour
-from aqreanalysis.observations.readers.found_files import PACKED, UNFINISHED, WORKBOOK, Told, is_zip, walk
+from aqreanalysis.observations.readers.found_files import PACKED, UNFINISHED, WORKBOOK, Told, is_zip, visible
 from aqreanalysis.observations.readers.tidy_rows import OFF_HOUR, OFF_HOUR_SHARE, Faults, TidyFile, row_name
 from aqreanalysis.observations.station_table import STATION_TABLE, TABLE_ROUNDING_KM, checked, read_station_table
 
@@ -44,7 +44,7 @@ def _is_tidy(path: Path) -> bool:
 
 def _tidy_refusals(path: Path) -> list[str]:
     """A sentence for each file at a path that has the suffix of this layout and is not of it."""
-    return [text for text in map(_tidy_refusal, _tidy_files(path)) if text]
+    return [*filter(None, map(_tidy_refusal, _tidy_files(path))), *_passed_over(path)]
 
 
 def _tidy_refusal(file: Path) -> str | None:
@@ -59,9 +59,11 @@ def _tidy_files(path: Path) -> list[Path]:
     """Files that may be tidy tables: by their suffix in any case, gzipped or not; or the one that is given."""
     if not path.is_dir():
         return [path]
-    return [file for file in sorted(path.rglob("*"))
-            if _suffix(file) in TIDY_SUFFIXES and file.is_file() and not file.name.startswith(".")
-            and file.name.lower().removesuffix(".gz") != STATION_TABLE]
+    return [file for file in sorted(visible(path, [])) if _may_be_tidy(file) and file.is_file()]
+
+
+def _may_be_tidy(file: Path) -> bool:
+    return _suffix(file) in TIDY_SUFFIXES and file.name.lower().removesuffix(".gz") != STATION_TABLE
 
 
 def _suffix(file: Path) -> str:
@@ -71,17 +73,18 @@ def _suffix(file: Path) -> str:
 def _passed_over(path: Path) -> list[str]:
     """A sentence for each file of a folder that may hold a table and is none of `_tidy_files`; many alike in one."""
     told = Told()
-    for file in walk(path) if path.is_dir() else ():
-        if isinstance(file, str) or file.members:
-            continue
-        unfinished = UNFINISHED.fullmatch(file.base)
+    faults: list[str] = []
+    for file in sorted(visible(path, faults)) if path.is_dir() else ():
+        if _may_be_tidy(file) and not file.is_file():
+            told.add("no file that can be read (a link to nothing, a pipe or a device)", file.name)
+        unfinished = UNFINISHED.fullmatch(file.name)
         if unfinished and _suffix(Path(unfinished[1] or unfinished[2])) in (*TIDY_SUFFIXES, ".zip"):
             told.add("an unfinished download or a backup by the name; not read", file.name)
-        elif PACKED.fullmatch(file.base) or is_zip(file.base):
+        elif PACKED.fullmatch(file.name) or is_zip(file.name):
             told.add("a package, out of which no tidy table is read (unpack it)", file.name)
-        elif WORKBOOK.fullmatch(file.base) or OTHER_TABLES.fullmatch(file.base):
+        elif WORKBOOK.fullmatch(file.name) or OTHER_TABLES.fullmatch(file.name):
             told.add("a table in a format that is not read (save it as CSV or Parquet)", file.name)
-    return told.sentences()
+    return faults + told.sentences()
 
 
 class TidyArchive:
@@ -245,8 +248,9 @@ def _placed(rows: pd.DataFrame, path: Path, options: ReadingOptions) -> tuple[pd
     table, ids = read_station_table(given), sorted(set(rows["station_id"]))
     missing = [station for station in ids if station not in set(table["station_id"])]
     if len(missing) == len(ids):
-        raise UserError(f"The station table {given} has none of the stations of {path}: {', '.join(ids[:5])} ...",
-                        "Files and table name a station by the same station_id.",
+        raise UserError(f"The station table {given} has none of the stations of {path}: {', '.join(ids[:5])} ... It "
+                        f"has {', '.join(table['station_id'][:5])} ...",
+                        "Files and table name a station by the same station_id, to the letter.",
                         "Give the table of this network with --stations FILE.")
     notes = [f"places are those of {given.name}" + (", not those of the files" if has_places else "")]
     if missing:

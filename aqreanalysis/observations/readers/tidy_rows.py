@@ -251,7 +251,7 @@ def _truths(cells: pd.Series) -> np.ndarray:
 def _with_hours(frame: pd.DataFrame) -> pd.DataFrame:
     """A column of days and one of hours, as one of stamps; a time that has its hour stays."""
     days = frame["time"].astype(str).str.strip()
-    bare = ~days.str.contains(r"[:T时点]|\d\s+\d", regex=True) & (days != "")
+    bare = ~days.str.contains(r"[:时点]|\dT\d|\d\s+\d", regex=True) & (days != "")
     if pd.api.types.is_datetime64_any_dtype(frame["time"]):
         days, bare = frame["time"].dt.strftime("%Y-%m-%d"), frame["time"].dt.hour == 0
     hours = frame["hour"].astype(str).str.strip().str.replace(r"[:时].*$|\.0$", "", regex=True).str.zfill(2)
