@@ -208,3 +208,23 @@ def test_training_warns(tidy):
         load_analysis_data(TrainingRecipe(name="x", observations=tidy(air(shift=8)), start="2019-03-02",
                                            end="2019-03-29"), tell=lambda found: told.extend(found.warnings))
     assert "8 h too late" in told[0]
+
+
+def test_zeros_in_place_of_missing_values_are_told():
+    cube = air()
+    assert checks.zeros([cube]) == []
+    cube.pm25[::4] = 0
+    told, = checks.zeros([cube])
+    assert told.startswith("zeros: 1,440 of 5,760 PM2.5 values (25.0%) are exactly 0")
+
+
+@pytest.mark.parametrize(("name", "factor"), [("pm25", 0.001), ("co", 1000.0)])
+def test_stations_in_another_unit_than_the_others_are_told(name, factor):
+    """The median of the network is right, so that no error is raised; a station with few values is left alone."""
+    cube = air()
+    cube[name][:, 2] *= factor
+    cube[name][10:, 3] = np.nan
+    cube[name][:, 3] *= factor
+    told, = checks.other_units([cube])
+    assert told.startswith(f"units: 1 station (S2) has a median of {schema.LONG_NAMES[name]} outside")
+    assert checks.other_units([air()]) == [] and told in check(cube)

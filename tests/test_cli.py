@@ -281,3 +281,16 @@ def test_an_interrupt_ends_with_130_whatever_libraries_do_at_the_end(stop):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
     assert done.returncode == 130 and done.stderr.strip() == "Interrupted. Run the same command again to go on."
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (("--neighbours", 0), "--neighbours 0 is out of range"), (("--stations", ""), "--stations is empty"),
+    (("--recipe= ",), "--recipe is empty")])
+def test_values_that_can_not_be_meant(archive, tmp_path, options, words):
+    """An empty --observations would have given the twin."""
+    refused(build(archive, tmp_path, *options), tmp_path, words)
+
+
+def test_evaluate_refuses_a_grid_that_it_would_not_use(archive, tmp_path):
+    refused(run("evaluate", "--start", "2019-01-05", "--end", "2019-01-05", "--observations", archive, "--quick",
+                "--grid", "1deg", cwd=tmp_path), tmp_path, "--grid has no use with --quick")

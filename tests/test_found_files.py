@@ -172,3 +172,12 @@ def test_a_name_means_its_own_day_or_none(day, copy, suffix, upper):
 def test_any_name_is_a_day_or_none_and_has_a_reason_or_none(name):
     CNEMC_FILES.day_of(name)
     assert isinstance(CNEMC_FILES.names.oddity(name), str)
+
+
+def test_days_in_a_linked_folder_are_read(tmp_path):
+    for name in ("elsewhere", "in"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "elsewhere" / f"china_sites_{DAY}.csv").write_text("date,hour,type,1001A\n")
+    (tmp_path / "in" / "2019").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "in")
+    assert [part.name for part in open_archive(tmp_path / "in").parts()] == [f"2019/china_sites_{DAY}.csv"]

@@ -1,6 +1,7 @@
 """What a command says of its observations before it computes: counted by hand on small tidy files."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,10 @@ from aqreanalysis.observations.coverage import measure_coverage
 from aqreanalysis.observations.inventory import check_usable, take_inventory
 from aqreanalysis.observations.quality import DEFAULT_SETTINGS
 from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.readers.archive import changed_parts
 from aqreanalysis.product import plan
 from aqreanalysis.time_axis import parse_period
+from aqreanalysis.workflows.build import NoProgress, build
 
 PERIOD = parse_period(None, "2019-01-11", "2019-01-12")
 PLACES = {"A": (116.0, 40.0), "B": (116.5, 40.0), "C": (117.0, 40.0)}
@@ -126,3 +129,53 @@ def test_stations_left_out_are_told_with_the_reason(tmp_path):
         "2 of 5 used; left out: M (no coordinates); N (0 in place of missing coordinates); C (no PM2.5 value in the "
         "period)")
     assert list(found.facts()["stations_left_out"]) == ["M", "N", "C"]
+
+
+def test_what_a_margin_repeats_of_a_file_is_told_once(tmp_path):
+    """Codes for missing in the period and in the days around it: one sentence, with the count of the period."""
+    path = write(tmp_path / "in", {"A": air(1), "B": air(2), "C": np.full(48, -999.0)})
+    first, last = PERIOD.hours[[0, -1]]
+    archive = open_archive(path)
+    found = archive.inspect(first, first + np.timedelta64(23, "h"))
+    found.take_in(archive.inspect(first + np.timedelta64(24, "h"), last))
+    assert found.anomalies == ["rows.csv: 24 PM2.5 values below 0, the lowest -999 at C, 2019-01-10T17Z"]
+
+
+def test_rows_that_disagree_are_named_where_nothing_is_left(tmp_path):
+    path = write(tmp_path / "in", {"A": air(1), "B": air(2)})
+    rows = pd.read_csv(path + "/rows.csv")
+    rows.assign(pm25=rows.pm25 + 9).to_csv(tmp_path / "in" / "more.csv", index=False)
+    archive, found = inventory(path)
+    with pytest.raises(UserError, match="0 have a value that passes quality control; in: 96 PM2.5 values given more"):
+        check_usable(archive, found, "here", DEFAULT_SETTINGS)
+
+
+@pytest.mark.parametrize("how", ["cut", "removed"])
+def test_a_file_that_changes_while_a_product_is_made_ends_the_build(tmp_path, how):
+    """No month is made from other contents than the record has a hash of; the fix that is given works."""
+    file = tmp_path / "in" / "rows.csv"
+    path = write(tmp_path / "in", {"A": air(1), "B": air(2), "C": air(3)})
+    text = file.read_text()
+    (tmp_path / "points.csv").write_text("station_id,lon,lat\nP,116.2,40.0\n")
+    request = plan.BuildRequest(start="2019-01-11", end="2019-01-12", observations=path, checkpoint="idw",
+                                grid=str(tmp_path / "points.csv"), out=str(tmp_path / "out"))
+
+    def change(planned, months):
+        file.write_text(text[:3000]) if how == "cut" else file.unlink()
+        return NoProgress(planned, months)
+
+    with pytest.raises(UserError, match=r"1 file of .*in changed while the product was made: rows.csv.*remove .*out"):
+        build(request, change)
+    assert not list((tmp_path / "out").glob("*.nc"))
+    shutil.rmtree(tmp_path / "out")
+    file.write_text(text)
+    assert (build(request) / "report.html").is_file()
+
+
+def test_a_file_outside_a_month_may_change(tmp_path):
+    path = write(tmp_path / "in", {"A": air(1), "B": air(2)})
+    parts, hours = open_archive(path).parts(), PERIOD.hours
+    (tmp_path / "in" / "rows.csv").write_text("")
+    day = np.timedelta64(24, "h")
+    assert changed_parts(parts, tmp_path / "in", hours[-1] + day, hours[-1] + 2 * day) == []
+    assert changed_parts(parts, tmp_path / "in", hours[-1], hours[-1] + day) == ["rows.csv"]

@@ -1,5 +1,6 @@
 """Tidy tables, CSV and Parquet: every value at its own hour, columns in any spelling, faults that are named."""
 
+import os
 import shutil
 
 import numpy as np
@@ -327,3 +328,49 @@ def test_what_may_be_a_table_and_is_not_read_is_named(tmp_path):
 
 def test_the_layout_names_its_columns():
     assert all(name in TIDY.layout for name in ("station_id", "time", "lon", "lat", "pm25"))
+
+
+@pytest.mark.parametrize("day", ["2019-10-09", "09-OCT-2019", "09Oct2019", "2019年10月9日"])
+def test_days_in_any_form_take_the_hour_of_its_column(tmp_path, day):
+    """The T of OCT does not stand before an hour."""
+    table = rows().assign(time=day, hour=np.repeat(range(6), 2))
+    save(table, tmp_path / "rows.csv")
+    cube = open_archive(tmp_path).read("2019-10-09T00", "2019-10-09T05")
+    assert cube.pm25.sel(station="1001").values.tolist() == [100.0, 101.0, 102.0, 103.0, 104.0, 105.0]
+
+
+@pytest.mark.parametrize("head", ["PM2.5浓度(μg/m3)", "pm25_conc", "PM2.5_1h", "PM2.5 concentration"])
+def test_words_behind_a_pollutant(tmp_path, head):
+    save(rows().rename(columns={"pm25": head}), tmp_path / "rows.csv")
+    check(open_archive(tmp_path).read(*SPAN))
+
+
+def test_a_mean_of_24_hours_is_no_hourly_value(tmp_path):
+    save(rows().rename(columns={"pm25": "PM2.5_24h"}), tmp_path / "rows.csv")
+    with pytest.raises(UserError, match="no column pm25"):
+        open_archive(tmp_path)
+
+
+def test_a_table_with_other_ids_is_shown_beside_those_of_the_files(tmp_path):
+    save(rows().drop(columns=["lon", "lat"]), tmp_path / "in" / "rows.csv")
+    (tmp_path / "table.csv").write_text("station_id,lon,lat\nx7,116,40\n")
+    with pytest.raises(UserError, match=r"none of the stations .* 0007, 1001 .* It has x7"):
+        open_archive(tmp_path / "in", tmp_path / "table.csv")
+    with pytest.raises(UserError, match="is a folder"):
+        open_archive(tmp_path / "in", tmp_path)
+
+
+def test_links_are_followed_once_and_what_is_no_file_is_told(tmp_path):
+    """A folder elsewhere is read through a link, once, though two name it; loops end; a pipe is not waited for."""
+    save(rows(), tmp_path / "elsewhere" / "rows.csv")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, target in (("a", "../elsewhere"), ("b", "../elsewhere"), ("up", ".."), ("self.csv", "nothing")):
+        (folder / name).symlink_to(target)
+    os.mkfifo(folder / "pipe.csv")
+    archive = open_archive(folder)
+    found = archive.inspect(*SPAN)
+    check(archive.read(*SPAN))
+    assert (found.good, found.anomalies) == (1, []) and [part.name for part in archive.parts()] == ["a/rows.csv"]
+    assert found.passed_over == [f"{name}: no file that can be read (a link to nothing, a pipe or a device)"
+                                 for name in ("pipe.csv", "self.csv")]

@@ -15,6 +15,11 @@ DEGREE_KM = geo.EARTH_RADIUS_KM * np.pi / 180.0
 
 # --- support
 
+@pytest.mark.filterwarnings("error")
+def test_there_is_no_hull_without_stations():
+    assert inside_hull([], [], [40.0, 41.0], [116.0, 117.0]).tolist() == [False, False]
+
+
 
 def east_of(km, reference=100.0):
     """Longitudes on the equator at distances from a place."""
