@@ -24,7 +24,10 @@ def main() -> None:
     product, observations = Path(sys.argv[1]), sys.argv[2]
     archive = open_archive(observations)
     table = archive.stations
-    with xr.open_mfdataset(sorted(product.glob("*daily*.nc"))) as cube:
+    english = pd.read_csv(Path(observations) / "stations.csv").set_index("station_id").city_en
+    cities = english.reindex(table["station_id"]).to_numpy()
+    with xr.open_mfdataset(sorted(product.glob("*daily*.nc")), decode_coords="all", data_vars="minimal",
+                           coords="minimal", compat="override") as cube:
         annual = cube.pm25.mean("time").load()
     total, count = np.zeros(len(table)), np.zeros(len(table))
     first, last = archive.period()
@@ -35,7 +38,7 @@ def main() -> None:
         count += np.isfinite(values).sum(axis=0)
     print(f"{'city':14}{'stations':>9}{'observed':>10}{'cube':>8}{'difference':>12}")
     for city in CITIES:
-        of_city = (table["city_en"] == city).to_numpy() & (count > 0)
+        of_city = (cities == city) & (count > 0)
         places = table[of_city]
         ours = annual.sel(lat=xr.DataArray(places.lat.to_numpy()), lon=xr.DataArray(places.lon.to_numpy()),
                           method="nearest").mean().item()
