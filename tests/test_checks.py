@@ -12,6 +12,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.observations import checks
 from aqreanalysis.observations.readers import open_archive
+from aqreanalysis.observations.station_table import far_remark
 from aqreanalysis.product import plan
 from aqreanalysis.recipes import TrainingRecipe
 from aqreanalysis.training.analysis_data import load_analysis_data
@@ -228,3 +229,19 @@ def test_stations_in_another_unit_than_the_others_are_told(name, factor):
     told, = checks.other_units([cube])
     assert told.startswith(f"units: 1 station (S2) has a median of {schema.LONG_NAMES[name]} outside")
     assert checks.other_units([air()]) == [] and told in check(cube)
+
+
+def test_a_place_that_many_share_is_one_sentence():
+    table = pd.DataFrame({"station_id": list("ABCDE"), "lat": [40.0, 40.0, 40.0, 40.0, 41.0], "lon": [116.0] * 5})
+    assert checks.place_remarks(table) == ["stations A, B, C and 1 more share one place (116.0000, 40.0000)"]
+    table.loc[1:2, "lat"] = 42.0
+    assert checks.place_remarks(table) == ["stations A and D share one place (116.0000, 40.0000)",
+                                           "stations B and C share one place (116.0000, 42.0000)"]
+
+
+def test_a_station_far_from_its_known_place_is_told():
+    """1002A stands at 116.2202 E, 40.2915 N; ids that are not known have no place to be far from."""
+    table = pd.DataFrame({"station_id": ["1002A", "X"], "lat": [40.2915, 20.0], "lon": [116.2202, 100.0]})
+    assert far_remark(table) == ""
+    table.loc[0, "lon"] += 3.0
+    assert "1 of 1 stations lie far" in far_remark(table) and "(1002A 254 km)" in far_remark(table)

@@ -235,3 +235,21 @@ def test_another_datum_is_noticed(tmp_path, datum, told):
     rows = "".join(f"{station},{x},{y}\n" for station, x, y in zip(known.index, lon, lat, strict=True))
     remarks = checks.place_remarks(read_station_table(write(tmp_path / "s.csv", "station_id,lon,lat\n" + rows)))
     assert any(f"if they are {datum}: add a column datum" in text for text in remarks) == told
+
+
+@pytest.mark.parametrize(("first", "second"), [("01.01.2015", "15.06.2018"), ("2015", "2018"),
+                                               ("1/1/2015", "6/15/2018"), ("2015年1月1日", "2018年6月15日")])
+def test_the_first_day_at_a_place_in_any_form(tmp_path, first, second):
+    """The latest by the calendar, where a parser of one form would have kept the place of 2015."""
+    (tmp_path / "t.csv").write_text(f"station_id,lon,lat,start\nA,116.0,40.0,{first}\nA,116.3,40.0,{second}\n"
+                                    "B,117.0,40.0,\n")
+    table = read_station_table(tmp_path / "t.csv")
+    assert table.lon.tolist() == [116.3, 117.0] and "2018" in table.attrs["moved"][0]
+
+
+def test_a_first_day_that_is_none_loses_its_station_only(tmp_path):
+    (tmp_path / "t.csv").write_text("station_id,lon,lat,start\nA,116.0,40.0,2015-01-01\nA,116.3,40.0,summer 2018\n"
+                                    "B,117.0,40.0,\n")
+    table = read_station_table(tmp_path / "t.csv")
+    assert table.station_id.tolist() == ["B"] and table.attrs["left_out"]["A"].endswith(
+        "a start that is no day (write YYYY-MM-DD): summer 2018")

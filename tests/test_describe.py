@@ -77,8 +77,10 @@ def test_an_archive_by_hand(archive):
     assert archive.stations_by_share == [2, 1, 2, 0, 0, 0]   # 0, 0; 17; 48, 48 of 96 hours: a half is not over a half
     assert any("20190131" in text and "HTML" in text for text in archive.skipped) and len(archive.skipped) == 1
     assert "from 2018-09-01" in archive.reference_state
-    assert archive.warnings == ["stations 2000A and 2001A share one place (115.0000, 38.0000)",
-                                "1 station has no coordinates: 2002A"]
+    *warnings, places = archive.warnings   # 1002A is the id of a station in Beijing
+    assert warnings == ["stations 2000A and 2001A share one place (115.0000, 38.0000)",
+                        "1 station has no coordinates: 2002A"]
+    assert places.startswith("places: 4 of 4 stations lie far from the places that are known of their ids (1002A")
 
 
 def test_an_archive_in_80_columns(archive):

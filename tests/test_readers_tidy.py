@@ -374,3 +374,41 @@ def test_links_are_followed_once_and_what_is_no_file_is_told(tmp_path):
     assert (found.good, found.anomalies) == (1, []) and [part.name for part in archive.parts()] == ["a/rows.csv"]
     assert found.passed_over == [f"{name}: no file that can be read (a link to nothing, a pipe or a device)"
                                  for name in ("pipe.csv", "self.csv")]
+
+
+@pytest.mark.parametrize(("head", "hours"), [
+    ("time_utc", 0), ("DateTime_GMT", 0), ("Time (UTC+8)", 8), ("时间（北京时间）", 8), ("datetime (CST)", 8)])
+def test_an_offset_in_the_header_is_that_of_its_stamps(tmp_path, head, hours):
+    """--utc-offset would shift what the header has settled, and is refused."""
+    table = rows()
+    table["time"] = (table["time"] + pd.Timedelta(hours=hours)).dt.strftime("%Y-%m-%d %H:%M")
+    save(table.rename(columns={"time": head}), tmp_path / "rows.csv")
+    archive = open_archive(tmp_path)
+    check(archive.read(*SPAN))
+    assert archive.inspect(*SPAN).notes == [f"rows.csv: stamps are UTC{'+8 h' if hours else ''}, as the header "
+                                            f"{head!r} says"]
+    with pytest.raises(UserError, match="in itself or in the header"):
+        open_archive(tmp_path, utc_offset=8.0)
+
+
+def test_a_header_that_says_local_is_repeated(tmp_path):
+    save(rows().rename(columns={"time": "time (local)"}), tmp_path / "rows.csv")
+    told, = open_archive(tmp_path).inspect(*SPAN).notes
+    assert told.endswith("; the header 'time (local)' says that they are local")
+
+
+def test_a_day_and_a_clock_in_two_columns(tmp_path):
+    table = rows()
+    stamps = table.pop("time")
+    save(table.assign(Date=stamps.dt.strftime("%d.%m.%Y"), Time=stamps.dt.strftime("%I:%M %p")), tmp_path / "rows.csv")
+    check(open_archive(tmp_path).read(*SPAN))
+
+
+def test_many_files_are_noted_together(tmp_path):
+    for number, (_, table) in enumerate(rows(hours=6, stations={f"{n}": (116.0 + n / 10, 40.0) for n in range(5)})
+                                        .groupby("station_id")):
+        save(table.assign(remark="x"), tmp_path / f"{number}.csv")
+    assert open_archive(tmp_path).inspect(*SPAN).notes == [
+        "5 files, for example 0.csv: column not used: remark",
+        "5 files, for example 0.csv: stamps have no offset: read as UTC (--utc-offset 8 where they are China Standard "
+        "Time)"]

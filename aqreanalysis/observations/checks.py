@@ -17,7 +17,7 @@ from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations.quality.values import missing_code
 from aqreanalysis.observations.readers.archive import Archive, Stamp, as_hour
-from aqreanalysis.observations.station_table import datum_remark
+from aqreanalysis.observations.station_table import datum_remark, far_remark
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY
 
 SAMPLE_DAYS, SAMPLE_WINDOWS = 8, 3   # of a period: its beginning, middle and end
@@ -51,7 +51,7 @@ def of_archive(archive: Archive, start: Stamp, end: Stamp) -> list[str]:
     if error := wrong_unit(cubes):
         raise error
     return (place_remarks(archive.stations) + time_zone(cubes) + cut(cubes) + zeros(cubes)
-            + other_units(cubes))
+            + other_units(cubes) + list(filter(None, [far_remark(archive.stations)])))
 
 
 def sample(archive: Archive, start: Stamp, end: Stamp) -> list[xr.Dataset]:
@@ -205,13 +205,28 @@ def cut(cubes: list[xr.Dataset]) -> list[str]:
                   for day, hour in zip(days, last, strict=True) if hour < HOURS_PER_DAY - HOURS_CUT]
 
 
+def _shared(table: pd.DataFrame) -> list[str]:
+    """A sentence for each place that several stations share."""
+    pairs = cKDTree(geo.unit_vectors(table.lat, table.lon)).query_pairs(SHARED_KM / geo.EARTH_RADIUS_KM)
+    with_others: dict[int, list[int]] = {}
+    for one, other in sorted(pairs):
+        if not any(one in group for group in with_others.values()):
+            with_others[one] = [one]
+        if one in with_others:
+            with_others[one].append(other)
+    found = []
+    for first, group in with_others.items():
+        ids = list(table["station_id"].iloc[group])
+        names = " and ".join(ids) if len(ids) == 2 else f"{', '.join(ids[:3])}" + (
+            f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+        found.append(f"stations {names} share one place ({table.lon.iloc[first]:.4f}, {table.lat.iloc[first]:.4f})")
+    return found
+
+
 def place_remarks(table: pd.DataFrame) -> list[str]:
     """Sentences on the places of a station table: moved stations, shared, missing and converted places."""
     remarks = list(table.attrs.get("moved", []))
-    vectors = geo.unit_vectors(table.lat, table.lon)
-    for one, other in sorted(cKDTree(vectors).query_pairs(SHARED_KM / geo.EARTH_RADIUS_KM)):
-        a, b = table.iloc[one], table.iloc[other]
-        remarks.append(f"stations {a.station_id} and {b.station_id} share one place ({a.lon:.4f}, {a.lat:.4f})")
+    remarks += _shared(table)
     if without := table.attrs.get("without_coordinates"):
         remarks.append(f"{len(without)} station{'s have' if len(without) > 1 else ' has'} no coordinates: "
                        f"{', '.join(without[:5])}{' ...' if len(without) > 5 else ''}")

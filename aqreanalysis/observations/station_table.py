@@ -6,6 +6,7 @@ place, for stations that moved and so have several rows.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from aqreanalysis.observations import places
 from aqreanalysis.observations.datums import CONVERTED, DATUMS, table_in_wgs84, to_wgs84
 from aqreanalysis.tables import columns, coordinates, numbers
 from aqreanalysis.tables.rows import BadRows, open_table
+from aqreanalysis.tables.stamps import StampRule
 
 TABLE_COLUMNS = ("station_id", "lon", "lat")
 WANTED = (columns.STATION_ID, columns.LON, columns.LAT, columns.NAME, columns.CITY, columns.PROVINCE, columns.DATUM,
@@ -27,6 +29,7 @@ SHIPPED_TABLE = files.PACKAGE / "data" / "northern-china-stations.csv"   # data/
 SHIPPED_NOTE = ("places are those of the table of northern China that ships with the package (931 stations, WGS-84 as "
                 "far as known, errors up to about 1 km likely); stations.csv beside the files or --stations come first")
 TABLE_ROUNDING_KM = 0.1   # tables round coordinates to 0.001 degree
+FAR_FROM_KNOWN_KM = 30.0  # stations that moved went less far, as a rule
 DATUM_STATIONS, DATUM_KM, DATUM_SHARE = 5, 0.2, 0.3   # for a statement: stations, median offset, rest
 
 
@@ -71,7 +74,7 @@ def read_station_table(path: Path) -> pd.DataFrame:
     try:
         table = checked(named.reset_index(drop=True), str(path))
     except UserError as error:
-        raise UserError("; ".join([error.problem, *notes]), error.rule, error.fix) from None
+        raise UserError("; ".join([error.problem.rstrip("."), *notes]) + ".", error.rule, error.fix) from None
     table.attrs["notes"] = [*([SHIPPED_NOTE] if path == SHIPPED_TABLE else []), *notes]
     return table
 
@@ -80,6 +83,22 @@ def read_station_table(path: Path) -> pd.DataFrame:
 def shipped_places() -> pd.DataFrame:
     """The places of the shipped table (lon, lat in degrees) by station_id."""
     return read_station_table(SHIPPED_TABLE).set_index("station_id")[["lon", "lat"]]
+
+
+def far_remark(table: pd.DataFrame) -> str:
+    """A sentence on stations of China's network that lie far from where they are known to stand, "" where none does."""
+    known = shipped_places()
+    given = table[table["station_id"].isin(known.index)]
+    if given.empty:
+        return ""
+    at = known.loc[given["station_id"]]
+    way = geo.distance_km(given.lat.to_numpy(), given.lon.to_numpy(), at.lat.to_numpy(), at.lon.to_numpy())
+    order = [place for place in np.argsort(-way, kind="stable") if way[place] > FAR_FROM_KNOWN_KM]
+    if not order:
+        return ""
+    shown = ", ".join(f"{given['station_id'].iloc[place]} {way[place]:.0f} km" for place in order[:3])
+    return (f"places: {len(order)} of {len(given)} stations lie far from the places that are known of their ids "
+            f"({shown}{' ...' if len(order) > 3 else ''}); are ids or places mixed up?")
 
 
 def datum_remark(table: pd.DataFrame) -> str:
@@ -132,18 +151,33 @@ def checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
     return result
 
 
+def _first_days(table: pd.DataFrame) -> pd.Series:
+    """The column `start` as days; NaT where there is none, or none that can be read."""
+    if "start" not in table:
+        return pd.Series(pd.NaT, table.index)
+    texts = [f"{text.strip()}-01-01" if re.fullmatch(r"\d{4}", text.strip()) else text
+             for text in table["start"].fillna("").astype(str)]
+    return pd.Series(StampRule.of(texts).read(texts), table.index)
+
+
 def _latest_places(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
     """One row a station, a sentence for each that moved, and why a station is left out: which row is the latest?"""
     repeated = table["station_id"].duplicated(keep=False)
     if not repeated.any():
         return table, [], {}
     chosen, moved, ambiguous = [], [], {}
+    starts = _first_days(table)
     for station, rows in table[repeated].groupby("station_id", sort=True):
-        start = pd.to_datetime(rows["start"], errors="coerce") if "start" in rows else pd.Series(pd.NaT, rows.index)
+        start = starts[rows.index]
         rows = rows.loc[start.sort_values(na_position="first", kind="stable").index]
         first, last = rows.iloc[0], rows.iloc[-1]
         separation = geo.distance_km(rows.lat, rows.lon, last.lat, last.lon).max()
         if separation > TABLE_ROUNDING_KM:
+            unread = start.isna() & rows["start"].notna() if "start" in rows else start.isna() & False
+            if unread.any():
+                ambiguous[str(station)] = (f"several places: {len(rows)} rows up to {separation:.1f} km apart, and a "
+                                           f"start that is no day (write YYYY-MM-DD): {rows['start'][unread].iloc[0]}")
+                continue
             if start.isna().sum() > 1 or start.duplicated().any():
                 ambiguous[str(station)] = (f"several places: {len(rows)} rows up to {separation:.1f} km apart, without "
                                            "a column start that tells which is the latest")

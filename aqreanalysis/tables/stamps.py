@@ -39,6 +39,10 @@ _FORMS = tuple(re.compile(form + _ZONE, re.IGNORECASE) for form in (
     r"(?::?(?P<second>\d{2})(?:\.(?P<fraction>\d+))?)?)?)?"))
 _SLASHED = next(form for form in _FORMS if "first" in form.groupindex)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")   # MATLAB, SAS, R
+CHINA_HOURS = 8.0
+_OF_CHINA = re.compile(r"北京时间|(?<![A-Za-z])(?:CST|BJT|Beijing|Asia/Shanghai)(?![A-Za-z])", re.IGNORECASE)
+_IN_HEADER = re.compile(r"(?<![A-Za-z])(?P<zone>(?:UTC|GMT)(?:\s*[+-]\s*\d{1,2}(?::?\d{2})?)?)(?![A-Za-z\d])",
+                        re.IGNORECASE)
 _EPOCH = re.compile(r"\d{9,10}(\.\d+)?|\d{12,13}|\d{15,16}|\d{18,19}")
 _SERIAL = re.compile(r"[2-7]\d{4}(\.\d+)?")   # days since 1899-12-30, as spreadsheets count: 1954 to 2119
 
@@ -171,6 +175,25 @@ def _counted(text: str) -> _Stamp | None:
     if _SERIAL.fullmatch(text):
         return _Stamp(dt.datetime(1899, 12, 30) + dt.timedelta(seconds=round(float(text) * 86400)), None)
     return None
+
+
+def offset_in_header(name: str) -> float | None:
+    """Hours ahead of UTC that the header of a column of stamps says; None where it says nothing.
+
+    >>> offset_in_header("time_utc"), offset_in_header("Time (UTC+8)"), offset_in_header("时间（北京时间）")
+    (0.0, 8.0, 8.0)
+    >>> offset_in_header("time (CST)"), offset_in_header("datetime")
+    (8.0, None)
+    """
+    if _OF_CHINA.search(name):
+        return CHINA_HOURS
+    found = _IN_HEADER.search(name.replace("\u2212", "-"))
+    if not found:
+        return None
+    try:
+        return _offset(found["zone"].replace(" ", ""))
+    except ValueError:
+        return None
 
 
 def on_the_hour(stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -77,7 +77,7 @@ class IngestPlan:
 def check_target(target: Path) -> None:
     """UserError for a target that is not a .nc file, or a file that is not a station archive."""
     rule, fix = "An archive is a .nc file of its own.", "Give another name with --to."
-    if target.suffix != ".nc" or target.is_dir():
+    if target.suffix.lower() != ".nc" or target.is_dir():
         raise UserError(f"{target} is {'a folder' if target.is_dir() else 'not the name of a .nc file'}.", rule, fix)
     if target.exists() and not STATION_ARCHIVE.recognises(target):
         why = "; ".join(STATION_ARCHIVE.refused(target)) or "it is not a file"

@@ -31,6 +31,7 @@ from aqreanalysis.observations.station_table import STATION_TABLE, TABLE_ROUNDIN
 TIDY_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt")
 OTHER_TABLES = re.compile(r".+\.(feather|arrow|orc|json|jsonl|rds|rdata|dta|sav|sas7bdat|mat|nc|h5|db|sqlite|dbf|pkl)",
                           re.IGNORECASE)
+PACKAGE = "a package, out of which no tidy table is read (unpack it)"
 ANY_TEXT = (".txt",)          # of these only tables count, and others are not told
 PLACE = ["station_id", "lon", "lat", "simulated"]
 ROW, PM25 = 1, 2              # bits of _RowsSeen
@@ -44,7 +45,8 @@ def _is_tidy(path: Path) -> bool:
 
 def _tidy_refusals(path: Path) -> list[str]:
     """A sentence for each file at a path that has the suffix of this layout and is not of it."""
-    return [*filter(None, map(_tidy_refusal, _tidy_files(path))), *_passed_over(path)]
+    packages = (text for text in _passed_over(path) if PACKAGE in text)
+    return [*filter(None, map(_tidy_refusal, _tidy_files(path))), *packages]
 
 
 def _tidy_refusal(file: Path) -> str | None:
@@ -81,7 +83,7 @@ def _passed_over(path: Path) -> list[str]:
         if unfinished and _suffix(Path(unfinished[1] or unfinished[2])) in (*TIDY_SUFFIXES, ".zip"):
             told.add("an unfinished download or a backup by the name; not read", file.name)
         elif PACKED.fullmatch(file.name) or is_zip(file.name):
-            told.add("a package, out of which no tidy table is read (unpack it)", file.name)
+            told.add(PACKAGE, file.name)
         elif WORKBOOK.fullmatch(file.name) or OTHER_TABLES.fullmatch(file.name):
             told.add("a table in a format that is not read (save it as CSV or Parquet)", file.name)
     return faults + told.sentences()
@@ -104,7 +106,7 @@ class TidyArchive:
             raise UserError(f"No file of {path} can be used: {'; '.join(self.broken[:3])}.",
                             f"Expected {TIDY.layout}.", "Correct the files and run again.")
         if not any(file.rows.rule.naive for file in self.files):
-            options.refuse(f"{path}", utc_offset="Every stamp there has its own offset.")
+            options.refuse(f"{path}", utc_offset="Every stamp there has its offset, in itself or in the header.")
         rows = pd.concat([file.places for file in self.files], ignore_index=True)
         self.stations, self.notes = _placed(rows, self.path, options)
         self.passed_over = _passed_over(self.path)
@@ -125,12 +127,13 @@ class TidyArchive:
         """Files with rows between `start` and `end`, and a hash of their contents."""
         found = Inspection(skipped=list(self.broken), passed_over=list(self.passed_over), notes=list(self.notes))
         hours = time_axis.complete_hours(start, end)
-        seen = _RowsSeen(hours, self.stations)
+        seen, notes = _RowsSeen(hours, self.stations), Told()
         for file in self._between(start, end):
             with file.path.open("rb") as stream:
                 found.digest.update(hashlib.file_digest(stream, "sha256").digest())
             found.good += 1
-            found.notes += file.rows.notes()
+            for text in file.rows.notes():
+                notes.add(text.removeprefix(file.path.name).removeprefix(":").strip(), file.path.name)
             impossible = anomalies.ImpossibleValues()
             for batch in file.rows.batches():
                 row, column, inside = stations.cells_of_rows(batch, self.stations, hours)
@@ -140,6 +143,7 @@ class TidyArchive:
                 impossible.add(values, row_name(batch))
             found.anomalies += [*file.anomalies, *impossible.sentences(file.path.name)]
         found.values = seen.values
+        found.notes += notes.sentences()
         found.digest.update(f"{self.options.utc_offset}".encode())
         found.add_stations(self.stations)
         found.anomalies += anomalies.conflicts_in_cubes(self.path.name,

@@ -8,9 +8,10 @@ first.
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ from aqreanalysis.observations.readers.openaq_values import to_our_units
 from aqreanalysis.tables import columns, coordinates, numbers, rows, stamps
 from aqreanalysis.tables.stamps import StampRule
 
-WANTED = (columns.STATION_ID, columns.TIME, columns.HOUR, columns.LON, columns.LAT, *columns.POLLUTANTS,
+WANTED = (columns.STATION_ID, columns.TIME, columns.DAY, columns.HOUR, columns.LON, columns.LAT, *columns.POLLUTANTS,
           columns.SIMULATED)
 REQUIRED = ("station_id", "time", "pm25")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 TRUE_TEXTS = ("true", "1", "1.0", "t", "yes")
+CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:[AaPp]\.?[Mm]\.?)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})?"
+LOCAL = re.compile(r"local|当地|本地|(?<![A-Za-z])LST(?![A-Za-z])", re.IGNORECASE)   # in a header: of which zone?
 HEAD_ROWS = 2000           # whose stamps give the first guess of the rule
 OFF_HOUR_SHARE = 0.1       # of a file's rows off the full hour: more of them, and its values are none of hours
 
@@ -71,14 +74,17 @@ class TidyFile:
     """A tidy file that was recognised: its columns, and the rule of its stamps. BadFile where it is none."""
 
     def __init__(self, path: Path, utc_offset: float | None = None):
-        self.path, self.utc_offset = path, utc_offset
+        self.path = path
         self._stamps: dict[str, np.datetime64] = {}   # a year has 8784 texts, and a file millions of rows
         is_parquet = path.suffix.lower() in PARQUET_SUFFIXES
         state = path.stat()
         self.table = None if is_parquet else _opened(path, state.st_size, state.st_mtime_ns)
         self.matched = self.table.dialect.matched if self.table else _parquet_columns(path)
         self.factors = _factors(path.name, self.matched)
-        self.rule = StampRule.of((), utc_offset)
+        self.header = self.matched.names[self.matched.position["time"]].strip()
+        self.said = stamps.offset_in_header(self.header)   # of stamps without an offset of their own
+        self.utc_offset = utc_offset if self.said is None else self.said
+        self.rule, self._naive = StampRule.of((), self.utc_offset), 0
         self._forms = dict.fromkeys((SEXAGESIMAL, COLUMNS_EXCHANGED), False)   # of its places, met so far
 
     @property
@@ -99,12 +105,25 @@ class TidyFile:
                   + (f"multiplied by {factor:g}" if factor else "no known unit, so that it is not used")
                   for name, factor in self.factors.items() if factor != 1.0]
         found += [f"{self.name}: {text}" for text, met in self._forms.items() if met]
-        return found + [text for text in [self.rule.note(self.name)] if text]
+        if self._naive:
+            found.append(f"{self.name}: stamps are UTC{f'{self.said:+g} h' if self.said else ''}, as the header "
+                         f"{self.header!r} says")
+        told = self.rule.note(self.name)
+        if told and not self.rule.given and LOCAL.search(self.header):
+            told += f"; the header {self.header!r} says that they are local"
+        return found + [told] * bool(told)
 
     def settle(self) -> set[str]:
         """Read every stamp and settle the rule; returns the different texts."""
+        seen = self._settled()
+        if self.said is not None:  # as if each had its offset: the user's word is of others
+            self._naive = self.rule.naive
+            self.rule = replace(self.rule, naive=0, aware=self.rule.naive + self.rule.aware)
+        return seen
+
+    def _settled(self) -> set[str]:
         seen: set[str] = set()
-        for frame in self._raw(None, [name for name in ("time", "hour") if name in self.matched.position]):
+        for frame in self._raw(None, [name for name in ("time", "day", "hour") if name in self.matched.position]):
             if isinstance(frame["time"].dtype, pd.DatetimeTZDtype):
                 self.rule = StampRule(self.utc_offset or 0.0, self.utc_offset is not None, None, 0, 1)
                 return seen
@@ -133,6 +152,8 @@ class TidyFile:
     def _raw(self, bad: rows.BadRows | None, only: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
         """Columns by our names, as text or of their own type, with a `time` that has the hour in it."""
         for frame in self.table.batches(bad, only) if self.table else _parquet_batches(self.path, self.matched, only):
+            if "day" in frame:
+                frame = _with_days(frame)
             if "hour" in frame:
                 frame = _with_hours(frame)
             yield frame
@@ -246,6 +267,16 @@ def _factors(name: str, matched: columns.Matched) -> dict[str, float | None]:
 def _truths(cells: pd.Series) -> np.ndarray:
     codes, words = numbers.distinct(cells)
     return np.array([*(word.strip().casefold() in TRUE_TEXTS for word in words), False])[codes]
+
+
+def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
+    """A column of days and one of a clock's times, as one of stamps; a time that has its day stays."""
+    clock = frame["time"].astype(str).str.strip()
+    if not clock[clock != ""].str.fullmatch(CLOCK).all():
+        return frame
+    dated = pd.api.types.is_datetime64_any_dtype(frame["day"])
+    days = frame["day"].dt.strftime("%Y-%m-%d") if dated else frame["day"].astype(str).str.strip()
+    return frame.assign(time=days + " " + clock)
 
 
 def _with_hours(frame: pd.DataFrame) -> pd.DataFrame:

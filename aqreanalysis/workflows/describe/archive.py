@@ -13,6 +13,7 @@ from aqreanalysis import schema, time_axis
 from aqreanalysis.observations import checks, quality
 from aqreanalysis.observations.readers.archive import Archive
 from aqreanalysis.observations.readers.station_archive import StationArchive
+from aqreanalysis.observations.station_table import far_remark
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
 from aqreanalysis.workflows.describe.progress import ReadingProgress, unobserved
 
@@ -156,7 +157,8 @@ def _warnings_of_the_whole(archive: Archive, first: np.datetime64, last: np.date
         return []
     cubes = checks.sample(archive, first, last)
     error = checks.wrong_unit(cubes)
-    return checks.place_remarks(archive.stations) + ([f"units: {error}"] if error else []) + checks.time_zone(cubes)
+    return (checks.place_remarks(archive.stations) + ([f"units: {error}"] if error else checks.other_units(cubes))
+            + checks.time_zone(cubes) + checks.zeros(cubes) + list(filter(None, [far_remark(archive.stations)])))
 
 
 class SilentRuns:
