@@ -44,7 +44,7 @@ TOLD = {
     f"{DAY}.csv": "a table under a name of no file of this layout; not read",
     "tidy.parquet": "a table under a name of no file of this layout; not read",
 }
-NOTHING = ("README", "readme.txt", "plot.png", "read.py", "stations_2019.csv", ".DS_Store", "desktop.ini", "Thumbs.db",
+NOTHING = ("README", "readme.txt", "plot.png", "read.py", ".DS_Store", "desktop.ini", "Thumbs.db",
            f"._china_sites_{DAY}.csv", f"__MACOSX/china_sites_{DAY}.csv", f".git/china_sites_{DAY}.csv",
            "settings.json")
 
@@ -181,3 +181,21 @@ def test_days_in_a_linked_folder_are_read(tmp_path):
     (tmp_path / "in" / "2019").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "in" / "again").symlink_to(tmp_path / "in")
     assert [part.name for part in open_archive(tmp_path / "in").parts()] == [f"2019/china_sites_{DAY}.csv"]
+
+
+@pytest.mark.parametrize("name", ["Stations.CSV", "stations (1).csv", "stations - 副本.csv", "stations.csv.txt",
+                                  "station.tsv"])
+def test_a_station_table_under_the_names_of_desktops_is_read_and_told(national, folder, name):
+    """It comes before the table that ships with the package, which was used without a word."""
+    put(folder, f"china_sites_{DAY}.csv", national.text(DAY).encode())
+    (folder / "stations.csv").rename(folder / name)
+    found = open_archive(folder)
+    assert f"{name}: read as the station table" in found.inspect(*SPAN).notes
+
+
+@pytest.mark.parametrize("name", ["stations.xlsx", "stations_2019.csv", "station_list.csv", "站点列表.csv"])
+def test_what_may_be_a_station_table_and_is_not_read_is_told(national, folder, name):
+    put(folder, f"china_sites_{DAY}.csv", national.text(DAY).encode())
+    put(folder, name, b"x")
+    assert any(text.startswith(f"{name}: may have the places of stations")
+               for text in open_archive(folder).inspect(*SPAN).passed_over)

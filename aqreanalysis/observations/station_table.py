@@ -25,6 +25,8 @@ TABLE_COLUMNS = ("station_id", "lon", "lat")
 WANTED = (columns.STATION_ID, columns.LON, columns.LAT, columns.NAME, columns.CITY, columns.PROVINCE, columns.DATUM,
           columns.START)
 STATION_TABLE = "stations.csv"   # beside the files
+_TABLE_NAME = re.compile(r"stations?(?:\s?\(\d{1,3}\)|\s?[-_]?\s?(?:copy|副本)(?:\s?\(?\d{1,3}\)?)?)*\.(?:csv|tsv|txt)"
+                         r"(?:\.(?:gz|txt|csv))?", re.IGNORECASE)
 SHIPPED_TABLE = files.PACKAGE / "data" / "northern-china-stations.csv"   # data/README.md has its source and accuracy
 SHIPPED_NOTE = ("places are those of the table of northern China that ships with the package (931 stations, WGS-84 as "
                 "far as known, errors up to about 1 km likely); stations.csv beside the files or --stations come first")
@@ -33,12 +35,27 @@ FAR_FROM_KNOWN_KM = 30.0  # stations that moved went less far, as a rule
 DATUM_STATIONS, DATUM_KM, DATUM_SHARE = 5, 0.2, 0.3   # for a statement: stations, median offset, rest
 
 
+def is_station_table(name: str) -> bool:
+    """Whether a file beside observations is their station table by its name, also as desktops and browsers leave it."""
+    return _TABLE_NAME.fullmatch(name) is not None
+
+
+def table_beside(folder: Path) -> Path:
+    """The station table in a folder: stations.csv, else a copy of it under another name; stations.csv if none is there.
+    """
+    own = folder / STATION_TABLE
+    if own.is_file() or not folder.is_dir():
+        return own
+    copies = sorted(path for path in folder.iterdir() if is_station_table(path.name) and path.is_file())
+    return copies[0] if copies else own
+
+
 def table_of_files(given: Path | None, folder: Path, ships: bool) -> Path:
     """The station table of files in a folder: the one given, else the one beside them, else the shipped one.
 
     ships : whether the network's stations are in the shipped table.
     """
-    beside = folder / STATION_TABLE
+    beside = table_beside(folder)
     return given or (SHIPPED_TABLE if ships and not beside.is_file() else beside)
 
 
@@ -61,7 +78,9 @@ def read_station_table(path: Path) -> pd.DataFrame:
         raise UserError(f"The station table {path.parent / str(error)}.",
                         f"A station table is a text table with the columns {', '.join(TABLE_COLUMNS)}.",
                         "Correct it, or give another one with --stations FILE.") from error
-    notes = [*text.notes(), *filter(None, [bad.sentence(path.name, text.dialect.width)])]
+    other_name = is_station_table(path.name) and path.name != STATION_TABLE
+    notes = [*[f"{path.name}: read as the station table"] * other_name, *text.notes(),
+             *filter(None, [bad.sentence(path.name, text.dialect.width)])]
     cells["station_id"] = columns.identifiers(cells["station_id"])
     named = cells[cells["station_id"] != ""].copy()
     if len(named) < len(cells):

@@ -22,6 +22,7 @@ from typing import Generic, Protocol, TypeVar
 
 from aqreanalysis import containers
 from aqreanalysis.errors import BadFile
+from aqreanalysis.observations.station_table import is_station_table
 from aqreanalysis.tables import text
 
 GZIP = b"\x1f\x8b"
@@ -38,6 +39,7 @@ UNFINISHED = re.compile(r"(.+)\.(?:\w*part|partial|tmp|temp|crdownload|download|
 PACKED = re.compile(r".+\.(?:rar|7z|tar|tgz|tbz2?|txz|tar\.\w+|z\d\d|zipx|bz2|xz|zst|lz4|cab|iso)", re.IGNORECASE)
 WORKBOOK = re.compile(r".+\.(?:xlsx?|xlsm|xlsb|ods|et|numbers)", re.IGNORECASE)
 _TABLE = re.compile(r".+\.(?:csv|tsv|parquet|feather)(?:\.gz)?", re.IGNORECASE)
+OF_STATIONS = "may have the places of stations, which are read from stations.csv or with --stations FILE, as CSV"
 NO_NAME_OF_THE_LAYOUT = "a table under a name of no file of this layout; not read"
 OTHER_ZIP = "a zip without a file named"
 NO_DAY = "no day of the calendar in the name; not read"
@@ -219,7 +221,10 @@ class Names:
         named = _NAME.fullmatch(name)
         if self._is_near(name) and (_TABLE.fullmatch(name) or (named and named["suffix"].lower() != "json")):
             return f"nearly a name of this layout, not read (rename it to {self.layout} if it is one)"
-        if _TABLE.fullmatch(name) and "station" not in name.lower():
+        is_of_stations = "station" in name.lower() or "站点" in name
+        if is_of_stations and not is_station_table(name) and (_TABLE.fullmatch(name) or WORKBOOK.fullmatch(name)):
+            return OF_STATIONS
+        if _TABLE.fullmatch(name) and not is_of_stations:
             return NO_NAME_OF_THE_LAYOUT
         return ""
 

@@ -26,7 +26,13 @@ from aqreanalysis.observations.readers import anomalies
 from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp, as_hour
 from aqreanalysis.observations.readers.found_files import PACKED, UNFINISHED, WORKBOOK, Told, is_zip, visible
 from aqreanalysis.observations.readers.tidy_rows import OFF_HOUR, OFF_HOUR_SHARE, Faults, TidyFile, row_name
-from aqreanalysis.observations.station_table import STATION_TABLE, TABLE_ROUNDING_KM, checked, read_station_table
+from aqreanalysis.observations.station_table import (
+    TABLE_ROUNDING_KM,
+    checked,
+    is_station_table,
+    read_station_table,
+    table_beside,
+)
 
 TIDY_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt")
 OTHER_TABLES = re.compile(r".+\.(feather|arrow|orc|json|jsonl|rds|rdata|dta|sav|sas7bdat|mat|nc|h5|db|sqlite|dbf|pkl)",
@@ -65,7 +71,7 @@ def _tidy_files(path: Path) -> list[Path]:
 
 
 def _may_be_tidy(file: Path) -> bool:
-    return _suffix(file) in TIDY_SUFFIXES and file.name.lower().removesuffix(".gz") != STATION_TABLE
+    return _suffix(file) in TIDY_SUFFIXES and not is_station_table(file.name)
 
 
 def _suffix(file: Path) -> str:
@@ -243,7 +249,7 @@ def _merged(places: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def _placed(rows: pd.DataFrame, path: Path, options: ReadingOptions) -> tuple[pd.DataFrame, list[str]]:
     """The station table of an archive, and a sentence on where the places are from."""
     folder = path if path.is_dir() else path.parent
-    beside = folder / STATION_TABLE
+    beside = table_beside(folder)
     has_places = rows[["lon", "lat"]].notna().all(axis=1).any()
     if options.station_table is None and (has_places or not beside.is_file()):
         unused = [f"{beside.name} is not used, for the files have lon and lat (--stations {beside.name} uses it)"]
