@@ -199,3 +199,12 @@ def test_what_may_be_a_station_table_and_is_not_read_is_told(national, folder, n
     put(folder, name, b"x")
     assert any(text.startswith(f"{name}: may have the places of stations")
                for text in open_archive(folder).inspect(*SPAN).passed_over)
+
+
+def test_a_station_table_that_is_a_link_to_nothing_is_an_error(national, folder):
+    """The table that ships with the package would have been used."""
+    put(folder, f"china_sites_{DAY}.csv", national.text(DAY).encode())
+    (folder / "stations.csv").unlink()
+    (folder / "stations.csv").symlink_to("elsewhere.csv")
+    with pytest.raises(UserError, match="is a link to elsewhere.csv, which does not exist"):
+        open_archive(folder)

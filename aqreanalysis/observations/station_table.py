@@ -56,7 +56,13 @@ def table_of_files(given: Path | None, folder: Path, ships: bool) -> Path:
     ships : whether the network's stations are in the shipped table.
     """
     beside = table_beside(folder)
-    return given or (SHIPPED_TABLE if ships and not beside.is_file() else beside)
+    return given or (SHIPPED_TABLE if ships and not (beside.is_file() or beside.is_symlink()) else beside)
+
+
+def _absence(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder"
+    return f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "does not exist"
 
 
 def read_station_table(path: Path) -> pd.DataFrame:
@@ -67,7 +73,7 @@ def read_station_table(path: Path) -> pd.DataFrame:
     ordinary in how the table was read, and what of it was not.
     """
     if not path.is_file():
-        raise UserError(f"The station table {path} {'is a folder' if path.is_dir() else 'does not exist'}.",
+        raise UserError(f"The station table {path} {_absence(path)}.",
                         "It has the places of the stations.",
                         "Put stations.csv (station_id,lon,lat) beside the files or give --stations FILE.")
     bad = BadRows()
