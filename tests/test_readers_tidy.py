@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -314,12 +316,43 @@ def test_the_fingerprint_is_of_contents_not_of_places(tmp_path):
     assert open_archive(copy).inspect(*SPAN).fingerprint != before
 
 
+@pytest.mark.parametrize("inner", ["a.csv", "deep/folder/A.CSV", "a.parquet"])
+def test_tables_in_zips_are_read(tmp_path, inner):
+    """With a loose one beside them; the zip is one part, and the fingerprint is of what is in it."""
+    table, loose = rows(), tmp_path / "data" / "rest.csv"
+    save(table[table["time"] >= "2019-01-01T04"], loose)
+    early = save(table[table["time"] < "2019-01-01T04"], tmp_path / Path(inner).name.lower())
+    with zipfile.ZipFile(tmp_path / "data" / "early.zip", "w") as container:
+        container.write(early, inner)
+        container.writestr("stations.csv", "station_id,lon,lat\n")
+    archive = open_archive(tmp_path / "data")
+    check(archive.read(*SPAN))
+    found = archive.inspect(*SPAN)
+    assert (found.good, found.values, found.skipped) == (2, 12, [])
+    assert found.passed_over == ["early.zip:stations.csv: a station table in a zip, which is not used (put it beside "
+                                 "the zip)"]
+    assert [part.name for part in archive.parts()] == ["early.zip", "rest.csv"]
+    alone = open_archive(tmp_path / "data" / "early.zip")
+    assert alone.inspect(*SPAN).values == 8 and alone.inspect(*SPAN).fingerprint != found.fingerprint
+
+
+def test_years_months_days_and_hours_are_a_time(file):
+    """As openair and many spreadsheets have them; hour 24 is the first of the next day."""
+    table = rows()
+    local = table["time"] + pd.Timedelta("8h") - pd.Timedelta("1h")
+    table = table.drop(columns="time").assign(Year=local.dt.year, Month=local.dt.month, Day=local.dt.day,
+                                              Hour=local.dt.hour + 1)
+    check(open_archive(save(table, file), utc_offset=8.0).read(*SPAN))
+    with pytest.raises(UserError, match="has no column time; it has"):
+        open_archive(save(table.drop(columns="Month"), file))
+
+
 def test_what_may_be_a_table_and_is_not_read_is_named(tmp_path):
     save(rows(), tmp_path / "a.csv")
     for name in ("b.zip", "c.xlsx", "d.csv.part", "e.feather", "f.nc", "notes.txt", "README.md", "a.png", ".b.zip"):
         (tmp_path / name).write_bytes(b"x")
     assert open_archive(tmp_path).inspect(*SPAN).passed_over == [
-        "b.zip: a package, out of which no tidy table is read (unpack it)",
+        "b.zip is not a whole zip file (File is not a zip file)",
         "c.xlsx: a table in a format that is not read (save it as CSV or Parquet)",
         "e.feather: a table in a format that is not read (save it as CSV or Parquet)",
         "f.nc: a table in a format that is not read (save it as CSV or Parquet)",

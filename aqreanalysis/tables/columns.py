@@ -39,7 +39,8 @@ TIME = Column("time", (
     "datetime", "date_time", "timestamp", "time_utc", "datetime_utc", "utc_time", "utc_datetime", "date_utc", "utc",
     "time_gmt", "datetime_gmt", "date_gmt", "datetimeutc",
     "valid_time", "时间", "日期时间", "监测时间"), ("date", "日期"), kind="time")
-DAY = Column("day", (), ("date", "日期"), kind="time")   # beside a `time` that is a clock's
+DAY = Column("day", ("日",), ("date", "日期"), kind="time")   # beside a `time` that is a clock's, or a year and a month
+YEAR, MONTH = Column("year", ("年",), kind="number"), Column("month", ("月",), kind="number")
 HOUR = Column("hour", ("小时", "时"), kind="number")
 LON = Column("lon", ("longitude", "long", "lng", "经度"), ("x",), kind="number")
 LAT = Column("lat", ("latitude", "纬度"), ("y",), kind="number")

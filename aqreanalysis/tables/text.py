@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ OTHER_KINDS = (   # how files begin that are no text tables
 ENCODING_NAMES = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8", "utf-16": "UTF-16", "utf-16-le": "UTF-16",
                   "utf-16-be": "UTF-16", "utf-32": "UTF-32", "gb18030": "GBK", "cp1252": "Windows-1252 (Latin-1)"}
 
-Source = Path | bytes
+Source = Path | bytes | Callable[[], bytes]   # the last gives the bytes anew each time, and so keeps none
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def reading(name: str) -> Iterator[None]:
 def binary(name: str, source: Source) -> Iterator[IO[bytes]]:
     """The bytes of a file, unpacked where they are gzip, whatever its name says."""
     with reading(name):
+        source = source() if callable(source) else source
         if isinstance(source, bytes):
             yield io.BytesIO(containers.gunzip(source, name) if source[:2] == GZIP else source)
             return

@@ -24,7 +24,7 @@ from aqreanalysis.observations import stations
 from aqreanalysis.observations.places import possible
 from aqreanalysis.observations.readers import anomalies
 from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp, as_hour
-from aqreanalysis.observations.readers.found_files import PACKED, UNFINISHED, WORKBOOK, Told, is_zip, visible
+from aqreanalysis.observations.readers.found_files import PACKED, UNFINISHED, WORKBOOK, FoundFile, Told, is_zip, walk
 from aqreanalysis.observations.readers.tidy_rows import OFF_HOUR, OFF_HOUR_SHARE, Faults, TidyFile, row_name
 from aqreanalysis.observations.station_table import (
     TABLE_ROUNDING_KM,
@@ -37,7 +37,7 @@ from aqreanalysis.observations.station_table import (
 TIDY_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt")
 OTHER_TABLES = re.compile(r".+\.(feather|arrow|orc|json|jsonl|rds|rdata|dta|sav|sas7bdat|mat|nc|h5|db|sqlite|dbf|pkl)",
                           re.IGNORECASE)
-PACKAGE = "a package, out of which no tidy table is read (unpack it)"
+PACKAGE = "packed in a way that is not read (unpack it, or pack it as a zip)"
 ANY_TEXT = (".txt",)          # of these only tables count, and others are not told
 PLACE = ["station_id", "lon", "lat", "simulated"]
 ROW, PM25 = 1, 2              # bits of _RowsSeen
@@ -55,7 +55,7 @@ def _tidy_refusals(path: Path) -> list[str]:
     return [*filter(None, map(_tidy_refusal, _tidy_files(path))), *packages]
 
 
-def _tidy_refusal(file: Path) -> str | None:
+def _tidy_refusal(file: FoundFile) -> str | None:
     try:
         TidyFile(file)
     except BadFile as error:
@@ -63,35 +63,41 @@ def _tidy_refusal(file: Path) -> str | None:
     return None
 
 
-def _tidy_files(path: Path) -> list[Path]:
-    """Files that may be tidy tables: by their suffix in any case, gzipped or not; or the one that is given."""
-    if not path.is_dir():
-        return [path]
-    return [file for file in sorted(visible(path, [])) if _may_be_tidy(file) and file.is_file()]
+def _tidy_files(path: Path) -> list[FoundFile]:
+    """Files that may be tidy tables: by their suffix in any case, gzipped or not, in zips too; or the one given."""
+    if path.is_file() and not is_zip(path.name):
+        return [FoundFile(path)]
+    return [file for file in walk(path) if isinstance(file, FoundFile) and _may_be_tidy(file.base)
+            and (file.members or file.path.is_file())]
 
 
-def _may_be_tidy(file: Path) -> bool:
-    return _suffix(file) in TIDY_SUFFIXES and not is_station_table(file.name)
+def _may_be_tidy(name: str) -> bool:
+    return _suffix(name) in TIDY_SUFFIXES and not is_station_table(name)
 
 
-def _suffix(file: Path) -> str:
-    return Path(file.name.lower().removesuffix(".gz")).suffix
+def _suffix(name: str) -> str:
+    return Path(name.lower().removesuffix(".gz")).suffix
 
 
 def _passed_over(path: Path) -> list[str]:
     """A sentence for each file of a folder that may hold a table and is none of `_tidy_files`; many alike in one."""
     told = Told()
     faults: list[str] = []
-    for file in sorted(visible(path, faults)) if path.is_dir() else ():
-        if _may_be_tidy(file) and not file.is_file():
+    for file in walk(path) if path.is_dir() or is_zip(path.name) else ():
+        if isinstance(file, str):
+            faults.append(file)
+            continue
+        if _may_be_tidy(file.base) and not file.members and not file.path.is_file():
             told.add("no file that can be read (a link to nothing, a pipe or a device)", file.name)
-        unfinished = UNFINISHED.fullmatch(file.name)
-        if unfinished and _suffix(Path(unfinished[1] or unfinished[2])) in (*TIDY_SUFFIXES, ".zip"):
+        unfinished = UNFINISHED.fullmatch(file.base)
+        if unfinished and _suffix(unfinished[1] or unfinished[2]) in (*TIDY_SUFFIXES, ".zip"):
             told.add("an unfinished download or a backup by the name; not read", file.name)
-        elif PACKED.fullmatch(file.name) or is_zip(file.name):
+        elif PACKED.fullmatch(file.base):
             told.add(PACKAGE, file.name)
-        elif WORKBOOK.fullmatch(file.name) or OTHER_TABLES.fullmatch(file.name):
+        elif WORKBOOK.fullmatch(file.base) or OTHER_TABLES.fullmatch(file.base):
             told.add("a table in a format that is not read (save it as CSV or Parquet)", file.name)
+        elif file.members and is_station_table(file.base):
+            told.add("a station table in a zip, which is not used (put it beside the zip)", file.name)
     return faults + told.sentences()
 
 
@@ -106,7 +112,7 @@ class TidyArchive:
             try:
                 self.files.append(_scanned(file, options.utc_offset))
             except BadFile as error:
-                if self.path.is_file() or _suffix(file) not in ANY_TEXT or _tidy_refusal(file) is None:
+                if self.path == file.path or _suffix(file.base) not in ANY_TEXT or _tidy_refusal(file) is None:
                     self.broken.append(str(error))
         if not self.files:
             raise UserError(f"No file of {path} can be used: {'; '.join(self.broken[:3])}.",
@@ -127,7 +133,11 @@ class TidyArchive:
 
     def parts(self) -> list[ArchivePart]:
         """The files with the hours they have rows of."""
-        return [ArchivePart.of(file.path, self.path, file.first, file.last) for file in self.files]
+        spans: dict[Path, list[_ScannedFile]] = {}
+        for file in self.files:
+            spans.setdefault(file.rows.file.path, []).append(file)
+        return [ArchivePart.of(path, self.path, min(file.first for file in held), max(file.last for file in held))
+                for path, held in sorted(spans.items())]
 
     def inspect(self, start: Stamp, end: Stamp) -> Inspection:
         """Files with rows between `start` and `end`, and a hash of their contents."""
@@ -135,11 +145,10 @@ class TidyArchive:
         hours = time_axis.complete_hours(start, end)
         seen, notes = _RowsSeen(hours, self.stations), Told()
         for file in self._between(start, end):
-            with file.path.open("rb") as stream:
-                found.digest.update(hashlib.file_digest(stream, "sha256").digest())
+            found.digest.update(_digest(file.rows.file))
             found.good += 1
             for text in file.rows.notes():
-                notes.add(text.removeprefix(file.path.name).removeprefix(":").strip(), file.path.name)
+                notes.add(text.removeprefix(file.rows.name).removeprefix(":").strip(), file.rows.name)
             impossible = anomalies.ImpossibleValues()
             for batch in file.rows.batches():
                 row, column, inside = stations.cells_of_rows(batch, self.stations, hours)
@@ -147,7 +156,7 @@ class TidyArchive:
                 seen.add(row, column, np.isfinite(batch["pm25"].to_numpy(float)))
                 values = {name: batch[name].to_numpy(float)[:, None] for name in schema.POLLUTANTS if name in batch}
                 impossible.add(values, row_name(batch))
-            found.anomalies += [*file.anomalies, *impossible.sentences(file.path.name)]
+            found.anomalies += [*file.anomalies, *impossible.sentences(file.rows.name)]
         found.values = seen.values
         found.notes += notes.sentences()
         found.digest.update(f"{self.options.utc_offset}".encode())
@@ -211,14 +220,17 @@ class _ScannedFile:
     places: pd.DataFrame    # station_id, lon, lat, simulated, last (hour of it), count
     anomalies: list[str]
 
-    @property
-    def path(self) -> Path:
-        return self.rows.path
+
+def _digest(file: FoundFile) -> bytes:
+    if file.members:
+        return hashlib.sha256(file.content()).digest()
+    with file.path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
-def _scanned(path: Path, utc_offset: float | None) -> _ScannedFile:
+def _scanned(file: FoundFile, utc_offset: float | None) -> _ScannedFile:
     """Every row is read, so that `read` meets no error; BadFile where none can be."""
-    rows = TidyFile(path, utc_offset)
+    rows = TidyFile(file, utc_offset)
     rows.settle()
     faults, places, numbers, count = Faults(), pd.DataFrame(), 0, 0
     for batch in rows.batches(faults):
@@ -228,14 +240,14 @@ def _scanned(path: Path, utc_offset: float | None) -> _ScannedFile:
         stamps = batch["time"]
         places = _merged(pd.concat([places, batch[PLACE].assign(min=stamps, max=stamps, size=1)]), PLACE)
         numbers += int(batch[[name for name in schema.POLLUTANTS if name in batch]].count().sum())
-    told = faults.sentences(path.name)
+    told = faults.sentences(file.name)
     if not count:
-        raise BadFile(told[0] if told else f"{path.name} has a header and no rows")
+        raise BadFile(told[0] if told else f"{file.name} has a header and no rows")
     if faults.rows[OFF_HOUR] > OFF_HOUR_SHARE * count:
         raise BadFile(f"{told[list(faults.rows).index(OFF_HOUR)]}: {faults.rows[OFF_HOUR]} of "
                       f"{faults.rows[OFF_HOUR] + count}, so that its values are none of whole hours")
     if not numbers and faults.cells:
-        raise BadFile(f"{path.name} holds no number; {told[-1].removeprefix(f'{path.name}: ')}")
+        raise BadFile(f"{file.name} holds no number; {told[-1].removeprefix(f'{file.name}: ')}")
     first, last = places["min"].min(), places["max"].max()
     return _ScannedFile(rows, first.to_datetime64(), last.to_datetime64(), places, told)
 

@@ -8,6 +8,7 @@ first.
 from __future__ import annotations
 
 import functools
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,13 +22,15 @@ import pandas as pd
 from aqreanalysis import schema
 from aqreanalysis.errors import BadFile
 from aqreanalysis.observations.readers import anomalies
+from aqreanalysis.observations.readers.found_files import FoundFile
 from aqreanalysis.observations.readers.openaq_values import to_our_units
 from aqreanalysis.tables import columns, coordinates, numbers, rows, stamps
 from aqreanalysis.tables.stamps import StampRule
 
-WANTED = (columns.STATION_ID, columns.TIME, columns.DAY, columns.HOUR, columns.LON, columns.LAT, *columns.POLLUTANTS,
-          columns.SIMULATED)
-REQUIRED = ("station_id", "time", "pm25")
+WANTED = (columns.STATION_ID, columns.TIME, columns.YEAR, columns.MONTH, columns.DAY, columns.HOUR, columns.LON,
+          columns.LAT, *columns.POLLUTANTS, columns.SIMULATED)
+REQUIRED = ("station_id", "pm25")
+OF_TIME, OF_DAYS = ("time", "year", "month", "day", "hour"), ("year", "month", "day", "hour")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 TRUE_TEXTS = ("true", "1", "1.0", "t", "yes")
 CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:[AaPp]\.?[Mm]\.?)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})?"
@@ -73,16 +76,18 @@ NO_ORDER = "whose day and month can't be told apart by any stamp of the file (wr
 class TidyFile:
     """A tidy file that was recognised: its columns, and the rule of its stamps. BadFile where it is none."""
 
-    def __init__(self, path: Path, utc_offset: float | None = None):
-        self.path = path
+    def __init__(self, file: FoundFile, utc_offset: float | None = None):
+        self.file = file
         self._stamps: dict[str, np.datetime64] = {}   # a year has 8784 texts, and a file millions of rows
-        is_parquet = path.suffix.lower() in PARQUET_SUFFIXES
-        state = path.stat()
-        self.table = None if is_parquet else _opened(path, state.st_size, state.st_mtime_ns)
-        self.matched = self.table.dialect.matched if self.table else _parquet_columns(path)
-        self.factors = _factors(path.name, self.matched)
-        self.header = self.matched.names[self.matched.position["time"]].strip()
-        self.said = stamps.offset_in_header(self.header)   # of stamps without an offset of their own
+        is_parquet = Path(file.base).suffix.lower() in PARQUET_SUFFIXES
+        state = file.path.stat()
+        self.table = None if is_parquet else _opened(file, state.st_size, state.st_mtime_ns)
+        self.matched = self.table.dialect.matched if self.table else _parquet_columns(file)
+        _check_time(file.name, self.matched)
+        self.factors = _factors(file.name, self.matched)
+        self.header = self.matched.names[self.matched.position.get("time", 0)].strip()
+        # of stamps without an offset of their own
+        self.said = stamps.offset_in_header(self.header) if "time" in self.matched.position else None
         self.utc_offset = utc_offset if self.said is None else self.said
         self.rule, self._naive = StampRule.of((), self.utc_offset), 0
         self._forms = dict.fromkeys((SEXAGESIMAL, COLUMNS_EXCHANGED), False)   # of its places, met so far
@@ -90,7 +95,7 @@ class TidyFile:
     @property
     def name(self) -> str:
         """For messages."""
-        return self.path.name
+        return self.file.name
 
     @property
     def has_places(self) -> bool:
@@ -123,7 +128,7 @@ class TidyFile:
 
     def _settled(self) -> set[str]:
         seen: set[str] = set()
-        for frame in self._raw(None, [name for name in ("time", "day", "hour") if name in self.matched.position]):
+        for frame in self._raw(None, [name for name in OF_TIME if name in self.matched.position]):
             if isinstance(frame["time"].dtype, pd.DatetimeTZDtype):
                 self.rule = StampRule(self.utc_offset or 0.0, self.utc_offset is not None, None, 0, 1)
                 return seen
@@ -151,8 +156,10 @@ class TidyFile:
 
     def _raw(self, bad: rows.BadRows | None, only: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
         """Columns by our names, as text or of their own type, with a `time` that has the hour in it."""
-        for frame in self.table.batches(bad, only) if self.table else _parquet_batches(self.path, self.matched, only):
-            if "day" in frame:
+        for frame in self.table.batches(bad, only) if self.table else _parquet_batches(self.file, self.matched, only):
+            if "time" not in frame:
+                frame = _of_numbers(frame)
+            elif "day" in frame:
                 frame = _with_days(frame)
             if "hour" in frame:
                 frame = _with_hours(frame)
@@ -245,9 +252,16 @@ class TidyFile:
 
 
 @functools.lru_cache(maxsize=64)
-def _opened(path: Path, size: int, modified: int) -> rows.TextTable:
-    """A text table, kept for whoever asks next, as long as the file has this size and time."""
-    return rows.open_table(path.name, path, WANTED, REQUIRED)
+def _opened(file: FoundFile, size: int, modified: int) -> rows.TextTable:
+    """A text table, kept for whoever asks next, as long as the file or its zip has this size and time."""
+    return rows.open_table(file.name, file.content if file.members else file.path, WANTED, REQUIRED)
+
+
+def _check_time(name: str, matched: columns.Matched) -> None:
+    """BadFile where there is neither a time nor a year, month, day and hour."""
+    if "time" not in matched.position and not set(OF_DAYS) <= set(matched.position):
+        there = ", ".join(filter(None, map(str.strip, matched.names)))
+        raise BadFile(f"{name} has no column time; it has {there[:120]}")
 
 
 def row_name(table: pd.DataFrame) -> anomalies.CellName:
@@ -267,6 +281,14 @@ def _factors(name: str, matched: columns.Matched) -> dict[str, float | None]:
 def _truths(cells: pd.Series) -> np.ndarray:
     codes, words = numbers.distinct(cells)
     return np.array([*(word.strip().casefold() in TRUE_TEXTS for word in words), False])[codes]
+
+
+def _of_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns of years, months, days and hours as one of days; `_with_hours` adds the hours."""
+    year, month, day = (frame[name].astype(str).str.strip().str.replace(r"\.0+$", "", regex=True)
+                        for name in ("year", "month", "day"))
+    blank = (year == "") & (month == "") & (day == "")
+    return frame.assign(time=(year + "-" + month + "-" + day).where(~blank, ""))
 
 
 def _with_days(frame: pd.DataFrame) -> pd.DataFrame:
@@ -292,37 +314,41 @@ def _with_hours(frame: pd.DataFrame) -> pd.DataFrame:
 
 # --- Parquet ---------------------------------------------------------------------------------------
 
-def _parquet_columns(path: Path) -> columns.Matched:
+def _parquet(file: FoundFile) -> Any:
     import pyarrow.parquet as pq
 
-    if path.stat().st_size == 0:
-        raise BadFile(f"{path.name} is empty")
+    return pq.ParquetFile(io.BytesIO(file.content()) if file.members else file.path)
+
+
+def _parquet_columns(file: FoundFile) -> columns.Matched:
+    if not file.members and file.path.stat().st_size == 0:
+        raise BadFile(f"{file.name} is empty")
     try:
-        names = pq.ParquetFile(path).schema_arrow.names
+        names = _parquet(file).schema_arrow.names
+    except BadFile:
+        raise
     except Exception as error:  # pyarrow raises many kinds for what is not Parquet
-        raise BadFile(f"{path.name} is not Parquet, or damaged ({' '.join(str(error).split())})") from error
-    matched = columns.match(names, WANTED, path.name)
+        raise BadFile(f"{file.name} is not Parquet, or damaged ({' '.join(str(error).split())})") from error
+    matched = columns.match(names, WANTED, file.name)
     missing = [name for name in REQUIRED if name not in matched.position]
     if missing:
-        raise BadFile(f"{path.name} has no column {', '.join(missing)}; it has {', '.join(names[:12])}")
+        raise BadFile(f"{file.name} has no column {', '.join(missing)}; it has {', '.join(names[:12])}")
     return matched
 
 
-def _parquet_batches(path: Path, matched: columns.Matched, only: Sequence[str]) -> Iterator[pd.DataFrame]:
+def _parquet_batches(file: FoundFile, matched: columns.Matched, only: Sequence[str]) -> Iterator[pd.DataFrame]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     of = {name: matched.names[place] for name, place in matched.position.items() if name in only or not only}
     first = 0
     try:
-        file = pq.ParquetFile(path)
-        for batch in file.iter_batches(rows.ROWS_AT_A_TIME, columns=list(of.values()), use_threads=False):
+        for batch in _parquet(file).iter_batches(rows.ROWS_AT_A_TIME, columns=list(of.values()), use_threads=False):
             frame = pd.DataFrame({name: _plain(pa.array(batch.column(theirs))) for name, theirs in of.items()})
             frame.index = pd.RangeIndex(first, first + batch.num_rows)
             first += batch.num_rows
             yield frame
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
-        raise BadFile(f"{path.name} is damaged, or holds a type that is not read "
+        raise BadFile(f"{file.name} is damaged, or holds a type that is not read "
                       f"({' '.join(str(error).split())[:200]})") from error
 
 
