@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from aqreanalysis import files
 from aqreanalysis.errors import UserError
+from aqreanalysis.fields.covariates import CovariateChoice
 from aqreanalysis.observations.quality import DEFAULT_SETTINGS, QualitySettings
 from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.output.cf import Contact
@@ -95,6 +96,7 @@ class TrainingRecipe(Strict):
     end: Day = Field(description="Last day, UTC+8.")
     network: dict[str, float | int] = Field(default_factory=dict, description="Fields of aqnet.network.AnalysisSizes.")
     withheld: Withheld = Field(Withheld(), description="Stations and weeks that are withheld.")
+    covariates: CovariateChoice = Field(CovariateChoice(), description="Static covariates of stations and targets.")
     training: AnalysisTraining = Field(AnalysisTraining(), description="How the network is trained.")
     quality: QualitySettings = Field(DEFAULT_SETTINGS, description="Thresholds of quality control.")
 
@@ -256,8 +258,10 @@ def first_problem(error: ValidationError, kind: type[BaseModel]) -> str:
 
 
 def _section(kind: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model of the section at some keys; a mapping of names to sections has no fields of its own."""
+    """The model of the section at some keys; mappings of names to sections, and lists of them, have no fields."""
     section: Any = kind
     for part in location:
-        section = get_args(section)[1] if get_origin(section) is dict else section.model_fields[part].annotation
+        kind_of_it = get_origin(section)
+        section = (get_args(section)[1] if kind_of_it is dict else get_args(section)[0] if kind_of_it is tuple
+                   else section.model_fields[part].annotation)
     return section

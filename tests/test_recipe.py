@@ -4,6 +4,8 @@ import pytest
 
 from aqreanalysis import files, recipes
 from aqreanalysis.errors import UserError
+from aqreanalysis.fields.covariates import CovariateChoice
+from aqreanalysis.fields.own import CovariateFile
 from aqreanalysis.recipes import (
     AnalysisTraining,
     ForecastModel,
@@ -54,7 +56,8 @@ def test_all_kinds_ship_and_training_recipes_are_distinguished():
             assert recipes.training_kind(path) is recipes.training_kind(path.stem) is kind_of(path)
 
 
-@pytest.mark.parametrize("section", [AnalysisTraining, ForecastTraining, Withheld, TrainingRecipe, ForecastRecipe])
+@pytest.mark.parametrize("section", [AnalysisTraining, ForecastTraining, Withheld, TrainingRecipe, ForecastRecipe,
+                                     CovariateChoice, CovariateFile])
 def test_every_key_of_a_training_has_a_sentence(section):
     texts = {name: field.description for name, field in section.model_fields.items()}
     assert not [name for name, text in texts.items() if not (text and text[0].isupper() and text.endswith("."))]

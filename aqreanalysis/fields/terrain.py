@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 KM_PER_DEGREE = 111.2  # of latitude, on a sphere of 6371 km
 
@@ -15,6 +14,8 @@ def disc_statistics(elevation: np.ndarray, lat: np.ndarray, step: float, radius_
 
     `elevation` (lat, lon), rows at `lat` and columns `step` degrees apart. Discs are cut off at the raster's edge.
     """
+    from scipy.ndimage import maximum_filter1d, minimum_filter1d
+
     rows = int(radius_km / (step * KM_PER_DEGREE))
     total, count = np.zeros(elevation.shape), np.zeros(elevation.shape)
     lowest, highest = np.full(elevation.shape, np.inf), np.full(elevation.shape, -np.inf)

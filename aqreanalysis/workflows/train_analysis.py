@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.observations.inventory import Inventory
 from aqreanalysis.recipes import TrainingRecipe
@@ -38,6 +39,7 @@ def train(recipe: TrainingRecipe, out: Path, report: Callable[[Validation, pd.Da
     tell : gets what of the observations is used, what is not and what is strange in them, before anything is computed.
     """
     refuse_occupied(out, "training")
+    _refuse_covariates(recipe)
     sizes = network_sizes(recipe)
     data = load_analysis_data(recipe, warn, tell=tell)
     trainer = make_trainer(recipe, sizes, data)
@@ -58,7 +60,15 @@ def recalibrate(recipe: TrainingRecipe, name: str | Path, out: Path,
     Writes a checkpoint of the same name into the folder `out` and returns its folder.
     """
     refuse_occupied(out, "calibration")
+    _refuse_covariates(recipe)
     model, card = checkpoint.load(checkpoint.locate(name))
     data = load_analysis_data(recipe, warn, card, tell)
     calibration = calibrate(model, data.validation, data.split, data.validation_days, report, data.duplicates)
     return checkpoint.save(out / card.name, model.network, replace(card, calibration=calibration.asdict()))
+
+
+def _refuse_covariates(recipe: TrainingRecipe) -> None:
+    """A UserError for covariates, which no network reads yet: a recipe's key that is passed over would be believed."""
+    if recipe.covariates.names:
+        raise UserError(f"The recipe {recipe.name} has covariates ({', '.join(recipe.covariates.names)}).",
+                        "The networks of this version read none.", "Take the key `covariates` out of it.")
