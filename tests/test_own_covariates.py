@@ -1,5 +1,6 @@
 """A user's own covariates: sampled as their files say, chosen strictly, standardised on the training stations."""
 
+import gzip
 import json
 import pickle
 import re
@@ -95,6 +96,40 @@ def test_scales_fills_and_masks_of_files_are_applied(tmp_path):
     assert values_of(path, 35.5, 110.5) == [102.0]
 
 
+def test_valid_ranges_booleans_and_masks(tmp_path):
+    corner = ([30.0, 30.25], [105.0, 105.25])
+    of = {"scale_factor": 0.5, "add_offset": 10.0, "valid_range": np.array([0, 2], "i2")}  # of packed values
+    path = write_netcdf(tmp_path / "a.nc", LAT[:2], LON[:2], np.array([[1, 2], [3, 4]], "i2"), **of)
+    assert values_of(path, *corner) == pytest.approx([10.5, np.nan], nan_ok=True)
+    path = write_netcdf(tmp_path / "b.nc", LAT[:2], LON[:2], np.array([[1, 2], [3, 4]], "f4"), valid_min=2.0)
+    assert values_of(path, *corner) == pytest.approx([np.nan, 4.0], nan_ok=True)
+    forest = write_netcdf(tmp_path / "c.nc", LAT[:2], LON[:2], np.array([[True, False], [False, False]]))
+    assert values_of(forest, *corner).tolist() == [1, 0]
+    tiff = write_tiff(tmp_path / "a.tif", np.array([[1, 2], [3, 4]], "f4"), from_origin(110, 36, 1, 1))
+    with rasterio.open(tiff, "r+") as image:
+        image.write_mask(np.array([[255, 255], [255, 0]], "u1"))
+    assert values_of(tiff, [35.5, 34.5], [110.5, 111.5]) == pytest.approx([1, np.nan], nan_ok=True)
+
+
+@pytest.mark.parametrize("fill", [-9999, -32768, -3.4028235e38, 9.96921e36, 1e20])
+def test_fill_values_that_are_not_declared_are_no_values(tmp_path, fill):
+    values = np.full((4, 4), 5.0, "f4")
+    values[2:] = fill
+    path = write_tiff(tmp_path / "a.tif", values, from_origin(110, 36, 1, 1))
+    assert values_of(path, 35.5, 110.5) == [5]  # of what is not asked for nothing is said
+    with pytest.raises(UserError, match=r"a.tif has pixels of .*[0-9] and does not say .* -a_nodata"):
+        values_of(path, 34.0, 111.0)
+    write_tiff(path, values, from_origin(110, 36, 1, 1), nodata=values[3, 3])
+    assert values_of(path, [34.4, 33.0], [111.0, 111.0]) == pytest.approx([5, np.nan], nan_ok=True)
+
+
+def test_a_file_that_was_cut_off_is_told(tmp_path):
+    path = write_tiff(tmp_path / "a.tif", np.ones((50, 50), "f4"), from_origin(110, 36, 0.1, 0.1))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(UserError, match="a.tif can't be read to its end"):
+        values_of(path, 31.5, 112.5)
+
+
 def test_windows_and_the_other_places_change_no_byte(tmp_path, monkeypatch):
     rng = np.random.default_rng(1)
     path = write_tiff(tmp_path / "a.tif", rng.random((50, 70)).astype("f4"), from_origin(110, 40, 0.1, 0.1))
@@ -110,6 +145,8 @@ def test_windows_and_the_other_places_change_no_byte(tmp_path, monkeypatch):
 @pytest.mark.parametrize("write, options, said", [
     (lambda path: None, {}, "There is no file"),
     (lambda path: path.write_text("lat,lon\n"), {}, "can't be read"),
+    (lambda path: path.write_bytes(gzip.compress(b"CDF")), {}, "is a gzip file.*Unpack it"),
+    (lambda path: write_tiff(path, np.zeros((3, 3), "c8"), from_origin(110, 36, 1, 1)), {}, "complex values"),
     (lambda path: write_netcdf(path, values=np.zeros((41, 61))), {"band": 1}, "is a NetCDF file and has no band"),
     (lambda path: write_netcdf(path), {"variable": "light"}, r"\(lights\), and covariate mine names light"),
     (lambda path: write_tiff(path, np.zeros((2, 3, 3), "f4"), from_origin(110, 36, 1, 1)), {},

@@ -20,6 +20,10 @@ from aqreanalysis.schema import LAT, LON
 WINDOW = 1024      # pixels on each side that are read at a time: memory does not grow with the file
 LEAST_WEIGHT = 0.5  # of the pixels round a place, that those with a value hold between them
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PACKED = {b"\x1f\x8b": "gzip", b"PK": "zip"}
+# What programs write where nothing is known; of no covariate of a place a value.
+_FILLS = (-9999.0, -99999.0, -32768.0, -2147483648.0)
+_HUGE = 1e20       # beyond it: the fill values of NetCDF, CMIP and GDAL
 _NAMED = 20        # of bands or variables, in an error
 
 
@@ -40,6 +44,10 @@ class CovariateFile(BaseModel):
 
 class Layer(Protocol):
     """Values on pixels."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -69,7 +77,11 @@ def open_layer(of: CovariateFile) -> Layer:
         raise UserError(f"There is no file {of.file} (covariate {of.name}).",
                         "It is a NetCDF file, a Zarr store or a GeoTIFF.", "")
     try:
-        is_tiff = path.is_file() and path.open("rb").read(4) in _TIFF
+        head = path.open("rb").read(4) if path.is_file() else b""
+        if packed := _PACKED.get(head[:2]):
+            raise UserError(f"{of.file} (covariate {of.name}) is a {packed} file.",
+                            "It is a NetCDF file, a Zarr store or a GeoTIFF.", "Unpack it, and name what was in it.")
+        is_tiff = head in _TIFF
         unused = "variable" if is_tiff else "band"
         if getattr(of, unused) is not None:
             raise UserError(f"{of.file} is a {'GeoTIFF' if is_tiff else 'NetCDF file'} and has no {unused}.",
@@ -86,6 +98,10 @@ def sample(layer: Layer, lat: np.ndarray, lon: np.ndarray, interpolation: str) -
 
     NaN outside the outermost pixels, where nothing is known, and where coordinates are not finite. Bilinear values are
     of those of the four pixels that have one; NaN where these hold less than half of the weight.
+
+    Raises
+    ------
+    UserError : where the file can't be read to the end, or has a fill value that it does not declare as one.
     """
     found = np.full(lat.size, np.nan, np.float32)
     known = np.isfinite(lat) & np.isfinite(lon)
@@ -101,10 +117,23 @@ def sample(layer: Layer, lat: np.ndarray, lon: np.ndarray, interpolation: str) -
         row, column = np.floor(row + 0.5), np.floor(column + 0.5)
     window = row.astype(np.int64) // WINDOW * (nx // WINDOW + 1) + column.astype(np.int64) // WINDOW
     order = np.argsort(window, kind="stable")
-    with layer.opened() as read:
-        for part in np.split(order, np.flatnonzero(np.diff(window[order])) + 1):
-            found[inside[part]] = _weighted(read, row[part], column[part])
+    try:
+        with layer.opened() as read:
+            for part in np.split(order, np.flatnonzero(np.diff(window[order])) + 1):
+                found[inside[part]] = _weighted(read, row[part], column[part])
+    except _UndeclaredFill as fill:
+        raise UserError(f"{layer.path} has pixels of {fill} and does not say that these are no values.",
+                        "What is missing is declared: nodata of a GeoTIFF, _FillValue of NetCDF.",
+                        f"`gdal_edit.py -a_nodata {fill} FILE.tif` or `ncatted -a _FillValue,NAME,o,f,{fill} FILE.nc`."
+                        ) from None
+    except (OSError, RuntimeError, ValueError) as error:  # rasterio's are an OSError
+        raise UserError(f"{layer.path} can't be read to its end: {' '.join(str(error).split()):.200}.",
+                        "It is a whole file.", "Copy or download it again.") from error
     return found
+
+
+class _UndeclaredFill(Exception):
+    """A value that stands for none."""
 
 
 def _weighted(read: Any, row: np.ndarray, column: np.ndarray) -> np.ndarray:
@@ -117,6 +146,9 @@ def _weighted(read: Any, row: np.ndarray, column: np.ndarray) -> np.ndarray:
     for di, share_y in ((0, 1 - y), (1, y)):
         for dj, share_x in ((0, 1 - x), (1, x)):
             pixel = values[np.minimum(i + di, values.shape[0] - 1), np.minimum(j + dj, values.shape[1] - 1)]
+            fill = np.isin(pixel, _FILLS) | (np.isfinite(pixel) & (np.abs(pixel) >= _HUGE))
+            if fill.any():
+                raise _UndeclaredFill(f"{pixel[fill][0]:g}")
             share = np.where(np.isfinite(pixel), share_y * share_x, 0.0)
             total += share * np.where(np.isfinite(pixel), pixel, 0.0)
             weight += share
@@ -174,6 +206,8 @@ def _open_tiff(path: Path, of: CovariateFile) -> Layer:
                             f"covariate {of.name} names {of.band or 'none'}.", "A covariate is one of them.",
                             "Give `band: 1` in the recipe.")
         band = of.band or 1
+        if image.dtypes[band - 1].startswith("c"):
+            raise UserError(f"{of.file} has complex values (covariate {of.name}).", "A covariate is one number.")
         attributes = {"long_name": image.descriptions[band - 1] or of.name, "units": image.units[band - 1] or ""}
     return _TiffLayer(path, band, raster, attributes)
 
@@ -203,7 +237,22 @@ class _NetcdfLayer:
         with _open_dataset(self.path) as dataset:
             stored = dataset[self.variable]
             stored = stored.isel({dim: 0 for dim in stored.dims if dim not in self.dims}).transpose(*self.dims)
-            yield lambda rows, columns: stored[rows, columns].values.astype(float)
+            low, high = _valid_range(stored)
+
+            def read(rows: slice, columns: slice) -> np.ndarray:
+                values = stored[rows, columns].values.astype(float)
+                return np.where((values >= low) & (values <= high), values, np.nan)
+
+            yield read
+
+
+def _valid_range(stored: xr.DataArray) -> tuple[float, float]:
+    """CF's valid_range, or valid_min and valid_max, which are of packed values, unpacked."""
+    low, high = np.ravel(stored.attrs.get("valid_range", (
+        stored.attrs.get("valid_min", -np.inf), stored.attrs.get("valid_max", np.inf))))
+    scale, offset = float(stored.encoding.get("scale_factor", 1)), float(stored.encoding.get("add_offset", 0))
+    ends = sorted((float(low) * scale + offset, float(high) * scale + offset))
+    return ends[0], ends[1]
 
 
 def _open_dataset(path: Path) -> xr.Dataset:
@@ -225,7 +274,7 @@ def _open_netcdf(path: Path, of: CovariateFile) -> Layer:
                             "`cdo sellonlatbox,-180,180,-90,90 IN.nc OUT.nc` puts them so.")
     with _open_dataset(path) as dataset:
         fits = [str(name) for name, variable in dataset.data_vars.items()
-                if set(dims) <= set(variable.dims) and variable.dtype.kind in "fiu"]
+                if set(dims) <= set(variable.dims) and variable.dtype.kind in "bfiu"]
         variable = of.variable or (fits[0] if len(fits) == 1 else None)
         if variable not in fits:
             raise UserError(f"{of.file} has {len(fits)} variables on latitude and longitude ({_listed(fits)}), and "
