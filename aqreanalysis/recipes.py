@@ -189,6 +189,10 @@ class ForecastRecipe(Strict):
         return self
 
 
+VERBS: dict[type[Strict], str] = {ProductRecipe: "`build`", TrainingRecipe: "`train`",
+                                  ForecastRecipe: "`train` (forecasts)"}
+
+
 def training_kind(text: str | Path) -> type[TrainingRecipe] | type[ForecastRecipe]:
     """ForecastRecipe for a recipe with `kind: forecast`, else TrainingRecipe."""
     return ForecastRecipe if _read_mapping(locate_recipe(text)).get("kind") == "forecast" else TrainingRecipe
@@ -201,7 +205,19 @@ def load_recipe(text: str | Path, kind: type[Recipe]) -> Recipe:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
+        other = next((verb for other, verb in VERBS.items() if other is not kind and _is_of(content, other)), None)
+        if other:
+            raise UserError(f"{path} is a recipe for {other}, not for {VERBS[kind]}.", "Each has keys of its own.",
+                            "Give it to that command, or another one here: see recipes/ for examples.") from error
         raise UserError(f"{path}: {first_problem(error, kind)}", "", "See recipes/ for examples.") from error
+
+
+def _is_of(content: dict, kind: type[Strict]) -> bool:
+    try:
+        kind.model_validate(content)
+    except ValidationError:
+        return False
+    return True
 
 
 def _read_mapping(path: Path) -> dict:

@@ -133,6 +133,15 @@ def test_other_mistakes_are_named(write, text, kind, message):
         recipes.load_recipe(write(text), kind)
 
 
+@pytest.mark.parametrize("name, kind, words", [
+    ("northern-china", TrainingRecipe, "a recipe for `build`, not for `train`"),
+    ("aqnet-north-china-2019", ProductRecipe, "a recipe for `train`, not for `build`"),
+    ("forecast-beijing-24h", ProductRecipe, r"a recipe for `train` \(forecasts\), not for `build`")])
+def test_a_recipe_of_another_kind_is_named_as_such(name, kind, words):
+    with pytest.raises(UserError, match=words):
+        recipes.load_recipe(name, kind)
+
+
 def test_a_recipe_that_is_no_text(tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"name: \xff\xfe\n")
     with pytest.raises(UserError, match="is not YAML"):
