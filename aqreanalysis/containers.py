@@ -20,6 +20,7 @@ from typing import IO, Protocol
 
 from aqreanalysis.errors import BadFile
 
+GZIP = b"\x1f\x8b"        # how gzip begins
 FREE_BYTES = 64 << 20     # unpacked, that are read whatever they were packed into: days of blanks shrink a lot
 MOST_RATIO = 200          # unpacked to packed bytes beyond these; deflate itself reaches 1032
 MOST_BYTES = 1 << 30      # unpacked, that are read into memory at once
@@ -150,6 +151,11 @@ def gunzip(content: bytes, name: str, most: int = MOST_BYTES) -> bytes:
         raise
     except DAMAGE as error:
         raise BadFile(f"{name} is a damaged or truncated gzip file ({error})") from error
+
+
+def unpacked(content: bytes, name: str) -> bytes:
+    """The bytes, unpacked where they are gzip, whatever the name says; BadFile as of :func:`read_member`."""
+    return gunzip(content, name) if content.startswith(GZIP) else content
 
 
 def open_gzip(path: Path) -> IO[bytes]:

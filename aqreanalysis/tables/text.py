@@ -21,7 +21,6 @@ from aqreanalysis.errors import BadFile
 
 CHUNK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 16
-GZIP = b"\x1f\x8b"
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 OTHER_KINDS = (   # how files begin that are no text tables
@@ -76,10 +75,10 @@ def binary(name: str, source: Source) -> Iterator[IO[bytes]]:
     with reading(name):
         source = source() if callable(source) else source
         if isinstance(source, bytes):
-            yield io.BytesIO(containers.gunzip(source, name) if source[:2] == GZIP else source)
+            yield io.BytesIO(containers.unpacked(source, name))
             return
         with source.open("rb") as stream:
-            packed = stream.read(2) == GZIP
+            packed = stream.read(2) == containers.GZIP
         with containers.open_gzip(source) if packed else source.open("rb") as stream:
             yield stream
 

@@ -16,7 +16,6 @@ from aqreanalysis import containers, files, time_axis
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations.readers.cnemc import CNEMC_FILES
 from aqreanalysis.observations.readers.daily_rows import parse_daily_file
-from aqreanalysis.observations.readers.found_files import GZIP
 from aqreanalysis.observations.readers.openaq_text import csv_content
 from aqreanalysis.observations.station_table import read_station_table
 from aqreanalysis.time_axis import Period
@@ -182,13 +181,9 @@ def _check_day(name: str, day: dt.date, part: Path) -> None:
 
 def _check_content_of_day(name: str, day: dt.date, content: bytes) -> None:
     """The reader's own check, with every station of the header known."""
-    rows = parse_daily_file(name, np.datetime64(day, "D"), _unpacked(name, content), None)
+    rows = parse_daily_file(name, np.datetime64(day, "D"), containers.unpacked(content, name), None)
     if rows.lost:  # a reader loses a row; a download is tried again
         raise BadFile(rows.lost[0])
-
-
-def _unpacked(name: str, content: bytes) -> bytes:
-    return containers.gunzip(content, name) if content.startswith(GZIP) else content
 
 
 def _check_zip(name: str, days: list[dt.date], part: Path) -> None:
@@ -219,7 +214,7 @@ def _day_of(member: str) -> dt.date | None:
 
 
 def _check_location(name: str, location: str, day: dt.date, part: Path) -> None:
-    found = csv_content(name, _unpacked(name, part.read_bytes()), location, day)
+    found = csv_content(name, containers.unpacked(part.read_bytes(), name), location, day)
     for key in found.anomalies:
         if key[0] == "row":
             raise BadFile(f"{name} has a row {key[3]} ({found.first[key]})")

@@ -25,7 +25,6 @@ from aqreanalysis.errors import BadFile
 from aqreanalysis.observations.station_table import is_station_table
 from aqreanalysis.tables import text
 
-GZIP = b"\x1f\x8b"
 MOST_ZIPS = 2            # within each other: some downloads are zips with one inside
 SHOWN_ALONE = 3          # files that are told one by one for one reason; more are counted
 NEARLY = 0.8             # how much alike the letters of two names are (difflib's ratio)
@@ -74,7 +73,7 @@ class FoundFile:
                 raise BadFile(f"{self.name} can't be read ({error.strerror or error})") from error
         else:
             raise BadFile(f"{self.name} can't be read (it is no file, or a link to nothing)")
-        return containers.gunzip(content, self.name) if content.startswith(GZIP) else content
+        return containers.unpacked(content, self.name)
 
 
 class Zips:

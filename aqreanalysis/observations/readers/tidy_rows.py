@@ -35,7 +35,6 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 TRUE_TEXTS = ("true", "1", "1.0", "t", "yes")
 CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:[AaPp]\.?[Mm]\.?)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})?"
 LOCAL = re.compile(r"local|当地|本地|(?<![A-Za-z])LST(?![A-Za-z])", re.IGNORECASE)   # in a header: of which zone?
-HEAD_ROWS = 2000           # whose stamps give the first guess of the rule
 OFF_HOUR_SHARE = 0.1       # of a file's rows off the full hour: more of them, and its values are none of hours
 
 
@@ -97,11 +96,6 @@ class TidyFile:
         """For messages."""
         return self.file.name
 
-    @property
-    def has_places(self) -> bool:
-        """Whether it has columns of longitudes and latitudes."""
-        return {"lon", "lat"} <= set(self.matched.position)
-
     def notes(self) -> list[str]:
         """How it is read, and what of it is not used."""
         found = self.table.notes() if self.table else (
@@ -118,27 +112,22 @@ class TidyFile:
             told += f"; the header {self.header!r} says that they are local"
         return found + [told] * bool(told)
 
-    def settle(self) -> set[str]:
-        """Read every stamp and settle the rule; returns the different texts."""
-        seen = self._settled()
+    def settle(self) -> None:
+        """Read every stamp, and settle the rule by which they are read."""
+        self.rule, self._stamps = self._settled(), {}
         if self.said is not None:  # as if each had its offset: the user's word is of others
             self._naive = self.rule.naive
             self.rule = replace(self.rule, naive=0, aware=self.rule.naive + self.rule.aware)
-        return seen
 
-    def _settled(self) -> set[str]:
+    def _settled(self) -> StampRule:
         seen: set[str] = set()
         for frame in self._raw(None, [name for name in OF_TIME if name in self.matched.position]):
             if isinstance(frame["time"].dtype, pd.DatetimeTZDtype):
-                self.rule = StampRule(self.utc_offset or 0.0, self.utc_offset is not None, None, 0, 1)
-                return seen
+                return StampRule(self.utc_offset or 0.0, self.utc_offset is not None, None, 0, 1)
             if pd.api.types.is_datetime64_any_dtype(frame["time"]):
-                self.rule = StampRule(self.utc_offset or 0.0, self.utc_offset is not None, None, 1, 0)
-                return seen
+                return StampRule(self.utc_offset or 0.0, self.utc_offset is not None, None, 1, 0)
             seen.update(numbers.distinct(frame["time"])[1])
-        self.rule = StampRule.of(seen, self.utc_offset)
-        self._stamps = {}
-        return seen
+        return StampRule.of(seen, self.utc_offset)
 
     def batches(self, faults: Faults | None = None) -> Iterator[pd.DataFrame]:
         """Rows that can be read, a bounded number at a time, in the order of the file.

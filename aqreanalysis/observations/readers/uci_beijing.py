@@ -28,7 +28,7 @@ from aqreanalysis.observations.readers import anomalies, found_files
 from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp, as_hour
 from aqreanalysis.observations.readers.daily_rows import hour_of
 from aqreanalysis.observations.readers.found_files import FoundFile, Names
-from aqreanalysis.observations.station_table import read_station_table
+from aqreanalysis.observations.station_table import STATION_TABLE, read_station_table
 from aqreanalysis.tables import columns, numbers, rows
 from aqreanalysis.tables.columns import Column
 from aqreanalysis.tables.rows import BadRows, TextTable
@@ -211,7 +211,7 @@ class UciArchive:
             raise UserError(f"{path} holds no file of the UCI layout.", f"Expected {UCI_BEIJING.layout}.",
                             "Check the path, or see the README for other layouts.")
         folder = self.path if self.path.is_dir() else self.path.parent
-        table = options.station_table or folder / "stations.csv"
+        table = options.station_table or folder / STATION_TABLE
         self.stations, ids = _placed(sorted({file.station for file in files}), table)
         self.broken += [f"{file.file.name} is of station {file.station}, which the station table does not have"
                         for file in files if file.station not in ids]
