@@ -23,6 +23,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
 from aqreanalysis.models.checkpoint import CHECKSUM, WEIGHTS, AnalysisFacts, Card, with_checksum
+from aqreanalysis.models.cross_fitting import NEVER_SEEN, NO_FOLD, training_folds
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast import kinds
 from aqreanalysis.models.forecast.trend import Trend
@@ -136,7 +137,8 @@ def test_weights_of_another_network(folder):
     ({"colour": "blue"}, "colour"),
     ({"scaler": None}, "scaler"),
     ({"scaler": {"mean": {}}}, "std"),
-    ({"analysis": {"correlation": {"sill": 1.0}, "window": {}, "error_memory_hours": 5.5}}, "sill"),
+    ({"analysis": {"correlation": {"sill": 1.0}, "window": {}, "error_memory_hours": 5.5, "stations": [],
+                   "folds": []}}, "sill"),
     ({"analysis": {"correlation": {}, "window": {}}}, "error_memory_hours"),
     ({"analysis": None}, "analysis"),
     ({"calibration": {"hourly": {}}}, "hourly|daily|level"),
@@ -196,7 +198,7 @@ def test_a_checkpoint_of_version_2_opens_and_is_the_same(folder, cube):
     assert card == current and card.identity == current.identity and model.correlation == CORRELATION
     assert checkpoint.checked_card(folder) == current and (folder / DESCRIPTION).read_bytes() == text
     checkpoint.save(folder, model.network, card)
-    assert json.loads((folder / DESCRIPTION).read_text())["format_version"] == 3
+    assert json.loads((folder / DESCRIPTION).read_text())["format_version"] == 4
     assert checkpoint.load(folder)[1] == current
 
 
@@ -350,3 +352,13 @@ def test_shipped_checkpoints_say_what_they_were_trained_on(name):
     assert {"source", "fingerprint", "start", "end", "stations", "settings", "steps"} <= set(card.training)
     assert set(card.withheld) == {"test_single", "test_city", "validation_single", "validation_city"}
     assert all(card.withheld.values()) and card.scores and card.analysis.window and card.versions
+
+
+def test_a_fold_that_never_saw_a_station_is_found_by_id_or_by_place():
+    facts = AnalysisFacts(stations=[["1001A", 39.9, 116.4, 0], ["1002A", 39.9, 116.5, 1]], folds=["a", "b"])
+    card = dataclasses.replace(Card("n", "aqnet-analysis", "", {}, {}, 20, {}, {}, {}), analysis=facts)
+    # by id, wherever it stands; 0.003 degree north of the second (334 m); 0.006 degree (667 m); elsewhere
+    found = training_folds(card, [10.0, 39.903, 39.906, 30.0], [100.0, 116.5, 116.5, 110.0], ["1001A", "x", "y", "z"])
+    assert found.tolist() == [0, 1, NEVER_SEEN, NEVER_SEEN]
+    old = dataclasses.replace(card, analysis=AnalysisFacts(), withheld={"test_single": ["1001A"]})
+    assert training_folds(old, [39.9, 39.9], [116.4, 116.5], ["1001A", "1002A"]).tolist() == [NEVER_SEEN, NO_FOLD]

@@ -5,8 +5,11 @@ reads and was trained on, and which stations it never saw. The card holds two ch
 so that a file which was damaged or changed by hand is refused before a number of it is used. It is written last: a
 folder that has one is whole.
 
-This is format version 3. Checkpoints of version 2 and forecasts of version 1 (forecast.json) are converted as they are
-read; the files stay as they are.
+A checkpoint of an analysis may hold networks of folds besides its main one (cross_fitting.py): each is a checkpoint of
+its own in a folder `fold-N` within.
+
+This is format version 4. Checkpoints of versions 2 and 3 and forecasts of version 1 (forecast.json) are converted as
+they are read; the files stay as they are.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ Network = TypeVar("Network", bound="nn.Module")
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "checkpoint.json"
 FORECAST_DESCRIPTION = "forecast.json"  # the card's name in forecasts of version 1
-CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "aqreanalysis-checkpoint", 3
+CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "aqreanalysis-checkpoint", 4
 CHECKSUM = "description_sha256"  # key of the card's own checksum; the oldest cards have none
 ANALYSIS_TASK, FORECAST_TASK = "analysis", "forecast"  # tasks: what a network is for
 KINDS_BY_TASK = {ANALYSIS_TASK: ("aqnet-analysis",),
@@ -58,6 +61,8 @@ class AnalysisFacts:
     correlation: dict = field(default_factory=dict)  # of geostatistics.Correlation
     window: dict = field(default_factory=dict)       # margin_hours round the target day, and context_hours
     error_memory_hours: float = 0.0                  # e-folding time of the error at one place
+    stations: list = field(default_factory=list)     # [id, lat, lon, fold] of each that it was trained on
+    folds: list[str] = field(default_factory=list)   # identity of the network of each fold
 
 
 @dataclass(frozen=True)
@@ -149,15 +154,24 @@ def _description(folder: Path) -> Path:
 
 # Reading.
 
-def load(folder: Path, k: int | None = None) -> tuple[AQNetAnalysis, Card]:
-    """The model of an analysis, ready to predict from `k` neighbours (None: as trained), and its card."""
+def load(folder: Path, k: int | None = None, fold: int | None = None) -> tuple[AQNetAnalysis, Card]:
+    """The model of an analysis, ready to predict from `k` neighbours (None: as trained), and its card.
+
+    With `fold`, the network of that fold, which never saw the fold's stations, and the card of the fold.
+    """
     from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
     from aqreanalysis.models.aqnet.network import AnalysisSizes, AQNet
 
+    folder = folder if fold is None else fold_folder(folder, fold)
     card = read_card(folder)
     network = _with_weights(folder, card, lambda: AQNet(AnalysisSizes(**card.network)))
     return AQNetAnalysis(network, Scaler(**card.scaler), Correlation(**card.analysis.correlation), k or card.k,
                          calibration.of_card(card.calibration)), card
+
+
+def fold_folder(folder: Path, fold: int) -> Path:
+    """Where the network of a fold lies in a checkpoint's folder."""
+    return folder / f"fold-{fold}"
 
 
 def load_forecaster(folder: Path) -> tuple[Forecaster, Card]:
@@ -198,11 +212,11 @@ def read_card(folder: Path, task: str | None = ANALYSIS_TASK) -> Card:
         return _card_of(content)
     except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
         raise UserError(f"{path} does not describe a checkpoint ({error}).",
-                        f"Its format is {CHECKPOINT_FORMAT}, version {CHECKPOINT_VERSION} or 2.", AGAIN) from error
+                        f"Its format is {CHECKPOINT_FORMAT}, version {CHECKPOINT_VERSION}, 3 or 2.", AGAIN) from error
 
 
 def _as_current(content: dict, path: Path) -> dict:
-    """The content of a card as version 3 has it; ValueError for a format that is none of ours."""
+    """The content of a card as version 4 has it; ValueError for a format that is none of ours."""
     form, version = content.get("format"), content.get("format_version")
     if form == CHECKPOINT_FORMAT and isinstance(version, int) and version > CHECKPOINT_VERSION:
         raise UserError(f"{path} was written by a newer version of aqreanalysis (format version {version}).",
@@ -229,7 +243,7 @@ def _check_kind(name: str, kind: str, task: str | None) -> None:
 
 
 def _card_of(content: dict) -> Card:
-    """The card of a version 3 description; TypeError, KeyError or ValueError for what is wrong in it."""
+    """The card of a version 4 description; TypeError, KeyError or ValueError for what is wrong in it."""
     task = content["kind"].rpartition("-")[2]
     facts = {ANALYSIS_TASK: AnalysisFacts, FORECAST_TASK: ForecastFacts}[task]
     if missing := {of.name for of in fields(facts)} - set(content[task]):
@@ -312,10 +326,17 @@ def _from_version_2(content: dict) -> dict:
     """A checkpoint of version 2, of which all are analyses: facts of an analysis stood among the others, and validation
     stations were tuning stations."""
     old = dict(content)
-    facts = {of.name: old.pop(of.name) for of in fields(AnalysisFacts)}
+    facts = {name: old.pop(name) for name in ("correlation", "window", "error_memory_hours")}
     withheld = {name.replace("tune_", "validation_"): stations for name, stations in old["withheld"].items()}
     scores = {name.replace("tuning_", "validation_"): rows for name, rows in old.get("scores", {}).items()}
-    return old | {"withheld": withheld, "scores": scores, ANALYSIS_TASK: facts}
+    return _from_version_3(old | {"withheld": withheld, "scores": scores, ANALYSIS_TASK: facts})
+
+
+def _from_version_3(content: dict) -> dict:
+    """A checkpoint of version 3, which did not say which stations it was trained on, and had no folds."""
+    if ANALYSIS_TASK not in content:
+        return content
+    return content | {ANALYSIS_TASK: content[ANALYSIS_TASK] | {"stations": [], "folds": []}}
 
 
 def _from_forecast_1(content: dict) -> dict:
@@ -330,4 +351,4 @@ def _from_forecast_1(content: dict) -> dict:
 
 OLD_FORECAST = ("aqreanalysis-forecast", 1)
 CONVERSIONS: dict[tuple[object, object], Callable[[dict], dict]] = {
-    (CHECKPOINT_FORMAT, 2): _from_version_2, OLD_FORECAST: _from_forecast_1}
+    (CHECKPOINT_FORMAT, 2): _from_version_2, (CHECKPOINT_FORMAT, 3): _from_version_3, OLD_FORECAST: _from_forecast_1}

@@ -79,7 +79,7 @@ class ModelDescription:
     bounds: str               # what its bounds are; empty where it has none
 
 
-def load_model(name: str | Path | None = None, neighbours: int | None = None) -> Model:
+def load_model(name: str | Path | None = None, neighbours: int | None = None, fold: int | None = None) -> Model:
     """A model, ready to predict.
 
     Parameters
@@ -87,6 +87,7 @@ def load_model(name: str | Path | None = None, neighbours: int | None = None) ->
     name : of a baseline (mean, nearest, idw, plain-kriging, kriging), or name or folder of a checkpoint; None for the
         checkpoint that ships with the package.
     neighbours : how many stations an estimate is made from; None for the model's own choice.
+    fold : of a checkpoint with cross-fitting, the network of this fold; None for the main one. A baseline has one.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def load_model(name: str | Path | None = None, neighbours: int | None = None) ->
     """
     if name in BASELINES:
         return _checked_baseline(str(name), neighbours).make(neighbours)
-    model, _ = checkpoint.load(_checkpoint(name), neighbours)
+    model, _ = checkpoint.load(_checkpoint(name), neighbours, fold)
     return model
 
 
