@@ -178,7 +178,8 @@ def test_an_older_description_without_a_hash_of_its_own_is_read(folder):
 def as_version_2(folder):
     """The folder's card as version 2 had it: facts of an analysis among the others, validation called tune."""
     content = json.loads((folder / DESCRIPTION).read_text()) | {"format_version": 2}
-    content |= content.pop("analysis")
+    facts = content.pop("analysis")
+    content |= {name: facts[name] for name in ("correlation", "window", "error_memory_hours")}
     content["withheld"] = {name.replace("validation", "tune"): value for name, value in content["withheld"].items()}
     content["scores"] = {name.replace("validation", "tuning"): value for name, value in content["scores"].items()}
     (folder / DESCRIPTION).write_text(json.dumps(with_checksum(content)))
