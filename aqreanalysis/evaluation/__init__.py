@@ -4,6 +4,8 @@ So a year scored month by month gives what a year in memory gives. Every model i
 pairs: station-hours with an observation and an estimate from every model.
 
     holdout.py        which stations are taken out together, and which of them are scored
+    designs.py        the hold-out designs of all stations of a network
+    matching.py       weights that make stations stand for the land of a map
     strata.py         seasons and levels into which scores are divided
     predictions.py    a model's estimates with their intervals
     distributions.py  scores of a standard error or bounds: CRPS, coverage, PIT

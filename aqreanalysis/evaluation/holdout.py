@@ -1,17 +1,18 @@
-"""Hold-out designs: which stations are taken out together, and which of them are scored.
+"""Folds of hold-out designs: which stations are taken out together, and which of them are scored.
 
-Only stations that the training never saw are scored. A station left out at random lies a few km from the next
-one; a cell of the map lies tens of km from one, and the error grows with that distance. So beside single
-stations and whole cities there are stations whose surroundings are taken out with them: so far that the
-distances to the nearest remaining station are distributed like those of the map's land cells (the aim of
-kNNDM, Linnenbrink et al. 2024, 10.5194/gmd-17-5897-2024, whose measure W is printed), and whole regions.
+A station left out at random lies a few km from the next one; a cell of the map lies tens of km from one, and the error
+grows with that distance. So beside single stations and whole cities there are stations whose surroundings are taken out
+with them: so far that the distances to the nearest remaining station are distributed like those of the map's land cells
+(the aim of kNNDM, Linnenbrink et al. 2024, 10.5194/gmd-17-5897-2024, whose measure W is printed), and whole regions.
 With each station that is taken out go its near duplicates, which would tell what it observed.
+
+Here are the designs of some stations of a network, those that a checkpoint withheld; designs.py has those of all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from aqreanalysis.observations.near_duplicates import NO_DUPLICATES, NearDuplica
 
 SINGLE_STATIONS, WHOLE_CITIES, DISTANCE_MATCHED, REGIONS = (
     "single stations", "whole cities", "distance-matched", "regions")
+MAP_MATCHED = "map-matched"  # the distance-matched stations, weighted as the map's land (matching.py)
 MATCHED_FOLDS = 5      # each is one more estimate of all models in a month
 BLOCK_DEGREES = 3.0    # side of a region
 MIN_LEFT = 20          # stations that a fold leaves to the models; those of one city's network are all in one region
@@ -36,10 +38,26 @@ KM_PER_MEMBER = 1e-6   # and a member: folds come out equally large where all el
 
 @dataclass(frozen=True)
 class Fold:
-    """Stations that no model sees, and those of them that are scored, by group."""
+    """Stations that no model sees, and those of them that are scored, by group: one may be in several.
+
+    `network` is the fold of the checkpoint whose network is asked (models/cross_fitting.py); None the main one.
+    `weights` by group and station say how much what is scored counts; 1 where there is none.
+    """
 
     removed: tuple[str, ...]
     scored: dict[str, tuple[str, ...]]
+    network: int | None = None
+    weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """All stations that are scored, each once."""
+        return tuple(dict.fromkeys(station for stations in self.scored.values() for station in stations))
+
+    def weights_of(self, group: str, stations: Sequence[str]) -> np.ndarray:
+        """How much each of some stations counts in a group, (stations,): 0 where it is not scored."""
+        scored, weights = set(self.scored[group]), self.weights.get(group, {})
+        return np.array([weights.get(station, 1.0) if station in scored else 0.0 for station in stations])
 
 
 def nearest_remaining(lat: np.ndarray, lon: np.ndarray, to_lat: np.ndarray, to_lon: np.ndarray) -> np.ndarray:
@@ -130,7 +148,7 @@ def distance_matched(table: pd.DataFrame, test: Sequence[str], wanted_km: np.nda
     natural = distance.min(axis=1)
     share = (np.argsort(np.argsort(natural, kind="stable")) + 0.5) / len(asked)
     target = np.quantile(wanted_km, share)
-    fold, out = _choose_folds(distance, target, folds)
+    fold, out = choose_folds(distance, target, folds)
     found = {number: _fold((*ids[is_test], *given.station_id[out[number]]),
                            {DISTANCE_MATCHED: tuple(asked.station_id[fold == number])}, duplicates)
              for number in np.unique(fold)}
@@ -141,20 +159,34 @@ def distance_matched(table: pd.DataFrame, test: Sequence[str], wanted_km: np.nda
                    float(wasserstein_distance(achieved, wanted_km)), float(np.median(wanted_km)))
 
 
-def _choose_folds(distance: np.ndarray, target: np.ndarray, folds: int) -> tuple[np.ndarray, np.ndarray]:
+def choose_folds(distance: np.ndarray, target: np.ndarray, folds: int,
+                 always: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The fold of each test station (n,), and what is taken out in each (folds, given stations).
 
-    `distance` (n, given) km; `target` (n,) km. One after the other, the widest surroundings first, goes where the
-    distances of its fold then differ least from those that are wanted; FOLD_ROUNDS times.
+    `distance` (n, given) km; `target` (n,) km; `always` (n, given) what is taken out with a station in any case. One
+    after the other, the widest surroundings first, goes where the distances of its fold then differ least from those
+    that are wanted; FOLD_ROUNDS times.
     """
     own = _surroundings(distance, target)
-    fold = np.full(len(target), -1)
+    own = own if always is None else own | always
+    carries = (distance < 2 * np.maximum(target, CARRYING_KM)[:, None]) & ~own
+    fold, nearest = np.full(len(target), -1), np.zeros(len(target), int)  # the nearest of what a station's fold leaves
+    out = np.zeros((folds, distance.shape[1]), bool)
+
+    def settle(number: int) -> None:
+        members = np.flatnonzero(fold == number)
+        out[number] = own[members].any(axis=0)
+        nearest[members] = np.where(out[number], NOBODY_KM, distance[members]).argmin(axis=1)
+
     for _ in range(FOLD_ROUNDS):
         for station in np.argsort(-own.sum(axis=1), kind="stable"):
-            fold[station] = -1
-            costs = [_change(station, np.flatnonzero(fold == number), own, distance, target) for number in range(folds)]
+            before, fold[station] = fold[station], -1
+            if before >= 0:
+                settle(before)
+            costs = [_change(station, np.flatnonzero(fold == number), out[number], nearest, own, carries, distance,
+                             target) for number in range(folds)]
             fold[station] = int(np.argmin(costs))
-    out = np.stack([own[fold == number].any(axis=0) for number in range(folds)])
+            settle(fold[station])
     return fold, out
 
 
@@ -164,14 +196,17 @@ def _surroundings(distance: np.ndarray, target: np.ndarray) -> np.ndarray:
     return distance < distance[np.arange(len(target)), nearest][:, None]
 
 
-def _change(station: int, others: np.ndarray, own: np.ndarray, distance: np.ndarray, target: np.ndarray) -> float:
-    """By how much the misfit of a fold, km, grows with a station; many near neighbours lost count a little."""
-    before = np.where(own[others].any(axis=0), NOBODY_KM, distance[others]).min(axis=1)
-    together = np.append(others, station)
-    out = own[together].any(axis=0)
-    after = np.where(out, NOBODY_KM, distance[together]).min(axis=1)
-    misfit = np.abs(after - target[together]).sum() - np.abs(before - target[others]).sum()
-    # stations that carry the estimates
-    reach = distance[together] < 2 * np.maximum(target[together], CARRYING_KM)[:, None]
-    lost = (reach & out & ~own[together]).sum() - (reach[:-1] & own[others].any(axis=0) & ~own[others]).sum()
+def _change(station: int, others: np.ndarray, out: np.ndarray, nearest: np.ndarray, own: np.ndarray,
+            carries: np.ndarray, distance: np.ndarray, target: np.ndarray) -> float:
+    """By how much the misfit of a fold, km, grows with a station; many near neighbours lost count a little.
+
+    `others` are the fold's members, `out` (given,) what it takes out without the station, `nearest` (n,) the nearest
+    given station that is left to each; `carries` (n, given) which given stations carry the estimate of which.
+    """
+    new, together = own[station] & ~out, own[station] | out
+    hit = others[new[nearest[others]]]  # those that lose their nearest
+    moved = np.append(hit, station)
+    after = np.where(together, NOBODY_KM, distance[moved]).min(axis=1)
+    misfit = np.abs(after - target[moved]).sum() - np.abs(distance[hit, nearest[hit]] - target[hit]).sum()
+    lost = carries[np.ix_(others, np.flatnonzero(new))].sum() + (carries[station] & together).sum()
     return float(misfit + KM_PER_LOST * lost + KM_PER_MEMBER * len(others))
