@@ -23,7 +23,10 @@ def at(model, cube, *lon):
     return result.pm25.values, result.pm25_standard_error.values
 
 
-@pytest.mark.parametrize("name", registry.BASELINES)
+ANYWHERE = {name: entry for name, entry in registry.BASELINES.items() if not entry.fitted}  # also on the equator
+
+
+@pytest.mark.parametrize("name", ANYWHERE)
 def test_an_hour_in_which_one_station_or_none_reported(name):
     model = registry.load_model(name)
     cube = on_the_equator([100.0, 103.0], [[10, 20], [NAN, NAN], [NAN, 7]])
@@ -44,7 +47,7 @@ def test_the_error_of_a_single_observation(name):
     np.testing.assert_allclose(error[0], [spread * np.sqrt(2 * (1 - 0.94 * np.exp(-far / 200.0))), 0.0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("make", [entry.make for entry in registry.BASELINES.values()], ids=registry.BASELINES)
+@pytest.mark.parametrize("make", [entry.make for entry in ANYWHERE.values()], ids=ANYWHERE)
 def test_hours_in_any_order_and_no_place_at_all(make):
     cube = on_the_equator([100.0, 103.0], [[10, 20], [30, 20], [40, 50]])
     ordered, _ = at(make(None), cube, 101.0)

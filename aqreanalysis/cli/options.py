@@ -30,7 +30,8 @@ Checkpoint = Annotated[str | None, typer.Option(help="Name or folder of a checkp
 AnyModel = Annotated[
     str | None,
     typer.Option(
-        "--checkpoint", help="Name or folder of a checkpoint; or kriging, plain-kriging, idw, nearest or mean."
+        "--checkpoint", help="Name or folder of a checkpoint; or kriging, regression-kriging, plain-kriging, idw, "
+                        "nearest or mean."
     ),
 ]
 Workers = Annotated[

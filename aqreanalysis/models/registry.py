@@ -13,20 +13,22 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
 from aqreanalysis.models.base import Model
-from aqreanalysis.models.baselines import idw, kriging
+from aqreanalysis.models.baselines import idw, kriging, regression_kriging
 from aqreanalysis.models.baselines.mean import FlatMean
 
 AQNET_REFERENCE = ("Kheder, A., Foreback, B., Wang, L., Liu, Z.-S., Boy, M. (2025): Deep Spatio-Temporal Neural "
                    "Network for Air Quality Reanalysis. SCIA 2025, arXiv:2502.11941.")
 SHEPARD = ("Shepard, D. (1968): A two-dimensional interpolation function for irregularly-spaced data. Proceedings of "
            "the 23rd ACM National Conference, 517-524, 10.1145/800186.810616.")
+HENGL = ("Hengl, T., Heuvelink, G., Stein, A. (2004): A generic framework for spatial prediction of soil variables "
+         "based on regression-kriging. Geoderma 120, 75-93, 10.1016/j.geoderma.2003.08.018.")
 CRESSIE = "Cressie, N. (1993): Statistics for Spatial Data. Wiley, section 3.2, 10.1002/9781119115151."
 TUNED = "2026-11-28"  # when the baselines' defaults were last changed; the date of products made with them
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A model that needs no training.
+    """A model that needs no training, or ships with the coefficients of one (`fitted`).
 
     `make` takes the number of neighbours, None for the model's own; without `chooses` it has no such number.
     `error_memory_hours` is the e-folding time of the correlation of its hourly errors at stations left out, from the
@@ -39,6 +41,7 @@ class Baseline:
     error_memory_hours: float
     neighbours: int | None
     chooses: bool = True
+    fitted: bool = False  # at stations, whose scores need another fit: training.regression
 
 
 # The defaults are what benchmarks/tune_baselines.py found best at training stations left out singly and in whole cities
@@ -53,12 +56,14 @@ BASELINES = {
                               kriging.PLAIN_NEIGHBOURS),
     "kriging": Baseline(lambda k: kriging.Kriging(k or kriging.KRIGING_NEIGHBOURS),
                         "ordinary kriging with octant search", CRESSIE, 8.8, kriging.KRIGING_NEIGHBOURS),
+    "regression-kriging": Baseline(regression_kriging.shipped, "kriging with static covariates as external drift",
+                                   HENGL, 8.8, kriging.KRIGING_NEIGHBOURS, fitted=True),
 }
 
 
 def baselines() -> dict[str, Model]:
-    """Every baseline by the name that tables show."""
-    return {model.name: model for model in (entry.make(None) for entry in BASELINES.values())}
+    """Every baseline that knows no station, by the name that tables show."""
+    return {model.name: model for model in (entry.make(None) for entry in BASELINES.values() if not entry.fitted)}
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,8 @@ def load_model(name: str | Path | None = None, neighbours: int | None = None, fo
 
     Parameters
     ----------
-    name : of a baseline (mean, nearest, idw, plain-kriging, kriging), or name or folder of a checkpoint; None for the
-        checkpoint that ships with the package.
+    name : of a baseline (mean, nearest, idw, plain-kriging, kriging, regression-kriging), or name or folder of a
+        checkpoint; None for the checkpoint that ships with the package.
     neighbours : how many stations an estimate is made from; None for the model's own choice.
     fold : of a checkpoint with cross-fitting, the network of this fold; None for the main one. A baseline has one.
 

@@ -9,6 +9,7 @@ Reference: Cressie (1993), section 3.2. Checked against PyKrige in tests/test_kr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,33 @@ from aqreanalysis.models.geostatistics import Correlation
 
 KRIGING_NEIGHBOURS, PLAIN_NEIGHBOURS = 40, 20  # of `Kriging`, and of `plain`
 AT_ONCE = 1024  # systems that are solved together
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Kriging of one target from its candidates, solved for each different set of those that take part (pattern)."""
+
+    patterns: np.ndarray   # bool (patterns, candidates), who takes part
+    which: np.ndarray      # (time,), the pattern of each hour
+    weights: np.ndarray    # (patterns, candidates), 0 for those that take no part
+    variance: np.ndarray   # (patterns,), for a sill of 1
+    structure: np.ndarray  # (patterns,), expected sample variance of those that take part, for a sill of 1
+
+    def weighted(self, values: np.ndarray) -> np.ndarray:
+        """Weighted sum of values (time, candidates), (time,); those of candidates that take no part may be NaN."""
+        return (self.weights[self.which] * np.where(self.patterns[self.which], values, 0.0)).sum(axis=1)
+
+    def estimate(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Estimate, at least 0, and standard error (time,) from values (time, candidates); NaN where none take part."""
+        use = self.patterns[self.which]
+        count = use.sum(axis=1)
+        mean = np.where(use, values, 0.0).sum(axis=1) / np.maximum(count, 1)
+        spread = (np.where(use, values - mean[:, None], 0.0) ** 2).sum(axis=1)
+        spread = spread / np.maximum(count - 1, 1)
+        sill = np.where(count > 1, spread / self.structure[self.which], geostatistics.assumed_spread(mean) ** 2)
+        nothing = count == 0
+        return (np.where(nothing, np.nan, np.maximum(self.weighted(values), 0.0)),
+                np.where(nothing, np.nan, np.sqrt(sill * self.variance[self.which])))
 
 
 @dataclass
@@ -56,40 +84,33 @@ class Kriging(PointwiseModel):
         The sill is that of the neighbours in the hour; where only one reported, geostatistics.assumed_spread squared.
         """
         observed = observed_at(stations, schema.check_targets(targets).time.values)
-        lat, lon = stations.lat.values, stations.lon.values
-        to_lat, to_lon = targets.lat.values, targets.lon.values
-        index, _ = geo.nearest(lat, lon, to_lat, to_lon, self.candidates)
-        bearing = geo.bearing(to_lat[:, None], to_lon[:, None], lat[index], lon[index])
         shape = (targets.sizes[schema.TIME], targets.sizes[schema.POINT])
         estimate, error = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
         if not observed.size:
             return schema.make_estimate(targets, estimate, error)
-        for point in range(shape[1]):
-            among, to_target = geostatistics.neighbour_correlation(
-                self.correlation, lat, lon, to_lat[[point]], to_lon[[point]], index[[point]])
-            estimate[:, point], error[:, point] = self._one_point(
-                observed[:, index[point]], among[0], to_target[0], bearing[point])
+        for point, (index, solved) in enumerate(self.solved(stations, targets, observed)):
+            estimate[:, point], error[:, point] = solved.estimate(observed[:, index])
         return schema.make_estimate(targets, estimate, error)
 
-    def _one_point(self, values, among, to_target, bearing):
-        """Series at one target from its candidates' series (time, candidates), nearest first."""
-        present, where = different_rows(np.isfinite(values))
-        patterns, which = different_rows(self._taken(present, bearing))
-        which = which[where]
-        use = patterns[which]
-        weights, variance, structure = self._solve_patterns(patterns, among, to_target)
-        filled = np.where(use, values, 0.0)
-        estimate = (weights[which] * filled).sum(axis=1)
-        count = use.sum(axis=1)
-        mean = filled.sum(axis=1) / np.maximum(count, 1)
-        spread = (np.where(use, values - mean[:, None], 0.0) ** 2).sum(axis=1)
-        spread = spread / np.maximum(count - 1, 1)
-        sill = np.where(count > 1, spread / structure[which], geostatistics.assumed_spread(mean) ** 2)
-        nothing = count == 0
-        return (np.where(nothing, np.nan, np.maximum(estimate, 0.0)),
-                np.where(nothing, np.nan, np.sqrt(sill * variance[which])))
+    def solved(self, stations: xr.Dataset, targets: xr.Dataset, observed: np.ndarray) -> Iterator[tuple]:
+        """Of each target its candidates (candidates,), nearest first, and their systems in hours `observed` (time,
+        station)."""
+        lat, lon = stations.lat.values, stations.lon.values
+        to_lat, to_lon = targets.lat.values, targets.lon.values
+        index, _ = geo.nearest(lat, lon, to_lat, to_lon, self.candidates)
+        bearing = geo.bearing(to_lat[:, None], to_lon[:, None], lat[index], lon[index])
+        for point, candidates in enumerate(index):
+            among, to_target = geostatistics.neighbour_correlation(
+                self.correlation, lat, lon, to_lat[[point]], to_lon[[point]], candidates[None])
+            yield candidates, self._solve(np.isfinite(observed[:, candidates]), among[0], to_target[0], bearing[point])
 
-    def _taken(self, present: np.ndarray, bearing: np.ndarray) -> np.ndarray:
+    def _solve(self, present, among, to_target, bearing) -> Solved:
+        """The systems of one target, `present` (time, candidates)."""
+        present, where = different_rows(present)
+        patterns, which = different_rows(self.taken(present, bearing))
+        return Solved(patterns, which[where], *self._solve_patterns(patterns, among, to_target))
+
+    def taken(self, present: np.ndarray, bearing: np.ndarray) -> np.ndarray:
         """Which of the candidates that are present (patterns, candidates) take part."""
         if not self.octants:
             return present & (np.cumsum(present, axis=1) <= self.k)
