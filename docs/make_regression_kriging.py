@@ -12,8 +12,9 @@ import argparse
 import json
 
 from aqreanalysis.fields.covariates import Standardisation
-from aqreanalysis.fields.static import STATIC_COVARIATES, static_covariates
+from aqreanalysis.fields.static import static_covariates
 from aqreanalysis.models.baselines.regression_kriging import COEFFICIENTS, DRIFT_COVARIATES
+from aqreanalysis.models.drift import standardisation
 from aqreanalysis.observations.near_duplicates import near_duplicates
 from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.time_axis import Period, parse_day
@@ -34,9 +35,8 @@ def main() -> None:
     options = parser.parse_args()
     files, period = ObservationFiles.of(options.observations), Period(parse_day(options.start), parse_day(options.end))
     archive = files.open()
-    covariates = static_covariates(archive.stations.lat, archive.stations.lon)[list(DRIFT_COVARIATES)]
-    scale = rounded(Standardisation.fit(covariates, tuple(STATIC_COVARIATES[name].transform
-                                                          for name in DRIFT_COVARIATES)).asdict())
+    covariates = static_covariates(archive.stations.lat, archive.stations.lon)
+    scale = rounded(standardisation(DRIFT_COVARIATES, covariates).asdict())
     duplicates = near_duplicates(archive, period.hours[0], period.hours[-1])
     (model,) = fit_regression_kriging(files, period, [()], duplicates,
                                       lambda function, jobs: run_jobs(function, jobs, options.workers),

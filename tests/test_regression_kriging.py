@@ -25,7 +25,7 @@ from aqreanalysis.training import regression
 from aqreanalysis.training.regression import equations_of, fit_regression_kriging
 
 KILOMETRES = Standardisation(("elevation",), ("none",), (0.0,), (1000.0,))  # of elevation
-PERIOD = time_axis.parse_period(None, "2019-01-05", "2019-01-07")
+PERIOD = time_axis.parse_period(None, "2019-01-03", "2019-01-14")
 
 
 def serial(function, jobs):
@@ -159,6 +159,22 @@ def test_a_station_is_estimated_without_its_city_and_its_duplicates():
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
 
 
+def test_a_station_that_is_left_out_is_kriged_as_any_place():
+    cube = schema.mock_station_cube(hours=3, stations=40, missing=0.2)
+    scaled = standardised(KILOMETRES, cube.lat.values, cube.lon.values)
+    alone, values = np.eye(40, dtype=bool), cube.pm25.values[1]
+    asked, kriged, _, differences = regression.LeftOut.among(
+        cube.lat.values, cube.lon.values, alone, Kriging(k=8)).estimates(values, scaled)
+    station = int(asked[11])
+    given = cube.isel(station=np.arange(40) != station)
+    target = schema.make_targets(cube.time[1:2], cube.lat[[station]], cube.lon[[station]])
+    assert kriged[11] == pytest.approx(float(Kriging(k=8).predict(given, target).pm25[0, 0]), rel=1e-5)
+    elevation = given.assign(pm25=(("time", "station"), np.where(
+        np.isfinite(given.pm25), 9.0 + np.delete(scaled, station, axis=0).T, np.nan)))
+    of_neighbours = float(Kriging(k=8).predict(elevation, target).pm25[0, 0]) - 9.0  # elevation, kriged as PM2.5 is
+    assert differences[11, 0] == pytest.approx(float(scaled[station, 0]) - of_neighbours, abs=1e-5)
+
+
 def written(cube, path):
     frame = cube.pm25.to_dataframe().reset_index().rename(columns={"station": "station_id"})
     frame.to_parquet(path)
@@ -167,7 +183,7 @@ def written(cube, path):
 
 @pytest.fixture(scope="module")
 def mock():
-    return schema.mock_station_cube(hours=24 * 9, stations=50, missing=0.05)
+    return schema.mock_station_cube(hours=24 * 14, stations=50, missing=0.05)
 
 
 def test_withheld_stations_have_no_part(mock, tmp_path):
@@ -175,27 +191,29 @@ def test_withheld_stations_have_no_part(mock, tmp_path):
     duplicates = NearDuplicates((DuplicatePair("S001", "S005", 0.1),))
     files = written(mock, tmp_path / "one.parquet")
     changed = mock.copy(deep=True)
-    changed["pm25"][:, [0, 1, 5]] = 7.0 + 3.0 * np.random.default_rng(0).random((24 * 9, 3))
+    changed["pm25"][:, [0, 1, 5]] = 7.0 + 3.0 * np.random.default_rng(0).random((24 * 14, 3))
     groups = [("S000", "S001"), ("S040",)]
     before, after = (fit_regression_kriging(of, PERIOD, groups, duplicates, serial)
                      for of in (files, written(changed, tmp_path / "other.parquet")))
     assert before[0] == after[0] and before[1] != after[1] and before[0] != before[1]
-    assert before[0].drift.origin == "47 stations, 2019-01-05 to 2019-01-07"
+    assert before[0].drift.origin == "47 stations, 2019-01-03 to 2019-01-14"
 
 
 def test_months_in_any_order_and_groups_together_or_alone(mock, tmp_path):
     files = written(mock.assign_coords(time=mock.time + np.timedelta64(27, "D")), tmp_path / "rows.parquet")
-    period = time_axis.parse_period(None, "2019-01-30", "2019-02-03")
+    period = time_axis.parse_period(None, "2019-01-29", "2019-02-09")
     one, other = fit_regression_kriging(files, period, [(), ("S003",)], NO_DUPLICATES, serial)
     turned = fit_regression_kriging(files, period, [("S003",)], NO_DUPLICATES,
                                     lambda function, jobs: reversed([function(job) for job in jobs]))
     assert turned == [other] and other != one != shipped()
 
 
-def test_few_stations_have_the_coefficients_that_ship(mock, tmp_path):
+def test_few_stations_or_hours_have_the_coefficients_that_ship(mock, tmp_path):
     files = written(mock.isel(station=slice(40)), tmp_path / "few.parquet")
     few, enough = fit_regression_kriging(files, PERIOD, [("S001",), ()], NO_DUPLICATES, serial)
     assert few == shipped() and enough != shipped()
+    short = time_axis.parse_period(None, "2019-01-03", "2019-01-10")  # eight days: 38 hours, every fifth
+    assert fit_regression_kriging(files, short, [()], NO_DUPLICATES, serial) == [shipped()]
 
 
 def test_withheld_weeks_are_left_aside():

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from aqreanalysis.fields.covariates import Standardisation
-from aqreanalysis.fields.static import static_covariates
+from aqreanalysis.fields.static import STATIC_COVARIATES, static_covariates
 from aqreanalysis.models.features import cyclic
 from aqreanalysis.time_axis import UTC_OFFSET_HOURS
 
@@ -88,6 +89,11 @@ class Drift:
         """What `asdict` gave."""
         coefficients = tuple(tuple(map(float, row)) for row in stored["coefficients"])
         return cls(Standardisation.from_dict(stored["covariates"]), coefficients, stored["share"], stored["origin"])
+
+
+def standardisation(names: tuple[str, ...], covariates: xr.Dataset) -> Standardisation:
+    """Of some shipped covariates, from their values at stations (point); errors as of Standardisation.fit."""
+    return Standardisation.fit(covariates[list(names)], tuple(STATIC_COVARIATES[name].transform for name in names))
 
 
 def standardised(covariates: Standardisation, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:

@@ -38,8 +38,9 @@ from aqreanalysis.observations.stations import city_numbers
 from aqreanalysis.time_axis import Period
 
 FITTED_DAYS = 36      # as many of each month, one at least, and in a row: quality control reads the weeks round them
-FITTED_EVERY = 5      # hours of these days; coprime to 24, so that every hour of the day has its turn
-FITTED_STATIONS = 40  # of an archive with fewer the coefficients that ship are used
+FITTED_EVERY = 5      # hours of these days, coprime to 24; all of them where less than half were observed
+FITTED_STATIONS = 40  # of fewer, the coefficients that ship are used ...
+FITTED_HOURS = 48     # ... as of fewer hours a station: ten days that are complete
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def fit_regression_kriging(files: ObservationFiles, period: Period, withheld: Se
     """Regression kriging for each group of `withheld` stations, which has no part in it, nor have its near duplicates.
 
     The first model is for the first group, and so on; with `[()]` there is one that all stations have a part in. Where
-    a group leaves fewer than FITTED_STATIONS stations, or no pair of a station and its estimate, the coefficients that
-    ship are used, which were fitted to northern China's national network in 2019 (`drift.origin` says so).
+    a group leaves fewer than FITTED_STATIONS stations, or these have fewer than FITTED_HOURS hours each, the coefficients
+    that ship are used, which were fitted at all stations of northern China in 2019 (`drift.origin` says so).
 
     `run(function, jobs)` gives the results of a function of a job, in any order (workers.run_jobs). Every nth week of
     the period is left aside, none with 0. `covariates` are those of the drift, standardised; None for the shipped ones.
@@ -79,7 +80,7 @@ def fit_regression_kriging(files: ObservationFiles, period: Period, withheld: Se
     fitted = {}
     for number, sums in zip(enough, zip(*parts, strict=True), strict=False):
         total = sum(sums[1:], start=sums[0])
-        if total.rows:
+        if total.rows >= FITTED_HOURS * left[number]:
             origin = f"{left[number]} stations, {period.first} to {period.last}"
             fitted[number] = Drift(scale, total.solve(DRIFT_PENALTY), DRIFT_SHARE, origin)
     return [RegressionKriging(fitted[number] if number in fitted else shipped_drift()) for number in range(len(groups))]
@@ -109,7 +110,9 @@ def month_equations(job: RegressionMonth) -> tuple[str, list[NormalEquations]]:
     found = []
     for group in job.withheld:
         cube = screening.observations_around(archive, job.kriging, job.days, held_out=group)
-        cube = cube.isel(station=~cube.indexes["station"].isin(group), time=slice(None, None, FITTED_EVERY))
+        cube = cube.isel(station=~cube.indexes["station"].isin(group))
+        observed = np.flatnonzero(cube[schema.TARGET].notnull().any(schema.STATION))
+        cube = cube.isel(time=observed[::FITTED_EVERY if 2 * len(observed) > cube.sizes[schema.TIME] else 1])
         city = np.array([cities[station] for station in cube.station.values], int)
         together = job.duplicates.matrix(cube.station.values)
         found.append(equations_of(cube, city, together, job.kriging, job.covariates))
@@ -129,11 +132,7 @@ def equations_of(cube: xr.Dataset, city: np.ndarray, together: np.ndarray, krigi
     designs = [LeftOut.among(lat, lon, hidden, kriging) for hidden in (whole, together)]
     total = NormalEquations.of(cube.time.values[:0], np.empty((0, scaled.shape[1])), np.empty(0))
     for number, (hour, values) in enumerate(zip(cube.time.values, cube[schema.TARGET].values, strict=True)):
-        asked, index, weights = designs[number % 2].weights(np.isfinite(values))
-        near = np.where(weights == 0.0, 0.0, values[index])
-        kriged = np.maximum((weights * near).sum(axis=1), 0.0)
-        logs = (weights * np.log(np.maximum(near, 0.0) + LOG_OFFSET)).sum(axis=1)
-        differences = scaled[asked] - np.matmul(weights[:, None, :], scaled[index])[:, 0]
+        asked, kriged, logs, differences = designs[number % 2].estimates(values, scaled)
         residual = np.log(np.maximum(values[asked], 0.0) + LOG_OFFSET) - np.log(mixed(kriged, logs) + LOG_OFFSET)
         total += NormalEquations.of(np.repeat(hour, len(asked)), differences, residual)
     return total
@@ -160,6 +159,17 @@ class LeftOut:
                    geo.bearing(lat[:, None], lon[:, None], lat[order], lon[order]),
                    kriging.correlation.between(np.take_along_axis(distance, order, axis=1)),
                    kriging.correlation.among_stations(distance))
+
+    def estimates(self, values: np.ndarray, scaled: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Of an hour with these values (stations,): the stations that have one and can be estimated (n,), kriging of
+        values (n,) and of the logarithm of values plus LOG_OFFSET (n,), and differences (n, covariates) between the
+        stations and their weighted neighbours in `scaled` covariates (stations, covariates).
+        """
+        asked, index, weights = self.weights(np.isfinite(values))
+        near = np.where(weights == 0.0, 0.0, values[index])
+        kriged = np.maximum((weights * near).sum(axis=1), 0.0)
+        logs = (weights * np.log(np.maximum(near, 0.0) + LOG_OFFSET)).sum(axis=1)
+        return asked, kriged, logs, scaled[asked] - np.matmul(weights[:, None, :], scaled[index])[:, 0]
 
     def weights(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of an hour in which stations are `present` (stations,): those that have an estimate (n,), their neighbours
