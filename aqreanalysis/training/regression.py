@@ -63,8 +63,8 @@ def fit_regression_kriging(files: ObservationFiles, period: Period, withheld: Se
     """Regression kriging for each group of `withheld` stations, which has no part in it, nor have its near duplicates.
 
     The first model is for the first group, and so on; with `[()]` there is one that all stations have a part in. Where
-    a group leaves fewer than FITTED_STATIONS stations, or these have fewer than FITTED_HOURS hours each, the coefficients
-    that ship are used, which were fitted at all stations of northern China in 2019 (`drift.origin` says so).
+    a group leaves fewer than FITTED_STATIONS stations, or these have fewer than FITTED_HOURS hours each, the
+    coefficients that ship are used, fitted at all stations of northern China in 2019 (`drift.origin` says so).
 
     `run(function, jobs)` gives the results of a function of a job, in any order (workers.run_jobs). Every nth week of
     the period is left aside, none with 0. `covariates` are those of the drift, standardised; None for the shipped ones.
