@@ -63,7 +63,8 @@ def main() -> None:
     parser.add_argument("--year", default="2019")
     options = parser.parse_args()
     card = checkpoint.checked_card(checkpoint.locate(None))
-    archive, models = open_archive(options.observations), registry.baselines()
+    archive = open_archive(options.observations)
+    models = {model.name: model for model in map(registry.load_model, registry.BASELINES)}
     test = [s for name in ("test_single", "test_city") for s in card.withheld[name]]
     asked = tuple(card.withheld["validation_city"])
     spreads, sums = [], []

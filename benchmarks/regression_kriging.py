@@ -8,9 +8,9 @@ and validation stations of the checkpoint are in nothing here.
 - Tuning: shares, penalty and covariates are moved one at a time as long as the score falls, the mean of the hourly and
   daily MAE of both hold-outs over kriging's. Coefficients are of the stations of the nine other folds (whose neighbours
   include the scored ones).
-- Scores: coefficients of `fit_regression_kriging` without the fold, as `evaluate` and `build` use it; ratios to tuned
-  kriging of MAE and RMSE of hours and days, and the normalised mean bias of both, of all stations and of those that
-  `--background` marks, that are sparsely peopled, and that lie above their surroundings.
+- Scores: coefficients of `fit_regression_kriging` without the fold; ratios to tuned kriging of MAE and RMSE of hours
+  and days, the skill by MAE in % with its central 95 % (weeks and cities drawn again), and the normalised mean bias, of
+  all stations and of those that `--background` marks, that are sparsely peopled, and that lie above their surroundings.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import xarray as xr
 from tune_baselines import sample
 
 from aqreanalysis import schema, time_axis, workers
+from aqreanalysis.evaluation.bootstrap import skill_intervals
 from aqreanalysis.fields.static import STATIC_COVARIATES, static_covariates
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.baselines.kriging import Kriging
@@ -86,6 +87,28 @@ def measures(rows: Rows, estimate: np.ndarray, stations: np.ndarray | None = Non
     days = np.array(of_day)
     return np.array([np.nanmean(abs(error)), np.sqrt(np.nanmean(error**2)), np.nanmean(abs(days)),
                      np.sqrt(np.nanmean(days**2)), 100 * np.nansum(error) / np.nansum(truth[np.isfinite(error)])])
+
+
+def skills(rows: Rows, estimate: np.ndarray, stations: np.ndarray, city: np.ndarray) -> list[str]:
+    """Skill over kriging in % with its central 95 %, of hours and days."""
+    days, day = np.unique(time_axis.local_days(rows.time), return_inverse=True)
+    sums = np.zeros((2, 2, 2, len(days), stations.sum()))  # absolute and squared; hours and days; kriging and estimate
+    for model, of in enumerate((rows.kriged, estimate)):
+        error = (of - rows.truth)[:, stations]
+        count = np.array([np.isfinite(error[day == number]).sum(axis=0) for number in range(len(days))])
+        total = np.array([np.nansum(error[day == number], axis=0) for number in range(len(days))])
+        daily = np.where(count >= 0.75 * np.bincount(day).max(), total / np.maximum(count, 1), 0.0)
+        for power, magnitude in enumerate((np.abs, np.square)):
+            sums[power, 0, model] = [np.nansum(magnitude(error[day == number]), axis=0) for number in range(len(days))]
+            sums[power, 1, model] = magnitude(daily)
+    dims = ("group", "frequency", "model", "block", "station")
+    block = xr.Dataset({"error_absolute": (dims, sums[0][None]), "error_squared": (dims, sums[1][None])},
+                       {"group": ["all"], "frequency": ["hourly", "daily"], "model": ["kriging", "ours"],
+                        "block": days, "station": np.arange(stations.sum()), "city": ("station", city[stations])})
+    ends = skill_intervals(block).isel(group=0).sel(model="ours")
+    skill = 100 * (1 - sums[0, :, 1].sum(axis=(1, 2)) / sums[0, :, 0].sum(axis=(1, 2)))
+    return [f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+            for value, low, high in zip(skill, ends.skill_low.values, ends.skill_high.values, strict=True)]
 
 
 class Tuning:
@@ -154,8 +177,8 @@ class Tuning:
         return best
 
 
-def scores(files: ObservationFiles, period: Period, cube: xr.Dataset, designs: dict[str, Rows], held_out, duplicates,
-           every_nth_week: int, processes: int, groups: dict[str, np.ndarray]) -> None:
+def scores(files: ObservationFiles, period: Period, cube: xr.Dataset, designs: dict[str, Rows], city: np.ndarray,
+           held_out, duplicates, every_nth_week: int, processes: int, groups: dict[str, np.ndarray]) -> None:
     """Print the table of what `fit_regression_kriging` without each fold makes of it."""
     fold = next(iter(designs.values())).fold
     withheld = [(*held_out, *cube.station.values[fold == number]) for number in range(FOLDS)]
@@ -163,7 +186,8 @@ def scores(files: ObservationFiles, period: Period, cube: xr.Dataset, designs: d
                                     lambda function, jobs: workers.run_jobs(function, jobs, processes), every_nth_week)
     use = [list(STATIC_COVARIATES).index(name) for name in DRIFT_COVARIATES]
     everywhere = standardisation(tuple(STATIC_COVARIATES), static_covariates(cube.lat, cube.lon))
-    print("\n| stations | hold-out | MAE | RMSE | daily MAE | RMSE | NMB | of kriging | drift alone |\n|" + "---|" * 9)
+    print("\n| stations | hold-out | MAE | RMSE | daily MAE | RMSE | skill by the hour | by the day | NMB | of kriging "
+          "| without drift: MAE, daily MAE, NMB |\n|" + "---|" * 11)
     for name, rows in designs.items():
         moved = np.zeros(rows.truth.shape)
         for number, model in enumerate(models):
@@ -176,8 +200,8 @@ def scores(files: ObservationFiles, period: Period, cube: xr.Dataset, designs: d
             kriging, ours, half = (measures(rows, of, stations) for of in (rows.kriged, estimate, without))
             print(f"| {group}, {stations.sum()} | {name} | "
                   + " | ".join(f"{value:.3f}" for value in ours[:4] / kriging[:4])
-                  + f" | {ours[4]:+.1f} | {kriging[4]:+.1f} | {half[0] / kriging[0]:.3f} {half[2] / kriging[2]:.3f} "
-                  f"{half[4]:+.1f} |", flush=True)
+                  + f" | {' | '.join(skills(rows, estimate, stations, city))} | {ours[4]:+.1f} | {kriging[4]:+.1f} | "
+                  f"{half[0] / kriging[0]:.3f} {half[2] / kriging[2]:.3f} {half[4]:+.1f} |", flush=True)
 
 
 def main() -> None:
@@ -217,7 +241,7 @@ def main() -> None:
         marked = pd.read_csv(options.background).set_index("station_id")["background"]
         groups["background"] = marked.reindex(cube.station.values).fillna(0).astype(bool).to_numpy()
     held_out = tuple(itertools.chain.from_iterable(card.withheld.values()))
-    scores(ObservationFiles.of(options.observations), period, cube, designs, held_out, duplicates,
+    scores(ObservationFiles.of(options.observations), period, cube, designs, city, held_out, duplicates,
            card.training["every_nth_week_withheld"], options.workers, groups)
 
 

@@ -32,7 +32,7 @@ class Baseline:
 
     `make` takes the number of neighbours, None for the model's own; without `chooses` it has no such number.
     `error_memory_hours` is the e-folding time of the correlation of its hourly errors at stations left out, from the
-    ratio of its daily to its hourly squared error in whole cities in 2019 (docs/accuracy.md).
+    ratio of its daily to its hourly squared error in whole cities in 2019 (benchmarks/baseline_errors.py).
     """
 
     make: Callable[[int | None], Model]
@@ -48,16 +48,16 @@ class Baseline:
 # (docs/accuracy.md); 56 neighbours are as good as 40 and cost twice as much. "plain-kriging" is the usual choice, the
 # 20 nearest stations without octants.
 BASELINES = {
-    "mean": Baseline(lambda k: FlatMean(), "mean of the network", "", 19.0, None, chooses=False),
-    "nearest": Baseline(lambda k: idw.nearest(), "nearest station", "", 8.4, 1, chooses=False),
+    "mean": Baseline(lambda k: FlatMean(), "mean of the network", "", 16.1, None, chooses=False),
+    "nearest": Baseline(lambda k: idw.nearest(), "nearest station", "", 7.7, 1, chooses=False),
     "idw": Baseline(lambda k: idw.InverseDistance(k or idw.IDW_NEIGHBOURS), "inverse distance weighting",
-                    SHEPARD, 8.7, idw.IDW_NEIGHBOURS),
-    "plain-kriging": Baseline(kriging.plain, "ordinary kriging of the nearest stations", CRESSIE, 8.9,
+                    SHEPARD, 7.9, idw.IDW_NEIGHBOURS),
+    "plain-kriging": Baseline(kriging.plain, "ordinary kriging of the nearest stations", CRESSIE, 6.9,
                               kriging.PLAIN_NEIGHBOURS),
     "kriging": Baseline(lambda k: kriging.Kriging(k or kriging.KRIGING_NEIGHBOURS),
-                        "ordinary kriging with octant search", CRESSIE, 8.8, kriging.KRIGING_NEIGHBOURS),
+                        "ordinary kriging with octant search", CRESSIE, 7.3, kriging.KRIGING_NEIGHBOURS),
     "regression-kriging": Baseline(regression_kriging.shipped, "kriging with static covariates as external drift",
-                                   HENGL, 8.8, kriging.KRIGING_NEIGHBOURS, fitted=True),
+                                   HENGL, 7.0, kriging.KRIGING_NEIGHBOURS, fitted=True),
 }
 
 
