@@ -30,11 +30,16 @@ MISSED = 0.05  # share of the truth below the lower bound, and as much above the
 LEVEL_KNOTS = (10.0, 20.0, 35.0, 55.0, 80.0, 115.0, 160.0, 230.0)  # ug m-3, of the estimate
 DISTANCE_KNOTS = (3.0, 8.0, 16.0, 30.0, 55.0, 90.0)                # km
 SEASON_KNOTS = (15.0, 105.0, 196.0, 288.0)                         # days of the year: the middles of the seasons
+KNOTS = (len(LEVEL_KNOTS), len(DISTANCE_KNOTS), len(SEASON_KNOTS))
 YEAR = 365.25
 HOURS = 24
+NORMAL_QUANTILE = 1.6449  # of 1 - MISSED
 
 SMOOTHING = 0.05     # of the pinball loss, in the logarithm of a factor
 HOLD = 100.0         # rows by which neighbouring knots are held together: those without rows of their own follow
+LEAST_HOLD = 20.0    # the same of a fit to a prior, in independent rows
+QUANTILE_CURVATURE = 0.15  # of the pinball loss of a row, by the logarithm of the factor: normal 0.17, Laplace 0.12
+SPREAD_CURVATURE = 2.0     # and of the likelihood of the standard error
 LEAST_RATIO = 1e-4   # |truth - estimate| / scale below which a row only counts as inside
 DIGITS = 5
 
@@ -139,6 +144,31 @@ def of_card(content: dict) -> Calibration | None:
     return Calibration(**content | parts)
 
 
+@dataclass(frozen=True)
+class Prior:
+    """What factors are before there is a row: those of `bounds`, held as if by `worth` independent rows that lie
+    exactly on them.
+
+    With `bounds` of None: factors that do not change, as of a normal error whose standard error the scale is; the rows
+    move them freely.
+    """
+
+    bounds: Bounds | None = None
+    worth: float = 0.0
+
+    def curves(self) -> np.ndarray:
+        """Logarithms of lower, upper and error (3, knots) at the knots of a fit."""
+        if self.bounds is None:
+            starts = np.log((NORMAL_QUANTILE, NORMAL_QUANTILE, 1.0))
+            return starts[:, None] * (np.arange(sum(KNOTS)) < KNOTS[0])
+        of, cuts = self.bounds, np.cumsum((len(self.bounds.level), len(self.bounds.distance)))
+        return np.array([np.concatenate([
+            np.interp(LEVEL_KNOTS, of.level, level), np.interp(DISTANCE_KNOTS, of.distance, distance),
+            np.interp(SEASON_KNOTS, of.season, season, period=YEAR)])
+            for level, distance, season in (np.split(np.array(curve), cuts)
+                                            for curve in (of.lower, of.upper, of.error))])
+
+
 def fit(estimate, scale, truth, distance, days) -> Bounds:
     """Factors fitted to rows (n,) where the truth is known; rows with a NaN take no part.
 
@@ -146,16 +176,54 @@ def fit(estimate, scale, truth, distance, days) -> Bounds:
 
     Raises ValueError where no row has all of them.
     """
-    known = np.isfinite(estimate) & np.isfinite(truth) & (scale > 0)
+    basis, z, known = _rows(estimate, scale, truth, distance, days)
     if not known.any():
         raise ValueError("no row has an estimate, a scale and a truth")
+    ones, pull = np.ones(len(z)), HOLD * _held_together()
+    flat = np.zeros(sum(KNOTS))
+    curves = (_quantile_curve(basis, -z, ones, flat, pull), _quantile_curve(basis, z, ones, flat, pull),
+              _spread_curve(basis, z, ones, flat, pull))
+    return _bounds(curves)
+
+
+def fit_to_prior(estimate, scale, truth, distance, days, weight, prior: Prior) -> Bounds:
+    """Factors of few or many rows (n,): a prior's, and a correction that the rows ask for.
+
+    `weight` (n,) is how many independent rows each of them is worth, N in sum. First the rows' own curves are found:
+    quantile regression of what they differ by from the prior, its differences from knot to knot held back as if by the
+    prior's worth and LEAST_HOLD, then the conformal shift by the rule of N + 1. Of the logarithms of these and of the
+    prior's factors the mean is taken, with the weights N and the prior's worth: the prior where there are no rows, and
+    of very many rows their own quantile. Rows that are too few for the rule of N + 1 (N < 19) never narrow the bounds.
+
+    Other parameters as of `fit`. Where no row is known: the prior; ValueError where it has no bounds.
+    """
+    basis, z, known = _rows(estimate, scale, truth, distance, days)
+    weight = np.asarray(weight, np.float64)[known]
+    if not weight.sum() > 0:
+        if prior.bounds is None:
+            raise ValueError("no row has an estimate, a scale and a truth, and there is no prior")
+        return prior.bounds
+    share = weight.sum() / (weight.sum() + prior.worth)
+    pull = (prior.worth + LEAST_HOLD) * _held_together()
+    lower, upper, error = before = prior.curves()
+    own = (_quantile_curve(basis, -z, weight, lower, QUANTILE_CURVATURE * pull),
+           _quantile_curve(basis, z, weight, upper, QUANTILE_CURVATURE * pull),
+           _spread_curve(basis, z, weight, error, SPREAD_CURVATURE * pull))
+    return _bounds(before + share * (np.array(own) - before))
+
+
+def _rows(estimate, scale, truth, distance, days) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hat functions and z of the rows with an estimate, a scale and a truth; and which (n,) these are."""
+    known = np.isfinite(estimate) & np.isfinite(truth) & (scale > 0)
     estimate, scale, truth = (np.asarray(a, np.float64)[known] for a in (estimate, scale, truth))
     basis = np.concatenate([_along(LEVEL_KNOTS, estimate), _along(DISTANCE_KNOTS, np.asarray(distance)[known]),
                             _round(SEASON_KNOTS, np.asarray(days)[known])], axis=1)
-    z = (truth - estimate) / scale
-    curves = (_quantile_curve(basis, -z), _quantile_curve(basis, z), _spread_curve(basis, z))
-    lower, upper, error = (tuple(np.round(curve, DIGITS).tolist()) for curve in curves)
-    return Bounds(LEVEL_KNOTS, DISTANCE_KNOTS, SEASON_KNOTS, lower, upper, error)
+    return basis, (truth - estimate) / scale, known
+
+
+def _bounds(curves: Sequence[np.ndarray]) -> Bounds:
+    return Bounds(LEVEL_KNOTS, DISTANCE_KNOTS, SEASON_KNOTS,
+                  *(tuple(np.round(curve, DIGITS).tolist()) for curve in curves))
 
 
 def correlation_by_lag(z: np.ndarray) -> np.ndarray:
@@ -190,50 +258,57 @@ def _of_year(days: np.ndarray) -> np.ndarray:
     return (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(int) + 0.5
 
 
-def _quantile_curve(basis: np.ndarray, z: np.ndarray) -> np.ndarray:
+def _quantile_curve(basis: np.ndarray, z: np.ndarray, weight: np.ndarray, prior: np.ndarray,
+                    pull: np.ndarray) -> np.ndarray:
     """Logarithm (knots,) of what 1 - MISSED of z (n,) lies below: quantile regression, then the conformal shift.
 
     The pinball loss is smoothed by a logistic kernel (Fernandes, Guerre and Horta 2021,
-    Smoothing Quantile Regressions), which gives it a gradient and a curvature. The shift makes the share exact, by
-    the rule of n + 1.
+    Smoothing Quantile Regressions), which gives it a gradient and a curvature. `pull` (knots, knots) holds back what
+    the curve differs by from `prior` (knots,). The shift makes the share exact, by the rule of n + 1, n being the sum
+    of `weight` (n,); where n is too small for it, all rows lie inside, and the curve is in the mean not below the
+    prior.
     """
-    logs = np.log(np.maximum(z, LEAST_RATIO))
-    n, wanted = len(logs), 1.0 - MISSED
+    logs = np.log(np.maximum(z, LEAST_RATIO)) - basis @ prior
+    wanted, total = 1.0 - MISSED, weight.sum()
 
-    def loss(weights):
-        miss = logs - basis @ weights
+    def loss(change):
+        miss = logs - basis @ change
         inside = expit(-miss / SMOOTHING)
         value = wanted * miss + SMOOTHING * np.logaddexp(0.0, -miss / SMOOTHING)
-        return value.sum(), -basis.T @ (wanted - inside), (basis.T * (inside * (1 - inside) / SMOOTHING)) @ basis
+        bend = weight * inside * (1 - inside) / SMOOTHING
+        return weight @ value, -basis.T @ (weight * (wanted - inside)), (basis.T * bend) @ basis
 
-    curve = _fitted(loss, basis, np.quantile(logs, wanted))
-    rank = min(int(np.ceil((n + 1) * wanted)), n)
-    return _shifted(curve, np.partition(logs - basis @ curve, rank - 1)[rank - 1])
+    change = _fitted(loss, pull, total, _weighted_quantile(logs, weight, wanted * total))
+    shift = _weighted_quantile(logs - basis @ change, weight, (total + 1.0) * wanted)
+    if (total + 1.0) * wanted > total:
+        shift = max(shift, -(weight @ (basis @ change)) / total)
+    return prior + _shifted(change, shift)
 
 
-def _spread_curve(basis: np.ndarray, z: np.ndarray) -> np.ndarray:
+def _weighted_quantile(values: np.ndarray, weight: np.ndarray, wanted: float) -> float:
+    """The least of values (n,) up to which their weights (n,) sum to `wanted`; the largest where all do not."""
+    order = np.argsort(values, kind="stable")
+    sums = np.cumsum(weight[order])
+    return float(values[order[min(np.searchsorted(sums, wanted * (1.0 - 1e-12)), len(values) - 1)]])
+
+
+def _spread_curve(basis: np.ndarray, z: np.ndarray, weight: np.ndarray, prior: np.ndarray,
+                  pull: np.ndarray) -> np.ndarray:
     """Logarithm (knots,) of the root mean square of z (n,): what a normal likelihood gives; it is convex too."""
-    squares = np.maximum(z**2, LEAST_RATIO**2)
+    squares = np.maximum(z**2, LEAST_RATIO**2) * np.exp(-2.0 * (basis @ prior))
 
-    def loss(weights):
-        logs = basis @ weights
-        ratio = squares * np.exp(-2.0 * logs)
-        return (logs + 0.5 * ratio).sum(), basis.T @ (1.0 - ratio), (basis.T * (2.0 * ratio)) @ basis
+    def loss(change):
+        logs = basis @ change
+        ratio = weight * squares * np.exp(-2.0 * logs)
+        return (weight * logs + 0.5 * ratio).sum(), basis.T @ (weight - ratio), (basis.T * (2.0 * ratio)) @ basis
 
-    curve = _fitted(loss, basis, 0.5 * np.log(squares.mean()))
-    return _shifted(curve, 0.5 * np.log((squares * np.exp(-2.0 * (basis @ curve))).mean()))
+    total = weight.sum()
+    change = _fitted(loss, pull, total, 0.5 * np.log(weight @ squares / total))
+    return prior + _shifted(change, 0.5 * np.log(weight @ (squares * np.exp(-2.0 * (basis @ change))) / total))
 
 
-def _fitted(loss, basis: np.ndarray, start: float) -> np.ndarray:
-    """The weights (knots,) with the least loss, their differences from knot to knot held back as if by HOLD rows."""
-    knots = basis.shape[1]
-    pull = _differences()
-    pull = HOLD * pull.T @ pull
-    # level carries the mean: the other curves are about 0
-    rest = np.zeros((2, knots))
-    first, second = len(LEVEL_KNOTS), len(LEVEL_KNOTS) + len(DISTANCE_KNOTS)
-    rest[0, first:second], rest[1, second:] = 1.0, 1.0
-    pull += HOLD * rest.T @ rest
+def _fitted(loss, pull: np.ndarray, total: float, start: float) -> np.ndarray:
+    """The curve (knots,) with the least loss of rows that weigh `total`, held back by `pull` (knots, knots)."""
     kept: dict[str, Any] = {}
 
     def parts(weights):
@@ -243,24 +318,30 @@ def _fitted(loss, basis: np.ndarray, start: float) -> np.ndarray:
                         gradient=gradient + pull @ weights, curvature=curvature + pull)
         return kept
 
-    begin = np.where(np.arange(knots) < first, start, 0.0)
-    return minimize(lambda w: parts(w)["value"] / len(basis), begin, method="trust-exact",
-                    jac=lambda w: parts(w)["gradient"] / len(basis),
-                    hess=lambda w: parts(w)["curvature"] / len(basis)).x
+    begin = np.where(np.arange(len(pull)) < KNOTS[0], start, 0.0)
+    return minimize(lambda w: parts(w)["value"] / total, begin, method="trust-exact",
+                    jac=lambda w: parts(w)["gradient"] / total,
+                    hess=lambda w: parts(w)["curvature"] / total).x
 
 
-def _differences() -> np.ndarray:
-    """Rows that take the difference of neighbouring knots; the year's last and first are neighbours."""
-    rows, first, knots = [], 0, (len(LEVEL_KNOTS), len(DISTANCE_KNOTS), len(SEASON_KNOTS))
-    for curve, count in enumerate(knots):
+def _held_together() -> np.ndarray:
+    """The matrix (knots, knots) of the squared differences from knot to knot, the year's last and first being
+    neighbours, and of the sums of the curves of distance and season: level carries the mean, the others are about 0.
+    """
+    rows, first = [], 0
+    for curve, count in enumerate(KNOTS):
         for number in range(count if curve == 2 else count - 1):
-            row = np.zeros(sum(knots))
+            row = np.zeros(sum(KNOTS))
             row[first + number], row[first + (number + 1) % count] = 1.0, -1.0
             rows.append(row)
+        if curve:
+            row = np.zeros(sum(KNOTS))
+            row[first:first + count] = 1.0
+            rows.append(row)
         first += count
-    return np.array(rows)
+    return np.array(rows).T @ np.array(rows)
 
 
 def _shifted(curve: np.ndarray, shift: float) -> np.ndarray:
     """All of the level's knots moved."""
-    return curve + np.where(np.arange(len(curve)) < len(LEVEL_KNOTS), shift, 0.0)
+    return curve + np.where(np.arange(len(curve)) < KNOTS[0], shift, 0.0)
