@@ -24,6 +24,9 @@ from aqreanalysis.time_axis import HIGHEST_OFFSET, LOWEST_OFFSET, MINIMUM_HOURS
 MOST_ENTRIES = 10_000  # of a recipe; a forecast's tables have some hundred
 OFFSET_TEXT = "Hours ahead of UTC of stamps that have no offset; UTC where it is not given."
 
+PRODUCT_CALIBRATION = "product"
+CALIBRATIONS = (PRODUCT_CALIBRATION, "checkpoint")
+
 # YAML reads a day without quotes as a date
 Day = Annotated[str, BeforeValidator(lambda day: day.isoformat() if isinstance(day, dt.date) else day)]
 
@@ -47,6 +50,8 @@ class ProductRecipe(Strict):
     utc_offset: float | None = Field(None, ge=LOWEST_OFFSET, le=HIGHEST_OFFSET, description=OFFSET_TEXT)
     checkpoint: str | None = Field(None, description="Name or folder of an AQ-Net checkpoint.")
     neighbours: int | None = Field(None, ge=4, le=64, description="k of the neural kNN; default the checkpoint's.")
+    calibration: Literal["product", "checkpoint"] = Field(
+        "product", description="Factors of errors: fitted to the product's own stations, or the checkpoint's.")
     minimum_hours: int = Field(MINIMUM_HOURS, ge=1, le=24, description="Hours that make a valid day.")
     minimum_station_hours: int = Field(1, ge=1, description="PM2.5 hours that a station needs round a month.")
     twin_seed: int = Field(0, ge=0, description="Seed of the simulated twin, where there are no observations.")

@@ -64,6 +64,13 @@ def build_command(
     format: Annotated[
         str, typer.Option(help="netcdf: a file a month and year. zarr: one Zarr v3 store of hours, one of days.")
     ] = "netcdf",
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="Factors of standard errors and bounds. product, the default: fitted to this product's own stations, "
+            "hidden on some of its days, with the checkpoint's as a prior. checkpoint: as it came with them."
+        ),
+    ] = None,
     workers: Workers = CORES,
     scheduler: Scheduler = None,
 ) -> None:
@@ -88,6 +95,7 @@ def build_command(
         minimum_hours,
         format,
         utc_offset,
+        calibration,
     )
     folder = build(request, console.BuildProgress)
     console.product(folder)

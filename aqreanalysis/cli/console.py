@@ -86,7 +86,8 @@ def some(kind: str, texts: list[str]) -> None:
 
 
 class BuildProgress:
-    """What a build will do, then a bar of its hours with the time left; a context manager.
+    """What a build will do, then a bar of what is hidden to validate it, and one of its hours, with the time left; a
+    context manager.
 
     See workflows.build.Progress.
     """
@@ -97,6 +98,7 @@ class BuildProgress:
         self._running: dict[str, int] = {}
         self._next_look = 0.0
         self._bar = _HoursDone(self._hours_done, self._total)
+        self._hidden = Progress(TextColumn("validation"), *TIMED, console=OUT)
 
     def __enter__(self) -> BuildProgress:
         introduce(self._plan)
@@ -107,11 +109,29 @@ class BuildProgress:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._hidden.stop()
         self._bar.stop()
+
+    def validating(self, parts: int) -> None:
+        """A bar of parts, instead of that of hours."""
+        self._bar.stop()
+        self._hidden.add_task("parts", total=parts)
+        self._hidden.start()
+
+    def part_validated(self) -> None:
+        """A part is done."""
+        self._hidden.advance(self._hidden.task_ids[0])
+
+    def validated(self, text: str) -> None:
+        """What was found; then the bar of hours."""
+        self._hidden.stop()
+        line("validation", text)
+        self._bar = _HoursDone(self._hours_done, self._total)
+        self._bar.start()
 
     def month_done(self, label: str) -> None:
         """A month is done."""
-        del self._left[label]
+        self._left.pop(label, None)
 
     def message(self, text: str) -> None:
         """A line above the bar."""

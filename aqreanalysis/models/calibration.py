@@ -18,6 +18,8 @@ were not fitted to.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -132,6 +134,12 @@ class Calibration:
         """As plain numbers, for JSON."""
         return asdict(self)
 
+    @property
+    def identity(self) -> str:
+        """A hash of the factors and the correlation."""
+        numbers = {name: value for name, value in self.asdict().items() if name != "facts"}
+        return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:16]
+
 
 def of_card(content: dict) -> Calibration | None:
     """The calibration that a checkpoint's description holds; None where it has none.
@@ -186,7 +194,7 @@ def fit(estimate, scale, truth, distance, days) -> Bounds:
     return _bounds(curves)
 
 
-def fit_to_prior(estimate, scale, truth, distance, days, weight, prior: Prior) -> Bounds:
+def fit_to_prior(prior: Prior, estimate, scale, truth, distance, days, weight) -> Bounds:
     """Factors of few or many rows (n,): a prior's, and a correction that the rows ask for.
 
     `weight` (n,) is how many independent rows each of them is worth, N in sum. First the rows' own curves are found:
@@ -289,7 +297,7 @@ def _weighted_quantile(values: np.ndarray, weight: np.ndarray, wanted: float) ->
     """The least of values (n,) up to which their weights (n,) sum to `wanted`; the largest where all do not."""
     order = np.argsort(values, kind="stable")
     sums = np.cumsum(weight[order])
-    return float(values[order[min(np.searchsorted(sums, wanted * (1.0 - 1e-12)), len(values) - 1)]])
+    return float(values[order[min(int(np.searchsorted(sums, wanted * (1.0 - 1e-12))), len(values) - 1)]])
 
 
 def _spread_curve(basis: np.ndarray, z: np.ndarray, weight: np.ndarray, prior: np.ndarray,

@@ -9,12 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from aqreanalysis.errors import UserError
-from aqreanalysis.models import checkpoint
+from aqreanalysis.models import calibration, checkpoint, cross_fitting
 from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
 from aqreanalysis.models.base import Model
 from aqreanalysis.models.baselines import idw, kriging, regression_kriging
 from aqreanalysis.models.baselines.mean import FlatMean
+from aqreanalysis.models.calibration import Calibration
 
 AQNET_REFERENCE = ("Kheder, A., Foreback, B., Wang, L., Liu, Z.-S., Boy, M. (2025): Deep Spatio-Temporal Neural "
                    "Network for Air Quality Reanalysis. SCIA 2025, arXiv:2502.11941.")
@@ -117,6 +121,36 @@ def describe_model(name: str | Path | None = None, neighbours: int | None = None
         _conformal_bounds(card.calibration) if card.calibration else "")
 
 
+def calibration_of(name: str | Path | None = None) -> Calibration | None:
+    """The calibration that a model comes with; without torch. None for a baseline."""
+    if name in BASELINES:
+        return None
+    return calibration.of_card(checkpoint.checked_card(_checkpoint(name)).calibration)
+
+
+def calibrated_on(name: str | Path | None = None) -> str:
+    """Which stations and days a model's own calibration is of, a sentence; empty where it has none."""
+    if (own := calibration_of(name)) is None:
+        return ""
+    return f"The stations left out in the training of {checkpoint.checked_card(_checkpoint(name)).name}" + (
+        f": {own.facts['stations']} from {own.facts['first']} to {own.facts['last']}."
+        if {"stations", "first", "last"} <= own.facts.keys() else ".")
+
+
+def hiding_networks(name: str | Path | None, table: pd.DataFrame) -> tuple[np.ndarray | None, set[str]]:
+    """Of the stations of a table (station_id, lat, lon): the fold of the checkpoint whose network never saw each
+    (stations,), negative where the main one did not; and the names of those that every network saw or may have seen.
+
+    None and nobody for a baseline, which was not trained.
+    """
+    if name in BASELINES:
+        return None, set()
+    ids = table["station_id"].to_numpy()
+    folds = cross_fitting.training_folds(checkpoint.checked_card(_checkpoint(name)), table["lat"].to_numpy(float),
+                                         table["lon"].to_numpy(float), ids.tolist())
+    return folds, set(ids[folds == cross_fitting.NO_FOLD])
+
+
 def portable_name(name: str | Path | None) -> str:
     """How a worker on another machine finds a model: by its name if it ships with the package, else by its folder."""
     if name in BASELINES:
@@ -163,8 +197,8 @@ def _calibrated_error() -> str:
             "in the same way.")
 
 
-def _conformal_bounds(calibration: dict) -> str:
-    facts = calibration.get("facts", {})
+def _conformal_bounds(content: dict) -> str:
+    facts = content.get("facts", {})
     made = f", {facts['stations']} stations from {facts['first']} to {facts['last']}" if facts else ""
     return ("Conformal bounds: 90 % of what stations observe lies between pm25_lower and pm25_upper. Factors by level, "
             "distance to the nearest station and season of the error that the network expects, fitted at stations left "

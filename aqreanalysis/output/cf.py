@@ -115,6 +115,7 @@ class About:
     minimum_hours: int  # hours that a valid day needs
     hours: tuple[int, int] | None = None  # of the period: in which any station observed, and all; None: not counted
     bounds: str = ""  # what the bounds hold; nothing where there are none, for want of a calibration
+    calibrated_on: str = ""  # which stations and days the errors were calibrated on, sentences
     comment: str = ""
     contact: Contact = Contact()
     license: str = ("Creative Commons Attribution 4.0 International (CC BY 4.0); the observations keep the "
@@ -163,6 +164,8 @@ def global_attributes(about: About, grid: Grid, stamps: np.ndarray, frequency: F
     }
     if about.hours and frequency != TRUTH:
         attributes |= {"hours_observed": np.int32(about.hours[0]), "hours_of_period": np.int32(about.hours[1])}
+    if about.calibrated_on and frequency != TRUTH:
+        attributes["calibrated_on"] = about.calibrated_on
     if frequency == DAILY:
         attributes["minimum_hours_per_day"] = np.int32(about.minimum_hours)
     if grid.kind == "points":

@@ -125,6 +125,15 @@ class ProductFolder:
     def map(self, name: str) -> Path:
         return self.path / "maps" / f"{self.prefix}pm25_{name}.png"
 
+    def validation(self, kind: str) -> Path:
+        """What was found at hidden stations: the table (csv) or the hours (nc)."""
+        return self.path / f"{self.prefix}validation.{kind}"
+
+    @property
+    def calibration(self) -> Path:
+        """The product's own factors of errors."""
+        return self.path / f"{self.prefix}calibration.json"
+
     @property
     def report(self) -> Path:
         return self.path / "report.html"
@@ -149,6 +158,7 @@ class Record:
         if left:
             again = {_label(month) for month in left}
             kept = [noted["versions"] for label, noted in self.content["months"].items() if label not in again]
+            kept += [self.content["validation"]["versions"]] if "validation" in self.content else []
             check_month_versions(self.folder.path, kept, facts["versions"])
         self.content["facts"] = facts
         self.save()
@@ -200,6 +210,23 @@ class Record:
         for name, noted in self.content["files"].items():
             more = ", metadata and coordinates" if format_of(name).shares_stores else ""
             yield name + more, self.folder.path / name, None, noted
+
+    def has(self, paths: list[Path]) -> bool:
+        """Whether files are there as they were noted."""
+        return all(self._same(self.content["files"].get(path.name), path) for path in paths)
+
+    def note_validation(self, paths: list[Path], identity: str, facts: dict, versions: dict, seconds: float) -> None:
+        """Add a validation's files, and the identity of the factors that all that follows is made with; save.
+
+        What was made with others is no longer done.
+        """
+        before = self.content.get("validation")
+        if before and before["calibration"] != identity:
+            self.content |= {"months": {}, "days": {}}
+        for path in paths:
+            self.note_file(path)
+        self.content["validation"] = {"calibration": identity, "facts": facts, "versions": versions, "seconds": seconds}
+        self.save()
 
     def note_month(self, label: str, facts: dict) -> None:
         """Add a finished month and save."""

@@ -20,6 +20,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid
 from aqreanalysis.models import registry, uncertainty
 from aqreanalysis.models.base import Model
+from aqreanalysis.models.calibrated import with_calibration
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.registry import ModelDescription
 from aqreanalysis.models.uncertainty import Support
@@ -70,6 +71,7 @@ class Job:
     minimum_station_hours: int
     versions: dict[str, str]  # of the packages that all months are made with
     quality: QualitySettings = DEFAULT_SETTINGS
+    calibration: Calibration | None = None  # the product's own; None: as the model comes
     parts: tuple[ArchivePart, ...] = ()   # of the observations, as they were when they were inspected; () for the twin
 
 
@@ -77,11 +79,12 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     """Write a month's analysis and keep its days; returns the month's label and facts for run.json."""
     began = time.monotonic()
     check_worker_versions(job.versions)
-    model = _loaded(job.model, job.neighbours, job.description.identity, job.about.software_version)
-    _check_unchanged(job, model, month)
+    model = loaded_model(job)
+    model = with_calibration(model, job.calibration) if job.calibration else model
+    check_unchanged(job, model, month)
     archive = job.source.open()
     cube = screening.observations_around(archive, model, month, job.minimum_station_hours, job.quality)
-    _check_unchanged(job, model, month)
+    check_unchanged(job, model, month)
     distance = nearest_distance(cube, job.grid)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(output.open_part(job.folder.hourly(month), job.grid, job.about, cf.HOURLY, distance))
@@ -106,7 +109,7 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     return f"{month.first:%Y-%m}", facts | (truth.facts() if truth else {})
 
 
-def _check_unchanged(job: Job, model: Model, month: Period) -> None:
+def check_unchanged(job: Job, model: Model, month: Period) -> None:
     """UserError where a file that the month was read from is not the one that the product's record describes."""
     if not job.source.files:
         return
@@ -128,9 +131,14 @@ def _blocks(job: Job, month: Period, model, cube) -> Iterator[Block]:
         _tell(job, month, done // job.grid.size)
 
 
+def loaded_model(job: Job) -> Model:
+    """The model of a job, with its own calibration; UserError where it is not the product's."""
+    return _loaded(job.model, job.neighbours, job.description.identity, job.about.software_version)
+
+
 @functools.lru_cache(maxsize=1)
 def _loaded(name: str, neighbours: int | None, identity: str, version: str) -> Model:
-    """The model, kept for the next month of this process; UserError where it is not the product's."""
+    """The model, kept for the next month of this process."""
     found = registry.describe_model(name, neighbours)
     for what, have, want in (("aqreanalysis", __version__, version),
                              (f"the model {name} as", found.identity, identity)):

@@ -46,6 +46,7 @@ class BuildRequest:
     minimum_hours: int | None = None
     format: str = "netcdf"
     utc_offset: str | float | None = None   # hours ahead of UTC of stamps without an offset of their own
+    calibration: str | None = None          # product or checkpoint: where its factors of errors come from
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Plan:
     inventory: Inventory     # what of the observations is used, and what is not
     far_share: float         # of the grid, farther from any station than grids.check_inside allows to trust
     job: Job                 # what its months have in common
+    calibration: str = recipes.PRODUCT_CALIBRATION  # whose factors of errors
 
 
 def prepare(request: BuildRequest) -> Plan:
@@ -82,7 +84,7 @@ def prepare(request: BuildRequest) -> Plan:
     far_share = check_inside(grid, archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy())
     identity = {"product": recipe.name, "period": period.label, "grid": f"{grid.name} {grid.fingerprint}",
                 "observations": inspection.fingerprint, "simulated": archive.simulated,
-                "checkpoint": model.identity, "neighbours": model.neighbours,
+                "checkpoint": model.identity, "neighbours": model.neighbours, "calibration": recipe.calibration,
                 "minimum_hours": recipe.minimum_hours, "minimum_station_hours": recipe.minimum_station_hours,
                 "quality": recipe.quality.changes,
                 "format": request.format, "aqreanalysis": __version__}
@@ -96,18 +98,19 @@ def prepare(request: BuildRequest) -> Plan:
     _check_space(folder.path, grid.size * len(period.hours))
     about = describe(recipe, period, grid, archive, model, inventory.coverage)
     job = Job(source, registry.portable_name(recipe.checkpoint), model, grid, folder, about, recipe.neighbours,
-              recipe.minimum_hours, recipe.minimum_station_hours, installed_versions(), recipe.quality, parts)
+              recipe.minimum_hours, recipe.minimum_station_hours, installed_versions(), recipe.quality,
+              parts=parts)
     facts = {"recipe": recipe.model_dump(), "observations": source.name,
              "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
              **inventory.facts(), "versions": job.versions}
-    return Plan(period, grid, folder, about, identity, facts, inventory, far_share, job)
+    return Plan(period, grid, folder, about, identity, facts, inventory, far_share, job, recipe.calibration)
 
 
 def _recipe(request: BuildRequest) -> recipes.ProductRecipe:
     """The recipe with what the command line says instead."""
     recipe = recipes.load_recipe(request.recipe or DEFAULT_RECIPE, recipes.ProductRecipe)
-    told = {name: getattr(request, name)
-            for name in ("grid", "observations", "stations", "checkpoint", "neighbours", "minimum_hours")}
+    told = {name: getattr(request, name) for name in (
+        "grid", "observations", "stations", "checkpoint", "neighbours", "minimum_hours", "calibration")}
     told["utc_offset"] = time_axis.parse_utc_offset(request.utc_offset)
     changed = recipe.model_dump() | {name: value for name, value in told.items() if value is not None}
     if changed["neighbours"] is not None and not 4 <= changed["neighbours"] <= 64:
@@ -116,6 +119,10 @@ def _recipe(request: BuildRequest) -> recipes.ProductRecipe:
     if not 1 <= changed["minimum_hours"] <= HOURS_PER_DAY:
         raise UserError(f"--minimum-hours {changed['minimum_hours']} is out of range.",
                         "A valid day has 1 to 24 hours.", "Leave it out for the recipe's, 20 if it says nothing.")
+    if changed["calibration"] not in recipes.CALIBRATIONS:
+        raise UserError(f"--calibration {changed['calibration']} is unknown.",
+                        f"Factors of errors are those of {' or '.join(recipes.CALIBRATIONS)}.",
+                        "Leave it out for the product's own.")
     return recipes.ProductRecipe(**changed)
 
 
@@ -198,6 +205,7 @@ def describe(recipe: recipes.ProductRecipe, period: Period, grid: Grid, archive,
         history=f"aqreanalysis {__version__} build: {recipe.name}, {period.label}, {grid.name}",
         quality=f"{uncertainty.CLASSES}.", daily_quality=uncertainty.DAILY_CLASSES,
         standard_error=model.standard_error, bounds=model.bounds,
+        calibrated_on=registry.calibrated_on(recipe.checkpoint),
         neighbours=model.neighbours, minimum_hours=recipe.minimum_hours, contact=recipe.contact,
         hours=(coverage.hours_observed, coverage.hours) if coverage else None)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -57,14 +58,13 @@ class HeldOutDays:
         """Which of them (n,) have the hours that make a valid day."""
         return (np.isfinite(self.estimate) & np.isfinite(self.truth)).sum(axis=1) >= MINIMUM_HOURS
 
-    def __getitem__(self, which: np.ndarray) -> HeldOutDays:
-        return HeldOutDays(*(getattr(self, field.name)[which] for field in fields(self)))
+    def __getitem__(self, which: np.ndarray) -> Self:
+        return type(self)(*(getattr(self, field.name)[which] for field in fields(self)))
 
-    @staticmethod
-    def joined(parts: list[HeldOutDays]) -> HeldOutDays:
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
         """The days of all parts, in their order."""
-        return HeldOutDays(*(np.concatenate([getattr(part, field.name) for part in parts])
-                             for field in fields(HeldOutDays)))
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 def calibrate(model: AQNetAnalysis, cube: xr.Dataset, split: Split, days: np.ndarray,
@@ -133,7 +133,7 @@ def held_out_days(model: AQNetAnalysis, cube: xr.Dataset, fold: Fold, days: np.n
         hours = np.concatenate([time_axis.hours_of_days(day.item(), day.item()) for day in of_month])
         window = slice(hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR)
         found = model.predict(given.sel(time=window), schema.make_targets(hours, asked.lat.values, asked.lon.values))
-        estimate, scale, truth = (_by_day(array) for array in (
+        estimate, scale, truth = (by_day(array) for array in (
             found[schema.TARGET].values, found[schema.STANDARD_ERROR].values,
             asked[schema.TARGET].reindex(time=hours).values))
         distances, stations, designs = (np.tile(of_station, len(of_month)) for of_station in (
@@ -150,7 +150,7 @@ def by_month(days: np.ndarray) -> Iterator[np.ndarray]:
         yield days[month == each]
 
 
-def _by_day(array: np.ndarray) -> np.ndarray:
+def by_day(array: np.ndarray) -> np.ndarray:
     """(24 * days, stations) as (days * stations, 24), the stations of a day together."""
     return array.reshape(-1, HOURS_PER_DAY, array.shape[1]).transpose(0, 2, 1).reshape(-1, HOURS_PER_DAY)
 
@@ -194,11 +194,9 @@ def cross_validated(days: HeldOutDays, group: np.ndarray) -> dict:
     `group` (n,) numbers what belongs together: a town, a week. The answer is empty where nothing can be found out: of
     fewer than two groups with whole days.
     """
-    groups, number = np.unique(group, return_inverse=True)
-    if len(groups) < 2:
+    if len(np.unique(group)) < 2:
         return {}
-    order = np.argsort(np.argsort(-np.bincount(number), kind="stable"), kind="stable")
-    part = order[number] % min(LEFT_OUT_PARTS, len(groups))  # large groups go to different parts
+    part = dealt(group)
     found: dict[str, list[tuple[np.ndarray, ...]]] = {"hourly": [], "daily": []}
     for one in np.unique(part):
         others, left = days[part != one], days[part == one]
@@ -213,6 +211,14 @@ def cross_validated(days: HeldOutDays, group: np.ndarray) -> dict:
         found["daily"].append((mean, *fitted.daily.apply(mean, raw, distance, day), truth, distance, day, left.design))
     return {name: coverage(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
             for name, parts in found.items() if parts}
+
+
+def dealt(group: np.ndarray) -> np.ndarray:
+    """The part (n,), one of at most LEFT_OUT_PARTS, of groups numbered (n,): large ones are in different parts."""
+    _, number = np.unique(group, return_inverse=True)
+    sizes = np.bincount(number)
+    order = np.argsort(np.argsort(-sizes, kind="stable"), kind="stable")
+    return order[number] % min(LEFT_OUT_PARTS, len(sizes))
 
 
 def coverage(estimate: np.ndarray, error: np.ndarray, lower: np.ndarray, upper: np.ndarray, truth: np.ndarray,

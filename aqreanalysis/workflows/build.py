@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from aqreanalysis import output
 from aqreanalysis.output import cf
@@ -14,6 +14,8 @@ from aqreanalysis.product import report
 from aqreanalysis.product.folder import Record, open_record
 from aqreanalysis.product.month import analyse_month
 from aqreanalysis.product.plan import BuildRequest, Plan, prepare
+from aqreanalysis.product.validation import self_calibrated
+from aqreanalysis.recipes import PRODUCT_CALIBRATION
 from aqreanalysis.time_axis import Period
 from aqreanalysis.workers import run_jobs
 
@@ -24,6 +26,15 @@ class Progress(Protocol):
     def __enter__(self) -> Progress: ...
 
     def __exit__(self, *error: object) -> None: ...
+
+    def validating(self, parts: int) -> None:
+        """Stations are hidden in so many parts of the period's days, before the months are made."""
+
+    def part_validated(self) -> None:
+        """One of them is done."""
+
+    def validated(self, line: str) -> None:
+        """All are; `line` says what was found."""
 
     def month_done(self, label: str) -> None:
         """A month ("2019-01") is done."""
@@ -44,6 +55,15 @@ class NoProgress:
     def __exit__(self, *error: object) -> None:
         pass
 
+    def validating(self, parts: int) -> None:
+        """See Progress."""
+
+    def part_validated(self) -> None:
+        """See Progress."""
+
+    def validated(self, line: str) -> None:
+        """See Progress."""
+
     def month_done(self, label: str) -> None:
         """See Progress."""
 
@@ -60,14 +80,27 @@ def build(request: BuildRequest, progress: Callable[[Plan, list[Period]], Progre
     with open_record(plan.folder, plan.identity) as record:
         months = record.begin(plan.facts)
         plan.folder.remove_unfinished()
-        create_stores(plan, record, months)
         with progress(plan, months) as shown:
+            plan = calibrate(plan, record, request, shown)
+            months = record.left()
+            create_stores(plan, record, months)
             analyse_months(plan, record, months, request, shown)
         finish_stores(plan, record)
         write_daily_files(plan, record)
         draw_and_report(plan, record, request.workers, began)
         plan.folder.remove_unfinished()
     return plan.folder.path
+
+
+def calibrate(plan: Plan, record: Record, request: BuildRequest, shown: Progress) -> Plan:
+    """The plan with factors of errors that were fitted to the product's own stations, where these are wanted."""
+    if plan.calibration != PRODUCT_CALIBRATION:
+        return plan
+
+    def run(function: Callable, jobs: list, shared: Any) -> Generator:
+        return run_jobs(function, jobs, request.workers, request.scheduler, shared, shown.message)
+
+    return self_calibrated(plan, record, run, shown)
 
 
 def analyse_months(plan: Plan, record: Record, months: list[Period], request: BuildRequest, shown: Progress) -> None:

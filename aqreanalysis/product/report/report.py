@@ -17,6 +17,7 @@ from aqreanalysis.grids import Grid
 from aqreanalysis.models.registry import BASELINES
 from aqreanalysis.output.cf import QUALITY_FLAG
 from aqreanalysis.product.plan import Plan
+from aqreanalysis.product.report.validation_rows import shown_scores
 from aqreanalysis.time_axis import HOURS_PER_DAY, Period
 from aqreanalysis.workers import run_jobs
 
@@ -193,12 +194,21 @@ def render_report(plan: Plan, record: Mapping[str, Any], pictures: list[Path]) -
     facts = record["facts"]
     return environment.get_template(TEMPLATE.name).render(
         title=f"PM2.5 {plan.about.product} {plan.period.label} {plan.grid.name}",
-        simulated=plan.folder.simulated,
+        simulated=plan.folder.simulated, validation=validation_of(plan, record),
         facts={**record["identity"], **dict(plan.inventory.rows()), "reference state": plan.about.reference_state},
         quality=plan.about.quality, error=f"{plan.about.standard_error} {plan.about.bounds}",
         true_errors=true_errors(record["months"]), months=dict(sorted(record["months"].items())),
         lists={title: facts[key] for key, title in LIST_TITLES.items() if facts[key]},
         left_out=plan.inventory.left_out_by_reason(), pictures=pictures)
+
+
+def validation_of(plan: Plan, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page says of a product's own validation; empty where there was none."""
+    if "validation" not in record:
+        return {}
+    facts, path = record["validation"]["facts"], plan.folder.validation("csv")
+    shown = shown_scores(path) if path.exists() else {"designs": {}, "strata": []}
+    return {**facts, **shown, "files": [path.name, plan.folder.validation("nc").name]}
 
 
 def true_errors(months: Mapping[str, Any]) -> dict[str, dict[str, float]]:

@@ -1,0 +1,107 @@
+"""Days of a product at its own stations that were hidden: what the model and kriging estimate there, and the truth."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis import schema, time_axis
+from aqreanalysis.evaluation import holdout
+from aqreanalysis.evaluation.holdout import Fold
+from aqreanalysis.models import registry
+from aqreanalysis.models.base import Model
+from aqreanalysis.models.calibrated import with_calibration
+from aqreanalysis.observations import screening
+from aqreanalysis.product.month import Job, check_unchanged, loaded_model
+from aqreanalysis.product.validation.sample import Part
+from aqreanalysis.time_axis import HOUR
+from aqreanalysis.training.calibration import HeldOutDays, by_day
+
+REFERENCE = "kriging"  # the model whose error skill is measured by
+
+
+@dataclass(frozen=True)
+class HiddenDays(HeldOutDays):
+    """As HeldOutDays, with kriging's estimate (n, 24) in ug m-3, how much each row (n,) counts in its design, and the
+    number of its station's city (n,)."""
+
+    kriging: np.ndarray
+    weight: np.ndarray
+    city: np.ndarray
+
+    @staticmethod
+    def empty() -> HiddenDays:
+        """No row."""
+        hours, rows, names = np.zeros((0, 24), np.float32), np.zeros(0, np.float32), np.zeros(0, object)
+        return HiddenDays(hours, hours, hours, rows, np.zeros(0, "datetime64[D]"), names, names, hours, rows,
+                          np.zeros(0, int))
+
+
+@dataclass(frozen=True)
+class HidingJob:
+    """What all parts of a validation have in common: the product's job, and the number of each station's city."""
+
+    job: Job
+    cities: dict[str, int]
+
+
+def hide_part(hiding: HidingJob, part: Part) -> tuple[int, HiddenDays | None]:
+    """The days of a part at its hidden stations, under its number; None where none is known.
+
+    What is hidden in any of the part's folds has no part in the flags of others, and in a fold none in an estimate.
+    """
+    job = hiding.job
+    main = loaded_model(job)
+    check_unchanged(job, main, part.period)
+    cube = screening.observations_around(job.source.open(), main, part.period, job.minimum_station_hours, job.quality,
+                                         part.removed)
+    check_unchanged(job, main, part.period)
+    days = np.array(part.days, "datetime64[D]")
+    found = [hidden_days(_network(job, fold.network), cube, fold, days, hiding.cities) for fold in part.folds]
+    known = [rows for rows in found if len(rows.day)]
+    return part.number, HiddenDays.joined(known) if known else None
+
+
+def _network(job: Job, fold: int | None) -> Model:
+    return loaded_model(job) if fold is None else _of_fold(job.model, job.neighbours, fold)
+
+
+@functools.lru_cache(maxsize=2)
+def _of_fold(name: str, neighbours: int | None, fold: int) -> Model:
+    return registry.load_model(name, neighbours, fold)
+
+
+def hidden_days(model: Model, cube: xr.Dataset, fold: Fold, days: np.ndarray,
+                cities: Mapping[str, int]) -> HiddenDays:
+    """What a model, with raw errors, and kriging estimate on some days at the scored stations of a fold.
+
+    Rows with no hour that all three know (estimate, kriging, truth) are left out, and so are such hours.
+    """
+    known = set(cube.station.values)
+    design, asked = next((name, [s for s in stations if s in known]) for name, stations in fold.scored.items())
+    hours = np.concatenate([time_axis.hours_of_days(day.item(), day.item()) for day in days])
+    given, at = cube.drop_sel(station=[s for s in fold.removed if s in known]), cube.sel(station=asked)
+    targets = schema.make_targets(hours, at.lat.values, at.lon.values)
+    distance = holdout.nearest_remaining(given.lat.values, given.lon.values, at.lat.values, at.lon.values)
+    made = [one.predict(_around(given, one, hours), targets)
+            for one in (with_calibration(model, None), registry.load_model(REFERENCE))]
+    estimate, scale, kriging, truth = (by_day(array) for array in (
+        made[0][schema.TARGET].values, made[0][schema.STANDARD_ERROR].values, made[1][schema.TARGET].values,
+        at[schema.TARGET].reindex(time=hours).values))
+    together = np.isfinite(estimate) & np.isfinite(kriging) & np.isfinite(truth)
+    estimate, scale, kriging, truth = (np.where(together, a, np.nan).astype(np.float32)
+                                       for a in (estimate, scale, kriging, truth))
+    rows = HiddenDays(estimate, scale, truth, np.tile(distance, len(days)).astype(np.float32),
+                      np.repeat(days, len(asked)), np.tile(np.array(asked, object), len(days)),
+                      np.full(len(asked) * len(days), design, object), kriging,
+                      np.tile(fold.weights_of(design, asked), len(days)).astype(np.float32),
+                      np.tile(np.array([cities[station] for station in asked], int), len(days)))
+    return rows[together.any(axis=1)]
+
+
+def _around(cube: xr.Dataset, model: Model, hours: np.ndarray) -> xr.Dataset:
+    return cube.sel(time=slice(hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR))
