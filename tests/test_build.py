@@ -24,8 +24,9 @@ from aqreanalysis.product.versions import installed_versions
 from aqreanalysis.workflows.build import build
 from aqreanalysis.workflows.describe import verify
 
-# Two calendar months, so that there are two jobs, on a coarse grid.
-REQUEST = BuildRequest(start="2016-01-30", end="2016-02-02", grid="1deg")
+# Two calendar months, so that there are two jobs, on a coarse grid. Products that calibrate themselves:
+# test_self_calibration.py.
+REQUEST = BuildRequest(start="2016-01-30", end="2016-02-02", grid="1deg", calibration="checkpoint")
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +111,7 @@ def test_a_dask_cluster_writes_the_same_bytes(product, cluster, tmp_path, no_map
 def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(product, tmp_path, no_maps):
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "aqreanalysis", "build", "--start", REQUEST.start, "--end", REQUEST.end,
-               "--grid", REQUEST.grid, "--out", str(out), "--workers", "1"]
+               "--grid", REQUEST.grid, "--out", str(out), "--calibration", "checkpoint", "--workers", "1"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list(out.glob("*pm25_hourly_201601.nc")) and time.monotonic() < deadline and running.poll() is None:
@@ -130,7 +131,8 @@ def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(how, tmp_path, 
     """Nothing half written is left; a file that was finished before the signal came is whole."""
     out = tmp_path / "interrupted"
     command = [sys.executable, "-m", "aqreanalysis", "build", "--start", REQUEST.start, "--end", REQUEST.end,
-               "--grid", REQUEST.grid, "--out", str(out), "--workers", "2" if how == signal.SIGTERM else "1"]
+               "--grid", REQUEST.grid, "--out", str(out), "--calibration", "checkpoint", "--workers",
+               "2" if how == signal.SIGTERM else "1"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(out.glob(".*.nc.part-*")) and time.monotonic() < deadline and running.poll() is None:
@@ -148,7 +150,7 @@ def test_a_signal_to_the_whole_group_leaves_nothing_half_written(tmp_path):
     """It ends the server of workers too, as a scheduler of jobs does; the workers are still waited for."""
     out = tmp_path / "interrupted"
     command = [sys.executable, "-m", "aqreanalysis", "build", "--start", REQUEST.start, "--end", REQUEST.end,
-               "--grid", "0.25deg", "--out", str(out), "--workers", "2"]
+               "--grid", "0.25deg", "--out", str(out), "--calibration", "checkpoint", "--workers", "2"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                start_new_session=True)
     deadline = time.monotonic() + 120
@@ -356,7 +358,8 @@ def test_a_failing_month_leaves_no_partial_file(monkeypatch, tmp_path):
 def test_a_points_file_gives_a_time_series_for_each_station(tmp_path):
     points = tmp_path / "points.csv"
     points.write_text("station_id,lon,lat\nA,116.4,39.9\nB,113.6,34.7\n")
-    folder = build(BuildRequest(start="2016-01-30", end="2016-01-30", grid=str(points), out=str(tmp_path / "points")))
+    folder = build(BuildRequest(start="2016-01-30", end="2016-01-30", grid=str(points), out=str(tmp_path / "points"),
+                                calibration="checkpoint"))
     with xr.open_dataset(folder / "simulated_pm25_hourly_201601.nc") as file:
         assert file.attrs["featureType"] == "timeSeries"
         assert dict(file.pm25.sizes) == {"time": 24, "station": 2}

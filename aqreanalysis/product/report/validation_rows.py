@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 
 FREQUENCIES = ("hourly", "daily")
-SHOWN_STRATA = ("season", "estimated level", "distance", "land")
+SHOWN_STRATA = ("season", "estimated level", "distance", "place")
 ALL = "all designs"
 
 
 def shown_scores(path: Path) -> dict[str, Any]:
     """From validation.csv: `designs` by frequency, and `strata` of all designs; lists of names with cells."""
     table = pd.read_csv(path, dtype={"slice": str})
+    if table.empty:
+        return {"designs": {}, "strata": []}
     whole, all_designs = table[table["by"] == "all"], table[table["design"] == ALL]
     designs = {frequency: [_design(row) for row in of.to_dict("records")] for frequency in FREQUENCIES
                if len(of := whole[whole["frequency"] == frequency])}

@@ -25,7 +25,7 @@ from aqreanalysis.product.validation.hidden import HiddenDays
 from aqreanalysis.time_axis import HOURS_PER_DAY
 from aqreanalysis.training.calibration import apply_bounds, daily_means, dealt
 
-PRIOR_WORTH = 40.0    # independent station-days that the checkpoint's factors count as
+PRIOR_WORTH = 60.0    # independent station-days that the checkpoint's factors count as
 OF_STATION, OF_CITY_DAY = 0.15, 0.20  # correlation of the hours that miss their bounds, within a station, a city's day
 FEWEST_STATIONS, FEWEST_DAYS = 8, 3  # with whole days: with fewer the factors stay as they are
 FITTED_HOURS = 60_000  # at most, of all station-days: every hour, every second, ... of each
@@ -99,8 +99,9 @@ def fit_product(days: HiddenDays, prior: Calibration | None, memory_hours: float
     share = weight.sum() / (weight.sum() + PRIOR_WORTH)
     own = calibration.correlation_by_lag((days.truth - days.estimate) / error)
     correlation = np.round((1 - share) * np.array(before) + share * own, calibration.DIGITS)
-    means = daily_means(days, error, tuple(correlation))
-    daily = calibration.fit_to_prior(Prior(prior.daily if prior else None, worth), *means, weight=weight)
+    mean, raw, truth, distance, day = daily_means(days, error, tuple(correlation))
+    daily = calibration.fit_to_prior(Prior(prior.daily if prior else None, worth), mean, raw, truth, distance, day,
+                                     weight)
     return Calibration(hourly, daily, tuple(correlation))
 
 

@@ -7,7 +7,7 @@ map-matched design is weighted to be like the map's land; the distance-matched o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ from aqreanalysis.time_axis import HOURS_PER_DAY, MINIMUM_HOURS
 HOURLY, DAILY = "hourly", "daily"
 ALL = "all designs"
 KEYS = ("design", "frequency", "by", "slice")
-RURAL_BY, RURAL = "population_5km", 30_000.0  # below it a place is rural, else urban
+SPARSE = 80_000.0   # people, population potential of 5 km: below it a place is sparsely peopled
 LEAST_ERROR = 1e-9  # ug m-3, of kriging: it divides nothing by 0
 
 
@@ -52,36 +52,36 @@ class Pairs:
     station: np.ndarray
     city: np.ndarray
     design: np.ndarray
-    kind: np.ndarray    # class of the land at the station
+    kinds: dict[str, Collection[str]]  # kinds of place: the names of their stations
 
     def __getitem__(self, which: np.ndarray) -> Pairs:
         bounds = {name: array[:, which] for name, array in self.bounds.items()}
-        others = {name: getattr(self, name)[which] for name in vars(self) if name not in ("frequency", "bounds")}
-        return Pairs(self.frequency, bounds=bounds, **others)
+        others = {name: getattr(self, name)[which] for name in vars(self)
+                  if name not in ("frequency", "bounds", "kinds")}
+        return Pairs(self.frequency, bounds=bounds, kinds=self.kinds, **others)
 
 
-def pairs_of(days: HiddenDays, crossed: dict[str, Fitted], kinds: dict[str, str]) -> list[Pairs]:
+def pairs_of(days: HiddenDays, crossed: dict[str, Fitted], kinds: dict[str, Collection[str]]) -> list[Pairs]:
     """Pairs of hours and of whole days. `crossed` by kind: bounds of factors that were fitted without the own group;
-    `kinds` of land by station."""
-    kind = np.array([kinds[station] for station in days.station])
+    `kinds` of place with their stations."""
     row, hour = np.nonzero(np.isfinite(days.truth))
     hourly = Pairs(HOURLY, days.truth[row, hour], days.estimate[row, hour], days.kriging[row, hour],
                    {name: of.hours[:, row, hour] for name, of in crossed.items()}, days.weight[row], days.distance[row],
-                   days.day[row], hour, days.station[row], days.city[row], days.design[row], kind[row])
+                   days.day[row], hour, days.station[row], days.city[row], days.design[row], kinds)
     means = [_mean(array, days) for array in (days.truth, days.estimate, days.kriging)]
     whole = np.flatnonzero(np.isfinite(means[0]))
     daily = Pairs(DAILY, means[0][whole], means[1][whole], means[2][whole],
                   {name: of.days[:, whole] for name, of in crossed.items()},
                   days.weight[whole], days.distance[whole], days.day[whole], np.full(len(whole), -1),
-                  days.station[whole], days.city[whole], days.design[whole], kind[whole])
+                  days.station[whole], days.city[whole], days.design[whole], kinds)
     return [hourly, daily]
 
 
-def land_kinds(table: pd.DataFrame) -> dict[str, str]:
-    """The class of the land at each station of a table (station_id, lat, lon): see RURAL."""
-    people = static_covariates(table["lat"].to_numpy(float), table["lon"].to_numpy(float))[RURAL_BY].values
-    kinds = np.where(np.isfinite(people), np.where(people < RURAL, "rural", "urban"), "unknown")
-    return dict(zip(table["station_id"], kinds.tolist(), strict=True))
+def kinds_of_place(table: pd.DataFrame) -> dict[str, Collection[str]]:
+    """The stations of each kind of place, of a table (station_id, lat, lon): see SPARSE."""
+    people = static_covariates(table["lat"].to_numpy(float), table["lon"].to_numpy(float)).population_5km.values
+    ids = table["station_id"].to_numpy()
+    return {"sparse": ids[people < SPARSE].tolist(), "urban": ids[people >= SPARSE].tolist()}
 
 
 def _mean(array: np.ndarray, days: HiddenDays) -> np.ndarray:
@@ -133,8 +133,8 @@ def strata(pairs: Pairs) -> Iterator[tuple[str, str, np.ndarray]]:
     for low, high in zip(DISTANCES[:-1], DISTANCES[1:], strict=True):
         name = f"{low:g}-{high:g} km" if np.isfinite(high) else f"over {low:g} km"
         yield "distance", name, (pairs.distance >= low) & (pairs.distance < high)
-    for kind in np.unique(pairs.kind.astype(str)):
-        yield "land", kind, pairs.kind == kind
+    for kind, stations in pairs.kinds.items():
+        yield "place", kind, np.isin(pairs.station.astype(str), [str(station) for station in stations])
     if pairs.frequency == HOURLY:
         for hour in range(HOURS_PER_DAY):
             yield "hour", f"{hour:02d}", pairs.hour == hour

@@ -1,0 +1,249 @@
+"""Builds that validate and calibrate themselves: the same bytes however they are made, nothing hidden leaks, and what
+is said where stations are too few."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from aqreanalysis.errors import UserError
+from aqreanalysis.evaluation.holdout import SINGLE_STATIONS, Fold
+from aqreanalysis.models import registry
+from aqreanalysis.models.calibrated import with_calibration
+from aqreanalysis.product import report
+from aqreanalysis.product.plan import BuildRequest, prepare
+from aqreanalysis.product.validation import hidden
+from aqreanalysis.product.validation.sample import Part
+from aqreanalysis.time_axis import parse_period
+from aqreanalysis.workflows.build import build
+from aqreanalysis.workflows.describe import verify
+
+PERIOD = parse_period(None, "2019-01-28", "2019-02-03")  # a week in two months
+VALIDATION = {"validation.csv", "validation.nc", "calibration.json"}
+
+
+def write(folder, stations=18, seed=0, change=lambda name, values: values):
+    """A tidy file of stations in towns of three, whose air is smooth in space but for a part of their own."""
+    rng = np.random.default_rng(seed)
+    towns = rng.uniform((113.0, 36.0), (117.0, 40.0), (stations // 3 + 1, 2))
+    hours = PERIOD.hours
+    day = np.sin(np.arange(len(hours)) / 11.0)
+    rows = []
+    for number in range(stations):
+        lon, lat = np.round(towns[number // 3] + rng.uniform(-0.05, 0.05, 2), 4)
+        level = 80 + 8 * (lat - 38) + 6 * (lon - 115)
+        values = np.round(level + 25 * day + rng.normal(0, 8, len(hours)) + rng.normal(0, 6), 1).clip(2)
+        values = change(f"S{number:02}", values)
+        rows += [f"S{number:02},{hour}Z,{lon},{lat},{value}"
+                 for hour, value in zip(hours.astype("datetime64[m]"), values, strict=True)]
+    folder.mkdir(exist_ok=True)
+    (folder / "rows.csv").write_text("station_id,time,lon,lat,pm25\n" + "\n".join(rows) + "\n")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def observations(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("observations") / "in")
+
+
+@pytest.fixture(autouse=True)
+def no_maps(monkeypatch):
+    monkeypatch.setattr(report, "draw_maps", lambda plan, workers: [])
+
+
+def request_of(observations, out, **more):
+    return BuildRequest(**{"start": "2019-01-28", "end": "2019-02-03", "grid": "1deg", "observations": observations,
+                           "checkpoint": "kriging", "out": str(out)} | more)
+
+
+@pytest.fixture(scope="module")
+def product(observations, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "draw_maps", lambda plan, workers: [])
+        return build(request_of(observations, tmp_path_factory.mktemp("product") / "out"))
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())
+            if path.suffix in (".nc", ".csv") or path.name == "calibration.json"}
+
+
+# --- what is written
+
+
+def test_a_baseline_has_bounds_of_its_own_stations(product):
+    assert contents(product).keys() >= VALIDATION
+    table = pd.read_csv(product / "validation.csv")
+    whole = table[(table["by"] == "all") & (table["design"] == "all designs")].set_index("frequency")
+    assert whole.coverage_90["hourly"] == pytest.approx(0.9, abs=0.05)
+    assert (table[table["by"] == "all"].skill_percent.abs() < 1e-9).all(), "kriging beside itself"
+    with xr.open_dataset(product / "pm25_hourly_201901.nc") as hours:
+        assert (hours.pm25_lower <= hours.pm25).all() and (hours.pm25 <= hours.pm25_upper).all()
+        assert hours.attrs["calibrated_on"].startswith("This product's own stations: 18 of them, hidden on 7 days")
+        assert hours.attrs["calibrated_on"] in hours.pm25_upper.attrs["comment"]
+        assert hours.attrs["calibrated_on"] in hours.pm25_standard_error.attrs["comment"]
+    with xr.open_dataset(product / "pm25_daily_2019.nc") as days:
+        assert (days.pm25_lower < days.pm25_upper).all() and days.attrs["calibrated_on"]
+
+
+def test_rows_of_the_file_are_those_that_are_scored(product):
+    with xr.open_dataset(product / "validation.nc") as rows:
+        assert rows.pm25.dims == ("row", "hour") and set(np.unique(rows.station_id)) == {f"S{n:02}" for n in range(18)}
+        table = pd.read_csv(product / "validation.csv")
+        mine = rows.design.values == SINGLE_STATIONS
+        miss = np.abs(rows.pm25 - rows.observed).values[mine]
+        line = table[(table.design == SINGLE_STATIONS) & (table["by"] == "all") & (table.frequency == "hourly")].iloc[0]
+        assert np.nanmean(miss) == pytest.approx(line.MAE, rel=2e-3) and np.isfinite(miss).sum() == line.n
+        inside = (rows.observed >= rows.pm25_lower) & (rows.observed <= rows.pm25_upper)
+        assert inside.values[mine][np.isfinite(miss)].mean() == pytest.approx(line.coverage_90, abs=0.01)
+
+
+def test_run_json_and_the_report_hold_it(product):
+    record = json.loads((product / "run.json").read_text())
+    assert record["files"].keys() >= VALIDATION and record["validation"]["calibration"]
+    assert record["identity"]["calibration"] == "product"
+    text = (product / "report.html").read_text()
+    assert record["validation"]["facts"]["headline"] in text.replace("&#39;", "'")
+    assert text.index("How good it is") < text.index("Made from")
+    verify(str(product))
+
+
+# --- the same bytes
+
+
+@pytest.mark.parametrize("how", ["workers", "dask"])
+def test_workers_write_the_same_bytes(how, product, observations, tmp_path, request):
+    more = {"workers": 2} if how == "workers" else {"scheduler": request.getfixturevalue("cluster")}
+    assert contents(build(request_of(observations, tmp_path / how, **more))) == contents(product)
+
+
+def test_a_build_that_was_killed_after_its_validation_goes_on_with_the_same_factors(product, observations, tmp_path):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "aqreanalysis", "build", "--start", "2019-01-28", "--end", "2019-02-03", "--grid",
+               "1deg", "--observations", observations, "--checkpoint", "kriging", "--out", str(out), "--workers", "1"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "calibration.json").exists() and time.monotonic() < deadline and running.poll() is None:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    was_noted = "validation" in json.loads((out / "run.json").read_text())
+    before = (out / "calibration.json").stat().st_mtime_ns
+    build(request_of(observations, out))
+    assert contents(out) == contents(product)
+    assert not was_noted or (out / "calibration.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("name", sorted(VALIDATION))
+def test_a_damaged_file_is_made_again_and_the_months_are_kept(name, product, observations, tmp_path):
+    out = shutil.copytree(product, tmp_path / "damaged")
+    (out / name).write_bytes((out / name).read_bytes()[:-7] + b"damaged")
+    hours = out / "pm25_hourly_201902.nc"
+    before = hours.stat().st_mtime_ns
+    with pytest.raises(UserError, match=name):
+        verify(str(out))
+    build(request_of(observations, out))
+    assert contents(out) == contents(product) and hours.stat().st_mtime_ns == before
+    verify(str(out))
+
+
+def test_months_that_were_made_with_other_factors_are_made_again(product, observations, tmp_path):
+    """A folder whose factors were exchanged, with a note that fits them."""
+    out = shutil.copytree(product, tmp_path / "other")
+    record = json.loads((out / "run.json").read_text())
+    record["validation"]["calibration"] = "another"
+    (out / "calibration.json").unlink()
+    (out / "run.json").write_text(json.dumps(record))
+    before = (out / "pm25_hourly_201902.nc").stat().st_mtime_ns
+    build(request_of(observations, out))
+    assert contents(out) == contents(product) and (out / "pm25_hourly_201902.nc").stat().st_mtime_ns != before
+
+
+# --- nothing that is hidden leaks
+
+
+def test_values_of_hidden_stations_change_no_estimate(observations, tmp_path):
+    """Neither their own nor, through quality control, others'."""
+    out = ("S00", "S01", "S07")
+    part = Part(0, tuple(PERIOD.days()[2:5]), (Fold(out, {SINGLE_STATIONS: out}),))
+
+    def changed(name, values):
+        return np.where(np.arange(len(values)) % 5 == 0, 900.0, values + 40.0) if name in out else values
+
+    found = []
+    for path in (observations, write(tmp_path / "changed", change=changed)):
+        plan = prepare(request_of(path, tmp_path / "out"))
+        hiding = hidden.HidingJob(plan.job, {f"S{n:02}": n // 3 for n in range(18)})
+        found.append(hidden.hide_part(hiding, part)[1])
+    assert not np.array_equal(found[0].truth, found[1].truth, equal_nan=True)
+    for name in ("estimate", "scale", "kriging"):
+        one, other = (getattr(rows, name) for rows in found)
+        both = np.isfinite(one) & np.isfinite(other)
+        assert both.mean() > 0.5 and np.array_equal(one[both], other[both]), name
+
+
+# --- too few, and the checkpoint's own
+
+
+@pytest.mark.parametrize("stations", [3, 7])
+def test_too_few_stations_are_told_and_a_baseline_has_no_bounds(stations, tmp_path):
+    shown = []
+
+    class Shown:
+        def __init__(self, *plan):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        validating = part_validated = month_done = message = lambda self, *told: None
+
+        def validated(self, line):
+            shown.append(line)
+
+    out = build(request_of(write(tmp_path / "in", stations), tmp_path / "out"), Shown)
+    assert len(shown) == 1 and "too few to calibrate with" in shown[0] and "There are no bounds" in shown[0]
+    with xr.open_dataset(out / "pm25_hourly_201901.nc") as hours:
+        assert "pm25_lower" not in hours and "too few to calibrate with" in hours.pm25_standard_error.attrs["comment"]
+    assert "too few to calibrate with" in (out / "report.html").read_text()
+
+
+def test_the_networks_factors_stay_where_stations_are_too_few_and_where_they_are_asked_for(tmp_path):
+    """The same numbers to the last bit, and both say whose they are."""
+    path, kept = write(tmp_path / "in", 5), {}
+    for calibration in ("product", "checkpoint"):
+        request = request_of(path, tmp_path / calibration, checkpoint=None, calibration=calibration, end="2019-01-31")
+        with xr.open_dataset(build(request) / "pm25_hourly_201901.nc") as hours:
+            kept[calibration] = hours.load()
+    xr.testing.assert_equal(kept["product"], kept["checkpoint"])
+    assert "too few" in kept["product"].calibrated_on and "neither wider nor narrower" in kept["product"].calibrated_on
+    assert kept["checkpoint"].calibrated_on.startswith("The stations left out in the training of aqnet")
+    record = json.loads((tmp_path / "checkpoint" / "run.json").read_text())
+    assert "validation" not in record and record["identity"]["calibration"] == "checkpoint"
+    assert not VALIDATION & {path.name for path in (tmp_path / "checkpoint").iterdir()}
+    with pytest.raises(UserError, match="calibration = 'product'; now calibration = 'checkpoint'"):
+        prepare(replace(request_of(path, tmp_path / "product", checkpoint=None, end="2019-01-31"),
+                        calibration="checkpoint"))
+
+
+def test_with_the_checkpoints_calibration_the_model_is_as_it_came(observations, tmp_path):
+    plan = prepare(request_of(observations, tmp_path / "x", checkpoint=None, calibration="checkpoint"))
+    assert plan.job.calibration is None
+    own = registry.load_model().calibration
+    assert own == registry.calibration_of() and with_calibration(registry.load_model(), own).calibration == own
+
+
+def test_an_unknown_calibration_is_refused(observations, tmp_path):
+    with pytest.raises(UserError, match="--calibration mine is unknown.*product or checkpoint"):
+        prepare(request_of(observations, tmp_path / "x", calibration="mine"))
