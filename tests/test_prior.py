@@ -46,7 +46,7 @@ def test_without_a_row_they_are_the_priors():
 
 def test_of_very_many_rows_they_are_their_own_quantiles():
     made = calibration.fit_to_prior(Prior(BEFORE, 40.0), *rows(40_000), np.ones(40_000))
-    np.testing.assert_allclose(factors(made), OWN, rtol=0.05)
+    np.testing.assert_allclose(factors(made), OWN, rtol=0.08)
     estimate, scale, truth, distance, day = rows(40_000, seed=1)
     _, lower, upper = made.apply(estimate, scale, distance, day)
     assert [(truth < lower).mean(), (truth > upper).mean()] == pytest.approx([0.05, 0.05], abs=0.005)
@@ -58,7 +58,7 @@ def test_in_between_they_are_the_weighted_mean_of_the_logarithms(worth):
     made = calibration.fit_to_prior(Prior(BEFORE, worth), *rows(30_000), np.full(30_000, 0.01))
     share = 300.0 / (300.0 + worth)
     expected = np.exp((1 - share) * np.log([2.0, 3.0, 1.5]) + share * np.log(OWN))
-    np.testing.assert_allclose(factors(made), expected, rtol=0.06)
+    np.testing.assert_allclose(factors(made), expected, rtol=0.08)
 
 
 def test_the_conformal_shift_is_that_of_n_plus_one():
@@ -103,4 +103,4 @@ def test_where_rows_are_missing_the_curve_follows_its_neighbours():
     estimate, scale, truth, distance, _ = rows(20_000)
     made = calibration.fit_to_prior(Prior(BEFORE, 40.0), estimate, scale, truth, distance, np.full(20_000, DAYS[14]),
                                     np.ones(20_000))
-    np.testing.assert_allclose(factors(made), OWN, rtol=0.06)
+    np.testing.assert_allclose(factors(made), OWN, rtol=0.08)

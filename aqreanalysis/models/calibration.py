@@ -198,8 +198,8 @@ def fit_to_prior(prior: Prior, estimate, scale, truth, distance, days, weight) -
     """Factors of few or many rows (n,): a prior's, and a correction that the rows ask for.
 
     `weight` (n,) is how many independent rows each of them is worth, N in sum. First the rows' own curves are found:
-    quantile regression of what they differ by from the prior, its differences from knot to knot held back as if by the
-    prior's worth and LEAST_HOLD, then the conformal shift by the rule of N + 1. Of the logarithms of these and of the
+    quantile regression of what they differ by from the prior, its differences from knot to knot held back as if by
+    LEAST_HOLD rows, then the conformal shift by the rule of N + 1. Of the logarithms of these and of the
     prior's factors the mean is taken, with the weights N and the prior's worth: the prior where there are no rows, and
     of very many rows their own quantile. Rows that are too few for the rule of N + 1 (N < 19) never narrow the bounds.
 
@@ -212,7 +212,7 @@ def fit_to_prior(prior: Prior, estimate, scale, truth, distance, days, weight) -
             raise ValueError("no row has an estimate, a scale and a truth, and there is no prior")
         return prior.bounds
     share = weight.sum() / (weight.sum() + prior.worth)
-    pull = (prior.worth + LEAST_HOLD) * _held_together()
+    pull = LEAST_HOLD * _held_together()
     lower, upper, error = before = prior.curves()
     own = (_quantile_curve(basis, -z, weight, lower, QUANTILE_CURVATURE * pull),
            _quantile_curve(basis, z, weight, upper, QUANTILE_CURVATURE * pull),

@@ -109,7 +109,7 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     return f"{month.first:%Y-%m}", facts | (truth.facts() if truth else {})
 
 
-def check_unchanged(job: Job, model: Model, month: Period) -> None:
+def check_unchanged(job: Job, model: Model | ModelDescription, month: Period) -> None:
     """UserError where a file that the month was read from is not the one that the product's record describes."""
     if not job.source.files:
         return

@@ -26,6 +26,7 @@ from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.observations.near_duplicates import NearDuplicates, find_duplicates, pieces
 from aqreanalysis.observations.stations import city_numbers
 from aqreanalysis.product.folder import Record
+from aqreanalysis.product.month import check_unchanged
 from aqreanalysis.product.plan import Plan
 from aqreanalysis.product.validation import fit, scores, store, words
 from aqreanalysis.product.validation.hidden import HiddenDays, HidingJob, hide_part
@@ -76,6 +77,7 @@ def self_calibrated(plan: Plan, record: Record, run: Run, shown: Shown) -> Plan:
 
 def validate(plan: Plan, run: Run, shown: Shown) -> None:
     """Hide stations, estimate them, fit and judge factors; writes the three files, the factors last."""
+    check_unchanged(plan.job, plan.job.description, plan.period)
     archive = plan.job.source.open()
     prior = registry.calibration_of(plan.job.model)
     table = _reporting(plan, archive)

@@ -25,7 +25,7 @@ from aqreanalysis.product.validation.hidden import HiddenDays
 from aqreanalysis.time_axis import HOURS_PER_DAY
 from aqreanalysis.training.calibration import apply_bounds, daily_means, dealt
 
-PRIOR_WORTH = 60.0    # independent station-days that the checkpoint's factors count as
+PRIOR_WORTH = 40.0    # independent station-days that the checkpoint's factors count as
 OF_STATION, OF_CITY_DAY = 0.15, 0.20  # correlation of the hours that miss their bounds, within a station, a city's day
 FEWEST_STATIONS, FEWEST_DAYS = 8, 3  # with whole days: with fewer the factors stay as they are
 FITTED_HOURS = 60_000  # at most, of all station-days: every hour, every second, ... of each
