@@ -130,7 +130,7 @@ def test_a_build_that_was_killed_after_its_validation_goes_on_with_the_same_fact
     command = [sys.executable, "-m", "aqreanalysis", "build", "--start", "2019-01-28", "--end", "2019-02-03", "--grid",
                "1deg", "--observations", observations, "--checkpoint", "kriging", "--out", str(out), "--workers", "1"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (out / "calibration.json").exists() and time.monotonic() < deadline and running.poll() is None:
         time.sleep(0.01)
     running.send_signal(signal.SIGKILL)

@@ -17,7 +17,7 @@ import numpy as np
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.time_axis import Period
 
-DAYS_A_YEAR = 36        # that are looked at
+DAYS_A_YEAR = 24        # that are looked at
 FEWEST_DAYS = 8         # of any period that has so many
 MOST_DAYS = 108         # of any: time and memory do not grow with the period
 PART_DAYS = 3           # at most, of a part
