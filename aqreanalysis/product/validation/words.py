@@ -68,7 +68,7 @@ def headline(table: pd.DataFrame, facts: dict[str, Any]) -> str:
     hours = table[(table.frequency == HOURLY) & (table.by == "all")].set_index("design")
     shown = [f"{hours.skill_percent[design]:+.1f} % {words}" for design, words in SHOWN_DESIGNS.items()
              if design in hours.index]
-    found = (f"{mark}{facts['stations']} stations hidden on {facts['days']} days: error against kriging's "
+    found = (f"{mark}{facts['stations']} stations hidden on {facts['days']} days: better than kriging by "
              f"{', '.join(shown)}; bias {hours['NMB_percent'][_headline_design(hours)]:+.1f} %")
     return f"{found}; {coverage_in_words(table)}. " + (
         f"Bounds and standard errors fitted to them ({facts['independent']:.0f} independent station-days"
