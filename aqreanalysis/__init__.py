@@ -15,7 +15,7 @@ versions. Nothing heavy is imported before it is used.
 `make_targets`          a template of where and when
 `BuildRequest, build`   make a product, or resume one
 `open_product`          the hours or days of a product as one Dataset
-`evaluate`              scores of a checkpoint and the baselines at stations that its training never saw
+`evaluate`              scores of a checkpoint and the baselines at an archive's stations, each left out
 `train, recalibrate`    a checkpoint from a recipe
 `load_recipe`           a recipe by name or file
 `ingest_archives`       archives of any layout into one station archive

@@ -157,7 +157,7 @@ def train_command(
             "folder: runs/NAME-calibrated."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Local processes, for the models of a forecast recipe.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Local processes, each of which trains a network.")] = 1,
 ) -> None:
     """Train an AQ-Net checkpoint by a recipe, or calibrate one again; or every forecast of a recipe's tables."""
     from aqreanalysis import files, recipes
@@ -177,12 +177,12 @@ def train_command(
         from aqreanalysis import recalibrate
 
         place = given or Path(f"runs/{chosen.name}-calibrated")
-        folder = recalibrate(chosen, calibrate, place, console.say, console.warnings, console.inventory)
+        folder = recalibrate(chosen, calibrate, place, console.say, console.warnings, console.inventory, workers)
     else:
         from aqreanalysis import train
 
-        folder = train(chosen, given or Path(f"runs/{chosen.name}"), console.validation, console.warnings,
-                       console.inventory)
+        folder = train(chosen, given or Path(f"runs/{chosen.name}"), console.say, console.warnings,
+                       console.inventory, workers)
     console.say(f"checkpoint: {folder}")
 
 
@@ -198,15 +198,21 @@ def evaluate_command(
     stations: Stations = None,
     utc_offset: UtcOffset = None,
     checkpoint: Checkpoint = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Only stations as they were withheld: no surroundings or regions taken out.")
+    withheld: Annotated[
+        bool, typer.Option("--withheld", help="Only stations that the checkpoint's training left aside, as it did.")
     ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="No surroundings taken out: single stations and whole cities only.")
+    ] = False,
+    every_days: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Score one day of every N, drawn: quicker.")
+    ] = None,
     boosting: Annotated[
-        bool, typer.Option("--boosting", help="Also gradient boosting on kriging's residual; needs LightGBM.")
+        bool, typer.Option("--boosting", help="With --withheld, also gradient boosting; needs LightGBM.")
     ] = False,
     grid: Annotated[
         str | None,
-        typer.Option(help="Product grid whose land cells the distance-matched design stands for; 0.1deg if not given."),
+        typer.Option(help="Product grid whose land cells stations are matched to; 0.1deg if not given."),
     ] = None,
     out: Annotated[
         str | None,
@@ -215,14 +221,15 @@ def evaluate_command(
     workers: Workers = CORES,
     scheduler: Scheduler = None,
 ) -> None:
-    """Score a checkpoint and the baselines at stations that its training never saw; or forecasts of a run folder."""
+    """Score a checkpoint and the baselines at stations that are left out, of any archive; or a run of forecasts."""
     from aqreanalysis import time_axis
     from aqreanalysis.cli import console, score_tables
 
     if run_folder is not None:
         refuse_options("a run folder of forecasts, whose recipe names its observations", observations=observations,
                        year=year, start=start, end=end, stations=stations, utc_offset=utc_offset, out=out,
-                       checkpoint=checkpoint, quick=quick, boosting=boosting, grid=grid, scheduler=scheduler)
+                       checkpoint=checkpoint, withheld=withheld, quick=quick, boosting=boosting, grid=grid,
+                       scheduler=scheduler, every_days=every_days)
         _score_forecasts(Path(run_folder), workers)
         return
     if observations is None:
@@ -231,25 +238,16 @@ def evaluate_command(
             "A checkpoint is scored on --observations PATH and a period, forecasts in their run folder.",
             "Example: aqreanalysis evaluate --year 2019 --observations PATH.",
         )
-    from aqreanalysis.workflows.evaluate_analysis import DEFAULT_GRID, check_out, evaluate, write_result
+    from aqreanalysis.workflows.evaluate_analysis import DEFAULT_GRID, evaluate
+    from aqreanalysis.workflows.evaluation_files import check_out, write_result
 
     if quick:
         refuse_options("--quick, which takes no surroundings out", grid=grid)
     check_out(out)
-    result = evaluate(
-        observations,
-        time_axis.parse_period(year, start, end),
-        checkpoint,
-        stations,
-        workers,
-        scheduler,
-        lambda label: console.say(f"scored {label}"),
-        quick,
-        boosting,
-        grid or DEFAULT_GRID,
-        time_axis.parse_utc_offset(utc_offset),
-        console.inventory,
-    )
+    period, offset = time_axis.parse_period(year, start, end), time_axis.parse_utc_offset(utc_offset)
+    result = evaluate(observations, period, checkpoint, stations, workers, scheduler,
+                      lambda label: console.say(f"scored {label}"), quick, boosting, grid or DEFAULT_GRID, offset,
+                      console.inventory, withheld, every_days or 1)
     written = write_result(result, out) if out else []  # before anything is shown
     score_tables.show_scores(result.table)
     for note in result.notes:

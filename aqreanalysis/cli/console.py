@@ -25,7 +25,6 @@ from rich.progress import (
 from rich.text import Text
 
 if TYPE_CHECKING:
-    import pandas as pd
 
     from aqreanalysis.observations.inventory import Inventory
     from aqreanalysis.product.plan import Plan
@@ -244,10 +243,3 @@ def ingested(summary, seconds: float, before: Iterable[Inventory]) -> None:
         f"{len(archive.hours):,} hours, {counts['values'] - counts['repeated']:,} values")
     done = f"written in {seconds:.0f} s" if summary.written else "nothing is new, so that it was not touched"
     say(f"{summary.path}: {summary.path.stat().st_size / 1e6:.1f} MB, {done}")
-
-
-def validation(reached, table: pd.DataFrame) -> None:
-    """One line for each validation of a training (training.loop.Validation) and its table of scores."""
-    ours = table[(table.model == "AQ-Net") & (table.frequency == "hourly")]
-    skills = ", ".join(f"{row.group}: MAE {row.MAE:.2f}, skill {row.skill_percent:+.1f} %" for row in ours.itertuples())
-    say(f"step {reached.step:>6} ({reached.seconds / 60:5.1f} min)  loss {reached.loss:.3f}  {skills}")

@@ -10,27 +10,71 @@ from rich.table import Table
 
 from aqreanalysis.cli import console
 
+DESIGNS = ("map-matched", "distance-matched", "whole cities", "single stations", "regions")  # the headline first
+NARROW = {"distance-matched": "distance-\nmatched", "map-matched": "map-\nmatched", "whole cities": "whole\ncities",
+          "single stations": "single\nstations"}  # heads of columns
+
 
 def show_scores(table: pd.DataFrame, ours: str = "AQ-Net", reference: str = "kriging") -> None:
-    """Scores in tables that fit 80 columns: of each design, of parts of it, of days, of the uncertainty."""
-    whole = table[table.by == "all"]
-    for hours, group in whole[["hours", "group"]].drop_duplicates().itertuples(index=False):
-        part = whole[(whole.hours == hours) & (whole.group == group)]
-        _errors(str(hours), str(group), part)
-        _skill_intervals(part[(part.model == ours) & part.skill_low.notna()], ours, reference)
-    _skill_of_parts(table, ours)
-    _daily_yardsticks(table, [name for name in ("flat mean", reference, "boosting", ours) if name in set(table.model)])
-    _uncertainty(table, [name for name in (reference, "boosting", ours) if name in set(table.model)], ours)
+    """Scores in tables that fit 80 columns: of each design, of every model, of places and other parts; yardsticks and
+    the uncertainty in the first design alone, which stands for the map where it could be matched."""
+    found = set(table.group)
+    designs = [name for name in DESIGNS if name in found]
+    table = table[table.group.isin(designs) & (table.hours == "all")]
+    _headline(table, designs, ours, reference)
+    _models(table, designs)
+    _places(table, [name for name in designs if name != "distance-matched"], ours)
+    _skill_of_parts(table, designs, ours)
+    first = table[table.group == designs[0]]
+    known = [name for name in ("flat mean", reference, "regression kriging", "boosting", ours)
+             if name in set(table.model)]
+    _daily_yardsticks(first, known)
+    _uncertainty(first, known[1:], ours)
 
 
-def _skill_intervals(part: pd.DataFrame, ours: str, reference: str) -> None:
-    """The 95 % intervals of skill and RMSE."""
-    for row in part.itertuples():
-        console.say(f"  {ours} over {reference}, {row.frequency}: skill {row.skill_percent:+.1f} % "
-                    f"({row.skill_low:+.1f} to {row.skill_high:+.1f}), RMSE x {row.RMSE_ratio:.3f} "
-                    f"({row.RMSE_ratio_low:.3f}-{row.RMSE_ratio_high:.3f})")
-    if len(part):
-        console.say("  in brackets: the central 95 %, weeks and cities resampled\n")
+def _headline(table: pd.DataFrame, designs: list[str], ours: str, reference: str) -> None:
+    """Errors and skill of hours and days in each design, a row each."""
+    part = table[(table.by == "all") & (table.model == ours)]
+    heads = ["", "MAE\nours", f"MAE\n{reference}", "RMSE\nratio", "skill\n%", "95 %", "NMB\n%", "in\n90 %"]
+    shown = _score_table(f"{ours} at stations left out, beside {reference}", "", heads)
+    for design in designs:
+        for row in part[part.group == design].to_dict("records"):
+            is_hourly, low, high = row["frequency"] == "hourly", row["skill_low"], row["skill_high"]
+            of_reference = row["MAE"] / max(1 - row["skill_percent"] / 100, 1e-9)
+            shown.add_row(design if is_hourly else "", "hours" if is_hourly else "days", _three_figures(row["MAE"]),
+                          _three_figures(of_reference), f"{row['RMSE_ratio']:.3f}", _percent(row["skill_percent"]),
+                          f"{low:+.1f} to {high:+.1f}" if low == low else "-", f"{row['NMB_percent']:+.1f}",
+                          _known(row["coverage_90"], ".3f"))
+    console.OUT.print(shown)
+    worth = part[(part.frequency == "hourly")].set_index("group").stations
+    console.OUT.print("  stations, or how many equal ones they are worth: "
+                      + ", ".join(f"{design} {worth[design]:.0f}" for design in designs))
+    console.OUT.print("  95 %: weeks and cities drawn again; in 90 %: what the intervals hold\n")
+
+
+def _models(table: pd.DataFrame, designs: list[str]) -> None:
+    """MAE of every model, hours and days."""
+    part = table[table.by == "all"]
+    shown = _score_table("MAE of hours | of days, µg m⁻³", "", [NARROW.get(design, design) for design in designs])
+    cells = {(row["model"], row["group"], row["frequency"]): row["MAE"] for row in part.to_dict("records")}
+    for model in dict.fromkeys(part.model):
+        shown.add_row(model, *(" | ".join(_three_figures(cells.get((model, design, frequency), float("nan")))
+                                          for frequency in ("hourly", "daily")) for design in designs))
+    console.OUT.print(shown)
+
+
+def _places(table: pd.DataFrame, designs: list[str], ours: str) -> None:
+    """Bias and skill at kinds of places, in hours; what kriging has there is in the file."""
+    part = table[(table.model == ours) & (table.frequency == "hourly") & (table.by == "place")]
+    if part.empty:
+        return
+    cells = {(row["slice"], row["group"]): f"{_percent(row['skill_percent'])} | {row['NMB_percent']:+.1f} | "
+                                           f"{row['coverage_90']:.2f}" for row in part.to_dict("records")}
+    shown = _score_table(f"{ours}, hours, by kind of place: skill % | NMB % | share in the 90 % interval", "",
+                         [NARROW.get(design, design) for design in designs])
+    for place in dict.fromkeys(part.slice):
+        shown.add_row(str(place), *(cells.get((place, design), "-") for design in designs))
+    console.OUT.print(shown)
 
 
 def _score_table(title: str, first: str, columns: Iterable[str]) -> Table:
@@ -41,29 +85,12 @@ def _score_table(title: str, first: str, columns: Iterable[str]) -> Table:
     return shown
 
 
-def _errors(hours: str, group: str, part: pd.DataFrame) -> None:
-    """Errors of hours and days of one design, a row a model."""
-    hourly, daily = (part[part.frequency == name].set_index("model") for name in ("hourly", "daily"))
-    shown = _score_table(f"{group}, {'all hours' if hours == 'all' else hours}: {hourly.n.iloc[0]:,} hours, "
-                         f"{daily.n.iloc[0] if len(daily) else 0:,} days", "",
-                         ["MAE", "RMSE", "R2", "skill\n%", "NMB\n%", "in\n90 %",
-                          *(f"day\n{name}" for name in ("MAE", "RMSE", "R2", "skill"))])
-    for model in hourly.index:
-        of = hourly.loc[model]
-        days = daily.loc[model] if len(daily) else of * float("nan")
-        shown.add_row(model, _three_figures(of.MAE), _three_figures(of.RMSE), _r2(of.R2), _percent(of.skill_percent),
-                      f"{of.NMB_percent:+.1f}", f"{of.coverage_90:.2f}" if of.coverage_90 > 0 else "-",
-                      _three_figures(days.MAE), _three_figures(days.RMSE), _r2(days.R2), _percent(days.skill_percent))
-    console.OUT.print(shown)
-
-
-def _skill_of_parts(table: pd.DataFrame, ours: str) -> None:
-    """Skill of hours and the share in the 90 % interval, by season, level and distance."""
-    part = table[(table.model == ours) & (table.frequency == "hourly") & (table.hours == "all")
-                 & table.by.isin(["season", "observed level", "predicted level", "distance third"])]
-    groups = list(part.group.unique())
+def _skill_of_parts(table: pd.DataFrame, groups: list[str], ours: str) -> None:
+    """Skill of hours and the share in the 90 % interval, by season, observed level and distance."""
+    part = table[(table.model == ours) & (table.frequency == "hourly")
+                 & table.by.isin(["season", "observed level", "distance third"])]
     shown = _score_table(f"{ours}, hourly: skill over kriging in % | share in the 90 % interval", "",
-                         [group.replace(" ", "\n").replace("-", "-\n") for group in groups])
+                         [NARROW.get(group, group) for group in groups])
     cells = {(row["by"], row["slice"], row["group"]): f"{_percent(row['skill_percent'])} | {row['coverage_90']:.2f}"
              for row in part.to_dict("records")}
     for by, name in dict.fromkeys((by, name) for by, name, _ in cells):
@@ -73,18 +100,16 @@ def _skill_of_parts(table: pd.DataFrame, ours: str) -> None:
 
 
 def _daily_yardsticks(table: pd.DataFrame, models: list[str]) -> None:
-    """Yardsticks of daily means, and what each rests on."""
+    """Yardsticks of daily means of one design, and what each rests on."""
     from aqreanalysis.evaluation.metrics import YARDSTICKS
 
-    part = table[(table.by == "all") & (table.hours == "all") & (table.frequency == "daily")
-                 & table.model.isin(models)]
-    shown = _score_table("daily means: yardsticks of the literature; over 75 µg m⁻³", "",
+    part = table[(table.by == "all") & (table.frequency == "daily") & table.model.isin(models)]
+    shown = _score_table(f"{table.group.iloc[0]}, daily means: yardsticks of the literature; over 75 µg m⁻³", "",
                          ["MQI\n2nd\nhand", "Emery\nuncon-\nfirmed", "Boylan", "class\nright", "POD", "FAR", "CSI"])
-    for group, rows in part.groupby("group", sort=False):
-        for row in rows.to_dict("records"):
-            shown.add_row(f"{group}, {row['model']}", f"{row['MQI_secondary_source']:.2f}",
-                          row["emery_unconfirmed"], row["boylan_russell"],
-                          *(f"{row[name]:.2f}" for name in ("class_agreement", "POD", "FAR", "CSI")))
+    for row in part.to_dict("records"):
+        shown.add_row(row["model"], f"{row['MQI_secondary_source']:.2f}", row["emery_unconfirmed"],
+                      row["boylan_russell"], *(_known(row[name], ".2f") for name in ("class_agreement", "POD", "FAR",
+                                                                                     "CSI")))
     console.OUT.print(shown)
     for basis in YARDSTICKS.values():
         console.OUT.print(f"  {basis}")
@@ -92,19 +117,18 @@ def _daily_yardsticks(table: pd.DataFrame, models: list[str]) -> None:
 
 
 def _uncertainty(table: pd.DataFrame, models: list[str], ours: str) -> None:
-    """CRPS, coverage, width and score of intervals; of others, by how much ours are narrower at the same coverage."""
-    part = table[(table.by == "all") & (table.hours == "all") & table.model.isin(models) & table.width_90.notna()]
+    """CRPS, coverage, width and score of intervals of one design; of other models, by how much ours are narrower."""
+    part = table[(table.by == "all") & table.model.isin(models) & table.width_90.notna()]
     for frequency, of in part.groupby("frequency", sort=False):
-        shown = _score_table(f"{frequency} intervals; ours: {ours} at the same coverage", "",
+        shown = _score_table(f"{table.group.iloc[0]}, {frequency} intervals; ours: {ours} at the same coverage", "",
                              ["CRPS", "in\n50 %", "in\n90 %", "below", "above", "90 %\nwidth", "90 %\nscore",
                               "ours\nnarrower"])
-        for group, rows in of.groupby("group", sort=False):
-            shown.add_row(str(group))
-            for row in rows.to_dict("records"):
-                shares = ("CRPS", "coverage_50", "coverage_90", "below_90", "above_90")
-                shown.add_row(f"  {row['model']}", *(_known(row[name], ".2f") for name in shares),
-                              f"{row['width_90']:.1f}", f"{row['interval_score']:.0f}",
-                              "" if row["model"] == ours else _known(row["narrower_percent"], "+.1f") + " %")
+        for row in of.to_dict("records"):
+            shares = ("CRPS", "coverage_50", "coverage_90", "below_90", "above_90")
+            narrower = row["narrower_percent"]
+            shown.add_row(row["model"], *(_known(row[name], ".2f") for name in shares),
+                          f"{row['width_90']:.1f}", f"{row['interval_score']:.0f}",
+                          f"{narrower:+.1f} %" if row["model"] != ours and narrower == narrower else "")
         console.OUT.print(shown)
 
 
@@ -115,11 +139,6 @@ def _known(value: float, form: str) -> str:
 def _three_figures(value: float) -> str:
     """Three figures: 8.28, 13.9."""
     return f"{value:.2f}" if value < 9.995 else f"{value:.1f}"
-
-
-def _r2(value: float) -> str:
-    """Five characters: 0.905, -0.12."""
-    return f"{value:.3f}" if value >= 0 else f"{value:.2f}"
 
 
 def _percent(value: float) -> str:

@@ -195,7 +195,7 @@ def _checkpoint_tables(card: Card) -> Iterator[RenderableType]:
     if card.task == FORECAST_TASK:
         yield _forecaster_table(card)
         return
-    training, withheld = card.training, card.withheld
+    training = card.training
     if training.get("simulated"):
         yield Panel("SIMULATED: trained on the twin's observations, not on real air.", style="bold red")
     sizes = ", ".join(f"{name} {value}" for name, value in card.network.items())
@@ -209,16 +209,26 @@ def _checkpoint_tables(card: Card) -> Iterator[RenderableType]:
         ("trained on", f"{training['source']}; {training['start']} to {training['end']}, {training['stations']} "
                        f"stations, every {training['every_nth_week_withheld']}th week left out"),
         ("effort", f"{training['steps']:,} steps, {training['seconds'] / 60:.0f} minutes"),
-        ("never seen", f"to test {len(withheld['test_single'])} single stations and {len(withheld['test_city'])} in "
-                       f"whole cities; for validation {len(withheld['validation_single'])} and "
-                       f"{len(withheld['validation_city'])}"),
+        ("never seen", _never_seen(card)),
         ("error", _error_in_words(card)),
         ("versions", ", ".join(f"{name} {text}" for name, text in card.versions.items())),
         ("weights", f"whole (sha256 {card.weights_sha256[:16]}...)")])
     if coverage := card.calibration.get("facts", {}).get("at_other_towns"):
         yield _coverage_table(coverage)
     for name, rows in card.scores.items():
-        yield _scores_table(f"Scores at the {name.replace('_', ' ')}, by which training chose: not a test", rows)
+        yield _scores_table(f"Scores at {name.replace('_', ' ')}", rows)
+
+
+def _never_seen(card: Card) -> str:
+    """Which stations were withheld from all networks, and which from the networks of folds."""
+    withheld = {name: len(stations) for name, stations in card.withheld.items()}
+    text = (f"to test {withheld['test_single']} single stations and {withheld['test_city']} in whole cities; for "
+            f"validation {withheld['validation_single']} and {withheld['validation_city']}" if sum(withheld.values())
+            else "no station")
+    if card.analysis.folds:
+        text += (f"; {len(card.analysis.folds)} networks besides, each trained without the cities of a fold, give the "
+                 "scores and the calibration: every station has estimates by a network that never saw it")
+    return text
 
 
 def _forecaster_table(card: Card) -> Table:
@@ -242,7 +252,7 @@ def _error_in_words(card: Card) -> str:
     if not card.calibration:
         return f"not calibrated; correlated in time with an e-folding time of {card.analysis.error_memory_hours:g} h"
     facts, by_lag = card.calibration.get("facts", {}), card.calibration["correlation"]
-    made = (f" at {facts['stations']} validation stations, {facts['days']} days from {facts['first']} to "
+    made = (f" at {facts['stations']} stations left out, {facts['days']} days from {facts['first']} to "
             f"{facts['last']}" if facts else "")
     return (f"calibrated{made}; correlation in time {by_lag[1]:.2f} after an hour, {by_lag[6]:.2f} after six, "
             f"{by_lag[23]:.2f} after 23")
@@ -250,7 +260,7 @@ def _error_in_words(card: Card) -> str:
 
 def _coverage_table(found: dict[str, Any]) -> Table:
     """`inside` should be 90 %, `z rms` 1; of factors that were fitted without the stations' own towns."""
-    table = _empty_table("Observations inside the bounds at validation stations, by factors fitted in other towns",
+    table = _empty_table("Observations inside the bounds at stations left out, by factors fitted in other towns",
                          ("", "hours", "inside\n%", "z rms", "width", "days", "inside\n%", "z rms", "width"))
     there = dict.fromkeys(name for of in found.values() for name in of)
     names = [name for name in COVERAGE_SLICES if name in there]
@@ -263,12 +273,10 @@ def _coverage_table(found: dict[str, Any]) -> Table:
 
 
 def _scores_table(title: str, rows: list[dict[str, Any]]) -> Table:
-    table = _empty_table(title, ("", "", "n", "MAE", "RMSE", "R2", "skill\n%", "NMB\n%", "in\n90 %"))
+    table = _empty_table(title, ("", "", "n", "MAE", "RMSE", "skill\n%", "NMB\n%"))
     for row in rows:
-        covered = row.get("coverage_90")
-        table.add_row(row["group"], row["frequency"], f"{row['n']:,}", f"{row['MAE']:.2f}", f"{row['RMSE']:.2f}",
-                      f"{row['R2']:.3f}", f"{row['skill_percent']:+.1f}", f"{row['NMB_percent']:+.1f}",
-                      f"{covered:.2f}" if covered is not None and np.isfinite(covered) else "-")
+        table.add_row(row.get("design") or row["group"], row["frequency"], f"{row['n']:,}", f"{row['MAE']:.2f}",
+                      f"{row['RMSE']:.2f}", f"{row['skill_percent']:+.1f}", f"{row['NMB_percent']:+.1f}")
     return table
 
 

@@ -1,4 +1,4 @@
-"""Hold-out designs of all stations of a network: each is left out once, in folds, and scored.
+"""Hold-out designs: of all stations of a network, each left out once, in folds, and scored; or of some of them.
 
 - single stations: small parts of the network, dealt so that a city loses few at once;
 - whole cities: all stations of some cities at once;
@@ -7,11 +7,13 @@
 
 A checkpoint that was trained on a station has, where it is cross-fitted, a network of a fold that never saw it
 (models/cross_fitting.py). Stations of one such fold make parts of their own, so that a Fold asks one network.
+
+`archive_designs` are of all stations; `withheld_designs` of those that a checkpoint withheld, as they were withheld.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +31,10 @@ from aqreanalysis.evaluation.holdout import (
     WHOLE_CITIES,
     Fold,
     choose_folds,
+    distance_matched,
     nearest_remaining,
+    regions,
+    withheld,
 )
 from aqreanalysis.evaluation.matching import Land, match_to_land
 from aqreanalysis.grids import Grid
@@ -41,6 +46,7 @@ SINGLE_SHARE, CITY_SHARE, MATCHED_SHARE = 0.08, 0.1, 0.08  # of all stations, sc
 PARTS_OF_A_NETWORK = 6  # single stations: so many at least, or a fold of a checkpoint, whole cities, is out at once
 LEAST_STATIONS = 6      # of a network
 LEAST_LEFT = 5          # stations that a fold leaves to the models
+LEAST_LEFT_WITHHELD = 20  # and of the stations of a checkpoint; those of one city's network are all in one region
 CITY_ORDER = 0.1        # km that a station may miss its distance by, for each that it is nearer to its city's place
 SEED = 0                # of the draw of parts, which depends on the set of stations but not on their order
 
@@ -100,10 +106,71 @@ def archive_designs(table: pd.DataFrame, grid: Grid | None, networks: np.ndarray
                         f"Stations are left out and estimated from the others: it takes at least {LEAST_STATIONS}.",
                         "Give observations of more stations, or a longer period.")
     network = _network(table, networks, duplicates)
-    folds, notes = single_station_folds(network), []
-    for more, said in (whole_city_folds(network), ([], []) if grid is None else map_folds(network, grid)):
-        folds, notes = folds + more, notes + said
-    return Designs(folds, notes)
+    folds = single_station_folds(network)
+    in_cities, notes = whole_city_folds(network)
+    of_the_map, said = map_folds(network, grid) if grid else ([], [])
+    return Designs(folds + in_cities + of_the_map, notes + said)
+
+
+def withheld_designs(table: pd.DataFrame, single: Sequence[str], cities: Sequence[str], grid: Grid | None,
+                     duplicates: NearDuplicates = NO_DUPLICATES) -> Designs:
+    """The designs of the stations that a checkpoint withheld, `single` and in `cities`, and of no others.
+
+    As they were withheld; and unless `grid` is None with their surroundings taken out too, so that they are as far from
+    others as the land cells of `grid` are, and with whole regions. `table` and `duplicates` as in `archive_designs`.
+    """
+    folds = [withheld(single, cities, duplicates)]
+    if grid is None:
+        return Designs(folds, [])
+    test = [*single, *cities]
+    land = _land(table["lat"].to_numpy(), table["lon"].to_numpy(), grid)
+    if land is None or len(table) < len(test) + LEAST_LEFT_WITHHELD:
+        return Designs(folds, ["too few stations, or no land cell among them: scored as they were withheld only"])
+    matched = distance_matched(table, test, land.distance_km, duplicates=duplicates)
+    note = _distances_in_words(land, grid, matched.w_before_km, "withheld", matched.w_km)
+    more, notes = _as_the_land([fold for fold in matched.folds if _leaves(table, fold)], table, land)
+    more += [fold for fold in regions(table, test, duplicates=duplicates) if _leaves(table, fold)]
+    return Designs(folds + more, [note, *notes])
+
+
+def _leaves(table: pd.DataFrame, fold: Fold) -> bool:
+    return len(table) - len(fold.removed) >= LEAST_LEFT_WITHHELD
+
+
+def _land(lat: np.ndarray, lon: np.ndarray, grid: Grid) -> Land | None:
+    """Land cells of a grid among stations; None where there is none."""
+    inside = grid.land & inside_hull(lat, lon, grid.lat, grid.lon)
+    if not inside.any():
+        return None
+    to_lat, to_lon = grid.lat[inside], grid.lon[inside]
+    return Land(to_lat, to_lon, nearest_remaining(lat, lon, to_lat, to_lon)).thinned()
+
+
+def _distances_in_words(land: Land, grid: Grid, before_km: float, as_what: str, after_km: float) -> str:
+    return (f"land cells of {grid.name} inside the network lie a median {np.median(land.distance_km):.0f} km from a "
+            f"station; Wasserstein distance of the stations' distances from theirs: {before_km:.1f} km as {as_what}, "
+            f"{after_km:.1f} km distance-matched")
+
+
+def _as_the_land(folds: list[Fold], table: pd.DataFrame, land: Land) -> tuple[list[Fold], list[str]]:
+    """Distance-matched folds whose stations are scored as MAP_MATCHED too, with weights that make them like the land;
+    and sentences on how well they do."""
+    place = table.set_index("station_id")
+    asked = place.loc[[station for fold in folds for station in fold.scored[DISTANCE_MATCHED]]]
+    if len(asked) < LEAST_STATIONS:
+        return folds, ["map-matched: left out, too few stations are left without a station's surroundings"]
+    left = []
+    for fold in folds:
+        others = place[~place.index.isin(fold.removed)]
+        mine = place.loc[list(fold.scored[DISTANCE_MATCHED])]
+        left.append(nearest_remaining(others.lat.to_numpy(), others.lon.to_numpy(), mine.lat.to_numpy(),
+                                      mine.lon.to_numpy()))
+    weights = match_to_land(Land(asked.lat.to_numpy(), asked.lon.to_numpy(), np.concatenate(left)), land)
+    of_station = dict(zip(asked.index, weights.values.tolist(), strict=True))
+    weighted = [replace(fold, scored={MAP_MATCHED: fold.scored[DISTANCE_MATCHED], **fold.scored},
+                        weights={MAP_MATCHED: {station: of_station[station]
+                                               for station in fold.scored[DISTANCE_MATCHED]}}) for fold in folds]
+    return weighted, [f"map-matched: {sentence}" for sentence in weights.sentences()]
 
 
 def _network(table: pd.DataFrame, networks: np.ndarray | None, duplicates: NearDuplicates) -> _Network:
@@ -178,39 +245,22 @@ def _commonest(values: np.ndarray) -> int:
 def map_folds(network: _Network, grid: Grid) -> tuple[list[Fold], list[str]]:
     """Stations with their surroundings, so that they are as far from others as land cells are, and weighted so that
     they are like them; and how well they match, or why there are none."""
-    inside = grid.land & inside_hull(network.lat, network.lon, grid.lat, grid.lon)
-    if not inside.any():
+    land = _land(network.lat, network.lon, grid)
+    if land is None:
         return [], [f"map-matched: left out, no land cell of {grid.name} lies among the stations"]
-    cells = Land(grid.lat[inside], grid.lon[inside],
-                 nearest_remaining(network.lat, network.lon, grid.lat[inside], grid.lon[inside])).thinned()
-    fold, removed, lost = _surroundings_in_folds(network, cells.distance_km)
-    scored = np.flatnonzero(fold >= 0)
-    if len(scored) < LEAST_STATIONS:
-        return [], ["map-matched: left out, too few stations are left without a station's surroundings"]
-    left = np.array([nearest_remaining(network.lat[~removed[fold[place]]], network.lon[~removed[fold[place]]],
-                                       network.lat[[place]], network.lon[[place]])[0] for place in scored])
-    weights = match_to_land(Land(network.lat[scored], network.lon[scored], left), cells)
-    by_station = dict(zip(network.ids[scored], weights.values.tolist(), strict=True))
-    folds = [with_weights(one, by_station) for number in np.unique(fold[scored])
-             for one in network.folds(np.flatnonzero(removed[number]), np.flatnonzero(fold == number),
-                                      (MAP_MATCHED, DISTANCE_MATCHED))]
-    distances = (f"land cells of {grid.name} inside the network lie a median {np.median(cells.distance_km):.0f} km "
-                 f"from a station; Wasserstein distance of the stations' distances from theirs: "
-                 f"{wasserstein_distance(_natural(network), cells.distance_km):.1f} km as they are, "
-                 f"{wasserstein_distance(left, cells.distance_km):.1f} km distance-matched")
-    notes = [distances] + [f"map-matched: {sentence}" for sentence in weights.sentences()]
-    return folds, notes + [f"map-matched: {lost} stations not scored, without their surroundings fewer than "
-                           f"{LEAST_LEFT} stations are left"] * bool(lost)
-
-
-def with_weights(fold: Fold, by_station: Mapping[str, float]) -> Fold:
-    """A fold whose map-matched stations count as given."""
-    return replace(fold, weights={MAP_MATCHED: {station: by_station[station] for station in fold.scored[MAP_MATCHED]}})
-
-
-def _natural(network: _Network) -> np.ndarray:
-    """Distance (stations,) km from each station to the nearest one that is not its duplicate."""
-    return _distances(network).min(axis=1)
+    fold, removed, lost = _surroundings_in_folds(network, land.distance_km)
+    folds = [one for number in range(len(removed)) for one in network.folds(
+        np.flatnonzero(removed[number]), np.flatnonzero(fold == number), (DISTANCE_MATCHED,))]
+    if not folds:
+        return [], ["map-matched: left out, without a station's surroundings too few are left"]
+    scored, distance = np.flatnonzero(fold >= 0), _distances(network)
+    left = np.where(removed[fold[scored]], NOBODY_KM, distance[scored]).min(axis=1)
+    note = _distances_in_words(land, grid, wasserstein_distance(distance.min(axis=1), land.distance_km), "they are",
+                               wasserstein_distance(left, land.distance_km))
+    table = pd.DataFrame({"station_id": network.ids, "lat": network.lat, "lon": network.lon})
+    folds, notes = _as_the_land(folds, table, land)
+    return folds, [note, *notes] + [f"map-matched: {lost} stations not scored, without their surroundings fewer than "
+                                    f"{LEAST_LEFT} stations are left"] * bool(lost)
 
 
 def _distances(network: _Network) -> np.ndarray:

@@ -19,8 +19,6 @@ import pandas as pd
 from scipy.stats import wasserstein_distance
 
 from aqreanalysis import geo, schema
-from aqreanalysis.grids import parse_grid
-from aqreanalysis.models.uncertainty import inside_hull
 from aqreanalysis.observations.near_duplicates import NO_DUPLICATES, NearDuplicates
 
 SINGLE_STATIONS, WHOLE_CITIES, DISTANCE_MATCHED, REGIONS = (
@@ -28,7 +26,6 @@ SINGLE_STATIONS, WHOLE_CITIES, DISTANCE_MATCHED, REGIONS = (
 MAP_MATCHED = "map-matched"  # the distance-matched stations, weighted as the map's land (matching.py)
 MATCHED_FOLDS = 5      # each is one more estimate of all models in a month
 BLOCK_DEGREES = 3.0    # side of a region
-MIN_LEFT = 20          # stations that a fold leaves to the models; those of one city's network are all in one region
 NOBODY_KM = 2e4        # to the next station where none is left: half round the Earth
 FOLD_ROUNDS = 3        # of choosing folds and surroundings again, given what the others of a fold take out
 CARRYING_KM = 25.0     # stations within twice this distance, or twice the wanted one, carry an estimate
@@ -65,32 +62,6 @@ def nearest_remaining(lat: np.ndarray, lon: np.ndarray, to_lat: np.ndarray, to_l
     if not len(lat):
         return np.full(len(to_lat), np.nan)
     return geo.nearest(lat, lon, to_lat, to_lon, 1)[1][:, 0]
-
-
-def all_designs(table: pd.DataFrame, single: Sequence[str], cities: Sequence[str],
-                grid: str | None, duplicates: NearDuplicates = NO_DUPLICATES) -> tuple[list[Fold], list[str]]:
-    """The folds of all designs, and a sentence on how well distances are matched.
-
-    `table` has station_id, lat, lon; `single` and `cities` are the test stations. Distances are matched to those of the
-    land cells of `grid`; with None the stations are scored only as they were withheld. No fold leaves one of the
-    `duplicates` of a station that it takes out.
-    """
-    folds = [withheld(single, cities, duplicates)]
-    if grid is None:
-        return folds, []
-    test = [*single, *cities]
-    cells = parse_grid(grid)
-    lat, lon = table["lat"].to_numpy(), table["lon"].to_numpy()
-    inside = cells.land & inside_hull(lat, lon, cells.lat, cells.lon)
-    if not inside.any() or len(table) < len(test) + MIN_LEFT:
-        return folds, ["too few stations, or no land cell among them: scored as they were withheld only"]
-    wanted_km = nearest_remaining(lat, lon, cells.lat[inside], cells.lon[inside])
-    matched = distance_matched(table, test, wanted_km, duplicates=duplicates)
-    note = (f"land cells of {cells.name} inside the network lie a median {matched.median_km:.0f} km from a station; "
-            f"Wasserstein distance of the test stations' distances from theirs: {matched.w_before_km:.1f} km as "
-            f"withheld, {matched.w_km:.1f} km distance-matched")
-    more = matched.folds + regions(table, test, duplicates=duplicates)
-    return folds + [fold for fold in more if len(table) - len(fold.removed) >= MIN_LEFT], [note]
 
 
 def withheld(single: Sequence[str], cities: Sequence[str], duplicates: NearDuplicates = NO_DUPLICATES) -> Fold:

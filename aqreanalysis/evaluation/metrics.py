@@ -1,4 +1,4 @@
-"""Scores from sums: over all pairs, by season, hour of the day, level and distance.
+"""Scores from sums: over all pairs, by season, hour of the day, level, distance and kind of place.
 
 skill = 1 - MAE / MAE(kriging) is the headline, RMSE_ratio = RMSE / RMSE(kriging) stands beside it. R2 = 1 - sum of
 squared errors / sum of squares about the mean (Kheder et al. 2025, equation 2), r Pearson's correlation; NMB, NME,
@@ -19,8 +19,10 @@ import xarray as xr
 
 from aqreanalysis import time_axis
 from aqreanalysis.evaluation.bootstrap import skill_intervals
+from aqreanalysis.evaluation.holdout import MAP_MATCHED
+from aqreanalysis.evaluation.matching import effective_number
 from aqreanalysis.evaluation.statistics import CENTRAL_PERCENT, HOURS_AND_LEVELS, PIT_BINS, Sums
-from aqreanalysis.evaluation.strata import SEASONS, THIRDS, in_season
+from aqreanalysis.evaluation.strata import PLACES, SEASONS, THIRDS, in_season
 
 LEAST_ERROR = 1e-9  # ug m-3, of a reference model: a perfect one divides nothing by 0
 SHORT = ("n", "MAE", "RMSE", "R2", "NMB_percent", "NME_percent", "coverage_90", "z_rms", "skill_percent")
@@ -84,7 +86,7 @@ def all_scores(sums: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
         "distance_km": sums.distance / n,
         "skill_percent": 100 * (1 - errors.MAE / _of(errors.MAE, reference)),
         "RMSE_ratio": errors.RMSE / _of(errors.RMSE, reference)}
-    return xr.Dataset({"n": sums.n.astype(np.int64), **found})
+    return xr.Dataset({"n": np.rint(sums.n).astype(np.int64), **found})
 
 
 def _of(values: xr.DataArray, reference: str) -> xr.DataArray:
@@ -112,17 +114,19 @@ def _frame(found: xr.Dataset, order: list[str]) -> pd.DataFrame:
 def score_table(sums: Sums, every_nth_week: int, reference: str = "kriging", ours: str = "AQ-Net") -> pd.DataFrame:
     """Every score of every stratum, a row for each of KEYS; `hours` is "all" or "withheld weeks".
 
-    Beside the scores, in strata of days: the ends of 95 % intervals (bootstrap.skill_intervals). Of all pairs of a
-    design: `scaled_width`, the mean width of the interval that the model's standard error gives when it is scaled to
-    hold as many as the intervals of `ours` do; and `narrower_percent`, by which those of `ours` are narrower.
+    Beside the scores, in strata of days and of kinds of place: the ends of 95 % intervals (bootstrap.skill_intervals).
+    Of all pairs of a design: `stations`, how many equal ones those that are scored are worth; `scaled_width`, the mean
+    width of the interval that the model's standard error gives when it is scaled to hold as many as the intervals of
+    `ours` do; and `narrower_percent`, by which those of `ours` are narrower.
     """
     days: Strata = {key: sums.day.isel(day=chosen).sum("day")
                     for key, chosen in _periods(sums.day.day, every_nth_week).items()}
     blocks = {key: sums.block.isel(block=chosen) for key, chosen in _periods(sums.block.block, every_nth_week).items()}
+    blocks |= _blocks_of_places(sums.block)
     thirds: Strata = {("all", "distance third", name): part for name, part in _thirds(sums.station).items()}
     curve: Strata = {("all", "distance", name): part for name, part in _curve(sums.station).items()}
     slices = sums.slice.drop_vars("slice").rename(slice="stratum")
-    parts = [_rows(days | thirds, reference),
+    parts = [_rows(days | thirds | _places(sums.place), reference),
              _stratum_rows([("all", *key) for key in HOURS_AND_LEVELS], slices, reference)]
     if curve:
         parts.append(_rows(curve, reference))
@@ -130,6 +134,7 @@ def score_table(sums: Sums, every_nth_week: int, reference: str = "kriging", our
     certain = pd.concat([_frame(skill_intervals(part, reference), INNER).assign(**dict(zip(OUTER, key, strict=True)))
                          for key, part in blocks.items()])
     whole = _mqi(sums.station).merge(_frame(_same_coverage(sums, ours), INNER), "outer", INNER)
+    whole = whole.merge(_frame(_stations_in_effect(sums.station), INNER), "outer", INNER)
     whole = whole.assign(hours="all", by="all", slice="all")
     found = found[found.n > 0].merge(certain, "left").merge(whole, "left")
     return _yardsticks(found[KEYS + [name for name in found if name not in KEYS]])
@@ -156,6 +161,34 @@ def _periods(day: xr.DataArray, every_nth_week: int) -> dict[tuple[str, ...], np
         ("withheld weeks", "all", "all"): time_axis.withheld_weeks(days, every_nth_week)}
     chosen |= {("all", "season", season): in_season(days, season) for season in SEASONS}
     return {key: mask for key, mask in chosen.items() if mask.any()}
+
+
+def _places(place: xr.Dataset) -> Strata:
+    """Sums of each kind of place, and of each in each season."""
+    of_year = place.sum("season")
+    found: Strata = {("all", "place", name): of_year.sel(place=name, drop=True) for name in PLACES}
+    return found | {("all", "place and season", f"{name}, {season}"): place.sel(place=name, season=season, drop=True)
+                    for name in PLACES for season in SEASONS}
+
+
+def _blocks_of_places(block: xr.Dataset) -> Strata:
+    """The blocks of the stations of each kind of place, and in each season; none where kinds are not known."""
+    if "is_place" not in block.coords:
+        return {}
+    days, found = block.block.values.astype("datetime64[D]"), {}
+    for name in PLACES:
+        mine = block.isel(station=block.is_place.sel(place=name).values)
+        found[("all", "place", name)] = mine
+        found |= {("all", "place and season", f"{name}, {season}"): mine.isel(block=in_season(days, season))
+                  for season in SEASONS}
+    return {key: part for key, part in found.items() if part.sizes["station"] and part.sizes["block"]}
+
+
+def _stations_in_effect(station: xr.Dataset) -> xr.Dataset:
+    """`stations` (group, frequency, model): Kish's number, of the pairs of each station with their weights."""
+    found = xr.apply_ufunc(lambda n: effective_number(n) if n.any() else 0.0, station.n, vectorize=True,
+                           input_core_dims=[["station"]])
+    return xr.Dataset({"stations": found})
 
 
 def _mqi(station: xr.Dataset) -> pd.DataFrame:
@@ -203,7 +236,9 @@ def _thirds(station: xr.Dataset) -> dict[str, xr.Dataset]:
 
 
 def _curve(station: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Sums of all designs together, by the distance of each station in each."""
+    """Sums of all designs together, by the distance of each station in each; of those that are scored with weights and
+    without, without."""
+    station = station.sel(group=[group for group in station.group.values if group != MAP_MATCHED])
     km, parts = station_distances(station), {}
     for low, high in zip(DISTANCES[:-1], DISTANCES[1:], strict=True):
         inside = (km >= low) & (km < high)

@@ -35,10 +35,6 @@ class IntervalPrediction:
         """The prediction where `mask` (time, station) is true, NaN elsewhere."""
         return self._each(lambda array: np.where(mask, array, np.nan))
 
-    def at(self, stations: np.ndarray) -> IntervalPrediction:
-        """The prediction at some stations, given as a mask (station,)."""
-        return self._each(lambda array: array[:, stations])
-
     def pieces(self, distribution: Distribution) -> tuple[Distribution, np.ndarray, np.ndarray]:
         """The distribution of the truth (Distribution.two_piece): a distribution, and its standard errors
         (time, station) below and above the estimate.

@@ -1,4 +1,4 @@
-"""Sums of models' errors at withheld stations: by station, day, hour of the day, level, week and factor.
+"""Sums of models' errors at withheld stations: by station, day, hour of the day, level, kind of place, week, factor.
 
 A statistic is a number for each pair of observation and estimate; only its sums are kept, and sums of
 months add up to those of a year.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,7 +18,7 @@ from aqreanalysis import schema, time_axis
 from aqreanalysis.evaluation.distributions import NORMAL, Distribution
 from aqreanalysis.evaluation.holdout import Fold, nearest_remaining
 from aqreanalysis.evaluation.predictions import BOUNDED_SHARE, IntervalPrediction, predict_days, predict_hours
-from aqreanalysis.evaluation.strata import LEVELS, in_level
+from aqreanalysis.evaluation.strata import LEVELS, PLACES, SEASONS, in_level, in_season, membership
 from aqreanalysis.models.base import Model
 from aqreanalysis.time_axis import HOURS_PER_DAY, MINIMUM_HOURS
 
@@ -54,15 +55,17 @@ class Sums:
     """Sums of the same pairs over several kinds of strata.
 
     All have the dimensions (group, frequency, model). `station`, `slice` (hours of the day and levels) and `day` have
-    the statistics SUMS along the dimension of their name. `block` has RESAMPLED by (block, station): a block is the
-    part of a week that lies in one month, named by its first day; its coordinate `city` (station,) may be added.
+    the statistics SUMS along the dimension of their name, `place` has them by season and kind of place
+    (strata.SEASONS, PLACES). `block` has RESAMPLED by (block, station): a block is the part of a week that lies in one
+    month, named by its first day; its coordinates `city` (station,) and `is_place` (place, station) may be added.
     `scaled` has `n`, `covered` and `width` by `factor`: of intervals of factor * standard error round the estimate, cut
-    at 0.
+    at 0. What is scored counts as often as its weight in the fold (holdout.Fold).
     """
 
     station: xr.Dataset
     slice: xr.Dataset
     day: xr.Dataset
+    place: xr.Dataset
     block: xr.Dataset
     scaled: xr.Dataset
 
@@ -73,19 +76,26 @@ class Sums:
         groups = list(dict.fromkeys(group for part in parts for group in part.station.group.values))
         return cls(*(add([getattr(part, name) for part in parts]).sel(group=groups) for name in STRATA))
 
-    def with_cities(self, cities: Mapping[str, int]) -> Sums:
-        """With the city of each station, a number, which the bootstrap resamples."""
-        city = [cities[station] for station in self.block.station.values]
-        return replace(self, block=self.block.assign_coords(city=("station", city)))
+    def with_cities(self, cities: Mapping[str, int], kinds: Mapping[str, Sequence[str]] | None = None) -> Sums:
+        """With the city of each station, a number, which the bootstrap resamples; and of which kinds of place it is
+        (strata.kinds_of_place), where scores are split by these."""
+        stations = self.block.station.values
+        named: dict[str, Any] = {"city": ("station", [cities[station] for station in stations])}
+        if kinds is not None:
+            named |= {"place": list(PLACES), "is_place": (("place", "station"), membership(kinds, stations))}
+        return replace(self, block=self.block.assign_coords(named))
 
 
 STRATA = tuple(field.name for field in fields(Sums))
 
 
 def add(parts: Sequence[xr.Dataset]) -> xr.Dataset:
-    """The sums of all parts; a label that a part lacks adds nothing there."""
-    first, *more = xr.align(*parts, join="outer", fill_value=0.0)
-    return sum(more, first)
+    """The sums of all parts, in their order; a label that a part lacks adds nothing there."""
+    total, *more = parts
+    for part in more:  # not all at once: each of many folds would be as large as their union
+        total, aligned = xr.align(total, part, join="outer", fill_value=0.0)
+        total = total + aligned
+    return total
 
 
 def month_statistics(models: Mapping[str, Model], cube: xr.Dataset, withheld: list[str],
@@ -101,44 +111,60 @@ def month_statistics(models: Mapping[str, Model], cube: xr.Dataset, withheld: li
 def fold_statistics(models: Mapping[str, Model], cube: xr.Dataset, fold: Fold, hours: np.ndarray,
                     minimum_hours: int = MINIMUM_HOURS,
                     distributions: Mapping[str, Distribution] | None = None,
-                    errors_of_days: Callable | None = None) -> Sums:
+                    errors_of_days: Callable | None = None, truth: xr.Dataset | None = None,
+                    kinds: Mapping[str, Sequence[str]] | None = None) -> Sums:
     """Sums of whole days at the scored stations of a fold, which no model sees, nor what else is taken out.
 
-    `hours` are those of calendar days UTC+8; `distributions` by model, where an hour's standard error is not of a
-    normal one. `errors_of_days(model's name, arrays, days, distance)` gives what is known of the errors of days: `days`
-    datetime64[D] (days,), `distance` to the nearest station that is seen, km (station,), the rest as in
-    predictions.predict_days. Without it no error of a day is known.
+    `truth` is the cube of what they observed, if not `cube`; `kinds` the stations of kinds of place
+    (strata.kinds_of_place). `hours` are those of calendar days UTC+8; `distributions` by model, where an hour's
+    standard error is not of a normal one. `errors_of_days(model's name, arrays, days, distance)` gives what is known of
+    the errors of days: `days` datetime64[D] (days,), `distance` to the nearest station that is seen, km (station,), the
+    rest as in predictions.predict_days. Without it no error of a day is known.
     """
-    known = set(cube.station.values)
-    scored = list(dict.fromkeys(s for stations in fold.scored.values() for s in stations if s in known))
-    asked, seen = cube.sel(station=scored), cube.drop_sel(station=[s for s in fold.removed if s in known])
+    truth = cube if truth is None else truth
+    scored = [station for station in fold.asked if station in set(truth.station.values)]
+    asked, seen = truth.sel(station=scored), cube.isel(station=~np.isin(cube.station.values, list(fold.removed)))
     targets = schema.make_targets(hours, asked.lat.values, asked.lon.values)
     distance = nearest_remaining(seen.lat.values, seen.lon.values, asked.lat.values, asked.lon.values)
     shapes = {name: (distributions or {}).get(name, NORMAL) for name in models}
     predictions = {name: predict_hours(model, seen, targets, shapes[name]) for name, model in models.items()}
-    truth = asked.pm25.reindex(time=hours).values
-    together = np.isfinite(truth) & np.all([np.isfinite(one.pm25) for one in predictions.values()], axis=0)
-    truth = np.where(together, truth, np.nan)
-    daily_truth = mean_of_days(truth, minimum_hours)
-    days = np.unique(time_axis.local_days(hours))
-    blocks, block_of_day = _week_parts(days)
-    members = np.stack([np.isin(scored, stations) for stations in fold.scored.values()], axis=1).astype(float)
+    observed = asked.pm25.reindex(time=hours).values
+    together = np.isfinite(observed) & np.all([np.isfinite(one.pm25) for one in predictions.values()], axis=0)
+    observed = np.where(together, observed, np.nan)
+    daily_truth = mean_of_days(observed, minimum_hours)
+    cut = _Cut.of(fold, scored, np.unique(time_axis.local_days(hours)), kinds or {})
     found: dict[str, list[np.ndarray]] = {name: [] for name in STRATA}  # (statistic, group, frequency, stratum)
     for name, hourly in predictions.items():
         hourly = hourly.where(together)
-        asking = errors_of_days and partial(errors_of_days, name, days=days, distance=distance)
+        asking = errors_of_days and partial(errors_of_days, name, days=cut.days, distance=distance)
         daily = predict_days(hourly, mean_of_days(hourly.pm25, minimum_hours), asking)
-        pairs = [(truth, hourly, shapes[name], HOURS_PER_DAY), (daily_truth, daily, NORMAL, 1)]
-        sums = [_by_stratum(t, prediction, _statistics(t, prediction, distance, shape), members, per_day, block_of_day)
+        pairs = [(observed, hourly, shapes[name], HOURS_PER_DAY), (daily_truth, daily, NORMAL, 1)]
+        sums = [_by_stratum(t, prediction, _statistics(t, prediction, distance, shape), per_day, cut)
                 for t, prediction, shape, per_day in pairs]
         for strata in STRATA:
             found[strata].append(np.stack([one[strata] for one in sums], axis=2))
     labels: dict[str, tuple] = {
         "station": (scored,), "slice": ([f"{by}: {name}" for by, name in HOURS_AND_LEVELS],),
-        "day": (days.astype("datetime64[ns]"),), "block": (blocks.astype("datetime64[ns]"), scored),
-        "scaled": (FACTORS,)}
+        "day": (cut.days.astype("datetime64[ns]"),), "place": (list(SEASONS), list(PLACES)),
+        "block": (cut.blocks.astype("datetime64[ns]"), scored), "scaled": (FACTORS,)}
     return Sums(**{strata: _dataset(np.stack(arrays, axis=3), strata, list(fold.scored), list(models), labels[strata])
                    for strata, arrays in found.items()})
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How the pairs of a fold are cut: by station, day and week."""
+
+    weights: np.ndarray       # (station, group): how much a station counts
+    places: np.ndarray        # (place, station) bool
+    days: np.ndarray          # datetime64[D] (days,)
+    blocks: np.ndarray        # datetime64[D]: names of the parts of weeks
+    block_of_day: np.ndarray  # (days,)
+
+    @classmethod
+    def of(cls, fold: Fold, scored: list[str], days: np.ndarray, kinds: Mapping[str, Sequence[str]]) -> _Cut:
+        weights = np.stack([fold.weights_of(group, scored) for group in fold.scored], axis=1)
+        return cls(weights, membership(kinds, scored), days, *_week_parts(days))
 
 
 def mean_of_days(hourly: np.ndarray, minimum_hours: int) -> np.ndarray:
@@ -161,7 +187,7 @@ def _week_parts(days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(np.maximum(week, month), return_inverse=True)
 
 
-DIMENSIONS = {"block": ("block", "station"), "scaled": ("factor",)}
+DIMENSIONS = {"block": ("block", "station"), "scaled": ("factor",), "place": ("season", "place")}
 VARIABLES = {"block": RESAMPLED, "scaled": ("n", "covered", "width")}
 
 
@@ -215,38 +241,46 @@ def _interval_statistics(truth: np.ndarray, prediction: IntervalPrediction, know
             *(place == number for number in range(PIT_BINS)))
 
 
-def _by_stratum(truth: np.ndarray, prediction: IntervalPrediction, statistics: np.ndarray, members: np.ndarray,
-                per_day: int, block_of_day: np.ndarray) -> dict[str, np.ndarray]:
+def _by_stratum(truth: np.ndarray, prediction: IntervalPrediction, statistics: np.ndarray, per_day: int,
+                cut: _Cut) -> dict[str, np.ndarray]:
     """Statistics (SUMS, time, station) summed into (variable, group, *stratum) for each of STRATA.
 
-    `members` (station, group) are 0 or 1; `per_day` is the number of times in a day.
+    `per_day` is the number of times in a day.
     """
+    weights = cut.weights
     days = statistics.reshape(len(SUMS), statistics.shape[1] // per_day, per_day, statistics.shape[2])
     of_days = days.sum(axis=2)
-    of_hours = days.sum(axis=1) @ members if per_day == HOURS_PER_DAY else np.zeros(
-        (len(SUMS), HOURS_PER_DAY, members.shape[1]))
-    of_levels = [np.einsum("stn,tn->sn", statistics, in_level(pm25, level)) @ members
+    of_hours = days.sum(axis=1) @ weights if per_day == HOURS_PER_DAY else np.zeros(
+        (len(SUMS), HOURS_PER_DAY, weights.shape[1]))
+    of_levels = [np.einsum("stn,tn->sn", statistics, in_level(pm25, level)) @ weights
                  for pm25 in (truth, prediction.pm25) for level in LEVELS]
     slices = np.concatenate([of_hours, np.stack(of_levels, axis=1)], axis=1)
+    of_seasons = np.stack([of_days[:, in_season(cut.days, season)].sum(axis=1) for season in SEASONS], axis=1)
     drawn = of_days[[SUMS.index(name) for name in RESAMPLED]]
-    of_blocks = np.stack([drawn[:, block_of_day == number].sum(axis=1) for number in range(block_of_day.max() + 1)], 1)
-    return {"station": statistics.sum(axis=1)[:, None] * members.T, "slice": slices.swapaxes(1, 2),
-            "day": (of_days @ members).swapaxes(1, 2), "block": of_blocks[:, None] * members.T[None, :, None, :],
-            "scaled": np.stack([_scaled(truth[:, mine], prediction.at(mine)) for mine in members.T > 0], axis=1)}
+    of_blocks = np.stack([drawn[:, cut.block_of_day == number].sum(axis=1) for number in range(len(cut.blocks))], 1)
+    return {"station": statistics.sum(axis=1)[:, None] * weights.T, "slice": slices.swapaxes(1, 2),
+            "day": (of_days @ weights).swapaxes(1, 2),
+            "place": np.einsum("stn,ng,pn->sgtp", of_seasons, weights, cut.places),
+            "block": of_blocks[:, None] * weights.T[None, :, None, :],
+            "scaled": np.stack([_scaled(truth, prediction, mine) for mine in weights.T], axis=1)}
 
 
-def _scaled(truth: np.ndarray, prediction: IntervalPrediction) -> np.ndarray:
-    """`n`, `covered` and `width` (3, factor) of intervals of each of FACTORS times the standard error, cut at 0."""
-    sure = np.isfinite(truth) & (prediction.error > 0)
+def _scaled(truth: np.ndarray, prediction: IntervalPrediction, weights: np.ndarray) -> np.ndarray:
+    """`n`, `covered` and `width` (3, factor) of intervals of each of FACTORS times the standard error, cut at 0.
+
+    `weights` (station,) say how much each station counts.
+    """
+    sure = np.isfinite(truth) & (prediction.error > 0) & (weights > 0)
+    counts = np.broadcast_to(weights, truth.shape)[sure]
     truth, estimate, error = (a[sure].astype(np.float64) for a in (truth, prediction.pm25, prediction.error))
     reaches_zero = estimate / error  # from this factor on the lower end is 0
-    half_above = FACTORS * error.sum()
-    half_below = (FACTORS * (error.sum() - _up_to_factor(reaches_zero, error))
-                  + _up_to_factor(reaches_zero, estimate))
-    return np.stack([np.full(len(FACTORS), len(truth)), _up_to_factor(np.abs(truth - estimate) / error, None),
+    half_above = FACTORS * (counts * error).sum()
+    half_below = (FACTORS * ((counts * error).sum() - _up_to_factor(reaches_zero, counts * error))
+                  + _up_to_factor(reaches_zero, counts * estimate))
+    return np.stack([np.full(len(FACTORS), counts.sum()), _up_to_factor(np.abs(truth - estimate) / error, counts),
                      half_above + half_below])
 
 
-def _up_to_factor(ratio: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """The sum of weights, or the number, of ratios (pair,) that are no larger than each of FACTORS (factor,)."""
+def _up_to_factor(ratio: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The sum of weights of ratios (pair,) that are no larger than each of FACTORS (factor,)."""
     return np.cumsum(np.bincount(np.searchsorted(FACTORS, ratio), weights, len(FACTORS) + 1))[:-1]

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from aqreanalysis.evaluation.strata import LEVELS, SEASONS, THIRDS
+from aqreanalysis.evaluation.strata import LEVELS, PLACES, SEASONS, THIRDS
 from aqreanalysis.figures.layout import CHART, UNITS_MATH, charts, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MODEL_INK = {"AQ-Net": "#b2182b", "kriging": "#2166ac", "boosting": "#1b7837", "plain kriging": "#67a9cf",
-             "IDW": "#666666", "nearest": "#999999", "flat mean": "#cccccc"}
+MODEL_INK = {"AQ-Net": "#b2182b", "kriging": "#2166ac", "regression kriging": "#762a83", "boosting": "#1b7837",
+             "plain kriging": "#67a9cf", "IDW": "#666666", "nearest": "#999999", "flat mean": "#cccccc"}
 GROUP_INK = {"single stations": "#1b9e77", "whole cities": "#d95f02", "distance-matched": "#7570b3",
-             "regions": "#a6761d"}
+             "map-matched": "#000000", "regions": "#a6761d"}
 NOT_SURE = ("nearest", "flat mean", "plain kriging")  # drawn in no figure of uncertainty
 ORDER: Mapping[str, Iterable[str]] = {"season": SEASONS, "distance third": THIRDS, "observed level": LEVELS,
-                                      "predicted level": LEVELS}
-STRATA_TITLES = {"season": "season", "hour": "hour of the day (UTC+8)",
+                                      "predicted level": LEVELS, "place": PLACES}
+STRATA_TITLES = {"season": "season", "place": "kind of place", "hour": "hour of the day (UTC+8)",
                  "distance third": "distance to the nearest given station, thirds",
                  "observed level": f"observed level ({UNITS_MATH})",
                  "predicted level": f"predicted level ({UNITS_MATH})"}
@@ -57,9 +57,9 @@ def _distance_figure(table: pd.DataFrame, ours: str) -> Figure:
 
 
 def _skill_figure(table: pd.DataFrame, ours: str, reference: str) -> Figure:
-    """Skill by season, with 95 % intervals, hour of the day, observed and predicted level; a line a design."""
+    """Skill by season and kind of place, with 95 % intervals, hour of the day and observed level; a line a design."""
     figure, axes = _by_stratum_axes(table, ours, "skill_percent",
-                                    ("season", "hour", "observed level", "predicted level"),
+                                    ("season", "place", "hour", "observed level"),
                                     ("skill_low", "skill_high"))
     for ax in axes.flat:
         ax.axhline(0, color="black", lw=0.8, zorder=1.9)
@@ -71,8 +71,9 @@ def _skill_figure(table: pd.DataFrame, ours: str, reference: str) -> Figure:
 
 
 def _coverage_figure(table: pd.DataFrame, ours: str) -> Figure:
-    """The share in the 90 % interval by season, hour, distance and predicted level; the aim is shaded."""
-    figure, axes = _by_stratum_axes(table, ours, "coverage_90", ("season", "hour", "distance third", "predicted level"))
+    """The share in the 90 % interval by season, kind of place, distance and predicted level; the aim is shaded."""
+    figure, axes = _by_stratum_axes(table, ours, "coverage_90", ("season", "place", "distance third",
+                                                                 "predicted level"))
     for ax in axes.flat:
         ax.axhspan(*AIMED_AT, color="#eeeeee", zorder=0)
         ax.axhline(NOMINAL_COVERAGE, color="black", lw=0.8, zorder=1.9)

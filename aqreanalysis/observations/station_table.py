@@ -1,7 +1,8 @@
 """Station tables: text tables with station_id, lon, lat and, where known, name, city and province.
 
-Optional columns: `datum` (wgs84, gcj02 or bd09; observations/datums.py), and `start`, the first day of a station at a
-place, for stations that moved and so have several rows.
+Optional columns: `datum` (wgs84, gcj02 or bd09; observations/datums.py); `start`, the first day of a station at a
+place, for stations that moved and so have several rows; and `background`, whether a station is one (yes or no, or the
+kind of site), which scores are split by.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from aqreanalysis.tables.stamps import StampRule
 
 TABLE_COLUMNS = ("station_id", "lon", "lat")
 WANTED = (columns.STATION_ID, columns.LON, columns.LAT, columns.NAME, columns.CITY, columns.PROVINCE, columns.DATUM,
-          columns.START)
+          columns.START, columns.BACKGROUND)
 STATION_TABLE = "stations.csv"   # beside the files
 _TABLE_NAME = re.compile(r"stations?(?:\s?\(\d{1,3}\)|\s?[-_]?\s?(?:copy|副本)(?:\s?\(?\d{1,3}\)?)?)*\.(?:csv|tsv|txt)"
                          r"(?:\.(?:gz|txt|csv))?", re.IGNORECASE)

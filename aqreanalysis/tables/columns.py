@@ -48,6 +48,8 @@ NAME = Column("name", ("station_name", "site_name", "监测点名称", "站点�
 CITY = Column("city", ("城市", "城市名称"))
 PROVINCE = Column("province", ("prov", "省份", "省"))
 DATUM = Column("datum", ("坐标系",))
+BACKGROUND = Column("background", ("is_background", "background_station", "对照点", "背景点"),
+                    ("site_type", "station_type", "area_type", "站点类型", "点位类型"))
 START = Column("start", ("start_date", "valid_from", "since"))
 SIMULATED = Column("simulated")
 _SPELLINGS = {"pm25": ("pm2_5", "pm2p5", "pm_2_5", "pm_25", "细颗粒物"), "pm10": ("pm_10", "可吸入颗粒物"),

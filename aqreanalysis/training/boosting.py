@@ -13,7 +13,7 @@ from aqreanalysis.models.baselines import boosting
 from aqreanalysis.models.checkpoint import Card
 from aqreanalysis.observations import screening
 from aqreanalysis.observations.near_duplicates import NearDuplicates
-from aqreanalysis.observations.readers import ObservationFiles
+from aqreanalysis.observations.readers.archive import Source
 from aqreanalysis.time_axis import Period
 
 BOOSTING_DAYS = 150  # at most so many days are learned from, spread over the period
@@ -23,14 +23,14 @@ BOOSTING_DAYS = 150  # at most so many days are learned from, spread over the pe
 class BoostingMonth:
     """One month of stations and days that boosting may learn from."""
 
-    files: ObservationFiles
+    files: Source
     month: Period
     held_out: tuple[str, ...]
     days: np.ndarray  # datetime64[D], UTC+8
     duplicates: NearDuplicates
 
 
-def train_boosting(files: ObservationFiles, period: Period, card: Card, duplicates: NearDuplicates,
+def train_boosting(files: Source, period: Period, card: Card, duplicates: NearDuplicates,
                    run: Callable[[Callable, list[BoostingMonth]], Iterable[Any]]) -> boosting.Boosting:
     """Trees trained at the checkpoint's training stations on days outside its withheld weeks.
 

@@ -33,7 +33,7 @@ from aqreanalysis.models.baselines.regression_kriging import (
 from aqreanalysis.models.drift import Drift, NormalEquations, standardised
 from aqreanalysis.observations import screening
 from aqreanalysis.observations.near_duplicates import NearDuplicates
-from aqreanalysis.observations.readers import ObservationFiles
+from aqreanalysis.observations.readers.archive import Source
 from aqreanalysis.observations.stations import city_numbers
 from aqreanalysis.time_axis import Period
 
@@ -47,7 +47,7 @@ FITTED_HOURS = 48     # ... as of fewer hours a station: ten days that are compl
 class RegressionMonth:
     """Some days in a row that coefficients are fitted to, once without each group of stations."""
 
-    files: ObservationFiles
+    files: Source
     days: Period
     withheld: tuple[tuple[str, ...], ...]  # groups, with their near duplicates
     duplicates: NearDuplicates
@@ -55,7 +55,7 @@ class RegressionMonth:
     covariates: Standardisation
 
 
-def fit_regression_kriging(files: ObservationFiles, period: Period, withheld: Sequence[Sequence[str]],
+def fit_regression_kriging(files: Source, period: Period, withheld: Sequence[Sequence[str]],
                            duplicates: NearDuplicates, run: Callable[[Callable, list], Iterable[Any]],
                            every_nth_week_withheld: int = 0,
                            covariates: Standardisation | None = None,

@@ -1,44 +1,52 @@
-"""`aqreanalysis evaluate`: AQ-Net beside the baselines at stations that it has never seen."""
+"""`aqreanalysis evaluate`: AQ-Net beside the baselines at stations that are withheld from both.
+
+All stations of an archive are left out, in folds (evaluation/designs.py); each is estimated by a network that was not
+trained on it, where the checkpoint has one. With `withheld`, only those that the checkpoint's training left aside.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis import files
 from aqreanalysis.errors import UserError
-from aqreanalysis.evaluation import Sums, holdout
-from aqreanalysis.evaluation.distributions import LAPLACE
+from aqreanalysis.evaluation import Sums
+from aqreanalysis.evaluation.designs import Designs, archive_designs, withheld_designs
+from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.evaluation.metrics import score_table
-from aqreanalysis.evaluation.predictions import errors_of_days
-from aqreanalysis.evaluation.statistics import fold_statistics
-from aqreanalysis.figures.layout import save_figure
-from aqreanalysis.figures.scores import score_figures
+from aqreanalysis.evaluation.strata import kinds_of_place
+from aqreanalysis.fields.static import is_covered
+from aqreanalysis.grids import parse_grid
 from aqreanalysis.models import checkpoint, registry
+from aqreanalysis.models.base import Model
 from aqreanalysis.models.baselines import boosting
-from aqreanalysis.observations import quality, screening
+from aqreanalysis.models.baselines.regression_kriging import shipped_drift
+from aqreanalysis.models.cross_fitting import NEVER_SEEN, NO_FOLD, SAME_PLACE_KM, training_folds
+from aqreanalysis.observations import quality
 from aqreanalysis.observations.inventory import Inventory, check_usable, take_inventory
 from aqreanalysis.observations.near_duplicates import NearDuplicates, near_duplicates
 from aqreanalysis.observations.readers import ObservationFiles
-from aqreanalysis.observations.readers.archive import Archive, none_good
+from aqreanalysis.observations.readers.archive import Archive, Source, none_good
+from aqreanalysis.observations.readers.cube import CubeArchive
 from aqreanalysis.observations.stations import city_numbers
 from aqreanalysis.time_axis import Period
 from aqreanalysis.training.boosting import train_boosting
+from aqreanalysis.training.regression import FITTED_DAYS, FITTED_STATIONS, fit_regression_kriging
 from aqreanalysis.workers import run_jobs
+from aqreanalysis.workflows.score_months import OURS, Scoring, score_month
 
-OURS = "AQ-Net"
-DISTRIBUTIONS = {OURS: LAPLACE}  # of hours where there are no bounds; all else is normal
 INTERVAL_NOTE = (f"CRPS, PIT and coverage of {OURS} are of the distribution that its bounds give: half of a normal one "
                  "on either side of the estimate, whose 5 % and 95 % quantiles they are; those of the others are of "
                  "their standard error")
-EVALUATION_FIX = "choose another place with --out."
 DEFAULT_GRID = "0.1deg"
+MOST_UNFITTED = 0.45  # of the stations, that regression kriging is fitted without where that saves fits
+FITTED_OF_DAYS, LEAST_FITTED_DAYS = 5, 14  # of so many days of a short period it is fitted to one; at least to these
+DAYS_SEED = 0  # of the draw of days
 
 
 class Result(NamedTuple):
@@ -50,64 +58,113 @@ class Result(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MonthJob:
-    """One month to score."""
+class Evaluation:
+    """What is scored, and how it is run.
 
-    files: ObservationFiles
-    checkpoint: Path
-    month: Period
-    held_out: tuple[str, ...]
-    folds: tuple[holdout.Fold, ...]
-    boosting: boosting.Boosting | None
+    `withheld`: only the stations that the checkpoint's training left aside, as it left them aside. `quick`: no
+    surroundings are taken out, and no stations are matched to the land of `grid`. `every_days`: of so many days one,
+    drawn. `boost`: gradient boosting too, with `withheld` only, for it is trained at the others.
+    """
+
+    checkpoint_name: str | None = None
+    withheld: bool = False
+    quick: bool = False
+    boost: bool = False
+    grid: str = DEFAULT_GRID
+    every_days: int = 1
+    workers: int = 1
+    scheduler: str | None = None
+
+    def run(self, function: Callable, jobs: list, shared: object = None) -> Iterator:
+        """Results of the jobs as they are done."""
+        return run_jobs(function, jobs, self.workers, self.scheduler, shared)
+
+    def check(self) -> None:
+        """UserError for what can not be scored."""
+        if self.checkpoint_name in registry.BASELINES:
+            raise UserError(f"--checkpoint {self.checkpoint_name} is a baseline.",
+                            "Baselines are scored beside every checkpoint.",
+                            "Leave --checkpoint out, or name a trained checkpoint.")
+        if self.boost and not self.withheld:
+            raise UserError("--boosting was given without --withheld.",
+                            "Boosting is trained at stations that are scored, unless only a checkpoint's are.",
+                            "Give --withheld too, or leave --boosting out.")
+        if self.boost:
+            boosting.lightgbm()
 
 
 def evaluate(observations: str, period: Period, checkpoint_name: str | None = None, stations: str | None = None,
              workers: int = 1, scheduler: str | None = None, on_month: Callable = lambda label: None,
              quick: bool = False, boost: bool = False,
              grid: str = DEFAULT_GRID, utc_offset: float | None = None,
-             tell: Callable[[Inventory], None] = lambda found: None) -> Result:
-    """Scores at the checkpoint's test stations: a table and the sums that it is made of.
+             tell: Callable[[Inventory], None] = lambda found: None, withheld: bool = False,
+             every_days: int = 1) -> Result:
+    """Scores at stations that are left out, each estimated from the others: a table and the sums that it is made of.
 
-    Only stations that the checkpoint's training never saw are scored: as they were withheld (single stations, whole
-    cities); and, unless `quick`, with their surroundings taken out too, so that distances to the nearest remaining
-    station are those of the land cells of `grid`, and with all stations of a region. `boost` trains and scores
-    gradient boosting as well. Near duplicates of what is taken out are taken out too. `tell` gets what of the
-    observations is used and what is not, before anything is computed.
+    All stations of the observations: singly, with their whole city, and with their surroundings, so that they stand
+    for the land of the map; for the options see :class:`Evaluation`. `tell` gets what of the observations is used and
+    what is not, before anything is computed.
+
+    Raises
+    ------
+    UserError : for fewer than six stations with observations, or none that the checkpoint withheld (`withheld`).
     """
-    if checkpoint_name in registry.BASELINES:
-        raise UserError(f"--checkpoint {checkpoint_name} is a baseline.",
-                        "Baselines are scored beside every checkpoint.",
-                        "Leave --checkpoint out, or name a trained checkpoint.")
-    folder = checkpoint.locate(checkpoint_name)
-    card = checkpoint.checked_card(folder)
-    source = ObservationFiles.of(observations, stations, utc_offset)
-    archive = source.open()
-    single, cities = _test_stations(archive, card, observations)
-    if boost:
-        boosting.lightgbm()
-    tell(_inventory(archive, period, source.path))
+    asked = Evaluation(checkpoint_name, withheld, quick, boost, grid, every_days, workers, scheduler)
+    return evaluate_source(ObservationFiles.of(observations, stations, utc_offset), observations, period, asked,
+                           on_month, tell)
+
+
+def evaluate_cube(cube: xr.Dataset, period: Period, asked: Evaluation = Evaluation(),
+                  table: pd.DataFrame | None = None, on_month: Callable = lambda label: None) -> Result:
+    """The same of a raw station cube in memory: of stations, hours or levels that a script chose.
+
+    `cube` should reach 23 days beyond the period on either side, which models and quality control read; `table` may add
+    columns (city, name, background) to its stations.
+    """
+    return evaluate_source(CubeArchive(cube, table), "the cube", period, asked, on_month)
+
+
+def evaluate_source(source: Source, where: str, period: Period, asked: Evaluation,
+                    on_month: Callable = lambda label: None,
+                    tell: Callable[[Inventory], None] = lambda found: None) -> Result:
+    """The same of whatever opens as an archive; `where` is what messages call it."""
+    asked.check()
+    folder = checkpoint.locate(asked.checkpoint_name)
+    card, archive = checkpoint.checked_card(folder), source.open()
+    if asked.withheld:
+        _test_stations(archive.stations, card, where)  # an error comes before anything is read
+    inventory = _inventory(archive, period, where)
+    tell(inventory)
+    table = _reporting(archive, inventory)
     duplicates = near_duplicates(archive, period.hours[0], period.hours[-1])
-    folds, notes = holdout.all_designs(archive.stations, single, cities, None if quick else grid, duplicates)
-    held_out = (*single, *cities, *duplicates.of((*single, *cities)))
-
-    def run(function: Callable, jobs: list) -> Iterator:
-        return run_jobs(function, jobs, workers, scheduler)
-
-    trees = train_boosting(source, period, card, duplicates, run) if boost else None
-    jobs = [MonthJob(source, folder, month, held_out, tuple(folds), trees) for month in period.months()]
-    parts = {}
-    for label, sums in run(score_month, jobs):
-        parts[label] = sums
-        on_month(label)
-    total = Sums.total(parts[label] for label in sorted(parts))
-    if not float(total.station.n.sum()):
-        raise UserError(f"{observations} holds no PM2.5 of withheld stations from {period.first} to {period.last}.",
+    designs = _designs(table, card, asked, where, duplicates)
+    days = sampled_days(period, asked.every_days)
+    scoring = Scoring(source, folder, tuple(designs.folds), days, kinds_of_place(table),
+                      _boosting(source, period, card, duplicates, asked),
+                      _regression(source, period, table, designs, duplicates, asked))
+    total = _total_of_months(scoring, period, asked, on_month)
+    if total is None or not float(total.station.n.sum()):
+        raise UserError(f"{where} holds no PM2.5 of withheld stations from {period.first} to {period.last}.",
                         "Scores need observations to compare with.", "Choose another period.")
-    cities_of = zip(archive.stations["station_id"], city_numbers(archive.stations), strict=True)
-    total = total.with_cities(duplicates.one_label(dict(cities_of)))
-    table = score_table(total, card.training["every_nth_week_withheld"], ours=OURS)
-    notes = duplicate_notes(duplicates, (*single, *cities), card) + notes
-    return Result(table, total, notes + [INTERVAL_NOTE] * bool(card.calibration))
+    cities_of = zip(table["station_id"], city_numbers(table), strict=True)
+    total = total.with_cities(duplicates.one_label(dict(cities_of)), scoring.kinds)
+    notes = designs.notes + _day_notes(days, period) + _regression_notes(scoring.fitted) + [INTERVAL_NOTE] * bool(
+        card.calibration)
+    return Result(score_table(total, card.training["every_nth_week_withheld"], ours=OURS), total, notes)
+
+
+def _total_of_months(scoring: Scoring, period: Period, asked: Evaluation, on_month: Callable) -> Sums | None:
+    """The sums of all months, added in their order whichever is done first; None where nothing is scored."""
+    months, total = period.months(), None
+    waiting: dict[str, Sums | None] = {}
+    order = [f"{month.first:%Y-%m}" for month in months]
+    for label, sums in asked.run(score_month, months, scoring):
+        waiting[label] = sums
+        on_month(label)
+        while order and order[0] in waiting:
+            known = [part for part in (total, waiting.pop(order.pop(0))) if part is not None]
+            total = Sums.total(known) if known else None
+    return total
 
 
 def _inventory(archive: Archive, period: Period, where: str) -> Inventory:
@@ -121,6 +178,43 @@ def _inventory(archive: Archive, period: Period, where: str) -> Inventory:
     return found
 
 
+def _reporting(archive: Archive, inventory: Inventory) -> pd.DataFrame:
+    """The stations of an archive that have a value in the period."""
+    table = archive.stations
+    silent = list(inventory.coverage.silent()) if inventory.coverage else []
+    return table[~table["station_id"].isin(silent)].reset_index(drop=True)
+
+
+def _designs(table: pd.DataFrame, card: checkpoint.Card, asked: Evaluation, where: str,
+             duplicates: NearDuplicates) -> Designs:
+    """The designs, with a sentence on what training saw of the stations."""
+    grid = None if asked.quick else parse_grid(asked.grid)
+    if asked.withheld:
+        single, cities = _test_stations(table, card, where)
+        found = withheld_designs(table, single, cities, grid, duplicates)
+        return Designs(found.folds, duplicate_notes(duplicates, (*single, *cities), card) + found.notes)
+    networks = training_folds(card, table["lat"].to_numpy(), table["lon"].to_numpy(), list(table["station_id"]))
+    found = archive_designs(table, grid, networks, duplicates)
+    return Designs(found.folds, seen_notes(networks, card) + found.notes)
+
+
+def seen_notes(networks: np.ndarray, card: checkpoint.Card) -> list[str]:
+    """What training saw of the stations (stations,), and what that means; `networks` of cross_fitting."""
+    seen, without = int((networks != NEVER_SEEN).sum()), int((networks == NO_FOLD).sum())
+    if not seen:
+        return [f"the training of {card.name} saw none of the {len(networks)} stations (none has the id of one that it "
+                f"saw, or stands within {1000 * SAME_PLACE_KM:.0f} m of one)"]
+    found = (f"the training of {card.name} saw {seen} of the {len(networks)} stations (by id, or within "
+             f"{1000 * SAME_PLACE_KM:.0f} m)")
+    if without < seen:
+        found += f"; {'each' if not without else seen - without} of them is estimated by the network of a fold that " \
+                 "never saw it"
+    if without:
+        found += f"; there is no network that did not see {'them' if without == seen else f'the other {without}'}: " \
+                 f"scores of {OURS} are too good there. --withheld scores stations that training left aside"
+    return [found]
+
+
 def duplicate_notes(duplicates: NearDuplicates, test: Sequence[str], card: checkpoint.Card) -> list[str]:
     """What is withheld beside the test stations, why, and how much of it the checkpoint had not withheld."""
     notes = duplicates.sentences(test)
@@ -132,59 +226,71 @@ def duplicate_notes(duplicates: NearDuplicates, test: Sequence[str], card: check
     return notes
 
 
-def _test_stations(archive: Archive, card: checkpoint.Card, observations: str) -> tuple[list[str], list[str]]:
-    """The archive's test stations of a checkpoint, withheld singly and in whole cities."""
-    known = set(archive.stations["station_id"])
-    single, cities = ([s for s in card.withheld[name] if s in known] for name in ("test_single", "test_city"))
+def _test_stations(table: pd.DataFrame, card: checkpoint.Card, where: str) -> tuple[list[str], list[str]]:
+    """The test stations of a checkpoint among those of a table, withheld singly and in whole cities."""
+    known = set(table["station_id"])
+    single, cities = ([s for s in card.withheld.get(name, ()) if s in known] for name in ("test_single", "test_city"))
     if not single + cities:
-        raise UserError(f"{observations} holds none of the stations that {card.name} withheld.",
-                        "Scores are of stations that the training never saw.",
-                        "Evaluate on the network it was trained on, or train a checkpoint on this one.")
+        raise UserError(f"{where} holds none of the stations that {card.name} withheld.",
+                        "With --withheld, scores are of these only.",
+                        "Leave --withheld out: then all stations are scored, each left out once.")
     return single, cities
 
 
-def score_month(job: MonthJob) -> tuple[str, Sums]:
-    """Sums of one month over all folds."""
-    model, described = registry.load_model(job.checkpoint), registry.describe_model(job.checkpoint)
-    archive = job.files.open()
-    models = registry.baselines() | ({"boosting": job.boosting} if job.boosting else {}) | {OURS: model}
-    cube = screening.observations_around(archive, model, job.month, held_out=job.held_out)
-    of_days = partial(errors_of_days, calibrated=OURS, calibration=model.calibration,
-                      memory_hours=described.error_memory_hours)
-    parts = [fold_statistics(models, cube, fold, job.month.hours, distributions=DISTRIBUTIONS,
-                             errors_of_days=of_days) for fold in job.folds]
-    return f"{job.month.first:%Y-%m}", Sums.total(parts)
+def sampled_days(period: Period, every: int) -> np.ndarray:
+    """Of every `every` days of a period one, drawn, so that no rhythm of the week has a part in it; datetime64[D]."""
+    days, rng = np.array(period.days(), "datetime64[D]"), np.random.default_rng(DAYS_SEED)
+    return np.array([rng.choice(days[start:start + every]) for start in range(0, len(days), every)])
 
 
-def check_out(out: str | None) -> None:
-    """A UserError where :func:`write_result` has no use for a name; to be called before anything is computed."""
-    if out and not _is_table(out):
-        files.folder_named(out)
-    elif out and Path(out).is_dir():
-        raise UserError(f"--out {out} is a folder.", "A name that ends in .csv is that of the table alone.",
-                        "Name a file, or a folder without that ending.")
+def _day_notes(days: np.ndarray, period: Period) -> list[str]:
+    every = len(period.days())
+    return [f"scored on {len(days)} of {every} days, drawn one after the other: {days[0]} to {days[-1]}"] * (
+        len(days) < every)
 
 
-def _is_table(out: str) -> bool:
-    return Path(out).suffix.lower() == ".csv" and not out.endswith("/")
+def _boosting(source: Source, period: Period, card: checkpoint.Card, duplicates: NearDuplicates,
+              asked: Evaluation) -> Mapping[str, Model]:
+    """Gradient boosting by its name, where it is asked for; trained at the checkpoint's training stations."""
+    return {"boosting": train_boosting(source, period, card, duplicates, asked.run)} if asked.boost else {}
 
 
-def write_result(result: Result, out: str) -> list[Path]:
-    """The table as a .csv file; or a folder with scores.csv, scores.nc (the sums) and figures."""
-    path = Path(out)
-    if _is_table(out):
-        return [_write_table(result.table, path)]
-    with files.whole(path / "scores.nc", EVALUATION_FIX) as part:
-        xr.Dataset(attrs={"notes": "\n".join(result.notes)}).to_netcdf(part, engine="netcdf4")
-        for name, sums in vars(result.sums).items():
-            texts = {str(key): {"dtype": "S1"} for key, of in sums.variables.items() if of.dtype.kind in "OU"}
-            sums.to_netcdf(part, mode="a", group=name, engine="netcdf4", encoding=texts)
-    figures = score_figures(result.table, OURS)
-    return [_write_table(result.table, path / "scores.csv"), path / "scores.nc",
-            *(save_figure(figure, path / f"{name}.png") for name, figure in figures.items())]
+def _regression(source: Source, period: Period, table: pd.DataFrame, designs: Designs, duplicates: NearDuplicates,
+                asked: Evaluation) -> dict[tuple[str, ...], Model]:
+    """Regression kriging for each set of withheld stations, which have no part in its fit; none outside China."""
+    if not is_covered(table["lat"], table["lon"]).all():
+        return {}
+    left_out = fitted_without(designs.folds, min(MOST_UNFITTED * len(table), len(table) - 2 * FITTED_STATIONS))
+    groups = sorted(set(left_out.values()))
+    days = min(FITTED_DAYS, max(len(period.days()) // FITTED_OF_DAYS, LEAST_FITTED_DAYS))
+    models = dict(zip(groups, fit_regression_kriging(source, period, groups, duplicates, asked.run, days=days),
+                      strict=True))
+    return {removed: models[group] for removed, group in left_out.items()}
 
 
-def _write_table(table: pd.DataFrame, path: Path) -> Path:
-    with files.whole(path, EVALUATION_FIX) as part:
-        table.to_csv(part, index=False, float_format="%.6g")
-    return path
+def fitted_without(folds: Sequence[Fold], most: float) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Without which stations a model is fitted for each set that a fold takes out: these, and those of folds before it
+    of the same design, as long as there are no more than `most`. One fit then serves several folds."""
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    together: list[tuple[str, ...]] = []
+    design: list[str] = []
+    union: set[str] = set()
+    for fold in [*folds, None]:
+        more = union | set(fold.removed) if fold else set()
+        if fold is None or (together and (len(more) > most or list(fold.scored) != design)):
+            found |= dict.fromkeys(together, tuple(sorted(union)))
+            together, more = [], set(fold.removed) if fold else set()
+        if fold:
+            design, union = list(fold.scored), more
+            together.append(fold.removed)
+    return found
+
+
+def _regression_notes(fitted: Mapping[tuple[str, ...], Model]) -> list[str]:
+    """Whom regression kriging was fitted to."""
+    if not fitted:
+        return ["no regression kriging: stations lie outside what the static covariates cover"]
+    others = sum(getattr(model, "drift", None) is shipped_drift() for model in fitted.values())
+    return [f"regression kriging: in {others} of {len(fitted)} folds too few stations are left to fit it; its "
+            "coefficients are there those of northern China's network in 2019, whose stations may be among these"
+            ] * bool(others)

@@ -142,6 +142,13 @@ class Archive(Protocol):
         """Raw station cube, (time, station), of every hour from `start` to `end`; hours of bad files are NaN."""
 
 
+class Source(Protocol):
+    """Where observations come from, files or a cube in memory; sent to workers, and opened by each."""
+
+    def open(self) -> Archive:
+        """The archive."""
+
+
 @dataclass(frozen=True)
 class ReadingOptions:
     """What a user says of files besides their path. A reader honours each option or refuses it (`refuse`)."""

@@ -21,6 +21,7 @@ import pandas as pd
 
 from aqreanalysis.evaluation.designs import LEAST_STATIONS, archive_designs
 from aqreanalysis.evaluation.holdout import Fold
+from aqreanalysis.evaluation.strata import kinds_of_place
 from aqreanalysis.models import registry
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.observations.near_duplicates import NearDuplicates, find_duplicates, pieces
@@ -87,7 +88,7 @@ def validate(plan: Plan, run: Run, shown: Shown) -> None:
     days = _hidden(HidingJob(plan.job, cities), parts, run, shown)
     setting = _Setting(days, prior, plan.job.description.error_memory_hours)
     made, crossed = _factors(setting, run)
-    pairs = scores.pairs_of(days, crossed, scores.kinds_of_place(table)) if len(days.day) else []
+    pairs = scores.pairs_of(days, crossed, kinds_of_place(table)) if len(days.day) else []
     scored = scores.score_table(pairs) if pairs else pd.DataFrame(columns=list(scores.KEYS))
     facts = _facts(plan, days, made, prior, notes)
     facts |= {"headline": words.headline(scored, facts), "calibrated_on": words.calibrated_on(facts)}

@@ -7,7 +7,7 @@ map-matched design is weighted to be like the map's land; the distance-matched o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,6 @@ from aqreanalysis.evaluation.holdout import DISTANCE_MATCHED, MAP_MATCHED
 from aqreanalysis.evaluation.metrics import DISTANCES
 from aqreanalysis.evaluation.statistics import week_number
 from aqreanalysis.evaluation.strata import LEVELS, SEASONS, in_level, in_season
-from aqreanalysis.fields.static import static_covariates
 from aqreanalysis.models import uncertainty
 from aqreanalysis.product.validation.fit import CITIES, WEEKS, Fitted
 from aqreanalysis.product.validation.hidden import HiddenDays
@@ -29,7 +28,6 @@ from aqreanalysis.time_axis import HOURS_PER_DAY, MINIMUM_HOURS
 HOURLY, DAILY = "hourly", "daily"
 ALL = "all designs"
 KEYS = ("design", "frequency", "by", "slice")
-SPARSE = 80_000.0   # people, population potential of 5 km: below it a place is sparsely peopled
 LEAST_ERROR = 1e-9  # ug m-3, of kriging: it divides nothing by 0
 
 
@@ -52,7 +50,7 @@ class Pairs:
     station: np.ndarray
     city: np.ndarray
     design: np.ndarray
-    kinds: dict[str, Collection[str]]  # kinds of place: the names of their stations
+    kinds: Mapping[str, Collection[str]]  # kinds of place: the names of their stations
 
     def __getitem__(self, which: np.ndarray) -> Pairs:
         bounds = {name: array[:, which] for name, array in self.bounds.items()}
@@ -61,7 +59,7 @@ class Pairs:
         return Pairs(self.frequency, bounds=bounds, kinds=self.kinds, **others)
 
 
-def pairs_of(days: HiddenDays, crossed: dict[str, Fitted], kinds: dict[str, Collection[str]]) -> list[Pairs]:
+def pairs_of(days: HiddenDays, crossed: dict[str, Fitted], kinds: Mapping[str, Collection[str]]) -> list[Pairs]:
     """Pairs of hours and of whole days. `crossed` by kind: bounds of factors that were fitted without the own group;
     `kinds` of place with their stations."""
     row, hour = np.nonzero(np.isfinite(days.truth))
@@ -75,13 +73,6 @@ def pairs_of(days: HiddenDays, crossed: dict[str, Fitted], kinds: dict[str, Coll
                   days.weight[whole], days.distance[whole], days.day[whole], np.full(len(whole), -1),
                   days.station[whole], days.city[whole], days.design[whole], kinds)
     return [hourly, daily]
-
-
-def kinds_of_place(table: pd.DataFrame) -> dict[str, Collection[str]]:
-    """The stations of each kind of place, of a table (station_id, lat, lon): see SPARSE."""
-    people = static_covariates(table["lat"].to_numpy(float), table["lon"].to_numpy(float)).population_5km.values
-    ids = table["station_id"].to_numpy()
-    return {"sparse": ids[people < SPARSE].tolist(), "urban": ids[people >= SPARSE].tolist()}
 
 
 def _mean(array: np.ndarray, days: HiddenDays) -> np.ndarray:

@@ -1,0 +1,53 @@
+"""What `aqreanalysis evaluate` writes: the table of scores, the sums that it is made of, figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis import files
+from aqreanalysis.errors import UserError
+from aqreanalysis.figures.layout import save_figure
+from aqreanalysis.figures.scores import score_figures
+from aqreanalysis.workflows.evaluate_analysis import Result
+from aqreanalysis.workflows.score_months import OURS
+
+EVALUATION_FIX = "choose another place with --out."
+
+
+def check_out(out: str | None) -> None:
+    """A UserError where :func:`write_result` has no use for a name; to be called before anything is computed."""
+    if out and not _is_table(out):
+        files.folder_named(out)
+    elif out and Path(out).is_dir():
+        raise UserError(f"--out {out} is a folder.", "A name that ends in .csv is that of the table alone.",
+                        "Name a file, or a folder without that ending.")
+
+
+def _is_table(out: str) -> bool:
+    return Path(out).suffix.lower() == ".csv" and not out.endswith("/")
+
+
+def write_result(result: Result, out: str) -> list[Path]:
+    """The table as a .csv file; or a folder with scores.csv, scores.nc (the sums) and figures."""
+    path = Path(out)
+    if _is_table(out):
+        return [_write_table(result.table, path)]
+    with files.whole(path / "scores.nc", EVALUATION_FIX) as part:
+        xr.Dataset(attrs={"notes": "\n".join(result.notes)}).to_netcdf(part, engine="netcdf4")
+        for name, sums in vars(result.sums).items():
+            encoding: dict[str, dict] = {str(key): {"dtype": "S1"} for key, of in sums.variables.items()
+                                         if of.dtype.kind in "OU"}
+            encoding |= {str(key): {"zlib": True, "complevel": 1} for key in sums.data_vars}
+            sums.to_netcdf(part, mode="a", group=name, engine="netcdf4", encoding=encoding)
+    figures = score_figures(result.table, OURS)
+    return [_write_table(result.table, path / "scores.csv"), path / "scores.nc",
+            *(save_figure(figure, path / f"{name}.png") for name, figure in figures.items())]
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> Path:
+    with files.whole(path, EVALUATION_FIX) as part:
+        table.to_csv(part, index=False, float_format="%.6g")
+    return path
