@@ -63,26 +63,37 @@ class AnalysisTraining(Strict):
     """How a network for analysis is trained: section `training` of a training recipe."""
 
     steps: int = Field(3000, ge=1, description="Steps of gradient descent.")
-    samples_per_step: int = Field(16, ge=1, description="Days in a step, each from a masked sample drawn at random.")
-    targets_per_sample: int = Field(24, ge=1, description="Hidden stations that are estimated on each of these days.")
-    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of the cycle.")
-    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
-    averaging: float = Field(0.995, ge=0, lt=1, description="Share of the averaged weights that a step keeps.")
-    k: int = Field(20, ge=4, le=64, description="Neighbours of the neural kNN.")
-    views: int = Field(10, ge=1, description="Masked samples that are held at a time.")
-    renew_every: int = Field(40, ge=1, description="Steps after which one of the masked samples is drawn again.")
-    hidden_single: float = Field(0.08, ge=0, lt=1, description="Share of stations that a sample hides singly.")
-    hidden_places: int = Field(12, ge=0, description="Places round which a sample hides every station.")
-    hidden_radius_km: tuple[float, float] = Field(
-        (5.0, 80.0), description="Range of distances, km, from which the radius round each place is drawn.")
+    samples_per_step: int = Field(24, ge=1, description="Days and places in a step.")
+    targets_per_sample: int = Field(8, ge=1, description="Stations that are estimated on each of these days.")
+    learning_rate: float = Field(3e-3, gt=0, description="Highest learning rate of the cycle.")
+    weight_decay: float = Field(1e-1, ge=0, description="Weight decay of AdamW.")
+    averaging: float = Field(0.999, ge=0, lt=1, description="Share of the averaged weights that a step keeps, at most.")
+    k: int = Field(24, ge=4, le=64, description="Neighbours of the neural kNN.")
+    range_km: float = Field(250.0, gt=0, description="Range of the kriging that the network starts from, km.")
+    nugget: float = Field(0.04, ge=0, lt=1, description="Its nugget, as a share of the sill.")
+    views: int = Field(8, ge=1, description="Masked series that are held at a time.")
+    renew_every: int = Field(50, ge=1, description="Steps after which one of them is drawn again.")
+    snapshots: float = Field(0.125, ge=0, le=1, description="Share of these with but a few hours a day.")
+    hidden_city: float = Field(0.3, ge=0, le=1, description="Share of targets whose city, and 15 km, is hidden.")
+    hidden_round: float = Field(0.4, ge=0, le=1, description="Share from whom all within a radius is hidden.")
+    hidden_radius_km: float = Field(80.0, ge=0, description="Largest such radius, km.")
+    sparse: float = Field(0.1, ge=0, le=1, description="Share of targets from whom half or more of all is dropped.")
     outage: float = Field(0.03, ge=0, lt=0.5, description="Share of hours removed at all stations at once, in runs.")
     gap: float = Field(0.05, ge=0, lt=1, description="Largest share of single values removed besides.")
+    level_jitter: float = Field(0.2, ge=0, description="Standard deviation of the logarithm of levels' factors.")
+    covariate_noise: float = Field(0.2, ge=0, description="Noise on covariates, in standard deviations of theirs.")
+    mean_noise: float = Field(0.15, ge=0, description="Noise on the logarithms of long means.")
+    effects_penalty: float = Field(3.0, ge=0, description="Penalty on the squares of station effects.")
+    effects_dropped: float = Field(0.3, ge=0, le=1, description="Share of targets without their station's effect.")
     seed: int = Field(0, description="Seed of the weights and of every draw.")
-    validate_every: int = Field(250, ge=1, description="Steps between two validations.")
+    report_every: int = Field(100, ge=1, description="Steps between two rows of the log.")
 
 
 class Withheld(Strict):
-    """What training never sees: stations for testing and for validation, and every nth week to test."""
+    """What training never sees: stations for testing and for validation, and every nth week to test.
+
+    With shares of 0 all stations are trained on: then scores and calibration are those of the networks of folds.
+    """
 
     seed: int = Field(2019, description="Seed of the draw of stations.")
     share_single: float = Field(0.08, ge=0, lt=0.4, description="Share of stations withheld singly, for each use.")
@@ -101,6 +112,7 @@ class TrainingRecipe(Strict):
     end: Day = Field(description="Last day, UTC+8.")
     network: dict[str, float | int] = Field(default_factory=dict, description="Fields of aqnet.network.AnalysisSizes.")
     withheld: Withheld = Field(Withheld(), description="Stations and weeks that are withheld.")
+    folds: int = Field(5, ge=0, le=20, description="Networks besides, each without the cities of a fold; 0 for none.")
     covariates: CovariateChoice = Field(CovariateChoice(), description="Static covariates of stations and targets.")
     training: AnalysisTraining = Field(AnalysisTraining(), description="How the network is trained.")
     quality: QualitySettings = Field(DEFAULT_SETTINGS, description="Thresholds of quality control.")

@@ -51,7 +51,7 @@ def folds_at(cube, validation, radius: float) -> list[Fold]:
     asked = cube.sel(station=list(validation))
     fold = far_apart(asked.lat.values, asked.lon.values, FOLDS)
     found = []
-    for number in range(FOLDS):
+    for number in np.unique(fold):
         scored = np.array(validation, object)[fold == number]
         of = asked.sel(station=list(scored))
         near = geo.pairwise_distance_km(of.lat, of.lon, cube.lat, cube.lon).min(axis=0) <= radius
@@ -119,7 +119,7 @@ def limits(found: pd.DataFrame, alone: pd.DataFrame) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", help="training recipe, a name or a YAML file")
+    parser.add_argument("recipe", help="training recipe with validation stations, a name or a YAML file")
     parser.add_argument("--checkpoint")
     parser.add_argument("--every-days", type=int, default=5)
     parser.add_argument("--radius", type=float, nargs="+", default=RADII)
@@ -127,12 +127,12 @@ def main() -> None:
     given = parser.parse_args()
     model, _ = checkpoint.load(checkpoint.locate(given.checkpoint))
     data = load_analysis_data(recipes.load_recipe(given.recipe, recipes.TrainingRecipe))
-    days = data.validation_days[::given.every_days]
+    cube, days = data.cube(data.split.test), data.days[::given.every_days]
     days = days[np.isin(days.astype("datetime64[M]").astype(int) % 12 + 1, MONTHS)]
     parts = []
     for radius in sorted({0.0, *given.radius}):
-        folds = folds_at(data.validation, data.split.validation, radius)
-        parts += [errors(model, data.validation, fold, days) for fold in folds]
+        folds = folds_at(cube, data.split.validation, radius)
+        parts += [errors(model, cube, fold, days) for fold in folds]
         print(f"{radius:g} km done", flush=True)
     found = pd.concat(parts, ignore_index=True)
     if given.out:

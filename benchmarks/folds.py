@@ -20,7 +20,7 @@ import pandas as pd
 
 from aqreanalysis import recipes, schema, time_axis, workers
 from aqreanalysis.models import gap_filling, geostatistics
-from aqreanalysis.models.aqnet.network import LOG_SHIFT, LOG_SILL, LOGS, SMOOTHED
+from aqreanalysis.models.aqnet.network import LOG_SHIFT, ROOM_VARIANCE
 from aqreanalysis.models.baselines.boosting import PARAMETERS, lightgbm
 from aqreanalysis.models.baselines.kriging import Kriging
 from aqreanalysis.models.features import LEVEL, cyclic_time
@@ -66,11 +66,12 @@ class Place:
 
 
 def start(place: Place) -> np.ndarray:
-    """The shipped network before training: kriging, and shares of the departures of logarithms and averages."""
-    base = place.kriged(place.value)
-    to_mean = 0.5 * LOG_SILL * place.neighbourhood.variance[None]
-    logs = (place.logs(place.value, LOG_SHIFT) + LOG_SHIFT) * np.exp(to_mean) - LOG_SHIFT
-    return base + LOGS * (logs - base) + SMOOTHED * (place.kriged(gap_filling.smooth(place.value)) - base)
+    """The network before training: half kriging of values, half of logarithms, and half of both of averages."""
+    smooth = gap_filling.smooth(place.value)
+    share = 0.5 * np.minimum(place.neighbourhood.variance / ROOM_VARIANCE, 1.0)[None]
+    values, logs = ((1 - share) * place.kriged(series) + share * place.kriged(averaged) for series, averaged in (
+        (place.value, smooth), (np.log(place.value + LOG_SHIFT), np.log(smooth + LOG_SHIFT))))
+    return 0.5 * np.maximum(values, 0.0) + 0.5 * np.maximum(np.exp(logs) - LOG_SHIFT, 0.0)
 
 
 def half(correlation: Correlation | None = None) -> Callable[[Place], np.ndarray]:
@@ -186,7 +187,7 @@ def main() -> None:
     options = parser.parse_args()
     data = load_analysis_data(recipes.load_recipe(options.recipe, recipes.TrainingRecipe).model_copy(
         update={"observations": options.observations}))
-    cube = data.validation[[schema.TARGET]]
+    cube = data.cube(data.split.test)
     first = [time_axis.hours_of_days(day.item(), day.item())[0] for day in data.days[3::options.every_days]]
     rows = (np.searchsorted(cube.time.values, first)[:, None] + np.arange(time_axis.HOURS_PER_DAY)).ravel()
     designs = {}

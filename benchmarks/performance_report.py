@@ -9,7 +9,7 @@ from pathlib import Path
 STAGES = {
     "reading": ["readers/daily_files.py read", "readers/station_archive.py read_screened"],
     "quality control": ["quality/__init__.py screen"],
-    "features of stations": ["models/aqnet/analysis.py station_inputs"],
+    "features of stations": ["models/aqnet/station_inputs.py station_inputs"],
     "neural network and neighbours": ["models/aqnet/analysis.py prepare", "models/aqnet/analysis.py at"],
     "quality flags": ["models/uncertainty.py __init__", "models/uncertainty.py of_hours"],
     "daily means": ["models/uncertainty.py daily"],

@@ -21,11 +21,12 @@ def long_cube(stations: int = 25, seed: int = 0, missing: float = 0.1):
     return schema.mock_station_cube(hours=960, stations=stations, seed=seed, missing=missing)
 
 
-def small_sizes():
-    """A network of about a thousand parameters."""
+def small_sizes(covariates: int = 0):
+    """A network of about two thousand parameters."""
     from aqreanalysis.models.aqnet.network import AnalysisSizes
 
-    return AnalysisSizes(width=8, attention_heads=2, pooled=4, knn_heads=2, channels=2, hidden=8)
+    return AnalysisSizes(width=8, attention_heads=2, pooled=4, knn_hidden=6, channels=3, hidden=8, hidden_out=6,
+                         covariates=covariates, modes=3)
 
 
 def lively_network(seed: int = 0, sizes=None):
@@ -42,12 +43,27 @@ def lively_network(seed: int = 0, sizes=None):
     return network.eval()
 
 
-def lively_model(cube, seed: int = 0, k: int = 8):
-    """AQ-Net for analysis with a lively network."""
+def lively_model(cube=None, seed: int = 0, k: int = 8):
+    """AQ-Net for analysis with a lively network, whatever the cube."""
     from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
-    from aqreanalysis.models.features import Scaler
 
-    return AQNetAnalysis(lively_network(seed), Scaler.fit(cube), k=k)
+    return AQNetAnalysis(lively_network(seed), k=k)
+
+
+def small_checkpoint(folder, **changed):
+    """A lively network's checkpoint with a card as `aqreanalysis train` writes it; returns the folder."""
+    from aqreanalysis.models import checkpoint
+
+    facts = checkpoint.AnalysisFacts({}, {"margin_hours": 12, "context_hours": 372}, 5.5, [["S000", 36.5, 113.5, 0]],
+                                     [])
+    card = dict(name="small", kind="aqnet-analysis", created="2026-01-31", network=small_sizes().asdict(), scaler={},
+                k=8, variables=["pm25"], analysis=facts, versions={"torch": "2"},
+                withheld={"test_single": ["T1", "T2"], "test_city": [], "validation_single": [], "validation_city": []},
+                training={"source": "the mock cube", "start": "2019-01-01", "end": "2019-02-09", "stations": 1,
+                          "every_nth_week_withheld": 6, "steps": 1500, "seconds": 120},
+                scores={"held_out_stations": [{"design": "whole cities", "frequency": "daily", "n": 1234, "MAE": 9.876,
+                                               "RMSE": 12.5, "skill_percent": 8.25, "NMB_percent": -1.5}]})
+    return checkpoint.save(folder, lively_network(), checkpoint.Card(**card | changed))
 
 
 def lively_calibration(seed: int = 0):

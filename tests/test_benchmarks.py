@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aqreanalysis import schema
 from aqreanalysis.evaluation.predictions import IntervalPrediction
+from aqreanalysis.models.geostatistics import Correlation
+from aqreanalysis.models.neighbours import find_neighbourhood
+from aqreanalysis.observations.readers.cube import CubeArchive
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -63,9 +67,58 @@ def test_the_haziest_days_are_local_days_of_the_product():
     assert table["mean"].item() == np.arange(24, 48).mean() and table.hour.item() == pd.Timestamp("2019-01-02T16")
 
 
+def test_the_networks_start_is_that_of_an_untrained_network():
+    import torch
+    from models_fixtures import small_sizes
+
+    from aqreanalysis.models.aqnet.analysis import to_tensors
+    from aqreanalysis.models.aqnet.network import AQNet
+    from aqreanalysis.models.aqnet.station_inputs import station_inputs
+
+    rng = np.random.default_rng(0)
+    value = rng.gamma(4.0, 15.0, (48, 12)).astype(np.float32)
+    lat, lon, to_lat, to_lon = (rng.uniform(a, a + 3, n) for n in (12, 5) for a in (36, 113))
+    near = find_neighbourhood(lat, lon, to_lat, to_lon, 6, Correlation())
+    rows = np.arange(12, 36)
+    found = loaded("folds").start(loaded("folds").Place(value, rows, lat, lon, to_lat, to_lon, near))
+    time = np.datetime64("2019-01-01T05", "ns") + np.arange(48) * np.timedelta64(1, "h")
+    read = station_inputs(value, np.ones(value.shape, bool), np.zeros(value.shape, np.float32), time)
+    window, series = (torch.from_numpy(np.ascontiguousarray(array.swapaxes(0, 1))) for array in (
+        read.inputs, read.series[rows]))
+    with torch.no_grad():
+        expected, _ = AQNet(small_sizes()).eval()(window, torch.from_numpy(rows), series,
+                                                  torch.from_numpy(read.clock[rows]), to_tensors(near))
+    np.testing.assert_allclose(found, expected.numpy().T, rtol=1e-4, atol=1e-3)
+
+
+def test_folds_of_error_growth_take_the_surroundings_out():
+    """Ten stations 11 km apart on a meridian: with 0 km themselves alone, with 15 km those beside them too."""
+    lat = 35.0 + 0.1 * np.arange(10)
+    hours = np.datetime64("2019-01-01T00", "ns") + np.arange(2) * np.timedelta64(1, "h")
+    cube = schema.make_station_cube(hours, [f"S{n}" for n in range(10)], lat, np.full(10, 115.0),
+                                    {"pm25": np.ones((2, 10))})
+    for radius, out in ((0.0, {"S4"}), (15.0, {"S3", "S4", "S5"})):
+        folds = [fold for fold in loaded("error_growth").folds_at(cube, ("S0", "S4"), radius) if "S4" in fold.asked]
+        assert [set(fold.removed) for fold in folds] == [out]
+
+
 def test_stages_of_the_profile_are_functions_that_exist():
     package = BENCHMARKS.parent / "aqreanalysis"
     for functions in loaded("performance_report").STAGES.values():
         for file, function in map(str.split, functions):
             paths = [path for path in package.rglob("*.py") if str(path).endswith(f"/{file}")]
             assert any(f"def {function}(" in path.read_text(encoding="utf-8") for path in paths), f"{file} {function}"
+
+
+def test_networks_as_the_cases_have_them():
+    """Of robustness.py: four hours a day are left, PM2.5 alone, values times 1.5, 30 stations; nothing is lost else."""
+    robustness = loaded("robustness")
+    cube = schema.mock_station_cube(hours=48, stations=40, missing=0.0)
+    kept = robustness.changed("snapshots", cube).pm25.notnull().all("station")
+    assert sorted(cube.time.dt.hour.values[kept.values]) == sorted([*robustness.SNAPSHOTS] * 2)
+    alone = robustness.changed("pm25 alone", cube)
+    assert alone.pm25.equals(cube.pm25) and alone.no2.isnull().all()
+    assert float((robustness.changed("levels", cube).o3 / cube.o3).mean()) == pytest.approx(1.5)
+    thinned = robustness.ChangedArchive(CubeArchive(cube), "thinned")
+    read = thinned.read(*cube.time.values[[0, -1]])
+    assert read.sizes["station"] == len(thinned.stations) == 30 and read.equals(cube.sel(station=read.station))

@@ -329,7 +329,7 @@ def test_the_input_is_checked_without_torch(tmp_path):
 
 def test_a_folder_of_another_recipe_is_refused_by_the_key_that_differs(product):
     before = hashes(product)
-    with pytest.raises(UserError, match="neighbours = 20.*neighbours = 12"):
+    with pytest.raises(UserError, match="neighbours = 24.*neighbours = 12"):
         prepare(replace(REQUEST, neighbours=12, out=str(product)))
     assert hashes(product) == before
 

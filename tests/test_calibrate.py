@@ -4,14 +4,11 @@ import dataclasses
 import datetime as dt
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from aqreanalysis import schema, time_axis
-from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.models.calibration import DISTANCE_KNOTS, LEVEL_KNOTS, SEASON_KNOTS, Bounds, Calibration
-from aqreanalysis.observations.stations import Split
 from aqreanalysis.training import calibration
 from aqreanalysis.training.calibration import HeldOutDays
 
@@ -69,25 +66,6 @@ def test_rows_are_of_the_raw_scale():
 
     rows = calibration.held_out_days(Calibrated(calibration="some"), cube(), Fold(("S4",), {"one": ("S4",)}), DAYS[5:6])
     assert (rows.scale == 9).all()
-
-
-def test_designs_ask_for_validation_stations_alone_and_leave_half_of_the_network():
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame({"station_id": [f"S{i:03}" for i in range(200)], "lat": rng.uniform(32, 41, 200),
-                          "lon": rng.uniform(108, 118, 200)})
-    ids = table.station_id.tolist()
-    split = Split(tuple(ids[20:]), tuple(ids[:12]), tuple(ids[12:20]), (), ())
-    first, *others = calibration.calibration_folds(table, split)
-    assert set(first.removed) == set(split.validation) and others
-    assert sorted(s for fold in others for of in fold.scored.values() for s in of) == sorted(split.validation)
-    for fold in others:
-        assert set(split.validation) <= set(fold.removed) and len(fold.removed) <= 100
-
-
-def test_designs_without_land_around():
-    """Three stations in the Yellow Sea."""
-    table = pd.DataFrame({"station_id": list("abc"), "lat": [36.0, 36.2, 36.1], "lon": [122.9, 123.0, 123.2]})
-    assert len(calibration.calibration_folds(table, Split(("a", "b"), ("c",), (), (), ()))) == 1
 
 
 # --- days
@@ -183,14 +161,3 @@ def test_cross_validation_leaves_out_what_cannot_be_judged():
     rows = simulated(60)
     rows.truth[:40, 10:] = np.nan
     assert calibration.cross_validated(rows, np.repeat([0, 1, 2], 20)) == {}
-
-
-@pytest.mark.parametrize("hours", [0, 19])
-def test_nothing_to_calibrate_with(hours):
-    silent = cube()
-    hour = (silent.time.dt.hour + 7) % 24  # of the day in UTC+8, from 0
-    silent["pm25"] = silent.pm25.where(hour < hours)
-    split = Split(tuple(f"S{i}" for i in range(8)), ("S8",), ("S9",), (), ())
-    with pytest.raises(UserError, match="no whole day") as caught:
-        calibration.calibrate(HourAndPlace(), silent, split, DAYS[5:20])
-    assert caught.value.rule and caught.value.fix

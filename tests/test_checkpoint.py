@@ -4,10 +4,12 @@ import dataclasses
 import hashlib
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from models_fixtures import (
     MIDDLE,
     days,
@@ -18,7 +20,6 @@ from models_fixtures import (
     targets_over,
 )
 
-from aqreanalysis import schema
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
@@ -34,12 +35,15 @@ WINDOW = {"margin_hours": 12, "context_hours": 372}
 CORRELATION = Correlation(range_km=123.0, nugget=0.07)
 
 
-def card_of(scaler: Scaler, **changed) -> Card:
-    facts = dict(name="a-test", kind="aqnet-analysis", created="2026-01-31", network=small_sizes().asdict(),
-                 scaler=dataclasses.asdict(scaler), k=7, variables=list(schema.POLLUTANTS),
-                 analysis=AnalysisFacts(dataclasses.asdict(CORRELATION), WINDOW, 5.5),
+STATIONS = [["S000", 36.5, 113.5, 0], ["S001", 37.5, 115.5, 1], ["S002", 38.5, 117.5, 1]]
+
+
+def card_of(**changed) -> Card:
+    facts = dict(name="a-test", kind="aqnet-analysis", created="2026-01-31", network=small_sizes().asdict(), scaler={},
+                 k=7, variables=["pm25"],
+                 analysis=AnalysisFacts(dataclasses.asdict(CORRELATION), WINDOW, 5.5, STATIONS),
                  training={"source": "the mock cube", "every_nth_week_withheld": 6},
-                 withheld={"test_single": ["S001"], "test_city": [], "validation_single": [], "validation_city": []},
+                 withheld={"test_single": ["S009"], "test_city": [], "validation_single": [], "validation_city": []},
                  versions={"torch": torch.__version__})
     return Card(**facts | changed)
 
@@ -50,8 +54,8 @@ def cube():
 
 
 @pytest.fixture
-def folder(tmp_path, cube):
-    return checkpoint.save(tmp_path / "a-test", lively_network(), card_of(Scaler.fit(cube)))
+def folder(tmp_path):
+    return checkpoint.save(tmp_path / "a-test", lively_network(), card_of())
 
 
 def rewrite(folder, **changed):
@@ -74,10 +78,10 @@ def test_round_trip(folder, cube):
     network = lively_network()
     for name, value in network.state_dict().items():
         torch.testing.assert_close(model.network.state_dict()[name], value, rtol=0, atol=0)
-    assert card == dataclasses.replace(card_of(Scaler.fit(cube)), weights_sha256=card.weights_sha256)
-    assert (model.scaler, model.correlation, model.k) == (Scaler.fit(cube), CORRELATION, 7)
+    assert card == dataclasses.replace(card_of(), weights_sha256=card.weights_sha256)
+    assert (model.correlation, model.k, model.covariates, model.calibration) == (CORRELATION, 7, None, None)
     hours = days(MIDDLE)
-    before = AQNetAnalysis(network, Scaler.fit(cube), CORRELATION, 7).predict(cube, targets_over(hours))
+    before = AQNetAnalysis(network, CORRELATION, 7).predict(cube, targets_over(hours))
     np.testing.assert_array_equal(model.predict(cube, targets_over(hours)).pm25, before.pm25)
 
 
@@ -90,8 +94,8 @@ def test_the_number_of_neighbours_can_be_chosen(folder):
     assert checkpoint.load(folder, 11)[0].k == 11
 
 
-def test_saving_again_replaces_and_leaves_nothing_behind(folder, cube):
-    checkpoint.save(folder, lively_network(seed=1), card_of(Scaler.fit(cube), k=9))
+def test_saving_again_replaces_and_leaves_nothing_behind(folder):
+    checkpoint.save(folder, lively_network(seed=1), card_of(k=9))
     model, card = checkpoint.load(folder)
     assert card.k == 9 and sorted(path.name for path in folder.iterdir()) == [DESCRIPTION, WEIGHTS]
     assert not torch.equal(model.network.head.out.weight, lively_network(seed=0).head.out.weight)
@@ -136,10 +140,9 @@ def test_weights_of_another_network(folder):
     ({"format_version": 1}, "format version is 1"),
     ({"colour": "blue"}, "colour"),
     ({"scaler": None}, "scaler"),
-    ({"scaler": {"mean": {}}}, "std"),
-    ({"analysis": {"correlation": {"sill": 1.0}, "window": {}, "error_memory_hours": 5.5, "stations": [],
-                   "folds": []}}, "sill"),
-    ({"analysis": {"correlation": {}, "window": {}}}, "error_memory_hours"),
+    ({"analysis": {"correlation": {"sill": 1.0}, "window": {}, "error_memory_hours": 5.5, "stations": STATIONS,
+                   "folds": [], "covariates": {}}}, "sill"),
+    ({"analysis": {"correlation": {}, "window": {}}}, "covariates"),
     ({"analysis": None}, "analysis"),
     ({"calibration": {"hourly": {}}}, "hourly|daily|level"),
     ({"calibration": lively_calibration().asdict() | {"correlation": [1.0]}}, "correlation"),
@@ -186,21 +189,28 @@ def as_version_2(folder):
     return content
 
 
-def test_a_checkpoint_of_version_2_opens_and_is_the_same(folder, cube):
-    card = card_of(Scaler.fit(cube), calibration=lively_calibration().asdict(),
-                   scores={"validation_stations": [{"MAE": 7.0}]},
+def as_version_3(folder):
+    """The folder's card as version 3 had it: no stations, no folds and no covariates."""
+    facts = json.loads((folder / DESCRIPTION).read_text())["analysis"]
+    kept = {name: facts[name] for name in ("correlation", "window", "error_memory_hours")}
+    rewrite(folder, format_version=3, analysis=kept)
+
+
+@pytest.mark.parametrize("as_old", [as_version_2, as_version_3])
+def test_an_older_checkpoint_can_be_read_but_not_asked(folder, as_old):
+    """Its weights were another network's. What the card says is as it was."""
+    card = card_of(calibration=lively_calibration().asdict(), scores={"validation_stations": [{"MAE": 7.0}]},
                    withheld={"test_single": ["S001"], "test_city": [], "validation_single": ["S002"],
                              "validation_city": ["S003"]})
     _, current = checkpoint.load(checkpoint.save(folder, lively_network(), card))
-    old = as_version_2(folder)
-    assert {"tune_single", "tune_city"} < set(old["withheld"]) and old["error_memory_hours"] == 5.5
+    as_old(folder)
     text = (folder / DESCRIPTION).read_bytes()
-    model, card = checkpoint.load(folder)
-    assert card == current and card.identity == current.identity and model.correlation == CORRELATION
-    assert checkpoint.checked_card(folder) == current and (folder / DESCRIPTION).read_bytes() == text
-    checkpoint.save(folder, model.network, card)
-    assert json.loads((folder / DESCRIPTION).read_text())["format_version"] == 4
-    assert checkpoint.load(folder)[1] == current
+    found = checkpoint.read_card(folder)
+    assert found == dataclasses.replace(current, analysis=dataclasses.replace(current.analysis, stations=[]))
+    assert found.identity == current.identity and checkpoint.checked_card(folder) == found
+    assert (folder / DESCRIPTION).read_bytes() == text
+    error = error_of(folder)
+    assert "version 0.1 or 0.2" in error.problem and "has changed" in error.rule and "Train it again" in error.fix
 
 
 def test_a_damaged_checkpoint_of_version_2_is_refused(folder):
@@ -212,6 +222,51 @@ def test_a_damaged_checkpoint_of_version_2_is_refused(folder):
     del content["window"]
     (folder / DESCRIPTION).write_text(json.dumps(with_checksum(content)))
     assert "window" in error_of(folder).problem
+
+
+# --- networks of folds, and covariates
+
+
+def test_the_network_of_a_fold(folder, cube):
+    """It lies within, is another network, and is found by its number; one that is missing is named."""
+    checkpoint.save(checkpoint.fold_folder(folder, 1), lively_network(seed=1), card_of(name="of-fold", k=6))
+    main, one = checkpoint.load(folder), checkpoint.load(folder, fold=1)
+    assert (main[1].name, one[1].name, one[0].k) == ("a-test", "of-fold", 6)
+    assert torch.equal(one[0].network.head.out.weight, lively_network(seed=1).head.out.weight)
+    assert not torch.equal(main[0].network.head.out.weight, one[0].network.head.out.weight)
+    assert checkpoint.load(folder, 5, 1)[0].k == 5
+    with pytest.raises(UserError, match="fold-2") as caught:
+        checkpoint.load(folder, fold=2)
+    assert caught.value.rule and caught.value.fix
+
+
+def test_covariates_come_back_with_the_sources_and_scales_that_they_were_trained_with(folder):
+    from aqreanalysis.fields.covariates import CovariateChoice, Standardisation
+
+    choice, scale = CovariateChoice(static=("elevation", "population_5km")), Standardisation(
+        ("elevation", "population_5km"), ("none", "log"), (300.0, 5.0), (400.0, 2.0))
+    facts = dataclasses.replace(card_of().analysis, covariates=scale.asdict() | {
+        "sources": choice.model_dump(mode="json")})
+    sizes = small_sizes(covariates=2)
+    checkpoint.save(folder, lively_network(sizes=sizes), card_of(network=sizes.asdict(), analysis=facts))
+    model, card = checkpoint.load(folder)
+    assert model.covariates.standardisation == scale and card.analysis.covariates == facts.covariates
+    lat, lon = np.array([39.9, 36.0]), np.array([116.4, 113.5])
+    elevation = model.covariates.sources.at(lat, lon).elevation.values
+    np.testing.assert_allclose(model.covariates.at(lat, lon)[:, 0], (elevation - 300.0) / 400.0, rtol=1e-5)
+
+
+def test_covariates_are_bounded_and_at_stations_have_no_gaps():
+    """Ten deviations count as four; a station without a value has the nearest one's, or the mean where none has one."""
+    from aqreanalysis.fields.covariates import Standardisation
+    from aqreanalysis.models.aqnet.analysis import StaticCovariates
+
+    values = xr.Dataset({"x": ("point", np.float32([10.0, np.nan, -1.0])), "y": ("point", np.full(3, np.nan, "f4"))})
+    sources = SimpleNamespace(at=lambda lat, lon: values)
+    found = StaticCovariates(sources, Standardisation(("x", "y"), ("none", "none"), (0.0, 0.0), (1.0, 1.0)))
+    lat, lon = np.array([36.0, 36.9, 37.0]), np.full(3, 115.0)
+    np.testing.assert_array_equal(found.at(lat, lon), [[4, np.nan], [np.nan, np.nan], [-1, np.nan]])
+    np.testing.assert_array_equal(found.at_stations(lat, lon), [[4, 0], [-1, 0], [-1, 0]])
 
 
 def as_forecast_1(folder):
@@ -238,6 +293,12 @@ def forecast_folder(tmp_path, cube):
         scaler=dataclasses.asdict(Scaler.fit(cube)), k=7, withheld={"test_single": ["S001"]}, forecast=facts,
         training={"source": "the mock cube", "fingerprint": "ab", "stations": 11, "settings": {"steps": 9}, "steps": 9,
                   "seconds": 1.5, "log": [[3, 21.0]]}, versions={"torch": torch.__version__}))
+
+
+def test_a_forecast_needs_its_scaler(forecast_folder):
+    rewrite(forecast_folder, scaler={"mean": {}})
+    with pytest.raises(UserError, match="std"):
+        checkpoint.load_forecaster(forecast_folder)
 
 
 def test_a_forecaster_round_trip(forecast_folder):
@@ -272,9 +333,9 @@ def test_a_forecast_where_an_analysis_is_needed_and_the_other_way_round(folder, 
 
 
 def test_a_checkpoint_of_a_newer_version_is_refused_with_what_to_do(folder):
-    rewrite(folder, format_version=4)
+    rewrite(folder, format_version=5)
     error = error_of(folder)
-    assert "newer version" in error.problem and "4" in error.problem and "Update aqreanalysis" in error.fix
+    assert "newer version" in error.problem and "5" in error.problem and "Update aqreanalysis" in error.fix
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\x00\x01", '"format"'])
@@ -288,10 +349,10 @@ def test_a_description_that_is_not_text(folder):
     assert DESCRIPTION in error_of(folder).problem
 
 
-def test_a_calibration_comes_back_and_is_part_of_what_a_product_is_made_from(folder, cube):
+def test_a_calibration_comes_back_and_is_part_of_what_a_product_is_made_from(folder):
     plain = checkpoint.load(folder)
     made = lively_calibration()
-    card = card_of(Scaler.fit(cube), calibration=made.asdict())
+    card = card_of(calibration=made.asdict())
     model, card = checkpoint.load(checkpoint.save(folder, lively_network(), card))
     assert plain[0].calibration is None and model.calibration == made
     assert plain[1].identity == f"a-test {card.weights_sha256[:16]}" and card.identity.startswith(plain[1].identity)
@@ -330,11 +391,17 @@ def test_located_by_name(monkeypatch, folder):
 def test_shipped_checkpoints_load_and_are_small(name):
     folder = checkpoint.locate(name)
     model, card = checkpoint.load(folder)
-    assert card.name == name and card.variables == list(schema.POLLUTANTS)
+    assert card.name == name and card.variables == ["pm25"]
     assert all(torch.isfinite(value).all() for value in model.network.state_dict().values())
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 5e6
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 5e6
     taken = [station for group in card.withheld.values() for station in group]
+    taken += [station for station, *_ in card.analysis.stations]
     assert len(taken) == len(set(taken))  # no station plays two parts
+    for fold, identity in enumerate(card.analysis.folds):
+        of_fold, described = checkpoint.load(folder, fold=fold)
+        assert described.identity == identity and of_fold.network.sizes == model.network.sizes
+        trained = {station for station, *_ in described.analysis.stations}
+        assert trained == {station for station, *_, left_out in card.analysis.stations if left_out != fold}
     result = model.predict(long_cube(), targets_over(days(MIDDLE)))
     assert np.isfinite(result.pm25).all() and (result.pm25_standard_error > 0).all()
 
@@ -342,8 +409,8 @@ def test_shipped_checkpoints_load_and_are_small(name):
 def test_the_shipped_checkpoint_is_the_one_that_products_name():
     """Its identity is in run.json and in every file: a product begun before can be resumed, with the same bytes."""
     card = checkpoint.read_card(checkpoint.locate("aqnet-north-china-2019"))
-    assert card.identity == "aqnet-north-china-2019 00ff756041a65ee7 calibrated d66fb6c8e6e5513d"
-    assert card.created == "2026-11-22"
+    assert card.identity == "aqnet-north-china-2019 088c16075ea78bea calibrated c14a8704a8339722"
+    assert card.created == "2026-11-28"
 
 
 @pytest.mark.parametrize("name", checkpoint.names())
@@ -352,7 +419,8 @@ def test_shipped_checkpoints_say_what_they_were_trained_on(name):
     card = checkpoint.read_card(checkpoint.locate(name))
     assert {"source", "fingerprint", "start", "end", "stations", "settings", "steps"} <= set(card.training)
     assert set(card.withheld) == {"test_single", "test_city", "validation_single", "validation_city"}
-    assert all(card.withheld.values()) and card.scores and card.analysis.window and card.versions
+    assert card.scores and card.calibration and card.analysis.window and card.versions
+    assert {fold for *_, fold in card.analysis.stations} == set(range(len(card.analysis.folds)))
 
 
 def test_a_fold_that_never_saw_a_station_is_found_by_id_or_by_place():

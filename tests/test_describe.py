@@ -1,6 +1,5 @@
 """`describe`: counts of small files by hand, and tables that fit 80 columns."""
 
-import dataclasses
 import io
 import json
 import re
@@ -11,7 +10,7 @@ import netCDF4
 import numpy as np
 import product_samples as samples
 import pytest
-from models_fixtures import lively_calibration
+from models_fixtures import lively_calibration, small_checkpoint
 from rich.console import Console
 
 from aqreanalysis import schema, time_axis
@@ -182,30 +181,38 @@ def test_a_checkpoint_by_name_and_by_folder():
     text = words(shown(by_name))
     assert f"checkpoint {checkpoint.DEFAULT} (aqnet-analysis), made" in text
     assert "2019-01-01 to 2019-12-31" in text and "every 6th week left out" in text
-    row = by_name.scores["validation_stations"][0]
-    assert f"{row['group']} {row['frequency']} {row['n']:,} {row['MAE']:.2f} {row['RMSE']:.2f}" in text
+
+
+def test_what_a_checkpoint_was_trained_on_and_its_scores(tmp_path):
+    text = words(shown(describe(str(small_checkpoint(tmp_path / "c")))))
+    assert "the mock cube; 2019-01-01 to 2019-02-09, 1 stations, every 6th week left out" in text
+    assert "1,500 steps, 2 minutes" in text and "not calibrated" in text and "e-folding time of 5.5 h" in text
+    assert "to test 2 single stations and 0 in whole cities" in text and "networks besides" not in text
+    assert "whole cities daily 1,234 9.88 12.50 +8.2 -1.5" in text
+
+
+def test_a_checkpoint_with_folds_and_without_withheld_stations(tmp_path):
+    facts = checkpoint.AnalysisFacts({}, {}, 5.5, [["S000", 36.5, 113.5, 0]], ["one", "other"])
+    none = {part: [] for part in ("test_single", "test_city", "validation_single", "validation_city")}
+    text = words(shown(describe(str(small_checkpoint(tmp_path / "c", analysis=facts, withheld=none)))))
+    assert "no station; 2 networks besides, each trained without the cities of a fold" in text
 
 
 def test_a_calibrated_checkpoint(tmp_path):
     """How sure its errors are, by hours and days; a slice without days has dashes, one of another name is shown too."""
-    model, card = checkpoint.load(checkpoint.locate(None))
     of = {"n": 1200, "inside": 0.8971, "below": 0.05, "above": 0.05, "z_rms": 1.02, "width": 44.51}
     facts = {"stations": 138, "days": 76, "first": "2019-01-07", "last": "2019-12-29",
              "at_other_towns": {"hourly": {"all": of, "Dec-Feb": of | {"n": 7}, "far": of | {"inside": 0.9}},
                                 "daily": {"all": of | {"n": 50}}}}
     calibration = lively_calibration().asdict() | {"facts": facts}
-    text = words(shown(describe(str(checkpoint.save(tmp_path / "c", model.network,
-                                                    dataclasses.replace(card, calibration=calibration))))))
-    assert "138 validation stations, 76 days from 2019-01-07 to 2019-12-29" in text and "0.97 after an hour" in text
+    text = words(shown(describe(str(small_checkpoint(tmp_path / "c", calibration=calibration)))))
+    assert "138 stations left out, 76 days from 2019-01-07 to 2019-12-29" in text and "0.97 after an hour" in text
     assert "all 1,200 89.7 1.02 44.5 50 89.7 1.02 44.5" in text and "far 1,200 90.0 1.02 44.5 - - - -" in text
     assert "Dec-Feb 7 89.7" in text  # an older name of a season
-    plain = dataclasses.replace(card, calibration={})
-    assert "not calibrated" in words(shown(describe(str(checkpoint.save(tmp_path / "p", model.network, plain)))))
 
 
 def test_a_damaged_checkpoint_is_an_error(tmp_path):
-    folder = tmp_path / "mine"
-    shutil.copytree(checkpoint.SHIPPED / checkpoint.DEFAULT, folder)
+    folder = small_checkpoint(tmp_path / "mine")
     (folder / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="damaged"):
         describe(str(folder))

@@ -1,29 +1,27 @@
 """What gives a withheld station away is found, is in no fold beside it, and is withheld with it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models_fixtures import small_checkpoint
 
 from aqreanalysis import geo, schema, time_axis
-from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import holdout
-from aqreanalysis.models import checkpoint
 from aqreanalysis.models.baselines import boosting
 from aqreanalysis.observations import likeness, stations
 from aqreanalysis.observations.near_duplicates import (
     NEAR_KM,
+    NO_DUPLICATES,
     DuplicatePair,
     NearDuplicates,
     find_duplicates,
 )
 from aqreanalysis.observations.readers import ObservationFiles
-from aqreanalysis.recipes import AnalysisTraining, TrainingRecipe
-from aqreanalysis.training import analysis_data, calibration, forecast_data, masking
+from aqreanalysis.recipes import AnalysisTraining
+from aqreanalysis.training import analysis_data, forecast_data, masking
 from aqreanalysis.workflows.evaluate_analysis import evaluate
 
 HOURS, STATIONS = 192, 12
@@ -147,6 +145,7 @@ def test_one_series_far_apart_and_in_the_second_cube_only():
     assert "900 km apart, equal in 100%" in pair.reason and pair.reason.endswith("8 h later")
 
 
+WITHHELD = {"test_single": ["W1", "W2"], "test_city": [], "validation_single": [], "validation_city": []}
 CHAIN = NearDuplicates((DuplicatePair("A", "B", 0.4), DuplicatePair("B", "C", 0.4), DuplicatePair("X", "Y", 0.1)))
 
 
@@ -232,18 +231,26 @@ def test_distances_are_to_what_is_left():
 
 @settings(max_examples=25, deadline=None)
 @given(networks(), st.integers(0, 2**31))
-def test_a_masked_sample_shows_no_duplicate_of_what_it_hides(network, seed):
+def test_a_target_of_training_is_shown_no_duplicate_of_its_own(network, seed):
+    """In the same draw nothing else is hidden for it."""
     table, duplicates = network
-    hours = np.datetime64("2019-01-01T00", "ns") + np.arange(4) * np.timedelta64(1, "h")
-    cube = schema.make_station_cube(hours, table.station_id, table.lat, table.lon,
-                                    {"pm25": np.ones((4, len(table)), np.float32)})
-    settings_ = AnalysisTraining(hidden_single=0.1, hidden_places=1, hidden_radius_km=(50.0, 90.0))
-    masked = masking.draw_masked_sample(cube, settings_, np.random.default_rng(seed), duplicates)
-    assert not set(duplicates.of(masked.hidden.station.values)) & set(masked.visible.station.values)
-    alone, same = (masking.draw_masked_sample(cube, settings_, np.random.default_rng(seed), *none)
-                   for none in ([], [NearDuplicates()]))
-    assert set(alone.hidden.station.values) <= set(masked.hidden.station.values)
-    xr.testing.assert_identical(alone.visible, same.visible)
+    n, ids = len(table), table.station_id.to_numpy()
+    shown = []
+    for known in (duplicates, NO_DUPLICATES):
+        places = masking.Places(table.lat.to_numpy(), table.lon.to_numpy(), np.arange(n), known.matrix(ids))
+        visible = masking.draw_visible(places, np.arange(n), AnalysisTraining(), np.random.default_rng(seed))
+        shown.append([set(ids[places.order[target][visible[target]]]) for target in range(n)])
+    for target, name in enumerate(ids):
+        assert shown[0][target] == shown[1][target] - {name, *duplicates.of([name])}
+
+
+@settings(max_examples=25, deadline=None)
+@given(networks(), st.integers(2, 5), st.integers(0, 99))
+def test_no_group_is_in_two_folds_of_a_training(network, folds, seed):
+    table, duplicates = network
+    cities = duplicates.one_label(dict(zip(table.station_id, stations.city_numbers(table), strict=True)))
+    fold = analysis_data.draw_folds(cities, folds, seed)
+    assert all(len({fold[station] for station in group}) == 1 for group in duplicates.groups())
 
 
 def test_boosting_learns_at_stations_whose_duplicates_are_left_out_too():
@@ -257,18 +264,6 @@ def test_boosting_learns_at_stations_whose_duplicates_are_left_out_too():
     given_away, kept = (boosting.left_out_rows(twice, days, 0, together=matrix).features[:, nearest]
                         for matrix in (None, pairs.matrix(twice.station.values)))
     assert given_away.min() < 0.06 and kept.min() > 1.0
-
-
-def test_calibration_takes_out_all_of_a_group():
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame({"station_id": [f"S{i:03}" for i in range(200)], "lat": rng.uniform(32, 41, 200),
-                          "lon": rng.uniform(108, 118, 200)})
-    ids = table.station_id.tolist()
-    split = stations.Split(tuple(ids[20:]), tuple(ids[:12]), tuple(ids[12:20]), (), ())
-    pairs = NearDuplicates(tuple(DuplicatePair(ids[n], ids[n + 30], 0.1) for n in range(20, 150, 7)))
-    folds = calibration.calibration_folds(table, split, pairs)
-    assert len(folds) > 1 and not any(pairs.of(fold.removed) for fold in folds)
-    assert any(pairs.of(fold.removed) for fold in calibration.calibration_folds(table, split))
 
 
 # --- in the commands
@@ -288,46 +283,30 @@ def test_forecasts_withhold_duplicates_of_the_stations_that_are_drawn(tmp_path):
     assert not set(data.visible(True).station.values) & set(data.withheld)
 
 
-def test_a_checkpoint_from_before_keeps_its_split_without_what_gives_it_away():
-    card = checkpoint.read_card(checkpoint.locate(None))
-    drawn = stations.Split(("a", "b", "c"), ("v",), (), ("t",), ())
-    pairs = NearDuplicates((DuplicatePair("t", "a", 0.1), DuplicatePair("v", "b", 0.1)))
-    together = drawn.keeping_together(pairs.groups())
-    assert together == stations.Split(("c",), ("b", "v"), (), ("a", "t"), ())
-    recipe = TrainingRecipe(name="x", observations="y", start="2019-01-01", end="2019-12-31")
-    for split, expected in ((drawn, ("c",)), (together, ("c",))):
-        withheld = {part: list(getattr(split, part)) for part in stations.WITHHELD_PARTS}
-        found = analysis_data._split_of_checkpoint((together, drawn), pairs, replace(card, withheld=withheld), recipe)
-        assert found.train == expected and found.test == split.test and found.validation == split.validation
-    with pytest.raises(UserError, match="withholds other stations"):
-        analysis_data._split_of_checkpoint((together, drawn), pairs, card, recipe)
-
-
 def listed_twice(path, change=lambda name, values: values):
-    """30 stations of which two are test stations of the shipped checkpoint and two have a copy; `change` of values."""
-    card = checkpoint.read_card(checkpoint.locate(None))
-    test = card.withheld["test_single"][:2]
-    names = [*test, *(f"T{n:02d}" for n in range(26)), "near", "wrong place"]
+    """30 stations of which two are test stations of a checkpoint and two have a copy; `change` of values."""
+    names = [*WITHHELD["test_single"], *(f"T{n:02d}" for n in range(26)), "near", "wrong place"]
     rng = np.random.default_rng(4)
     values, lat, lon = air(hours=240, n=30), rng.uniform(36, 40, 30), rng.uniform(113, 119, 30)
     lat[28], lon[28], values[8:, 29] = lat[0] + 0.001, lon[0], values[:-8, 1]
     hours = np.datetime64("2019-01-01T00", "ns") + np.arange(240) * np.timedelta64(1, "h")
     pd.concat([pd.DataFrame({"station_id": name, "time": hours, "lon": lon[n], "lat": lat[n],
                              "pm25": change(name, values[:, n])}) for n, name in enumerate(names)]).to_parquet(path)
-    return str(path), test
+    return str(path)
 
 
 def test_nothing_of_a_withheld_station_or_its_duplicate_reaches_an_estimate(tmp_path):
     """The near one and the one 8 h late at another place are taken out of all designs, and it is said."""
     period = time_axis.parse_period(None, "2019-01-05", "2019-01-05")
-    path, test = listed_twice(tmp_path / "rows.parquet")
-    before = evaluate(path, period)
-    other, _ = listed_twice(tmp_path / "other.parquet",
-                            lambda name, values: values if name.startswith("T") else 1.1 * values)
-    after = evaluate(other, period)
+    network = str(small_checkpoint(tmp_path / "network", withheld=WITHHELD))
+    path = listed_twice(tmp_path / "rows.parquet")
+    before = evaluate(path, period, network, withheld=True)
+    other = listed_twice(tmp_path / "other.parquet",
+                         lambda name, values: values if name.startswith("T") else 1.1 * values)
+    after = evaluate(other, period, network, withheld=True)
     for name in ("estimate_squared", "n"):
         np.testing.assert_array_equal(before.sums.station[name], after.sums.station[name])
     assert not np.array_equal(before.sums.station.truth, after.sums.station.truth)
     assert "2 stations that would give withheld ones away" in before.notes[0]
-    assert f"near for {test[0]} (111 m apart)" in before.notes[0] and "8 h later" in before.notes[0]
-    assert before.notes[1].startswith("2 of them were not withheld from aqnet-north-china-2019")
+    assert "near for W1 (111 m apart)" in before.notes[0] and "8 h later" in before.notes[0]
+    assert before.notes[1].startswith("2 of them were not withheld from small")

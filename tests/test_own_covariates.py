@@ -5,8 +5,10 @@ import json
 import pickle
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
@@ -17,7 +19,8 @@ from aqreanalysis import recipes
 from aqreanalysis.errors import UserError
 from aqreanalysis.fields.covariates import CovariateChoice, CovariateSources, Standardisation, missing_values
 from aqreanalysis.fields.own import CovariateFile, open_layer, sample
-from aqreanalysis.workflows.train_analysis import recalibrate, train
+from aqreanalysis.training.analysis_run import covariates_of as covariates_of_training
+from aqreanalysis.training.analysis_run import missing_covariates, network_sizes
 
 LAT, LON = 30 + np.arange(41) * 0.25, 105 + np.arange(61) * 0.25
 
@@ -224,14 +227,26 @@ def test_mistakes_in_a_recipe_are_named(tmp_path, section, said):
         recipes.load_recipe(path, recipes.TrainingRecipe)
 
 
-def test_covariates_that_no_network_reads_yet_are_refused(tmp_path):
+def test_a_training_standardises_its_covariates_at_the_stations_that_it_sees(tmp_path):
+    """And says at which training stations one has no value; withheld ones do not count."""
     path = tmp_path / "mine.yaml"
-    path.write_text(RECIPE + "  static: [elevation]\n  files: [{name: lights, file: a.tif, transform: log}]\n")
+    lights = write_netcdf(tmp_path / "a.nc")
+    path.write_text(RECIPE + f"  static: [elevation]\n  files: [{{name: lights, file: {lights}}}]\n")
     recipe = recipes.load_recipe(path, recipes.TrainingRecipe)
-    assert recipe.covariates.names == ("elevation", "lights")
-    for verb in (lambda: train(recipe, tmp_path / "run", print), lambda: recalibrate(recipe, "any", tmp_path / "run")):
-        with pytest.raises(UserError, match=r"x has covariates \(elevation, lights\)"):
-            verb()
+    assert network_sizes(recipe).covariates == 2 == len(recipe.covariates.names)
+    lat, lon = np.array([39.0, 37.0, 36.0, 41.0]), np.array([116.0, 113.0, 114.5, 116.0])
+    cube = xr.Dataset(coords={"lat": ("station", lat), "lon": ("station", lon)})
+    found = covariates_of_training(recipe, cube)
+    of_files = np.array([plane(*place) for place in zip(lat[:3], lon[:3], strict=True)])
+    assert found.standardisation.names == ("elevation", "lights")
+    assert found.standardisation.means[1] == pytest.approx(of_files.mean(), rel=1e-4)
+    np.testing.assert_allclose(found.at(lat, lon)[:3, 1], (of_files - of_files.mean()) / of_files.std(), atol=1e-3)
+    table = pd.DataFrame({"station_id": list("ABCD"), "lat": lat, "lon": lon})
+    for trained, said in ((("A", "D"), ["The covariate lights has no value at 1 of 2 places: D."]), (("A", "B"), [])):
+        data = SimpleNamespace(table=table, split=SimpleNamespace(train=trained))
+        assert missing_covariates(recipe, data) == said
+    none = recipe.model_copy(update={"covariates": CovariateChoice()})
+    assert covariates_of_training(none, cube) is None and missing_covariates(none, data) == []
 
 
 def test_the_page_on_covariates_runs():

@@ -66,9 +66,11 @@ def test_every_key_of_a_training_has_a_sentence(section):
 def test_defaults_of_trainings():
     """What checkpoints were trained with, where their recipes say nothing."""
     assert AnalysisTraining().model_dump() == {
-        "steps": 3000, "samples_per_step": 16, "targets_per_sample": 24, "learning_rate": 1e-3, "weight_decay": 1e-2,
-        "averaging": 0.995, "k": 20, "views": 10, "renew_every": 40, "hidden_single": 0.08, "hidden_places": 12,
-        "hidden_radius_km": (5.0, 80.0), "outage": 0.03, "gap": 0.05, "seed": 0, "validate_every": 250}
+        "steps": 3000, "samples_per_step": 24, "targets_per_sample": 8, "learning_rate": 3e-3, "weight_decay": 0.1,
+        "averaging": 0.999, "k": 24, "range_km": 250.0, "nugget": 0.04, "views": 8, "renew_every": 50,
+        "snapshots": 0.125, "hidden_city": 0.3, "hidden_round": 0.4, "hidden_radius_km": 80.0, "sparse": 0.1,
+        "outage": 0.03, "gap": 0.05, "level_jitter": 0.2, "covariate_noise": 0.2, "mean_noise": 0.15,
+        "effects_penalty": 3.0, "effects_dropped": 0.3, "seed": 0, "report_every": 100}
     assert ForecastTraining().model_dump() == {
         "steps": 800, "origins_per_step": 64, "stations_per_step": 8, "learning_rate": 5e-3, "weight_decay": 2e-2,
         "averaging": 0.99, "clip": 1.0, "lead_exponent": 0.5, "hide": 0.0, "season_jitter": 0.8, "level_jitter": 0.1,
@@ -76,10 +78,10 @@ def test_defaults_of_trainings():
 
 
 def test_given_values_stand_and_the_others_are_defaults(write):
-    path = write(TRAINING + "withheld:\n  seed: 5\ntraining:\n  hidden_radius_km: [1, 2]\n")
+    path = write(TRAINING + "withheld:\n  seed: 5\ntraining:\n  hidden_radius_km: 12\n")
     loaded = recipes.load_recipe(path, TrainingRecipe)
     assert (loaded.withheld.seed, loaded.withheld.every_nth_week) == (5, 6)
-    assert loaded.training.hidden_radius_km == (1.0, 2.0) and loaded.training.steps == 3000
+    assert loaded.training.hidden_radius_km == 12.0 and loaded.training.steps == 3000
 
 
 def test_days_need_no_quotes(write):

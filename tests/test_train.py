@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,26 +11,26 @@ import xarray as xr
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models_fixtures import lively_network, small_sizes
+from models_fixtures import small_sizes
 from typer.testing import CliRunner
 
 from aqreanalysis import time_axis
 from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
-from aqreanalysis.models.checkpoint import WEIGHTS, AnalysisFacts, Card
-from aqreanalysis.observations import quality
+from aqreanalysis.models.checkpoint import WEIGHTS
+from aqreanalysis.models.cross_fitting import NEVER_SEEN, NO_FOLD, training_folds
 from aqreanalysis.recipes import AnalysisTraining, TrainingRecipe
 from aqreanalysis.time_axis import Period
-from aqreanalysis.training.analysis_data import hours_of, load_analysis_data, training_days
-from aqreanalysis.training.validation import error_memory
+from aqreanalysis.training import cross_fit
+from aqreanalysis.training.analysis_data import draw_folds, load_analysis_data, training_days
 from aqreanalysis.workflows.train_analysis import recalibrate, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-WITHHELD = ("test_single", "test_city", "validation_single", "validation_city")
 TINY = AnalysisTraining(steps=2, samples_per_step=3, targets_per_sample=4, learning_rate=1e-2, k=4, views=2,
-                        renew_every=20, hidden_places=1, hidden_radius_km=(30.0, 60.0), validate_every=1)
+                        renew_every=20, hidden_radius_km=30.0, report_every=1)
+IDS = np.array([f"S{i:02}" for i in range(30)])
 
 
 # --- what is withheld
@@ -50,6 +51,44 @@ def test_one_week_in_so_many_is_withheld(nth, first):
     assert time_axis.withheld_weeks(days, nth).sum() == 7
 
 
+# --- folds
+
+
+def test_cities_go_whole_to_the_smallest_fold():
+    """The larger first: cities of 5, 3, 2 and 2 stations make folds of 5 + 2 and 3 + 2, or of 5 and 3 and 4."""
+    cities = {f"{town}{number}": town for town, size in enumerate((2, 5, 2, 3)) for number in range(size)}
+    two, three = ({fold: sorted({cities[s] for s in cities if made[s] == fold}) for fold in set(made.values())}
+                  for made in (draw_folds(cities, folds, 0) for folds in (2, 3)))
+    assert [1] in [towns[:1] for towns in two.values()] or [0, 1] in two.values()
+    assert sorted(sum(cities[s] in towns for s in cities) for towns in two.values()) == [5, 7]
+    assert sorted(three.values()) == [[0, 2], [1], [3]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=6, max_size=60), st.integers(2, 5), st.integers(0, 2**31))
+def test_folds_are_of_whole_cities_about_equal_and_drawn_by_the_seed(cities, folds, seed):
+    of = {f"S{number}": city for number, city in enumerate(cities)}
+    made = draw_folds(of, folds, seed)
+    assert list(made) == list(of) and draw_folds(of, folds, seed) == made
+    assert len({(of[station], fold) for station, fold in made.items()}) == len(set(cities))
+    sizes, largest = np.bincount(list(made.values()), minlength=folds), max(np.bincount(cities))
+    assert sizes.sum() == len(of) and len(sizes) == folds and sizes.max() - sizes.min() <= largest
+    assert all(fold >= 0 for fold in made.values())
+
+
+def test_another_seed_makes_other_folds():
+    cities = {f"S{number}": number for number in range(20)}
+    assert draw_folds(cities, 4, 1) != draw_folds(cities, 4, 2)
+
+
+@pytest.mark.parametrize("folds", [0, 1])
+def test_one_fold_is_none(folds):
+    assert draw_folds({"a": 3, "b": 4}, folds, 0) == {"a": NO_FOLD, "b": NO_FOLD}
+
+
+# --- what training looks at
+
+
 def rows(values=None):
     """A tidy table of 14 days at ten towns of three stations; `values` (hours, stations) of PM2.5."""
     rng = np.random.default_rng(0)
@@ -59,15 +98,14 @@ def rows(values=None):
     pm25 = rng.gamma(4.0, 15.0, (len(hours), 30))
     pm25 = pm25 if values is None else values(hours, pm25)
     n = len(hours)
-    return pd.DataFrame({"station_id": np.tile([f"S{i:02}" for i in range(30)], n), "time": np.repeat(hours, 30),
-                         "lat": np.tile(lat, n), "lon": np.tile(lon, n), "pm25": pm25.ravel(),
-                         "no2": (0.5 * pm25).ravel()})
+    return pd.DataFrame({"station_id": np.tile(IDS, n), "time": np.repeat(hours, 30), "lat": np.tile(lat, n),
+                         "lon": np.tile(lon, n), "pm25": pm25.ravel(), "no2": (0.5 * pm25).ravel()})
 
 
 def recipe(folder, **changed):
     facts = {"name": "small", "observations": str(folder), "start": "2019-01-05", "end": "2019-01-18",
-             "network": small_sizes().asdict(),
-             "withheld": {"share_single": 0.1, "share_city": 0.1, "every_nth_week": 2},
+             "network": {name: size for name, size in small_sizes().asdict().items() if name != "covariates"},
+             "withheld": {"share_single": 0.1, "share_city": 0.1, "every_nth_week": 2}, "folds": 2,
              "training": TINY.model_dump()}
     return TrainingRecipe(**facts | changed)
 
@@ -80,137 +118,221 @@ def archive(tmp_path):
     return folder
 
 
-def test_test_stations_and_withheld_weeks_reach_neither_scaler_nor_validation(archive):
-    """Without the tests of series, which look a week around: the next test is of those."""
-    first = {"exclude": quality.TESTS}
-    data = load_analysis_data(recipe(archive, quality=first))
+def with_other_values(archive, stations):
+    """The archive with other PM2.5 at some stations."""
+    taken = np.isin(IDS, list(stations))
+    rows(lambda hours, pm25: np.where(taken, 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
+
+
+def test_parts_of_the_stations(archive):
+    """The main network is trained on all that are not withheld, that of a fold on those of the other folds."""
+    data = load_analysis_data(recipe(archive))
     split = data.split
     assert split.test_single and split.test_city and split.validation_single and split.validation_city
-    assert not set(split.test) & set(data.validation.station.values)
-    assert set(data.train.station.values) == set(split.train)
-    assert set(data.validation.station.values) == set(split.train + split.validation)
-
-    def changed(hours, pm25):
-        withheld = np.isin(time_axis.local_days(hours), np.arange("2019-01-10", "2019-01-17", dtype="datetime64[D]"))
-        taken = np.isin([f"S{i:02}" for i in range(30)], split.test)
-        return np.where(withheld[:, None] | taken[None], 900.0, pm25)
-
-    rows(changed).to_parquet(archive / "rows.parquet")
-    other = load_analysis_data(recipe(archive, quality=first))
-    assert other.split == split and other.fingerprint != data.fingerprint
-    assert other.scaler() == data.scaler()
-    hours = hours_of(data.validation, data.days)
-    xr.testing.assert_identical(other.validation.sel(time=hours), data.validation.sel(time=hours))
+    assert set(data.stations_of(None)) == set(split.train) == set(data.folds) and set(data.folds.values()) == {0, 1}
+    assert set(data.held_out(None)) == set(split.test + split.validation)
+    for fold in (0, 1):
+        own = {station for station in split.train if data.folds[station] == fold}
+        assert own and set(data.stations_of(fold)) == set(split.train) - own
+        assert set(data.held_out(fold)) == set(IDS) - set(data.stations_of(fold))
+        cube = data.cube(data.held_out(fold))
+        assert set(cube.station.values) == set(data.stations_of(fold)) and list(cube.data_vars) == ["pm25"]
+    towns = data.city(IDS)
+    np.testing.assert_array_equal(towns, np.repeat(towns[::3], 3))
+    assert len({(town, data.folds[s]) for s, town in zip(IDS, towns, strict=True) if s in data.folds}) == len(
+        {town for s, town in zip(IDS, towns, strict=True) if s in data.folds})
+    assert data.cube(()).time.values[0] == data.period.hours[0] - 372 * time_axis.HOUR
 
 
-def test_withheld_stations_have_no_part_in_the_flags_of_others(archive):
+def test_a_station_that_is_held_out_can_be_asked_for_all_the_same(archive):
+    """Its values are screened beside the others, whose flags it has no part in."""
     data = load_analysis_data(recipe(archive))
-    taken = np.isin([f"S{i:02}" for i in range(30)], data.split.test + data.split.validation)
-    rows(lambda hours, pm25: np.where(taken[None], 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
+    out, keep = data.held_out(0), data.split.validation
+    kept, without = data.cube(out, keep), data.cube(out)
+    assert set(kept.station.values) == set(without.station.values) | set(keep)
+    xr.testing.assert_identical(kept.sel(station=without.station), without)
+    pm25 = rows().pivot(index="time", columns="station_id", values="pm25")[list(keep)].astype(np.float32)
+    found = kept.pm25.sel(time=pm25.index.values, station=list(keep)).values
+    assert np.isfinite(found).mean() > 0.9
+    np.testing.assert_array_equal(found[np.isfinite(found)], pm25.values[np.isfinite(found)])
+
+
+@pytest.mark.parametrize("fold", [None, 0, 1])
+def test_what_is_held_out_changes_nothing_that_a_network_is_trained_on(archive, fold):
+    """Test and validation stations, and those of its fold: neither values of others, nor their flags, nor the draw."""
+    data = load_analysis_data(recipe(archive))
+    before = data.cube(data.held_out(fold))  # read now, not from the archive with other values
+    with_other_values(archive, data.held_out(fold))
     other = load_analysis_data(recipe(archive))
-    assert other.split == data.split
-    xr.testing.assert_identical(other.train, data.train)
+    assert other.fingerprint != data.fingerprint and other.split == data.split and other.folds == data.folds
+    xr.testing.assert_identical(other.cube(other.held_out(fold)), before)
 
 
-def test_a_training_station_in_a_training_week_does_reach_the_scaler(archive):
+def test_a_station_of_the_other_fold_does_reach_it(archive):
     """So the test above could fail."""
     data = load_analysis_data(recipe(archive))
-    number = int(data.split.train[0][1:])
-
-    def changed(hours, pm25):
-        pm25[time_axis.local_days(hours) == np.datetime64("2019-01-07"), number] = 900.0
-        return pm25
-
-    rows(changed).to_parquet(archive / "rows.parquet")
-    assert load_analysis_data(recipe(archive)).scaler() != data.scaler()
+    before = data.cube(data.held_out(1))
+    with_other_values(archive, data.stations_of(1)[:1])
+    assert not load_analysis_data(recipe(archive)).cube(data.held_out(1)).identical(before)
 
 
-def test_a_run_is_a_folder_with_a_checkpoint(archive, tmp_path):
-    reports = []
-    folder = train(recipe(archive), tmp_path / "run", lambda validation, table: reports.append(validation))
-    model, card = checkpoint.load(folder)
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["recipe.yaml", "small", "validation.csv"]
-    assert [report.step for report in reports] == [1, 2] and card.training["steps"] in (1, 2)
-    split = load_analysis_data(recipe(archive)).split
-    assert card.withheld == {name: list(getattr(split, name)) for name in card.withheld}
-    assert card.scaler == dataclasses.asdict(load_analysis_data(recipe(archive)).scaler())
-    assert (card.k, model.k, card.network) == (4, 4, small_sizes().asdict())
-    table = pd.read_csv(tmp_path / "run" / "validation.csv")
-    assert set(table.model) == {"kriging", "AQ-Net"} and set(table.group) == {"single stations", "whole cities"}
-    assert (table.n > 0).all() and np.isfinite(table.MAE).all()
+# --- a run
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The recipe and run folder of a training with two folds, what it reported, and all of its days asked."""
+    place = tmp_path_factory.mktemp("trained")
+    (place / "archive").mkdir()
+    rows().to_parquet(place / "archive" / "rows.parquet")
+    made, reports = recipe(place / "archive"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cross_fit, "EVERY_DAYS", 2)
+        train(made, place / "run", reports.append)
+    return made, place / "run", reports
+
+
+@pytest.fixture(autouse=True)
+def more_days(monkeypatch):
+    monkeypatch.setattr(cross_fit, "EVERY_DAYS", 2)
+
+
+def test_a_run_is_a_folder_with_a_checkpoint_and_networks_of_folds(ran):
+    made, run, reports = ran
+    assert sorted(path.name for path in run.iterdir()) == ["recipe.yaml", "small", "small-uncalibrated"]
+    assert sorted(path.name for path in (run / "small").iterdir()) == ["checkpoint.json", "fold-0", "fold-1", WEIGHTS]
+    assert [text.split(":")[0] for text in reports[:3]] == ["main network", "fold 0", "fold 1"]
+    assert any("single stations, hourly" in text and "skill" in text for text in reports[3:])
+    log = pd.read_csv(run / "small" / "fold-1" / "training.csv")
+    assert list(log.step) == [1, 2] and np.isfinite(log.loss).all()
+    assert TrainingRecipe.model_validate(yaml.safe_load((run / "recipe.yaml").read_text())) == made
+
+
+def test_the_card_says_what_was_trained_on_and_what_was_not(ran):
+    made, run, _ = ran
+    data = load_analysis_data(made)
+    model, card = checkpoint.load(run / "small")
+    assert (card.k, model.k, card.network) == (4, 4, small_sizes().asdict()) and card.training["steps"] == 2
+    assert card.withheld == {name: list(getattr(data.split, name)) for name in card.withheld}
+    assert {station: fold for station, _, _, fold in card.analysis.stations} == data.folds
+    assert card.training["stations"] == len(data.split.train)
+    assert (model.correlation.range_km, model.correlation.nugget) == (250.0, 0.04)
+    table = data.table.set_index("station_id").loc[IDS]
+    expected = [data.folds.get(station, NEVER_SEEN) for station in IDS]
+    assert training_folds(card, table.lat, table.lon, [f"new {station}" for station in IDS]).tolist() == expected
+    for fold in (0, 1):
+        of_fold, described = checkpoint.load(run / "small", fold=fold)
+        assert [station for station, *_ in described.analysis.stations] == list(data.stations_of(fold))
+        assert card.analysis.folds[fold] == described.identity and described.withheld == card.withheld
+        assert of_fold.calibration is None and described.weights_sha256 != card.weights_sha256
+        assert described.training["stations"] == len(data.stations_of(fold))
+
+
+def test_the_card_has_a_calibration_and_scores_of_stations_that_no_network_saw(ran):
+    made, run, _ = ran
+    model, card = checkpoint.load(run / "small")
+    trained = len(load_analysis_data(made).split.train)
     assert model.calibration is not None and set(card.calibration) == {"hourly", "daily", "correlation", "facts"}
     facts = card.calibration["facts"]
-    assert facts["stations"] == len(split.validation) and facts["at_other_towns"]["hourly"]["all"]["n"] > 0
-    assert TrainingRecipe.model_validate(yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()))
+    assert facts["stations"] == trained and (facts["first"], facts["last"]) == ("2019-01-05", "2019-01-18")
+    assert facts["at_other_towns"]["hourly"]["all"]["n"] > 0 and facts["in_other_weeks"]["daily"]["all"]["n"] > 0
+    rows_of = {(row["design"], row["frequency"]): row for row in card.scores["held_out_stations"]}
+    assert {("single stations", "hourly"), ("whole cities", "daily")} <= set(rows_of)
+    assert rows_of["single stations", "daily"]["n"] <= trained * 4  # of 7 days every second is asked
+    assert all(np.isfinite(row["MAE"]) and np.isfinite(row["MAE_kriging"]) for row in rows_of.values())
+    assert card.analysis.error_memory_hours > 0
 
 
-def test_a_checkpoint_is_calibrated_again(archive, tmp_path):
-    """The network keeps its weights; test stations have no part in the factors."""
-    made = recipe(archive)
-    data = load_analysis_data(made)
-    network, sizes = lively_network(), small_sizes().asdict()
-    card = Card(name="small", kind="aqnet-analysis", created="2026-01-31", network=sizes,
-                scaler=dataclasses.asdict(data.scaler()), k=4, variables=["pm25"],
-                analysis=AnalysisFacts({}, {}, 5.0), training={}, versions={},
-                withheld={name: list(getattr(data.split, name)) for name in WITHHELD})
-    before = checkpoint.save(tmp_path / "before", network, card)
-    folder = recalibrate(made, before, tmp_path / "after")
-    found = checkpoint.read_card(folder)
-    assert folder == tmp_path / "after" / "small" and found.calibration and not checkpoint.read_card(before).calibration
-    assert dataclasses.replace(found, calibration={}) == checkpoint.read_card(before)
-    assert (folder / WEIGHTS).read_bytes() == (before / WEIGHTS).read_bytes()
+def without_times(card):
+    return dataclasses.replace(card, training=card.training | {"seconds": 0}, created="")
 
-    taken = np.isin([f"S{i:02}" for i in range(30)], data.split.test)
-    rows(lambda hours, pm25: np.where(taken[None], 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
+
+def test_a_run_that_was_stopped_goes_on(ran, tmp_path):
+    """What is there stays as it is, what is missing is the same as in a run that was not stopped."""
+    made, run, _ = ran
+    shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "small" / "fold-1")
+    for name in ("checkpoint.json", WEIGHTS):
+        (tmp_path / "run" / "small" / name).unlink()
+    (tmp_path / "run" / "small" / "fold-1").mkdir()  # stopped within its training
+    (tmp_path / "run" / "small" / "fold-1" / "training.csv").write_text("step,loss,minutes\n")
+    reports = []
+    folder = train(made, tmp_path / "run", reports.append)
+    assert [text.partition(": ")[2][:13] for text in reports[:3]] == ["there already", "there already", "trained in 0."]
+    for part in ("", "fold-0", "fold-1"):
+        assert (folder / part / WEIGHTS).read_bytes() == (run / "small" / part / WEIGHTS).read_bytes()
+        found, expected = (checkpoint.read_card(one / part) for one in (folder, run / "small"))
+        assert without_times(found) == without_times(expected)
+    unharmed = tmp_path / "run" / "small-uncalibrated" / "checkpoint.json"
+    assert unharmed.read_bytes() == (run / "small-uncalibrated" / "checkpoint.json").read_bytes()
+
+
+def test_a_run_folder_takes_one_recipe(ran, tmp_path):
+    made, run, _ = ran
+    before = (run / "small" / "checkpoint.json").read_bytes()
+    other = made.model_copy(update={"folds": 3})
+    with pytest.raises(UserError, match="another recipe") as caught:
+        train(other, run)
+    assert caught.value.rule and "--out" in caught.value.fix
+    assert (run / "small" / "checkpoint.json").read_bytes() == before
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match="not empty"):
+        train(made, tmp_path)
+
+
+def test_a_checkpoint_is_calibrated_again(ran, archive, tmp_path):
+    """The networks keep their weights; test stations have no part in the factors."""
+    _, run, _ = ran
+    made, before = recipe(archive), run / "small"
+    with_other_values(archive, load_analysis_data(made).split.test)
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(made.model_dump(mode="json")))
     command = ["train", str(tmp_path / "small.yaml"), "--calibrate", str(before), "--out", str(tmp_path / "again")]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0 and "again/small" in "".join(result.output.split())
-    assert checkpoint.read_card(tmp_path / "again" / "small").calibration == found.calibration
+    for part in ("", "fold-0", "fold-1"):
+        assert (tmp_path / "again" / "small" / part / WEIGHTS).read_bytes() == (before / part / WEIGHTS).read_bytes()
+        assert checkpoint.read_card(tmp_path / "again" / "small" / part) == checkpoint.read_card(before / part)
     with pytest.raises(UserError, match="not empty"):
         recalibrate(made, before, tmp_path / "again")
-    other = recipe(archive, withheld={"seed": 1, "share_single": 0.1, "share_city": 0.1, "every_nth_week": 2})
-    with pytest.raises(UserError, match="withholds other stations") as caught:
-        recalibrate(other, before, tmp_path / "other")
+
+
+def test_a_station_of_a_fold_has_a_part_in_the_calibration(ran, archive, tmp_path):
+    """So the test above could fail."""
+    made = recipe(archive)
+    with_other_values(archive, load_analysis_data(made).split.train[:1])
+    folder = recalibrate(made, ran[1] / "small", tmp_path / "again")
+    assert checkpoint.read_card(folder).calibration != checkpoint.read_card(ran[1] / "small").calibration
+
+
+@pytest.mark.parametrize("changed", [
+    {"withheld": {"seed": 1, "share_single": 0.1, "share_city": 0.1, "every_nth_week": 2}}, {"folds": 0}])
+def test_a_checkpoint_is_calibrated_by_its_own_recipe_alone(ran, tmp_path, changed):
+    made, run, _ = ran
+    other = recipe(made.observations, **changed)
+    with pytest.raises(UserError, match="withholds other stations.*or has other folds") as caught:
+        recalibrate(other, run / "small", tmp_path / "other")
     assert caught.value.rule and caught.value.fix and not (tmp_path / "other").exists()
+
+
+def test_without_folds_a_network_is_calibrated_at_the_validation_stations(archive, tmp_path):
+    made = recipe(archive, folds=0)
+    folder = train(made, tmp_path / "run")
+    card = checkpoint.read_card(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.json", WEIGHTS]
+    split = load_analysis_data(made).split
+    assert card.analysis.folds == [] and {fold for *_, fold in card.analysis.stations} == {NO_FOLD}
+    assert card.calibration["facts"]["stations"] == len(split.validation)
 
 
 @pytest.mark.parametrize("changed, message", [
     ({"network": {"breadth": 3}}, "breadth"),
+    ({"network": {"covariates": 3}}, "covariates"),
     ({"withheld": {"share_single": 0.39, "share_city": 0.1}}, "stations are left"),
+    ({"training": TINY.model_dump() | {"k": 5}}, "stations are left"),  # 9 of 18, without those of a fold, are not 10
     ({"start": "2018-01-05", "end": "2018-01-18"}, "no PM2.5"),
+    ({"folds": 0, "withheld": {"share_single": 0.0, "share_city": 0.0}}, "calibrate"),
 ])
 def test_recipes_that_cannot_be_trained(archive, tmp_path, changed, message):
     with pytest.raises(UserError, match=message) as caught:
         train(recipe(archive, **changed), tmp_path / "run", print)
     assert caught.value.rule and caught.value.fix and not (tmp_path / "run").exists()
-
-
-def test_a_run_folder_is_not_written_into_twice(archive, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "notes.txt").touch()
-    with pytest.raises(UserError, match="not empty"):
-        train(recipe(archive), tmp_path / "run", print)
-
-
-# --- the memory of the error
-
-
-def sums_of(daily: float, hourly: float, n: int = 240):
-    """Sums of squared errors whose means are `daily` and `hourly`."""
-    return xr.Dataset({"n": (("frequency", "model", "station"), [[[n]], [[n // 24]]]),
-                       "error_squared": (("frequency", "model", "station"), [[[hourly * n]], [[daily * (n // 24)]]])},
-                      coords={"frequency": ["hourly", "daily"], "model": ["AQ-Net"], "station": ["S0"]})
-
-
-@pytest.mark.parametrize("memory", [0.5, 3.0, 8.0, 60.0, 400.0])
-def test_error_memory_is_found_again(memory):
-    """The variance of the mean of 24 errors correlated as r^lag is (24 + 2 sum (24 - lag) r^lag) / 24^2."""
-    r = np.exp(-1 / memory)
-    ratio = (24 + 2 * sum((24 - lag) * r**lag for lag in range(1, 24))) / 24**2
-    assert error_memory(sums_of(daily=50.0 * ratio, hourly=50.0)) == pytest.approx(memory, rel=1e-6)
-
-
-@pytest.mark.parametrize("ratio", [0.01, 1.2])
-def test_a_ratio_that_no_memory_explains(ratio):
-    assert error_memory(sums_of(daily=ratio, hourly=1.0)) == 24.0

@@ -25,6 +25,7 @@ import numpy as np
 
 from aqreanalysis import files, schema
 from aqreanalysis.errors import UserError
+from aqreanalysis.fields.covariates import CovariateChoice, CovariateSources, Standardisation
 from aqreanalysis.models import calibration
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast.kinds import FORECAST_KINDS, make
@@ -34,7 +35,7 @@ from aqreanalysis.models.geostatistics import Correlation
 if TYPE_CHECKING:
     from torch import nn
 
-    from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
+    from aqreanalysis.models.aqnet.analysis import AQNetAnalysis, StaticCovariates
     from aqreanalysis.models.forecast.forecaster import Forecaster
 
 Network = TypeVar("Network", bound="nn.Module")
@@ -63,6 +64,7 @@ class AnalysisFacts:
     error_memory_hours: float = 0.0                  # e-folding time of the error at one place
     stations: list = field(default_factory=list)     # [id, lat, lon, fold] of each that it was trained on
     folds: list[str] = field(default_factory=list)   # identity of the network of each fold
+    covariates: dict = field(default_factory=dict)   # of fields.covariates: Standardisation, and `sources`
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Card:
     kind: str              # model and task: aqnet-analysis, lstm-forecast, ...
     created: str           # ISO date, also of the version of products made with it; empty in old forecasts
     network: dict          # options of the network, as in a recipe
-    scaler: dict           # mean and std of log1p by pollutant, of the training slice
+    scaler: dict           # of forecasts: mean and std of log1p by pollutant, of the training slice
     k: int                 # neighbours, unless others are asked for
     training: dict         # data, fingerprint, period, stations, settings, steps, seconds
     withheld: dict         # stations never trained on: test_single, test_city, validation_single, validation_city
@@ -164,9 +166,27 @@ def load(folder: Path, k: int | None = None, fold: int | None = None) -> tuple[A
 
     folder = folder if fold is None else fold_folder(folder, fold)
     card = read_card(folder)
+    if not card.analysis.stations:
+        raise UserError(f"{folder} holds a network of version 0.1 or 0.2 of aqreanalysis.",
+                        "The network for analysis has changed since, and with it what its weights mean.",
+                        "Train it again with `aqreanalysis train RECIPE`, or leave --checkpoint out.")
     network = _with_weights(folder, card, lambda: AQNet(AnalysisSizes(**card.network)))
-    return AQNetAnalysis(network, Scaler(**card.scaler), Correlation(**card.analysis.correlation), k or card.k,
-                         calibration.of_card(card.calibration)), card
+    return AQNetAnalysis(network, Correlation(**card.analysis.correlation), k or card.k,
+                         calibration.of_card(card.calibration), covariates_of(card)), card
+
+
+def covariates_of(card: Card) -> StaticCovariates | None:
+    """The covariates that a checkpoint's network reads; None where it reads none.
+
+    UserError where a file of them is not where it was when the network was trained.
+    """
+    from aqreanalysis.models.aqnet.analysis import StaticCovariates
+
+    if not card.analysis.covariates:
+        return None
+    stored = dict(card.analysis.covariates)
+    sources = CovariateSources(CovariateChoice(**stored.pop("sources")))
+    return StaticCovariates(sources, Standardisation.from_dict(stored))
 
 
 def fold_folder(folder: Path, fold: int) -> Path:
@@ -249,7 +269,8 @@ def _card_of(content: dict) -> Card:
     if missing := {of.name for of in fields(facts)} - set(content[task]):
         raise ValueError(f"it lacks {task}.{min(missing)}")
     card = Card(**content | {task: facts(**content[task])})
-    Scaler(**card.scaler)
+    if task == FORECAST_TASK:
+        Scaler(**card.scaler)
     Correlation(**card.analysis.correlation)
     Trend(**card.forecast.trend)
     calibration.of_card(card.calibration)
@@ -336,7 +357,7 @@ def _from_version_3(content: dict) -> dict:
     """A checkpoint of version 3, which did not say which stations it was trained on, and had no folds."""
     if ANALYSIS_TASK not in content:
         return content
-    return content | {ANALYSIS_TASK: content[ANALYSIS_TASK] | {"stations": [], "folds": []}}
+    return content | {ANALYSIS_TASK: content[ANALYSIS_TASK] | {"stations": [], "folds": [], "covariates": {}}}
 
 
 def _from_forecast_1(content: dict) -> dict:

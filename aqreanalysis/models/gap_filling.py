@@ -41,7 +41,7 @@ def fill(observed_values: np.ndarray, neighbourhood: Neighbourhood) -> FilledSta
     weights = matrix(neighbourhood, neighbourhood.weight, observed_values.shape[1])
     positive = matrix(neighbourhood, np.maximum(neighbourhood.weight, 1e-3), observed_values.shape[1])
     lonely = ~observed & (_times(positive, observed) <= 0)
-    bridged = _bridge(observed_values, lonely)
+    bridged = bridge(observed_values, lonely)
     present = np.isfinite(bridged)
     known = np.where(present, bridged, 0.0).astype(np.float32)
     reach = _times(positive, present.astype(np.float32))
@@ -56,7 +56,7 @@ def fill(observed_values: np.ndarray, neighbourhood: Neighbourhood) -> FilledSta
         kriged = np.where(hours[:, None], _times(weights, np.where(hours[:, None], value, 0.0)), kriged)
         kriged = np.maximum(kriged, 0.0)
     return FilledStations(value, observed, kriged.astype(np.float32), bias.astype(np.float32),
-                          np.minimum(_hours_to_nearest(observed), REACH_HOURS).astype(np.float32))
+                          np.minimum(hours_to_nearest(observed), REACH_HOURS).astype(np.float32))
 
 
 def matrix(neighbourhood: Neighbourhood, weight: np.ndarray, stations: int) -> sparse.csr_matrix:
@@ -111,7 +111,8 @@ def _around(valid: np.ndarray):
     return _last_seen(valid), after
 
 
-def _hours_to_nearest(valid: np.ndarray) -> np.ndarray:
+def hours_to_nearest(valid: np.ndarray) -> np.ndarray:
+    """Hours (time, station) to the nearest valid value of the series; more than it is long where there is none."""
     before, after = _around(valid)
     hour = np.arange(len(valid))[:, None]
     far = len(valid) + REACH_HOURS
@@ -140,8 +141,8 @@ def _carry(residual: np.ndarray) -> np.ndarray:
     return np.where(valid, residual, LASTING * (weight_left * left + weight_right * right)).astype(np.float32)
 
 
-def _bridge(values: np.ndarray, lonely: np.ndarray) -> np.ndarray:
-    """Where neither a station nor its neighbours report: linear in time, at most REACH_HOURS from data."""
+def bridge(values: np.ndarray, lonely: np.ndarray) -> np.ndarray:
+    """Values (time, station), linear in time where `lonely`, at most REACH_HOURS from data."""
     if not lonely.any():
         return values
     valid = np.isfinite(values)

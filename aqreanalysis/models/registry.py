@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aqreanalysis.errors import UserError
+from aqreanalysis.fields.static import check_covered, is_covered
 from aqreanalysis.models import calibration, checkpoint, cross_fitting
 from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
 from aqreanalysis.models.base import Model
@@ -149,6 +150,25 @@ def hiding_networks(name: str | Path | None, table: pd.DataFrame) -> tuple[np.nd
     folds = cross_fitting.training_folds(checkpoint.checked_card(_checkpoint(name)), table["lat"].to_numpy(float),
                                          table["lon"].to_numpy(float), ids.tolist())
     return folds, set(ids[folds == cross_fitting.NO_FOLD])
+
+
+def check_covariates(name: str | Path | None, grid_name: str, lat: np.ndarray, lon: np.ndarray) -> list[str]:
+    """A sentence if places (points,) of a grid lie outside what a model's static covariates cover: a network goes on
+    without them there.
+
+    Raises
+    ------
+    UserError : for regression kriging, which can not.
+    """
+    if name in BASELINES:
+        if BASELINES[str(name)].fitted:
+            check_covered(lat, lon, f"the grid {grid_name}")
+        return []
+    outside = int(np.sum(~is_covered(lat, lon)))
+    if not outside or not checkpoint.read_card(_checkpoint(name)).analysis.covariates:
+        return []
+    return [f"{outside:,} of {len(lat):,} places of the grid lie outside what the static covariates (elevation, "
+            "population) cover; the estimates there do without them"]
 
 
 def portable_name(name: str | Path | None) -> str:

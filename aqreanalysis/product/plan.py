@@ -78,6 +78,7 @@ def prepare(request: BuildRequest) -> Plan:
     parts = tuple(archive.parts()) if source.files else ()
     inspection = inspect(archive, source, period, model)
     inspection.passed_over.extend(passed_over)
+    inspection.anomalies.extend(registry.check_covariates(recipe.checkpoint, grid.name, grid.lat, grid.lon))
     inventory = take_inventory(archive, period.hours[0], period.hours[-1], inspection, recipe.minimum_hours,
                                measured=source.files is not None)
     check_usable(archive, inventory, source.name, recipe.quality)

@@ -1,179 +1,182 @@
 """Training of AQ-Net for analysis at stations that are hidden from it.
 
-A masked sample (masking.py) spans the whole training period; all that the network reads of it is made from the visible
-stations. A step draws days, each from one of a pool of samples, and on each day the hidden stations nearest to a random
-one of them; a sample of the pool is drawn again after some steps.
+A step draws days and places, and on each day some stations near a place as targets. Each target has a neighbourhood of
+its own, from which stations are hidden at random (masking.py): the network reads every station by itself, so nothing of
+what is hidden reaches what is read of the others. Three things keep it from learning the stations by heart: noise on
+the covariates and on the long means, directions turned and mirrored, and an effect of each target station (constant,
+daily, yearly; as the random effects of a mixed model) that takes up what is its own and is dropped afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import geo, schema, time_axis
-from aqreanalysis.models import gap_filling
+from aqreanalysis import schema, time_axis
+from aqreanalysis.errors import UserError
 from aqreanalysis.models.aqnet.analysis import (
     MARGIN_HOURS,
     AQNetAnalysis,
-    StationInputs,
-    station_inputs,
+    StaticCovariates,
     to_tensors,
+    without_gaps,
 )
-from aqreanalysis.models.features import LEVEL, Scaler
+from aqreanalysis.models.aqnet.station_inputs import assemble
+from aqreanalysis.models.features import cyclic_time
 from aqreanalysis.models.geostatistics import Correlation
-from aqreanalysis.models.neighbours import Neighbourhood, find_neighbourhood
+from aqreanalysis.models.neighbours import Neighbourhood
 from aqreanalysis.observations.near_duplicates import NO_DUPLICATES, NearDuplicates
 from aqreanalysis.recipes import AnalysisTraining
 from aqreanalysis.time_axis import HOURS_PER_DAY
-from aqreanalysis.training.loop import Descent, DescentSettings, Trained, Validation, steady_average
+from aqreanalysis.training.loop import Descent, DescentSettings, growing_average
 from aqreanalysis.training.losses import analysis_loss
-from aqreanalysis.training.masking import MaskedSample, draw_masked_sample
+from aqreanalysis.training.masking import MaskedSeries, Places, draw_masked_series, draw_visible, neighbourhood_of
 
 if TYPE_CHECKING:
     import torch
 
-    from aqreanalysis.models.aqnet.network import AQNet
+    from aqreanalysis.models.aqnet.network import AnalysisSizes, AQNet
 
-MOST_EMPTY = 10_000      # draws in a row without any truth before a step gives up
-ANALYSIS_WARM_UP = 0.05  # share of the steps in which the learning rate rises
+ANALYSIS_WARM_UP = 0.08  # share of the steps in which the learning rate rises
 ANALYSIS_CLIP = 1.0      # largest norm of the gradient
-DAY = slice(MARGIN_HOURS, MARGIN_HOURS + HOURS_PER_DAY)  # the target day's hours in its window
 WINDOW_HOURS = HOURS_PER_DAY + 2 * MARGIN_HOURS
-SHIFT_BATCHES = 60       # that the mean level is taken over
-SHIFT_RENEW_EVERY = 12   # of these batches, one masked sample is drawn again
-
-
-@dataclass(frozen=True)
-class PreparedSample:
-    """A masked sample as the network reads it, over the whole period."""
-
-    station_inputs: StationInputs  # of the visible stations; inputs in float16 to spare memory
-    neighbourhood: Neighbourhood   # of the hidden stations among the visible ones
-    truth: np.ndarray              # float32 (time, hidden), ug m-3
-    lat: np.ndarray                # of the hidden stations, degrees
-    lon: np.ndarray
-
-
-def prepare_sample(masked: MaskedSample, scaler: Scaler, correlation: Correlation, k: int) -> PreparedSample:
-    """Fill the gaps of the visible stations, scale what they observed and find the hidden stations' k neighbours."""
-    visible, hidden = masked.visible, masked.hidden
-    own = find_neighbourhood(visible.lat.values, visible.lon.values, visible.lat.values, visible.lon.values,
-                             gap_filling.FILLING_NEIGHBOURS, correlation, leave_out_self=True)
-    inputs = station_inputs(visible, scaler, own)
-    inputs = replace(inputs, inputs=inputs.inputs.astype(np.float16))
-    neighbourhood = find_neighbourhood(visible.lat.values, visible.lon.values, hidden.lat.values, hidden.lon.values, k,
-                                       correlation)
-    return PreparedSample(inputs, neighbourhood, hidden[schema.TARGET].values, hidden.lat.values, hidden.lon.values)
+NEAR_STATIONS = 30       # the targets of a day and place are drawn from so many stations round it
+MOST_EMPTY = 1_000       # draws in a row without any target before a step gives up
+LONG_MEANS = (1, 2, 3)   # inputs that are long means, and the series of them
+SERIES_OF_MEANS = (5, 6, 7)
+EFFECT_CLOCK = [0, 1, 4, 5]  # of cyclic time: hour and month, in which a station's effect changes
+EFFECT_PENALTIES = (1.0, 4.0, 4.0, 2.0, 2.0)  # of its parts: constant, daily, yearly
 
 
 @dataclass(frozen=True)
 class AnalysisBatch:
-    """Days of several samples side by side: stations and targets of all of them in one axis each.
+    """Days of several places side by side: stations and targets of all of them in one axis each.
 
-    `window` (stations, WINDOW_HOURS, inputs); `value`, `smooth`, `observed` (stations, 24); `clock` (targets, 24, 6);
-    `neighbourhood` of the targets among the stations; `truth` (targets, 24) in ug m-3, NaN where not observed.
+    `window` (stations, WINDOW_HOURS, inputs); `series` (stations, 24, SERIES); `clock` (targets, 24, 6);
+    `neighbourhood` of the targets among the stations; `truth` (targets, 24) in ug m-3, NaN where not observed, and
+    `level` (targets,) what it was multiplied by; `target` (targets,) and `station` (stations,) their numbers.
     """
 
     window: np.ndarray
-    value: np.ndarray
-    smooth: np.ndarray
-    observed: np.ndarray
+    series: np.ndarray
     clock: np.ndarray
     neighbourhood: Neighbourhood
     truth: np.ndarray
-
-    @staticmethod
-    def joined(parts: list[AnalysisBatch]) -> AnalysisBatch:
-        """The parts one after the other; the numbers of the neighbours go on from part to part."""
-        arrays = {of.name: np.concatenate([getattr(part, of.name) for part in parts])
-                  for of in fields(AnalysisBatch) if of.name != "neighbourhood"}
-        first = np.cumsum([0] + [len(part.value) for part in parts[:-1]])
-        near = {of.name: np.concatenate([getattr(part.neighbourhood, of.name) for part in parts])
-                for of in fields(Neighbourhood)}
-        near["index"] = np.concatenate([part.neighbourhood.index + start
-                                        for part, start in zip(parts, first, strict=True)])
-        return AnalysisBatch(neighbourhood=Neighbourhood(**near), **arrays)
+    level: np.ndarray
+    target: np.ndarray
+    station: np.ndarray
 
 
-class SamplePool:
-    """Masked samples of one station cube, and batches drawn from them; only the days in `allowed` are asked for."""
+class MaskedDays:
+    """Masked series of one station cube, and batches drawn from them; only the days in `allowed` are asked for.
 
-    def __init__(self, cube: xr.Dataset, allowed: np.ndarray, scaler: Scaler, correlation: Correlation,
-                 settings: AnalysisTraining, duplicates: NearDuplicates = NO_DUPLICATES):
-        self.cube, self.scaler, self.correlation, self.settings = cube, scaler, correlation, settings
-        self.duplicates = duplicates
-        self.starts = window_starts(cube.time.values, allowed)
+    The cube holds whole days in UTC+8.
+    """
+
+    def __init__(self, cube: xr.Dataset, allowed: np.ndarray, settings: AnalysisTraining, k: int,
+                 correlation: Correlation, duplicates: NearDuplicates = NO_DUPLICATES, city: np.ndarray | None = None):
+        self.cube = whole_days(cube)
+        self.settings, self.k, self.correlation = settings, k, correlation
+        stations = cube.sizes[schema.STATION]
+        self.places = Places(cube.lat.values, cube.lon.values, np.arange(stations) if city is None else city,
+                             duplicates.matrix(cube.station.values))
+        self.values = self.cube[schema.TARGET].values
+        self.clock = cyclic_time(self.cube.time.values)
+        days = time_axis.local_days(self.cube.time.values[::HOURS_PER_DAY])
+        number = np.flatnonzero(np.isin(days, allowed))
+        self.days = number[(number > 0) & (number < len(days) - 1)]
         self._rng = np.random.default_rng(settings.seed)
-        self.samples = [self._drawn() for _ in range(settings.views)]
+        self.samples = [self._drawn(number) for number in range(settings.views)]
 
-    def _drawn(self) -> PreparedSample:
-        masked = draw_masked_sample(self.cube, self.settings, self._rng, self.duplicates)
-        return prepare_sample(masked, self.scaler, self.correlation, self.settings.k)
+    def _drawn(self, number: int) -> MaskedSeries:
+        """Samples of snapshots come first, so that they are a fixed share of the samples."""
+        snapshots = number < round(self.settings.snapshots * self.settings.views)
+        return draw_masked_series(self.values, self.settings, self._rng, snapshots)
 
-    def renew(self, number: int | None = None) -> None:
-        """Draw a sample anew, in place of the one of this number, or of any."""
-        sample = self._drawn()
-        self.samples[self._rng.integers(len(self.samples)) if number is None else number] = sample
+    def batches(self):
+        """Endless batches; after every `renew_every` of them a sample is drawn again."""
+        number = 0
+        while True:
+            yield self.batch()
+            number += 1
+            if number % self.settings.renew_every == 0:
+                which = number // self.settings.renew_every % len(self.samples)
+                self.samples[which] = self._drawn(which)
 
     def batch(self) -> AnalysisBatch:
-        """Days of randomly drawn samples, as many as a step takes."""
+        """As many days and places as a step takes."""
         parts: list[AnalysisBatch] = []
         empty = 0
         while len(parts) < self.settings.samples_per_step:
-            sample = self.samples[self._rng.integers(len(self.samples))]
-            part = draw_day(sample, self._rng.choice(self.starts), self.settings.targets_per_sample, self._rng)
+            part = self.draw_day(self.samples[self._rng.integers(len(self.samples))])
             if part is not None:
                 parts.append(part)
                 continue
             empty += 1
             if empty > MOST_EMPTY:
                 raise ValueError(f"{MOST_EMPTY} days and places in a row have no observation to learn from")
-        return AnalysisBatch.joined(parts)
+        return joined(parts)
 
-    def batches(self) -> Iterator[AnalysisBatch]:
-        """Endless batches; after every `renew_every` of them a sample is drawn again."""
-        number = 0
-        while True:
-            batch = self.batch()
-            number += 1
-            if number % self.settings.renew_every == 0:
-                self.renew()
-            yield batch
+    def draw_day(self, sample: MaskedSeries) -> AnalysisBatch | None:
+        """A day of a sample at some targets near a place; None where none has a truth and neighbours."""
+        rng, settings = self._rng, self.settings
+        day, centre = rng.choice(self.days), rng.integers(len(self.places.lat))
+        near = np.append(centre, self.places.order[centre, :NEAR_STATIONS])
+        targets = rng.permutation(near)[:settings.targets_per_sample]
+        rows = slice(day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY)
+        targets = targets[np.isfinite(self.values[rows, targets]).any(axis=0)]
+        if not targets.size:
+            return None
+        visible = draw_visible(self.places, targets, settings, rng) & sample.readable[day][self.places.order[targets]]
+        found, enough = neighbourhood_of(self.places, targets, visible, self.k, self.correlation)
+        if not enough.size:
+            return None
+        return self._assembled(sample, day, targets[enough], found)
+
+    def _assembled(self, sample: MaskedSeries, day: int, targets: np.ndarray, found: Neighbourhood) -> AnalysisBatch:
+        rng, settings = self._rng, self.settings
+        first = day * HOURS_PER_DAY - MARGIN_HOURS
+        window = slice(first, first + WINDOW_HOURS)
+        inner = slice(MARGIN_HOURS, MARGIN_HOURS + HOURS_PER_DAY)
+        stations, index = np.unique(found.index, return_inverse=True)
+        level = np.float32(np.exp(rng.normal(0.0, settings.level_jitter)))
+        inputs, series = assemble(sample.means[window, stations].times(level))
+        series = without_gaps(series[inner])
+        noise = settings.mean_noise * rng.standard_normal((len(stations), len(LONG_MEANS))).astype(np.float32)
+        inputs[..., LONG_MEANS] += noise
+        series[..., SERIES_OF_MEANS] += noise
+        clock = np.broadcast_to(self.clock[window][:, None], (WINDOW_HOURS, len(stations), self.clock.shape[1]))
+        inputs = np.concatenate([inputs, clock], axis=-1).transpose(1, 0, 2)
+        bearing = turned_bearing(found.bearing, rng)
+        neighbourhood = Neighbourhood(index.reshape(found.index.shape), found.distance, bearing, found.weight,
+                                      found.variance)
+        truth = self.values[window][inner][:, targets].T * level
+        clock = np.broadcast_to(self.clock[window][inner], (len(targets), HOURS_PER_DAY, self.clock.shape[1]))
+        return AnalysisBatch(inputs, series.transpose(1, 0, 2), clock, neighbourhood, truth,
+                             np.full(len(targets), level), targets, stations)
 
 
-def window_starts(stamps: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Rows of the first hour of the window of each allowed day whose window is whole within the time axis."""
-    first = [time_axis.hours_of_days(day.item(), day.item())[0] for day in allowed]
-    row = ((np.array(first) - stamps[0]) / time_axis.HOUR).astype(int) - MARGIN_HOURS
-    return row[(row >= 0) & (row + WINDOW_HOURS <= len(stamps))]
+def whole_days(cube: xr.Dataset) -> xr.Dataset:
+    """The whole days in UTC+8 of a station cube."""
+    days = time_axis.local_days(cube.time.values)
+    first = np.flatnonzero(cube.time.values == time_axis.first_hours(days))
+    start = first[0]
+    return cube.isel(time=slice(start, start + (len(days) - start) // HOURS_PER_DAY * HOURS_PER_DAY))
 
 
-def draw_day(sample: PreparedSample, start: int, count: int, rng: np.random.Generator) -> AnalysisBatch | None:
-    """One day of a sample, from row `start`, at the `count` hidden stations nearest to a random one of them.
-
-    None where nothing was observed there, or where a neighbour has no value.
-    """
-    window, day = slice(start, start + WINDOW_HOURS), slice(start + DAY.start, start + DAY.stop)
-    centre = rng.integers(len(sample.lat))
-    order = np.argsort(geo.distance_km(sample.lat, sample.lon, sample.lat[centre], sample.lon[centre]), kind="stable")
-    targets = order[:count]
-    truth = sample.truth[day, targets].T
-    stations, index = np.unique(sample.neighbourhood.index[targets], return_inverse=True)
-    inputs = sample.station_inputs
-    value = inputs.value[day, stations].T
-    if not np.isfinite(truth).any() or not np.isfinite(value).all():
-        return None
-    neighbourhood = Neighbourhood(index.reshape(len(targets), -1), *(
-        getattr(sample.neighbourhood, name)[targets] for name in ("distance", "bearing", "weight", "variance")))
-    neighbourhood = replace(neighbourhood, bearing=turned_bearing(neighbourhood.bearing, rng))
-    clock = np.broadcast_to(inputs.clock[day], (len(targets), HOURS_PER_DAY, inputs.clock.shape[1]))
-    return AnalysisBatch(inputs.inputs[window][:, stations].transpose(1, 0, 2).astype(np.float32), value,
-                         inputs.smooth[day, stations].T, inputs.observed[day, stations].T.astype(np.float32),
-                         clock, neighbourhood, truth)
+def joined(parts: list[AnalysisBatch]) -> AnalysisBatch:
+    """The parts one after the other; the numbers of the neighbours go on from part to part."""
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts])
+              for name in ("window", "series", "clock", "truth", "level", "target", "station")}
+    first = np.cumsum([0] + [len(part.station) for part in parts[:-1]])
+    near = {name: np.concatenate([getattr(part.neighbourhood, name) for part in parts])
+            for name in ("distance", "bearing", "weight", "variance")}
+    index = np.concatenate([part.neighbourhood.index + start for part, start in zip(parts, first, strict=True)])
+    return AnalysisBatch(neighbourhood=Neighbourhood(index, **near), **arrays)
 
 
 def turned_bearing(bearing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -184,73 +187,97 @@ def turned_bearing(bearing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (rng.choice((-1.0, 1.0)) * bearing + rng.uniform(0.0, 2 * np.pi)).astype(np.float32)
 
 
-def estimate_of(network: AQNet, batch: AnalysisBatch) -> tuple[torch.Tensor, torch.Tensor]:
-    """PM2.5 and its scale (targets, 24) in ug m-3 at a batch's targets."""
+def with_station_effects(network: AQNet, stations: int) -> torch.nn.Module:
+    """A module of a network and of the effects (stations, 5) of its target stations, 0 at first."""
     import torch
 
-    tensor = torch.from_numpy
-    return network(tensor(batch.window), DAY, tensor(batch.value), tensor(batch.smooth), tensor(batch.observed),
-                   tensor(batch.clock), to_tensors(batch.neighbourhood))
+    class WithStationEffects(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.effects = torch.nn.Parameter(torch.zeros(stations, 5))
+
+    return WithStationEffects()
 
 
 class AnalysisTrainer:
     """One network on the training stations' cube; `allowed` are the days that it may be asked for.
 
-    No test or validation station is in the cube, so training sees none. `duplicates` are hidden together.
+    No station that is held out is in the cube, so training sees none. `duplicates` are hidden together, `city`
+    (stations,) numbers what belongs together. The weights are drawn by the settings' seed.
     """
 
-    def __init__(self, cube: xr.Dataset, allowed: np.ndarray, scaler: Scaler, settings: AnalysisTraining,
-                 network: AQNet, correlation: Correlation | None = None, duplicates: NearDuplicates = NO_DUPLICATES):
+    def __init__(self, cube: xr.Dataset, allowed: np.ndarray, settings: AnalysisTraining,
+                 make: Callable[[AnalysisSizes], AQNet], sizes: AnalysisSizes,
+                 covariates: StaticCovariates | None = None, duplicates: NearDuplicates = NO_DUPLICATES,
+                 city: np.ndarray | None = None):
         import torch
 
         torch.manual_seed(settings.seed)
-        self.scaler, self.settings = scaler, settings
-        self.correlation = correlation or Correlation()
-        self.pool = SamplePool(cube, allowed, scaler, self.correlation, settings, duplicates)
-        self._batches = self.pool.batches()
-        self.descent = Descent(network, self.loss, DescentSettings(
+        self.settings, self.covariates, self.network = settings, covariates, make(sizes)
+        self.correlation = Correlation(settings.range_km, settings.nugget)
+        self.days = MaskedDays(cube, allowed, settings, settings.k, self.correlation, duplicates, city)
+        lat, lon = cube.lat.values, cube.lon.values
+        self._covariates = None if covariates is None else torch.from_numpy(covariates.at_stations(lat, lon))
+        self._batches = self.days.batches()
+        self._noise = torch.Generator().manual_seed(settings.seed)
+        self.descent = Descent(with_station_effects(self.network, len(lat)), self.loss, DescentSettings(
             settings.steps, settings.learning_rate, settings.weight_decay, ANALYSIS_WARM_UP, ANALYSIS_CLIP,
-            steady_average(settings.averaging), settings.validate_every))
+            growing_average(settings.averaging), settings.report_every))
 
-    def loss(self, network: AQNet) -> torch.Tensor:
-        """The loss of a network on the next batch."""
+    def run(self, report: Callable[[int, float], None] = lambda step, loss: None) -> AQNet:
+        """Train to the last step; the averaged network. `report` gets the step and the mean loss now and then."""
+        losses = []
+        while self.descent.steps_done < self.settings.steps:
+            losses.append(self.descent.step())
+            if not np.isfinite(losses[-1]):
+                raise UserError(f"The loss of step {self.descent.steps_done} is not finite.",
+                                "A network is kept as it is after the last step.",
+                                "Lower the learning_rate of the recipe.")
+            if self.descent.steps_done % self.settings.report_every == 0:
+                report(self.descent.steps_done, float(np.mean(losses)))
+                losses.clear()
+        return self.descent.average.network.eval()
+
+    def loss(self, trained: torch.nn.Module) -> torch.Tensor:
+        """The loss of a network with station effects on the next batch."""
         import torch
 
         batch = next(self._batches)
-        return analysis_loss(*estimate_of(network, batch), torch.from_numpy(batch.truth))
+        estimate, scale = self.estimate_of(trained.network, batch)
+        own = trained.effects[torch.from_numpy(batch.target)]
+        clock = torch.from_numpy(np.ascontiguousarray(batch.clock[..., EFFECT_CLOCK]))
+        effect = own[:, :1] + (own[:, None, 1:] * clock).sum(-1)
+        kept = (torch.rand(len(own), 1, generator=self._noise) >= self.settings.effects_dropped).float()
+        penalty = (own**2 * torch.tensor(EFFECT_PENALTIES)).sum(1).mean()
+        loss = analysis_loss(estimate * torch.exp(effect * kept), scale, torch.from_numpy(batch.truth),
+                             torch.from_numpy(batch.level))
+        return loss + self.settings.effects_penalty * penalty
 
-    def run(self, validate: Callable[[AQNet], float],
-            report: Callable[[Validation], None] = lambda validation: None) -> Trained[AQNet]:
-        """Train to the last step; see loop.Descent.run."""
-        return self.descent.run(validate, report)
+    def estimate_of(self, network: AQNet, batch: AnalysisBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """PM2.5 and its scale (targets, 24) in ug m-3 at a batch's targets, with noise on the covariates."""
+        return network(*_tensors(batch), self._covariates_of(batch))
+
+    def _covariates_of(self, batch: AnalysisBatch):
+        import torch
+
+        from aqreanalysis.models.aqnet.network import TargetCovariates
+
+        if self._covariates is None:
+            return None
+        noisy = [values + self.settings.covariate_noise * torch.randn(values.shape, generator=self._noise)
+                 for values in (self._covariates[batch.station], self._covariates[batch.target])]
+        return TargetCovariates(*noisy)
 
     def model_of(self, network: AQNet) -> AQNetAnalysis:
-        """A network behind the model interface, with this training's scaler and kriging."""
-        return AQNetAnalysis(network.eval(), self.scaler, self.correlation, self.settings.k)
+        """A network behind the model interface, with this training's kriging and covariates."""
+        return AQNetAnalysis(network.eval(), self.correlation, self.settings.k, covariates=self.covariates)
 
 
-def mean_shift(pool: SamplePool, network: AQNet, batches: int = SHIFT_BATCHES) -> float:
-    """The constant shift (network.recentre) after which the network's mean is kriging's, at hidden training stations.
-
-        shift = -sum(estimate - kriging) / sum(sqrt(kriging variance) (kriging + LEVEL))
-
-    over the observed hours of some batches. Kriging is unbiased by construction; a network that is trained for
-    absolute errors of a skewed quantity is not.
-    """
+def _tensors(batch: AnalysisBatch):
+    """The arguments of a network but for the covariates."""
     import torch
 
-    from aqreanalysis.models.aqnet.network import kriged
-
-    departure, unit = 0.0, 0.0
-    with torch.inference_mode():
-        for number in range(batches):
-            if number % SHIFT_RENEW_EVERY == 0:
-                pool.renew(number // SHIFT_RENEW_EVERY % len(pool.samples))
-            batch = pool.batch()
-            near = to_tensors(batch.neighbourhood)
-            estimate, _ = estimate_of(network.eval(), batch)
-            known = torch.isfinite(torch.from_numpy(batch.truth))
-            base = kriged(torch.from_numpy(batch.value), near)
-            departure += float((estimate - base)[known].sum())
-            unit += float((torch.sqrt(near.variance)[:, None] * (base + LEVEL))[known].sum())
-    return -departure / unit
+    inner = torch.arange(MARGIN_HOURS, MARGIN_HOURS + HOURS_PER_DAY)
+    return (torch.from_numpy(batch.window), inner, torch.from_numpy(batch.series), torch.from_numpy(batch.clock),
+            to_tensors(batch.neighbourhood))

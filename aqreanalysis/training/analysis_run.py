@@ -1,119 +1,129 @@
-"""One training of a network for analysis and its run folder: recipe.yaml, validation.csv and the checkpoint."""
+"""The networks of one training recipe for analysis, each a job: the main one and those of the folds."""
 
 from __future__ import annotations
 
 import csv
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from aqreanalysis import files
 from aqreanalysis.errors import UserError
+from aqreanalysis.fields.covariates import CovariateSources, Standardisation, missing_values
 from aqreanalysis.models import checkpoint
-from aqreanalysis.models.aqnet.analysis import CONTEXT_HOURS, MARGIN_HOURS
-from aqreanalysis.models.calibration import Calibration
+from aqreanalysis.models.aqnet.analysis import CONTEXT_HOURS, MARGIN_HOURS, StaticCovariates
 from aqreanalysis.recipes import TrainingRecipe
 from aqreanalysis.training.analysis import AnalysisTrainer
 from aqreanalysis.training.analysis_data import AnalysisData
-from aqreanalysis.training.loop import Validation
-from aqreanalysis.training.run_folder import write_recipe
-from aqreanalysis.training.validation import TRAINED, ValidationScores, Validator, error_memory, step_error
 
 if TYPE_CHECKING:
-    from aqreanalysis.models.aqnet.network import AnalysisSizes, AQNet
+    import xarray as xr
+
+    from aqreanalysis.models.aqnet.network import AnalysisSizes
 
 ANALYSIS_KIND = "aqnet-analysis"
-CARD_SCORE_DIGITS = 4  # of the scores in a checkpoint's description
+LOG = "training.csv"
 
 
 def network_sizes(recipe: TrainingRecipe) -> AnalysisSizes:
     """The sizes of a recipe's network; a UserError names a key that the network does not have."""
     from aqreanalysis.models.aqnet.network import AnalysisSizes
 
-    known = [field.name for field in fields(AnalysisSizes)]
+    known = [field.name for field in fields(AnalysisSizes) if field.name != "covariates"]
     unknown = sorted(set(recipe.network) - set(known))
     if unknown:
         raise UserError(f"The recipe {recipe.name} has unknown keys in network: {', '.join(unknown)}.",
                         f"Known keys: {', '.join(known)}.", "Correct the recipe.")
     given: dict[str, Any] = dict(recipe.network)
-    return AnalysisSizes(**given)
+    return AnalysisSizes(**given, covariates=len(recipe.covariates.names))
 
 
-def make_trainer(recipe: TrainingRecipe, sizes: AnalysisSizes, data: AnalysisData) -> AnalysisTrainer:
-    """An untrained network of these sizes, its weights drawn by the recipe's seed, and what trains it."""
-    import torch
+@dataclass(frozen=True)
+class Part:
+    """A network to be trained, the main one (None) or a fold's, into a folder; its checkpoint is not calibrated."""
 
+    fold: int | None
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return "main network" if self.fold is None else f"fold {self.fold}"
+
+
+def parts_of(data: AnalysisData, folder: Path) -> list[Part]:
+    """All networks of a recipe, whose checkpoint is to be `folder`, main one first."""
+    folds = sorted({fold for fold in data.folds.values() if fold >= 0})
+    return [Part(None, folder.with_name(f"{folder.name}-uncalibrated")),
+            *(Part(fold, checkpoint.fold_folder(folder, fold)) for fold in folds)]
+
+
+def covariates_of(recipe: TrainingRecipe, cube: xr.Dataset) -> StaticCovariates | None:
+    """The recipe's covariates, standardised on the stations of a cube; None where it has none."""
+    if not recipe.covariates.names:
+        return None
+    sources = CovariateSources(recipe.covariates)
+    values = sources.at(cube.lat.values, cube.lon.values)
+    return StaticCovariates(sources, Standardisation.fit(values, recipe.covariates.transforms))
+
+
+def missing_covariates(recipe: TrainingRecipe, data: AnalysisData) -> list[str]:
+    """Sentences on training stations for which a covariate has no value."""
+    table = data.table[data.table.station_id.isin(data.split.train)]
+    if not recipe.covariates.names:
+        return []
+    values = CovariateSources(recipe.covariates).at(table.lat.to_numpy(), table.lon.to_numpy())
+    return missing_values(values, list(table.station_id))
+
+
+def train_part(data: AnalysisData, part: Part) -> tuple[str, float]:
+    """Train a network and write its checkpoint; its name, and the seconds that it took.
+
+    One that is there already stays as it is: a training that was stopped goes on with the networks that are missing.
+    """
     from aqreanalysis.models.aqnet.network import AQNet
 
-    torch.manual_seed(recipe.training.seed)
-    return AnalysisTrainer(data.train, data.days, data.scaler(), recipe.training, AQNet(sizes),
-                           duplicates=data.duplicates)
+    if checkpoint.has_card(part.folder):
+        return part.name, 0.0
+    began, recipe = time.monotonic(), data.recipe
+    cube = data.cube(data.held_out(part.fold))
+    covariates = covariates_of(recipe, cube)
+    trainer = AnalysisTrainer(cube, data.days, recipe.training, AQNet, network_sizes(recipe), covariates,
+                              data.duplicates, data.city(cube.station.values))
+    part.folder.mkdir(parents=True, exist_ok=True)
+    with (part.folder / LOG).open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("step", "loss", "minutes"))
+        network = trainer.run(lambda step, loss: writer.writerow((step, f"{loss:.5f}", _minutes_since(began))))
+    seconds = time.monotonic() - began
+    checkpoint.save(part.folder, network, card_of(data, part.fold, trainer, seconds))
+    return part.name, seconds
 
 
-class AnalysisRun:
-    """The run folder of one training: its recipe, its log of validations and the best checkpoint so far.
+def _minutes_since(began: float) -> str:
+    return f"{(time.monotonic() - began) / 60:.1f}"
 
-    `report` gets each validation and the table of scores at the validation stations.
-    """
 
-    def __init__(self, recipe: TrainingRecipe, data: AnalysisData, trainer: AnalysisTrainer, folder: Path,
-                 report: Callable[[Validation, pd.DataFrame], None]):
-        self._recipe, self._data, self._trainer, self._report = recipe, data, trainer, report
-        self._folder, self._log = folder, folder / "validation.csv"
-        self._validator = Validator(data)
-        self._scores: ValidationScores | None = None
-        self._began = time.monotonic()
-        write_recipe(recipe, folder)
-
-    def validate(self, network: AQNet) -> float:
-        """The error by which the kept step is chosen, of the averaged network."""
-        self._scores = self._validator.score({TRAINED: self._trainer.model_of(network)})
-        return step_error(self._scores.table)
-
-    def record(self, validation: Validation) -> None:
-        """Write the checkpoint of a network that is the best so far, add the validation to the log, and report it."""
-        assert self._scores is not None  # `validate` is called first
-        if validation.improved:
-            self.save(self._trainer.descent.average, self._scores)
-        self._add_to_log(validation, self._scores.table)
-        self._report(validation, self._scores.table)
-
-    def _add_to_log(self, validation: Validation, table: pd.DataFrame) -> None:
-        """Add a row for each model and group of stations, of hourly values, to validation.csv."""
-        facts = {"step": validation.step, "loss": validation.loss, "validation": validation.error,
-                 "best": validation.lowest, "seconds": validation.seconds}
-        rows = [facts | row for row in table[table.frequency == "hourly"].to_dict("records")]
-        new = not self._log.exists()
-        with self._log.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
-
-    def save(self, network: AQNet, scores: ValidationScores, finishing: Mapping[str, Any] | None = None,
-             calibration: Calibration | None = None) -> Path:
-        """Write the checkpoint as it is now; returns its folder."""
-        recipe, data, trainer = self._recipe, self._data, self._trainer
-        ours, split = scores.table[scores.table.model == TRAINED].drop(columns="model"), data.split
-        facts = checkpoint.AnalysisFacts(asdict(trainer.correlation),
-                                         {"margin_hours": MARGIN_HOURS, "context_hours": CONTEXT_HOURS},
-                                         round(error_memory(scores.sums), 1))
-        card = checkpoint.Card(
-            name=recipe.name, kind=ANALYSIS_KIND, created=dt.datetime.now(dt.UTC).date().isoformat(),
-            network=network.sizes.asdict(), scaler=asdict(trainer.scaler), k=recipe.training.k, analysis=facts,
-            training={"source": data.source, "simulated": data.simulated, "fingerprint": data.fingerprint,
-                      "start": recipe.start, "end": recipe.end, "stations": len(split.train),
-                      "every_nth_week_withheld": recipe.withheld.every_nth_week,
-                      "settings": recipe.training.model_dump(), "steps": trainer.descent.steps_done,
-                      "seconds": round(time.monotonic() - self._began), "finishing": dict(finishing or {})},
-            withheld={name: list(getattr(split, name)) for name in
-                      ("test_single", "test_city", "validation_single", "validation_city")},
-            versions=files.package_versions("aqreanalysis", "torch"),
-            scores={"validation_stations": ours.round(CARD_SCORE_DIGITS).to_dict("records")},
-            calibration=calibration.asdict() if calibration else {})
-        return checkpoint.save(self._folder / recipe.name, network, card)
+def card_of(data: AnalysisData, fold: int | None, trainer: AnalysisTrainer, seconds: float) -> checkpoint.Card:
+    """The description of a network that has just been trained."""
+    recipe, split = data.recipe, data.split
+    places = data.table.set_index("station_id")
+    stations = [[station, round(float(places.lat[station]), 5), round(float(places.lon[station]), 5),
+                 data.folds[station]] for station in data.stations_of(fold)]
+    covariates = {} if trainer.covariates is None else trainer.covariates.standardisation.asdict() | {
+        "sources": recipe.covariates.model_dump(mode="json")}
+    facts = checkpoint.AnalysisFacts(asdict(trainer.correlation),
+                                     {"margin_hours": MARGIN_HOURS, "context_hours": CONTEXT_HOURS}, 0.0, stations, [],
+                                     covariates)
+    return checkpoint.Card(
+        name=recipe.name, kind=ANALYSIS_KIND, created=dt.datetime.now(dt.UTC).date().isoformat(),
+        network=trainer.network.sizes.asdict(), scaler={}, k=recipe.training.k, analysis=facts, variables=["pm25"],
+        training={"source": data.source, "simulated": data.simulated, "fingerprint": data.fingerprint,
+                  "start": recipe.start, "end": recipe.end, "stations": len(stations),
+                  "every_nth_week_withheld": recipe.withheld.every_nth_week,
+                  "settings": recipe.training.model_dump(), "steps": trainer.descent.steps_done,
+                  "seconds": round(seconds)},
+        withheld={name: list(getattr(split, name)) for name in
+                  ("test_single", "test_city", "validation_single", "validation_city")},
+        versions=files.package_versions("aqreanalysis", "torch"))

@@ -1,4 +1,4 @@
-"""Calibration of a network's errors at the validation stations: on which days, with which factors, how well they hold.
+"""Calibration of a network's errors at stations left out: on which days, with which factors, how well they hold.
 
 The days are of stations that the network was neither trained on nor given, outside the withheld weeks: as the stations
 were withheld, and with their surroundings taken out too, so that the distances to the nearest station are those of the
@@ -8,30 +8,23 @@ of some towns, or without some weeks, and the shares of the observations inside 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from aqreanalysis import schema, time_axis
-from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import holdout
 from aqreanalysis.evaluation.holdout import Fold
-from aqreanalysis.evaluation.statistics import week_number
 from aqreanalysis.evaluation.strata import LEVELS, SEASONS, THIRDS, in_level, in_season
-from aqreanalysis.grids import parse_grid
 from aqreanalysis.models import calibration, uncertainty
-from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
+from aqreanalysis.models.base import Model
+from aqreanalysis.models.calibrated import with_calibration
 from aqreanalysis.models.calibration import Bounds, Calibration
-from aqreanalysis.observations.near_duplicates import NO_DUPLICATES, NearDuplicates
-from aqreanalysis.observations.stations import Split, city_numbers
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, MINIMUM_HOURS
 
-CALIBRATION_EVERY_DAYS = 4  # of the days that may be asked for: coprime to the week
-DISTANCE_GRID = "0.1deg"    # whose land cells the distances are those of
 LEFT_OUT_PARTS = 5          # of the towns, or weeks: the factors are fitted without each in turn
 COVERAGE_SLICES = ("all", *SEASONS, *THIRDS, *LEVELS, holdout.SINGLE_STATIONS, holdout.WHOLE_CITIES,
                    holdout.DISTANCE_MATCHED)
@@ -67,63 +60,9 @@ class HeldOutDays:
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
-def calibrate(model: AQNetAnalysis, cube: xr.Dataset, split: Split, days: np.ndarray,
-              report: Callable[[str], None] = lambda text: None,
-              duplicates: NearDuplicates = NO_DUPLICATES) -> Calibration:
-    """The calibration of a model, and in its facts how well it holds at stations that it was not fitted to.
-
-    Parameters
-    ----------
-    cube : station cube (time, station) of training and validation stations, no others.
-    split : whose validation stations are asked for.
-    days : datetime64[D], days that may be asked for.
-    report : gets a sentence after each fold.
-    duplicates : of which a fold takes out all or none, and factors are fitted with all or none.
-
-    Raises
-    ------
-    UserError : where no validation station has a whole day.
-    """
-    days = days[::CALIBRATION_EVERY_DAYS]
-    table = pd.DataFrame({"station_id": cube.station.values, "lat": cube.lat.values, "lon": cube.lon.values})
-    duplicates = duplicates.among(table.station_id)
-    folds = calibration_folds(table, split, duplicates)
-    parts = []
-    for number, fold in enumerate(folds, start=1):
-        parts.append(held_out_days(model, cube, fold, days))
-        report(f"calibration: estimates of fold {number} of {len(folds)}")
-    found = HeldOutDays.joined(parts)
-    if not found.whole.any():
-        raise UserError(f"The {len(split.validation)} validation stations have no whole day among {len(days)} days.",
-                        f"A calibration needs days of at least {MINIMUM_HOURS} hours with an observation.",
-                        "Choose a longer period, or withhold other stations (withheld: seed).")
-    towns = duplicates.one_label(dict(zip(table.station_id, city_numbers(table), strict=True)))
-    facts = {"stations": len(np.unique(found.station)), "days": len(days), "first": str(days[0]), "last": str(days[-1]),
-             "station_hours": int(np.isfinite(found.truth).sum()),
-             "at_other_towns": cross_validated(found, np.array([towns[station] for station in found.station])),
-             "in_other_weeks": cross_validated(found, week_number(found.day))}
-    return replace(fit_calibration(found), facts=facts)
-
-
-def calibration_folds(table: pd.DataFrame, split: Split, duplicates: NearDuplicates = NO_DUPLICATES) -> list[Fold]:
-    """The validation stations as they were withheld, and with their surroundings taken out, as far apart as land cells.
-
-    `table` has station_id, lat, lon of training and validation stations. Where there are too few stations
-    or no land cells around, only as withheld.
-    """
-    lat, lon = table.lat.to_numpy(), table.lon.to_numpy()
-    folds = [holdout.withheld(split.validation_single, split.validation_city, duplicates)]
-    cells = parse_grid(DISTANCE_GRID)
-    inside = cells.land & uncertainty.inside_hull(lat, lon, cells.lat, cells.lon)
-    if inside.any():
-        wanted = holdout.nearest_remaining(lat, lon, cells.lat[inside], cells.lon[inside])
-        folds += holdout.distance_matched(table, split.validation, wanted, duplicates=duplicates).folds
-    return folds[:1] + [fold for fold in folds[1:] if len(fold.removed) <= len(table) / 2]
-
-
-def held_out_days(model: AQNetAnalysis, cube: xr.Dataset, fold: Fold, days: np.ndarray) -> HeldOutDays:
+def held_out_days(model: Model, cube: xr.Dataset, fold: Fold, days: np.ndarray) -> HeldOutDays:
     """What a model estimates at the scored stations of a fold on some days, without its calibration, and the truth."""
-    model = replace(model, calibration=None)
+    model = with_calibration(model, None)
     scored = [station for stations in fold.scored.values() for station in stations]
     design = np.repeat(list(fold.scored), [len(stations) for stations in fold.scored.values()]).astype(object)
     given, asked = cube.drop_sel(station=list(fold.removed)), cube.sel(station=scored)

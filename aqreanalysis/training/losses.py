@@ -10,35 +10,40 @@ if TYPE_CHECKING:
     import torch
 
 # Of the loss of an analysis: what an error must be for a term to count 1, and how the terms are weighted.
-ABSOLUTE_UNIT = 10.0         # ug m-3
-SQUARED_UNIT = 1500.0        # (ug m-3)^2
-LARGEST_SQUARE = 4e4         # (ug m-3)^2: errors over 200 ug m-3 pull no harder in the squared term
-LIKELIHOOD_WEIGHT = 0.2      # of the likelihood of the scale
+ABSOLUTE_UNIT = 20.0         # ug m-3
+LOG_WEIGHT, SQUARED_WEIGHT, DAILY_WEIGHT = 0.3, 0.1, 0.6
+LIKELIHOOD_WEIGHT = 0.1      # of the likelihood of the scale
 HOURLY_SHARE = 0.2           # of hours' own error in the loss of a forecast where means of hours are asked for
 
 
-def analysis_loss(estimate: torch.Tensor, scale: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Absolute and squared error, and the Laplace likelihood of the scale; means over the hours with a truth.
+def analysis_loss(estimate: torch.Tensor, scale: torch.Tensor, truth: torch.Tensor,
+                  level: torch.Tensor) -> torch.Tensor:
+    """Absolute, relative and squared error of hours, error of their mean, and the Laplace likelihood of the scale.
 
-        L = mean |e| / ABSOLUTE_UNIT + mean min(e^2, LARGEST_SQUARE) / SQUARED_UNIT
-            + LIKELIHOOD_WEIGHT mean(log s + |e| / s),      e = estimate - truth
+        L = mean |e| / 20 + 0.3 mean |log((estimate + 5) / (truth + 5))| + 0.1 mean e^2 / (20 (estimate + 20))
+            + 0.6 mean |mean of e over a target's hours| / 20 + 0.1 mean(log s + |e| / s),      e = estimate - truth
 
-    The absolute error makes the median good, the squared error the mean and the hours of haze. In the last term, the
-    negative logarithm of a Laplace density of scale s but for a constant, e has no gradient: the scale does not pull
-    the estimate. PM2.5 is skewed, so what this leaves too low is corrected after training (analysis.mean_shift).
+    all concentrations over the factor f by which the levels of the sample were multiplied, so that it does not weigh
+    more or less. In the last term e has no gradient: the scale does not pull the estimate.
 
     Parameters
     ----------
     estimate, scale, truth : (targets, hours) in ug m-3; truth NaN where nothing was observed.
+    level : (targets,), the factor f.
     """
     import torch
 
-    known = torch.isfinite(truth)
-    error = (estimate - torch.nan_to_num(truth))[known]
-    scale = scale[known]
-    fit = error.abs().mean() / ABSOLUTE_UNIT + (error**2).clamp_max(LARGEST_SQUARE).mean() / SQUARED_UNIT
-    likelihood = (torch.log(scale) + error.detach().abs() / scale).mean()
-    return fit + LIKELIHOOD_WEIGHT * likelihood
+    seen = torch.isfinite(truth)
+    level = level[:, None]
+    estimate, scale, truth = estimate / level, scale / level, torch.nan_to_num(truth) / level
+    error = (estimate - truth) * seen
+    count = seen.sum().clamp_min(1)
+    relative = ((torch.log(estimate + 5.0) - torch.log(truth + 5.0)).abs() * seen).sum() / count
+    square = (error**2 / (estimate.detach() + ABSOLUTE_UNIT)).sum() / count / ABSOLUTE_UNIT
+    daily = (error.sum(1) / seen.sum(1).clamp_min(1)).abs().mean() / ABSOLUTE_UNIT
+    likelihood = ((torch.log(scale) + error.detach().abs() / scale) * seen).sum() / count
+    return (error.abs().sum() / count / ABSOLUTE_UNIT + LOG_WEIGHT * relative + SQUARED_WEIGHT * square
+            + DAILY_WEIGHT * daily + LIKELIHOOD_WEIGHT * likelihood)
 
 
 def block_means(found: torch.Tensor, truth: torch.Tensor, task: ForecastTask) -> tuple[torch.Tensor, torch.Tensor]:

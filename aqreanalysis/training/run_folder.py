@@ -21,6 +21,17 @@ def refuse_occupied(folder: Path, work: str) -> None:
                         "Give another one with --out.")
 
 
+def refuse_other_recipe(recipe: TrainingRecipe | ForecastRecipe, folder: Path) -> None:
+    """A UserError where a folder holds a run of another recipe, or anything else; one of this recipe is gone on
+    with."""
+    file = folder / RECIPE_FILE
+    if not file.is_file():
+        refuse_occupied(folder, "training")
+    elif file.read_text(encoding="utf-8") != recipe_text(recipe):
+        raise UserError(f"{folder} holds a run of another recipe, or of another version of this one.",
+                        "A run that was stopped goes on by the same recipe only.", "Give another folder with --out.")
+
+
 def recipe_text(recipe: TrainingRecipe | ForecastRecipe) -> str:
     """A recipe as YAML, with every default."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,7 +1,8 @@
 """`aqreanalysis train`: from a recipe to a run folder with a checkpoint.
 
-A run folder holds the recipe as read, validation.csv and the checkpoint, which is written again at each validation
-that is the best so far. Withheld stations and weeks are taken out before anything is fitted.
+A run folder holds the recipe as read and the checkpoint, which holds the networks of folds. What is withheld, and a
+fold's stations for its network, is taken out before anything is fitted. A run that was stopped goes on with the
+networks that are missing.
 """
 
 from __future__ import annotations
@@ -10,65 +11,73 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
-from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.observations.inventory import Inventory
 from aqreanalysis.recipes import TrainingRecipe
-from aqreanalysis.training.analysis_data import load_analysis_data
-from aqreanalysis.training.analysis_run import AnalysisRun, make_trainer, network_sizes
-from aqreanalysis.training.calibration import calibrate
-from aqreanalysis.training.loop import Validation
-from aqreanalysis.training.run_folder import refuse_occupied
-from aqreanalysis.training.shrinkage import shrink_analysis
+from aqreanalysis.training.analysis_data import AnalysisData, load_analysis_data
+from aqreanalysis.training.analysis_run import missing_covariates, network_sizes, parts_of, train_part
+from aqreanalysis.training.cross_fit import asked_networks, calibration_of, cross_fit, facts_of
+from aqreanalysis.training.run_folder import refuse_occupied, refuse_other_recipe, write_recipe
+from aqreanalysis.workers import run_jobs
 
 
-def train(recipe: TrainingRecipe, out: Path, report: Callable[[Validation, pd.DataFrame], None],
+def train(recipe: TrainingRecipe, out: Path, report: Callable[[str], None] = lambda text: None,
           warn: Callable[[list[str]], None] = lambda texts: None,
-          tell: Callable[[Inventory], None] = lambda found: None) -> Path:
+          tell: Callable[[Inventory], None] = lambda found: None, workers: int = 1) -> Path:
     """Train by a recipe into the folder `out`; returns the checkpoint's folder.
 
-    Training keeps the step with the lowest validation error; of what was learned until then, the share that serves
-    best at the validation stations is kept; then the errors are calibrated.
+    The main network is trained on all stations that are not withheld, and one network a fold without the fold's
+    cities. From the estimates of these at their stations come the calibration and the scores.
 
     Parameters
     ----------
-    report : gets each validation and its table of scores.
-    warn : gets sentences on what is withheld besides what the recipe names.
+    report : gets a sentence after each network, and at the end.
+    warn : gets sentences on what is withheld besides what the recipe names, and on covariates without a value.
     tell : gets what of the observations is used, what is not and what is strange in them, before anything is computed.
+    workers : processes, each of which trains a network.
     """
-    refuse_occupied(out, "training")
-    _refuse_covariates(recipe)
-    sizes = network_sizes(recipe)
+    refuse_other_recipe(recipe, out)
+    network_sizes(recipe)
     data = load_analysis_data(recipe, warn, tell=tell)
-    trainer = make_trainer(recipe, sizes, data)
-    run = AnalysisRun(recipe, data, trainer, out, report)
-    best = trainer.run(run.validate, run.record)
-    shrunk = shrink_analysis(trainer, best.network, data)
-    calibration = calibrate(trainer.model_of(shrunk.network), data.validation, data.split, data.validation_days,
-                            duplicates=data.duplicates)
-    return run.save(shrunk.network, shrunk.scores, shrunk.facts, calibration)
+    warn(missing_covariates(recipe, data))
+    write_recipe(recipe, out)
+    folder = out / recipe.name
+    parts = parts_of(data, folder)
+    for name, seconds in run_jobs(train_part, parts, workers, shared=data):
+        report(f"{name}: {'there already' if not seconds else f'trained in {seconds / 60:.1f} min'}")
+    return _finish(data, parts[0].folder, folder, report, workers)
 
 
 def recalibrate(recipe: TrainingRecipe, name: str | Path, out: Path,
                 report: Callable[[str], None] = lambda text: None,
                 warn: Callable[[list[str]], None] = lambda texts: None,
-                tell: Callable[[Inventory], None] = lambda found: None) -> Path:
-    """A checkpoint (name or folder) calibrated again at the validation stations of its recipe; same network.
+                tell: Callable[[Inventory], None] = lambda found: None, workers: int = 1) -> Path:
+    """A checkpoint (name or folder) calibrated again at the stations of its recipe; same networks.
 
     Writes a checkpoint of the same name into the folder `out` and returns its folder.
     """
     refuse_occupied(out, "calibration")
-    _refuse_covariates(recipe)
-    model, card = checkpoint.load(checkpoint.locate(name))
+    main = checkpoint.locate(name)
+    model, card = checkpoint.load(main)
     data = load_analysis_data(recipe, warn, card, tell)
-    calibration = calibrate(model, data.validation, data.split, data.validation_days, report, data.duplicates)
-    return checkpoint.save(out / card.name, model.network, replace(card, calibration=calibration.asdict()))
+    folder = out / card.name
+    for fold in range(len(card.analysis.folds)):
+        of_fold, described = checkpoint.load(main, fold=fold)
+        checkpoint.save(checkpoint.fold_folder(folder, fold), of_fold.network, described)
+    return _finish(data, main, folder, report, workers)
 
 
-def _refuse_covariates(recipe: TrainingRecipe) -> None:
-    """A UserError for covariates, which no network reads yet: a recipe's key that is passed over would be believed."""
-    if recipe.covariates.names:
-        raise UserError(f"The recipe {recipe.name} has covariates ({', '.join(recipe.covariates.names)}).",
-                        "The networks of this version read none.", "Take the key `covariates` out of it.")
+def _finish(data: AnalysisData, main: Path, folder: Path, report: Callable[[str], None], workers: int) -> Path:
+    """Calibrate, and write the main network's checkpoint beside those of the folds."""
+    model, card = checkpoint.load(main)
+    found = cross_fit(data, asked_networks(data, main, folder), lambda function, jobs, shared: run_jobs(
+        function, jobs, workers, shared=shared))
+    scores, memory_hours = facts_of(found)
+    for row in scores:
+        report(f"{row['design']}, {row['frequency']}: MAE {row['MAE']:.2f}, skill over kriging "
+               f"{row['skill_percent']:+.1f} %, bias {row['NMB_percent']:+.1f} %")
+    identities = [checkpoint.read_card(checkpoint.fold_folder(folder, fold)).identity
+                  for fold in sorted({fold for fold in data.folds.values() if fold >= 0})]
+    facts = replace(card.analysis, error_memory_hours=memory_hours, folds=identities)
+    return checkpoint.save(folder, model.network, replace(
+        card, analysis=facts, scores={"held_out_stations": scores}, calibration=calibration_of(data, found).asdict()))

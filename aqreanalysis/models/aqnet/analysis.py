@@ -1,12 +1,12 @@
 """AQ-Net for analysis: from a station cube to PM2.5 at any points (the network is in network.py).
 
-An hour is estimated from what was observed round it: the network reads the day and 12 h on either
-side; the running mean of how each station departs from its neighbours needs 15 days more.
+An hour is estimated from what was observed round it: the network reads the day and 12 h on either side; the means of
+each station's own past and future need 15 days more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING, Self
@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import schema, time_axis
+from aqreanalysis import geo, schema, time_axis
+from aqreanalysis.fields.covariates import CovariateSources, Standardisation
 from aqreanalysis.models import gap_filling
+from aqreanalysis.models.aqnet import station_inputs as reading
+from aqreanalysis.models.aqnet.station_inputs import StationInputs, station_inputs
 from aqreanalysis.models.base import Prepared, Silent, Supporters
 from aqreanalysis.models.calibration import Calibration
-from aqreanalysis.models.features import (
-    LEVEL,
-    LOG_VARIANCE_CENTRE,
-    LOG_VARIANCE_SCALE,
-    VARIANCE_FLOOR,
-    Scaler,
-    cyclic_time,
-)
-from aqreanalysis.models.gap_filling import FilledStations
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, find_neighbourhood
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, local_days
@@ -34,60 +28,13 @@ from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, local_days
 if TYPE_CHECKING:
     import torch
 
-    from aqreanalysis.models.aqnet.network import AQNet
+    from aqreanalysis.models.aqnet.network import AQNet, TargetCovariates
 
 MARGIN_HOURS = 12
-CONTEXT_HOURS = MARGIN_HOURS + gap_filling.BIAS_HOURS
+CONTEXT_HOURS = MARGIN_HOURS + reading.CONTEXT_HOURS
 LAPLACE_TO_STANDARD = np.float32(np.sqrt(2.0))  # standard deviation of a Laplace distribution of scale 1
 TARGETS_AT_ONCE = 2048
-OF_PM25 = 7  # inputs of a station and hour that are made from PM2.5
-
-
-@dataclass(frozen=True)
-class StationInputs:
-    """All that the network reads of the stations, for every hour of a cube; (time, station[, input])."""
-
-    inputs: np.ndarray    # float32 (time, station, inputs)
-    value: np.ndarray     # float32, filled PM2.5, NaN only where nothing is near in time or space
-    smooth: np.ndarray    # float32, the same with its noise averaged over five hours
-    observed: np.ndarray  # bool
-    clock: np.ndarray     # float32 (time, 6)
-    time: np.ndarray
-
-
-def station_inputs(stations: xr.Dataset, scaler: Scaler, own: Neighbourhood, context: int = 0) -> StationInputs:
-    """Fill the gaps and assemble the inputs; `own` are the stations' neighbours among themselves.
-
-    The first and last `context` hours serve the filling alone, and are not in what is returned.
-    """
-    filled = gap_filling.fill(stations.pm25.values, own)
-    inner = slice(context, len(filled.value) - context)
-    smooth = gap_filling.smooth(filled.value)[inner].copy()
-    filled = FilledStations(*(getattr(filled, of.name)[inner].copy() for of in dataclass_fields(filled)))
-    stations = stations.isel({schema.TIME: inner})
-    clock = cyclic_time(stations.time.values)
-    width = OF_PM25 + 2 * (len(schema.POLLUTANTS) - 1)
-    inputs = np.empty((*filled.value.shape, width + clock.shape[1]), np.float32)
-    for number, column in enumerate(_columns(stations, filled, scaler, own)):
-        inputs[..., number] = np.clip(np.nan_to_num(column), -8.0, 8.0)
-    inputs[..., width:] = clock[:, None, :]
-    return StationInputs(inputs, filled.value, smooth, filled.observed, clock, stations.time.values)
-
-
-def _columns(stations: xr.Dataset, filled: FilledStations, scaler: Scaler, own: Neighbourhood) -> Iterator[np.ndarray]:
-    """The inputs but the clock, (time, station) each: OF_PM25 of PM2.5, then value and mask of each other pollutant."""
-    yield scaler.scale("pm25", filled.value)
-    yield scaler.scale("pm25", filled.kriged)
-    yield (filled.value - filled.kriged) / (filled.kriged + LEVEL)
-    yield filled.bias / (filled.kriged + LEVEL)
-    yield filled.observed.astype(np.float32)
-    yield filled.age / gap_filling.REACH_HOURS
-    yield np.broadcast_to(LOG_VARIANCE_SCALE * (np.log(own.variance + VARIANCE_FLOOR) - LOG_VARIANCE_CENTRE),
-                          filled.value.shape)
-    for name in schema.POLLUTANTS[1:]:
-        scaled = scaler.scale(name, stations[name].values)
-        yield scaled
-        yield np.isfinite(scaled)
+LARGEST_COVARIATE = 4.0  # standard deviations
 
 
 def to_tensors(neighbourhood: Neighbourhood):
@@ -101,23 +48,46 @@ def to_tensors(neighbourhood: Neighbourhood):
         neighbourhood.bearing)))
 
 
+@dataclass(frozen=True)
+class StaticCovariates:
+    """Static covariates as the network reads them, at any places."""
+
+    sources: CovariateSources
+    standardisation: Standardisation
+
+    def at(self, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+        """Standardised values, float32 (points, covariates); NaN where one has no value."""
+        values = self.standardisation.apply(self.sources.at(lat, lon))
+        return np.clip(values, -LARGEST_COVARIATE, LARGEST_COVARIATE)
+
+    def at_stations(self, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+        """The same without gaps: a station without a value has that of the nearest one with, or 0, the mean."""
+        values = self.at(lat, lon)
+        for column in values.T:
+            known = np.isfinite(column)
+            if known.any() and not known.all():
+                index, _ = geo.nearest(lat[known], lon[known], lat[~known], lon[~known], 1)
+                column[~known] = column[known][index[:, 0]]
+        return np.nan_to_num(values)
+
+
 @dataclass
 class AQNetAnalysis:
-    """AQ-Net with its scaler and its kriging; `k` neighbours, settable when it runs.
+    """AQ-Net with its kriging and its covariates; `k` neighbours, settable when it runs.
 
     `network` is a network.AQNet in evaluation mode. Reads no file: models/checkpoint.py does.
     """
 
     network: AQNet
-    scaler: Scaler
     correlation: Correlation = field(default_factory=Correlation)
-    k: int = 20
+    k: int = 24
     calibration: Calibration | None = None
+    covariates: StaticCovariates | None = None
     name: str = "aqnet"
     history: int = CONTEXT_HOURS
     future: int = CONTEXT_HOURS
     fields: tuple[str, ...] = ()
-    co_pollutants: int | None = MARGIN_HOURS
+    co_pollutants: int | None = None
 
     def fit(self, stations: xr.Dataset) -> Self:
         """Returns itself: training is `aqreanalysis train`, a checkpoint comes fitted."""
@@ -129,7 +99,7 @@ class AQNetAnalysis:
         `stations` should reach `history` hours before the first target hour and `future` after the
         last, counted from the first and to the last hour of their calendar days UTC+8, whose window the
         network reads; what lies outside counts as missing. NaN where no station reported within 12 h, and everywhere
-        with fewer than two stations: each is read beside its neighbours.
+        with fewer than two stations: gaps of each are filled from its neighbours.
         """
         schema.check_targets(targets)
         return self.prepare(stations, targets.time.values, fields).at(targets)
@@ -143,7 +113,9 @@ class AQNetAnalysis:
         lat, lon = stations.lat.values, stations.lon.values
         own = find_neighbourhood(lat, lon, lat, lon, gap_filling.FILLING_NEIGHBOURS, self.correlation,
                                  leave_out_self=True)
-        return PreparedStations(self, station_inputs(stations, self.scaler, own, gap_filling.BIAS_HOURS), lat, lon)
+        filled = gap_filling.fill(stations[schema.TARGET].values, own)
+        inputs = station_inputs(filled.value, filled.observed, filled.age, stations.time.values, reading.CONTEXT_HOURS)
+        return PreparedStations(self, inputs, lat, lon)
 
 
 @dataclass
@@ -182,26 +154,39 @@ class PreparedStations:
     def _parts(self, lat: np.ndarray, lon: np.ndarray) -> list:
         """Targets some thousand at a time, so that what the head computes fits into the cache.
 
-        Returns (points, neighbours, their geometry, their bounds or None) of each part.
+        Returns (points, neighbours, their geometry, covariates, bounds or None) of each part.
         """
         if self._places is None or not (np.array_equal(lat, self._places[0]) and np.array_equal(lon, self._places[1])):
-            self._places = (lat, lon, list(self._computed_parts(self._neighbourhood(lat, lon))))
+            self._places = (lat, lon, list(self._computed_parts(lat, lon)))
         return self._places[2]
 
-    def _computed_parts(self, neighbourhood: Neighbourhood) -> Iterator[tuple]:
-        calibration = self.model.calibration
+    def _computed_parts(self, lat: np.ndarray, lon: np.ndarray) -> Iterator[tuple]:
+        neighbourhood, calibration = self._neighbourhood(lat, lon), self.model.calibration
+        covariates = self._covariates(lat, lon)
         for start in range(0, len(neighbourhood.index), TARGETS_AT_ONCE):
             points = slice(start, start + TARGETS_AT_ONCE)
             near = to_tensors(Neighbourhood(*(getattr(neighbourhood, of.name)[points]
                                               for of in dataclass_fields(Neighbourhood))))
             bounds = None if calibration is None else calibration.hourly.at(near.distance[:, 0].numpy())
-            yield points, near, self.model.network.knn.neighbour_geometry(near), bounds
+            yield points, near, self.model.network.knn.neighbour_geometry(near), covariates(points), bounds
+
+    def _covariates(self, lat: np.ndarray, lon: np.ndarray) -> Callable[[slice], TargetCovariates | None]:
+        """From a slice of the points to the covariates that the network takes, or to None without any."""
+        import torch
+
+        from aqreanalysis.models.aqnet.network import TargetCovariates
+
+        if self.model.covariates is None:
+            return lambda points: None
+        of_stations = self.model.covariates.at_stations(self.lat, self.lon)
+        of_targets = self.model.covariates.at(lat, lon)
+        return lambda points: TargetCovariates(torch.from_numpy(of_stations), torch.from_numpy(of_targets[points]))
 
     def _one_day(self, hours: np.ndarray, rows: np.ndarray, parts: list, found: np.ndarray) -> None:
         """Fill rows of estimate, standard error and bounds (2 or 4, time, point): hours of one calendar day UTC+8."""
         stations, clock = self._day(hours[rows])
-        for points, near, geometry, bounds in parts:
-            pm25, scale = self.model.network.at_targets(stations, clock, near, geometry)
+        for points, near, geometry, covariates, bounds in parts:
+            pm25, scale = self.model.network.at_targets(stations, clock, near, covariates, geometry)
             estimate, error = pm25.numpy().T, scale.numpy().T * LAPLACE_TO_STANDARD
             found[0, rows, points], found[1, rows, points] = estimate, error
             if bounds:
@@ -211,14 +196,15 @@ class PreparedStations:
 
     def _day(self, hours: np.ndarray):
         """What the network has read of the stations at some hours of one day, and their clock."""
-        inputs, value, smooth, observed, clock, wanted = day_tensors(self.inputs, hours)
-        return self.model.network.read(inputs, wanted, value, smooth, observed), clock
+        inputs, inner, series, clock = day_tensors(self.inputs, hours)
+        return self.model.network.read(inputs, inner, series), clock
 
 
 def day_tensors(read: StationInputs, hours: np.ndarray):
-    """The network's inputs for some hours of one day: the window round that day, (station, hour, ...).
+    """The network's inputs for some hours of one day: the window round that day (station, hour, ...), the rows of the
+    hours in it, the series (station, hours, SERIES) and the clock (hours, 6).
 
-    The hours need not follow each other. The last of what is returned are their rows in the window.
+    The hours need not follow each other.
     """
     import torch
 
@@ -227,21 +213,21 @@ def day_tensors(read: StationInputs, hours: np.ndarray):
     window = slice(start - MARGIN_HOURS, start + HOURS_PER_DAY + MARGIN_HOURS)
     offset = ((hours - first) / HOUR).astype(np.int64)
     rows = start + offset
-    value, smooth = _without_gaps(read.value[rows]), _without_gaps(read.smooth[rows])
 
     def tensor(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array))
 
-    return (tensor(read.inputs[window].transpose(1, 0, 2)), tensor(value.T), tensor(smooth.T),
-            tensor(read.observed[rows].T.astype(np.float32)), tensor(read.clock[rows]), tensor(offset + MARGIN_HOURS))
+    return (tensor(read.inputs[window].transpose(1, 0, 2)), tensor(offset + MARGIN_HOURS),
+            tensor(without_gaps(read.series[rows]).transpose(1, 0, 2)), tensor(read.clock[rows]))
 
 
-def _without_gaps(value: np.ndarray) -> np.ndarray:
-    """(hours, station) with the hour's mean where a lonely station lies in a long outage; 0 in a dead hour."""
-    some = np.isfinite(value).any(axis=1)
-    mean = np.zeros(len(value), np.float32)
-    mean[some] = np.nanmean(value[some], axis=1)
-    return np.where(np.isfinite(value), value, mean[:, None])
+def without_gaps(series: np.ndarray) -> np.ndarray:
+    """(hours, station, series) with the hour's mean where a lonely station lies in a long outage; 0 in a dead hour."""
+    some = np.isfinite(series)
+    if some.all():
+        return series
+    mean = np.where(some, series, 0.0).sum(axis=1) / np.maximum(some.sum(axis=1), 1)
+    return np.where(some, series, mean[:, None].astype(np.float32))
 
 
 def _with_margins(stations: xr.Dataset, hours: np.ndarray) -> xr.Dataset:

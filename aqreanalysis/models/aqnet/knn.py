@@ -63,20 +63,21 @@ class NeighbourTensors:
 
     @property
     def site(self) -> torch.Tensor:
-        """(n, 3): log distance of the nearest, log kriging variance, log mean distance; all of the order of 1."""
+        """(n, 4): log distance of the nearest, log kriging variance, log mean distance, and the sum of squares of
+        kriging's weights; all of the order of 1."""
         return torch.stack([_log_distance(self.distance[:, 0]) - NEAREST_CENTRE, _log_variance(self.variance),
-                            _log_distance(self.distance.mean(1)) - MEAN_CENTRE], dim=1)
+                            _log_distance(self.distance.mean(1)) - MEAN_CENTRE,
+                            WEIGHT_SCALE * (self.weight**2).sum(1)], dim=1)
 
 
 @dataclass(frozen=True)
 class NeighbourGeometry:
     """What the geometry of n targets gives for any day: `units` (n, k, hidden), its part of the hidden units;
-    `prior` (n, k) of the scores; `positive` (n, k), kriging's weights without negative ones, brought to a sum of 1;
-    `site` (n, 3) as NeighbourTensors.site."""
+    `prior` (n, k) of the scores, and `prior_share` its softmax; `site` (n, 4) as NeighbourTensors.site."""
 
     units: torch.Tensor
     prior: torch.Tensor
-    positive: torch.Tensor
+    prior_share: torch.Tensor
     site: torch.Tensor
 
 
@@ -95,38 +96,39 @@ class NeuralKNN(nn.Module):
 
 
 class AnalysisKNN(NeuralKNN):
-    """Weights (heads, n, k) of targets over their neighbours for one day; each row sums to 1.
+    """Weights (n, k) of targets over their neighbours for one day; each row sums to 1.
 
-    The prior is log(max(l, 0) + 0.01) of kriging's weights l, so the weights of an untrained network are kriging's, but
-    for negative ones, which are clipped. phi is ReLU.
+        weight = l + room (a(x, i) - prior(x, i))
+
+    with kriging's weights l, the attention a and the softmax of its prior, log(max(l, 0) + 0.01): what the attention
+    learns corrects kriging. phi is ReLU.
     """
 
     activation = staticmethod(F.relu_)
 
-    def __init__(self, pooled: int, hidden: int, heads: int):
+    def __init__(self, pooled: int, hidden: int):
         super().__init__()
         self.geometry = nn.Linear(6, hidden)
         self.neighbour = nn.Linear(pooled, hidden, bias=False)      # V
         self.surroundings = nn.Linear(pooled, hidden, bias=False)   # S
-        self.score = zero_linear(hidden, heads, bias=False)
+        self.score = zero_linear(hidden, 1, bias=False)
 
     def neighbour_geometry(self, near: NeighbourTensors) -> NeighbourGeometry:
         """What follows from the geometry of the neighbours, for any day."""
-        positive = near.weight.clamp_min(0.0)
-        return NeighbourGeometry(self.geometry(near.features), torch.log(positive + PRIOR_FLOOR),
-                                 positive / positive.sum(1, keepdim=True), near.site)
+        prior = torch.log(near.weight.clamp_min(0.0) + PRIOR_FLOOR)
+        return NeighbourGeometry(self.geometry(near.features), prior, torch.softmax(prior, dim=-1), near.site)
 
-    def forward(self, pooled: torch.Tensor, keys: torch.Tensor, near: NeighbourTensors,
-                geometry: NeighbourGeometry) -> tuple[torch.Tensor, torch.Tensor]:
-        """The weights (heads, n, k), and the vector s (n, pooled) of each neighbourhood.
+    def forward(self, pooled: torch.Tensor, keys: torch.Tensor, near: NeighbourTensors, geometry: NeighbourGeometry,
+                room: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weights (n, k), and the vector s (n, pooled) of each neighbourhood.
 
-        `pooled` (stations, pooled) are the vectors z, `keys` (stations, hidden) are V z. s is z interpolated with
-        kriging's weights.
+        `pooled` (stations, pooled) are the vectors z, `keys` (stations, hidden) are V z, `room` (n, 1) what share of
+        the correction is taken. s is z interpolated with kriging's weights.
         """
         around = interpolate(pooled, near.index, near.weight)
         units = self.units(F.embedding(near.index, keys), geometry.units, self.surroundings(around)[:, None])
-        scores = (self.score.weight @ units.flatten(0, 1).T).unflatten(1, geometry.prior.shape)
-        return torch.softmax(scores.add_(geometry.prior), dim=-1), around
+        scores = (units @ self.score.weight[0]).add_(geometry.prior)
+        return near.weight + room * (torch.softmax(scores, dim=-1) - geometry.prior_share), around
 
 
 class ForecastKNN(NeuralKNN):

@@ -2,17 +2,18 @@
 
 Kheder et al. 2025, "Deep Spatio-Temporal Neural Network for Air Quality Reanalysis", SCIA 2025 (arXiv 2502.11941),
 section 3.2: cyclic encoding -> LSTM -> multi-head attention with residual (equation 1) -> temporal pooling -> neural
-kNN. The paper leaves the weights of the neural kNN open. Here they are an attention of the target over its neighbours
-(knn.py) that starts as ordinary kriging, and a head corrects kriging by an amount that vanishes where kriging's
-variance does, at a station. In the notation of `AQNet`:
+kNN. Each station is read by itself, so what is read of it does not depend on which others are given. The paper leaves
+the weights of the neural kNN open. Here they are ordinary kriging's, corrected by an attention of the target over its
+neighbours (knn.py). A head combines what they interpolate, and differences of static covariates between the target and
+its neighbours tell how far places like the target are from places like the stations. In the notation of `AQNet`:
 
-    estimate = max(b + (b + 20) s, 0)
-    s        = sqrt(v) o_shift + tanh(4 sqrt(v)) sum over d of o_d (e_d - b) / (b + 20)
-    scale    = 0.35 sqrt(v) (b + 20) exp(o_scale) + 0.3
+    estimate = ((1 - m) b_g + m geo(l_g + 0.25 |tanh o_3| e)) exp(0.6 tanh(e o_0 + sum_k (A D)_k (B q)_k))
+    scale    = 0.35 sqrt(v) (estimate + 20) exp(o_4) + 0.3,     geo(u) = max(exp(u) - 5, 0)
 
-with ordinary kriging b of the hour's values, its variance v for a sill of 1, other interpolations e_d of the same hour,
-and the outputs o of the head. Before training the estimate stands between kriging of the values, of their logarithms
-(robust against haze next door) and of the values with their hourly noise averaged out.
+with b_g and l_g the interpolated values and logarithms of the hour, of which a share g is of smoothed ones, m and g
+made of the head's outputs o, D the standardised covariates of the target less the interpolated ones of its neighbours,
+q what is read of the hour, v the kriging variance for a sill of 1, and e = min(v / 0.02, 1): nothing is corrected at a
+station.
 """
 
 from __future__ import annotations
@@ -33,32 +34,39 @@ from aqreanalysis.models.aqnet.knn import (
 )
 from aqreanalysis.models.features import CLOCK_FEATURES, LEVEL
 
-LOGS, SMOOTHED = 0.6, 0.6  # shares of the departures to kriging of logarithms and of smoothed values, untrained
-LOG_SILL = 0.2        # variance of the logarithms where kriging's is 1: half of it leads from the median to the mean
-LOG_SHIFT = 5.0       # ug m-3, added before a logarithm: below it, differences are the instruments' noise
-LARGEST_LOG = 8.0     # of a value plus LOG_SHIFT: no geometric mean is above 2,976 ug m-3
-DEPARTURE_RATE = 4.0  # of tanh(4 sqrt(v)): departures count nearly in full where kriging's variance is over 0.25
-SCALE_SHARE = 0.35    # of sqrt(v) (b + 20): the scale of the error before training
-SCALE_FLOOR = 0.3     # ug m-3: the scale at a station itself
-LOG_SCALE_LIMIT = 4.0  # the head changes the scale by a factor of e^4 at most
-SPREAD_FLOOR = 1.0    # ug2 m-6, added to the variance among the neighbours before the root
-LOG_BASE_CENTRE = 3.5  # log1p of 32 ug m-3, taken off what the head reads of the level
-SHIFT, LOG_SCALE, FIRST_SHARE = 0, 1, 2  # rows of the head's output; from the last on a share for each departure
+LOG_SHIFT = 5.0         # ug m-3, added before a logarithm: below it, differences are the instruments' noise
+LARGEST_LOG = 8.0       # of a value plus LOG_SHIFT: no geometric mean is above 2,976 ug m-3
+LOG_CENTRE = 3.5        # log(33 ug m-3), taken off logarithms that the network reads
+LARGEST_CORRECTION = 0.6  # of the logarithm
+LARGEST_TO_MEAN = 0.25  # of the logarithm: from a geometric mean to a mean
+ROOM_VARIANCE = 0.02    # kriging variance from which on an estimate is corrected in full
+SCALE_SHARE = 0.35      # of sqrt(v) (estimate + 20): the scale of the error before training
+SCALE_FLOOR = 0.3       # ug m-3: the scale at a station itself
+LOG_SCALE_LIMIT = 4.0   # the head changes the scale by a factor of e^4 at most
+STEP_HOURS = 3          # of a step of the LSTM
+LAGS = (-12, -6, -3, -2, -1, 1, 2, 3, 6, 12)  # hours from which on a station's level changes to the hour's
+PLANES = 8              # series that are interpolated besides the learned ones, in the order of station_inputs.assemble
+SHIFT, SMOOTH_SHARE, LOG_SHARE, TO_MEAN, LOG_SCALE = range(5)  # outputs of the head
+VALUE, LOG, SMOOTH, LOG_SMOOTH, SQUARE, THREE_DAYS, MONTH, SAME_HOUR = range(PLANES)
+INPUTS = 7              # of a station and hour, in the order of station_inputs.assemble, besides the clock
+CHANGE_SCALE = 1.5
+INPUT_SCALE = (1.0, 1.5, 1.5, 1.5, 4.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class AnalysisSizes:
     """Widths of the network; kept with the checkpoint. What is computed for each cell and hour is kept narrow."""
 
-    inputs: int = 23         # features of a station and hour
-    width: int = 32          # of Z, the LSTM's output (both directions together)
+    width: int = 24          # of Z, the LSTM's output (both directions together)
     attention_heads: int = 2
-    pooled: int = 16         # of the pooled vector of a station and day
-    knn_heads: int = 2       # sets of neighbour weights
+    pooled: int = 12         # of the pooled vector of a station and day
     knn_hidden: int = 16     # of the scores of neighbours
-    channels: int = 4        # learned series of a station that each set interpolates
-    hidden: int = 16         # of the head
-    dropout: float = 0.1
+    channels: int = 24       # learned series of a station that are interpolated
+    hidden: int = 48         # of the head, first layer
+    hidden_out: int = 24     # and second
+    covariates: int = 0      # static ones
+    modes: int = 8           # patterns in time of their effect
+    dropout: float = 0.2
 
     def asdict(self) -> dict:
         return asdict(self)
@@ -67,30 +75,39 @@ class AnalysisSizes:
 class StationEncoder(nn.Module):
     """Encodes the window of each station by itself: LSTM, attention with residual, temporal pooling.
 
-        Z  = LSTM(GELU(E x + c))
+        Z  = LSTM(GELU(E X + c))
         Z' = dropout(W_o [softmax(Q_z K_z^T / sqrt(d_k)) V_z] + c_o) + Z    equation (1), heads side by side
         z  = W_d (sum over t of softmax over t of (q . Z'_t) Z'_t) + c_d
+        s  = LayerNorm(SiLU(W_s Z' + W_x [x, changes of its level over LAGS] + c_s))
 
-    Input x (stations, hours, inputs); E has (width, inputs), q (width,), d_k is width / heads. Returns the pooled
-    vector z (stations, pooled) and learned series W_s Z' + c_s of the window's inner hours
-    (stations, inner, knn_heads * channels).
+    Input x (stations, hours, INPUTS + clock); a step X of the LSTM is STEP_HOURS of it side by side, and an hour has
+    the Z' of its step. Returns the pooled vector z (stations, pooled) and learned series s of the window's inner hours
+    (stations, inner, channels).
     """
 
     def __init__(self, sizes: AnalysisSizes):
         super().__init__()
-        self.embed = nn.Sequential(nn.Linear(sizes.inputs, sizes.width), nn.GELU())
+        self.embed = nn.Sequential(nn.Linear(STEP_HOURS * INPUTS + CLOCK_FEATURES, sizes.width), nn.GELU())
         self.lstm = nn.LSTM(sizes.width, sizes.width // 2, batch_first=True, bidirectional=True)
         self.attention = nn.MultiheadAttention(sizes.width, sizes.attention_heads, batch_first=True)
         self.pool = nn.Linear(sizes.width, 1)
         self.day = nn.Linear(sizes.width, sizes.pooled)
-        self.series = nn.Linear(sizes.width, sizes.knn_heads * sizes.channels)
+        self.series = nn.Linear(sizes.width, sizes.channels)
+        self.direct = nn.Linear(INPUTS + len(LAGS), sizes.channels, bias=False)
+        self.norm = nn.LayerNorm(sizes.channels)
         self.dropout = nn.Dropout(sizes.dropout)
+        self.register_buffer("input_scale", torch.tensor(INPUT_SCALE), persistent=False)
 
-    def forward(self, window: torch.Tensor, inner: slice | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        z, _ = self.lstm(self.embed(window))
+    def forward(self, window: torch.Tensor, inner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hourly, clock = window[..., :INPUTS] * self.input_scale, window[:, STEP_HOURS // 2::STEP_HOURS, INPUTS:]
+        steps = torch.cat([hourly.unflatten(1, (-1, STEP_HOURS)).flatten(2), clock], dim=-1)
+        z, _ = self.lstm(self.embed(steps))
         z = self.dropout(self._attended(z)) + z  # equation (1)
         pooled = (torch.softmax(self.pool(z), dim=1) * z).sum(dim=1)
-        return self.day(pooled), self.series(z[:, inner])
+        now, level = hourly[:, inner], hourly[..., 0]
+        changes = CHANGE_SCALE * torch.stack([level[:, inner + lag] - now[..., 0] for lag in LAGS], dim=-1)
+        learned = self.series(z)[:, inner // STEP_HOURS] + self.direct(torch.cat([now, changes], dim=-1))
+        return self.day(pooled), self.dropout(self.norm(F.silu(learned)))
 
     def _attended(self, z: torch.Tensor) -> torch.Tensor:
         """Multi-head attention of a window to itself; calling nn.MultiheadAttention takes a third longer."""
@@ -103,29 +120,21 @@ class StationEncoder(nn.Module):
 
 
 class Head(nn.Module):
-    """From interpolated series to the correction of kriging, its scale, and the shares of departures.
+    """From what is interpolated to the correction, its scale and shares.
 
-        o = W_2 dropout(ReLU(W_1 [hourly, clock] + W_0 daily + c_1)) + c_2
+        o = W_2 ReLU(W_1 dropout(ReLU(W_0 [hourly, clock] + W_d daily + c_0)) + c_1) + c_2
 
-    Input planes (hourly, n, hours), clock (hours, 6) or (n, hours, 6), daily (n, daily). Output planes
-    (2 + departures, n, hours): shift, log scale, and a share for each other interpolation. Planes, so that a layer
-    is one product of matrices over all places and hours.
+    Input planes (hourly, n, hours), clock (hours, 6) or (n, hours, 6), daily (n, daily). Output planes (5, n, hours).
+    Planes, so that a layer is one product of matrices over all places and hours.
     """
 
     def __init__(self, sizes: AnalysisSizes, hourly: int, daily: int):
         super().__init__()
         self.hourly = nn.Linear(hourly + CLOCK_FEATURES, sizes.hidden)
         self.daily = nn.Linear(daily, sizes.hidden, bias=False)
-        self.out = zero_linear(sizes.hidden, FIRST_SHARE + _departures(sizes))
+        self.middle = nn.Linear(sizes.hidden, sizes.hidden_out)
+        self.out = zero_linear(sizes.hidden_out, 5)
         self.dropout = nn.Dropout(sizes.dropout)
-        with torch.no_grad():
-            self.out.bias.copy_(self.untrained_bias())
-
-    def untrained_bias(self) -> torch.Tensor:
-        """Outputs (2 + departures,) of an untrained head: shares of logarithms and of smoothed values alone."""
-        bias = torch.zeros_like(self.out.bias)
-        bias[FIRST_SHARE], bias[FIRST_SHARE + 1] = LOGS, SMOOTHED
-        return bias
 
     def forward(self, hourly: torch.Tensor, clock: torch.Tensor, daily: torch.Tensor) -> torch.Tensor:
         of_planes, of_clock = self.hourly.weight.split([len(hourly), CLOCK_FEATURES], dim=1)
@@ -134,129 +143,122 @@ class Head(nn.Module):
         hidden = whole_day[:, :, None] + when.permute(2, 0, 1).contiguous()
         hidden = hidden.flatten(1).addmm_(of_planes, hourly.flatten(1))
         hidden = self.dropout(F.relu(hidden, inplace=True))
+        hidden = F.relu(torch.addmm(self.middle.bias[:, None], self.middle.weight, hidden), inplace=True)
         return torch.addmm(self.out.bias[:, None], self.out.weight, hidden).unflatten(1, hourly.shape[1:])
 
 
-def _departures(sizes: AnalysisSizes) -> int:
-    """Interpolations beside kriging: of logarithms, of smoothed values, and each head's mean and geometric mean."""
-    return 2 + 2 * sizes.knn_heads
+class CovariateEffect(nn.Module):
+    """The effect of static covariates on the logarithm, (n, hours): sum over k of (A D)_k (B q)_k.
 
+    D (n, covariates) are differences between targets and their neighbours, q planes (states, n, hours) and the clock.
+    Linear in D, so that places beyond those of training are not met with surprises.
+    """
 
-def recentre(head: Head, shift: float) -> None:
-    """Add a constant to the shift of a trained head, in units of sqrt(v) (b + 20)."""
-    with torch.no_grad():
-        head.out.bias[SHIFT] += shift
+    def __init__(self, sizes: AnalysisSizes, states: int):
+        super().__init__()
+        self.places = zero_linear(sizes.covariates, sizes.modes, bias=False)
+        self.times = nn.Linear(states + CLOCK_FEATURES, sizes.modes)
 
-
-def shrink(head: Head, share: float) -> None:
-    """Keep only a share of what a head has learned beyond its untrained state; its scale stays as it is."""
-    with torch.no_grad():
-        untrained = head.untrained_bias()
-        for parameter, start in ((head.out.weight, torch.zeros_like(head.out.weight)), (head.out.bias, untrained)):
-            for rows in (slice(SHIFT, LOG_SCALE), slice(FIRST_SHARE, None)):
-                parameter[rows] = start[rows] + share * (parameter[rows] - start[rows])
+    def forward(self, differences: torch.Tensor, states: torch.Tensor, clock: torch.Tensor) -> torch.Tensor:
+        of_states, of_clock = self.times.weight.split([len(states), CLOCK_FEATURES], dim=1)
+        places = self.places(differences)                                           # (n, modes)
+        when = (clock if clock.ndim == 3 else clock[None]) @ of_clock.T + self.times.bias  # (n or 1, hours, modes)
+        effect = (places[:, None] * when).sum(-1)
+        weights = places @ of_states                                                # (n, states)
+        return effect + (weights.T[:, :, None] * states).sum(0)
 
 
 class AQNet(nn.Module):
     """AQ-Net for the hours of one day at any points.
 
-    forward(window, inner, value, smooth, observed, clock, near) with
+    forward(window, inner, series, clock, near, covariates) with
 
-    window : (stations, hours, inputs), the day and its margins; `inner` the slice of the day's hours.
-    value, smooth : (stations, inner) filled PM2.5 in ug m-3, and its mean over some hours.
-    observed : (stations, inner) 1 where it was observed, else 0.
+    window : (stations, hours, inputs), the day and its margins; `inner` (hours of the day,) their rows in the window.
+    series : (stations, inner, PLANES) what is interpolated (station_inputs.assemble).
     clock : (inner, 6) cyclic time, or (n, inner, 6) where each target has a day of its own.
     near : neighbours of the n targets.
+    covariates : of stations and targets; None without any, or where none are known.
 
     returns PM2.5 and its scale, both (n, inner) in ug m-3. The scale is a Laplace distribution's.
-
-    With kriging's weights l_i and variance v, weights a_hi of the kNN's heads h (rows sum to 1), values y_i, smoothed
-    values m_i and learned series c_i of the neighbours i, in each hour:
-
-        b     = max(sum l_i y_i, 0)                                          ordinary kriging
-        e_1   = geo(sum l_i log(y_i + 5) + 0.1 v)    log-normal kriging; geo(u) = max(exp(min(u, 8)) - 5, 0)
-        e_2   = max(sum l_i m_i, 0)
-        e_h   = sum a_hi y_i and geo(sum a_hi log(y_i + 5))                    two for each head
-        spread = sqrt(max(sum a_1i y_i^2 - (sum a_1i y_i)^2, 0) + 1)
-
-    The head reads the share of kriging's positive weights on observed values, log1p(b) - 3.5, sum a_hi c_i,
-    (e_d - b) / (b + 20), spread / (b + 20), the clock, and for the whole day the neighbourhood's vector and
-    `NeighbourTensors.site`.
     """
 
     def __init__(self, sizes: AnalysisSizes | None = None):
         super().__init__()
         self.sizes = sizes = sizes or AnalysisSizes()
         self.encoder = StationEncoder(sizes)
-        self.knn = AnalysisKNN(sizes.pooled, sizes.knn_hidden, sizes.knn_heads)
-        hourly = 2 + sizes.knn_heads * sizes.channels + _departures(sizes) + 1
-        self.head = Head(sizes, hourly, daily=sizes.pooled + 3)
+        self.knn = AnalysisKNN(sizes.pooled, sizes.knn_hidden)
+        states = 7
+        self.head = Head(sizes, states + sizes.channels, daily=sizes.pooled + 4)
+        self.effect = CovariateEffect(sizes, states) if sizes.covariates else None
 
-    def forward(self, window: torch.Tensor, inner: slice | torch.Tensor, value: torch.Tensor, smooth: torch.Tensor,
-                observed: torch.Tensor, clock: torch.Tensor,
-                near: NeighbourTensors) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.at_targets(self.read(window, inner, value, smooth, observed), clock, near)
+    def forward(self, window, inner, series, clock, near, covariates=None) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.at_targets(self.read(window, inner, series), clock, near, covariates)
 
-    def read(self, window: torch.Tensor, inner: slice | torch.Tensor, value: torch.Tensor, smooth: torch.Tensor,
-             observed: torch.Tensor) -> StationSeries:
+    def read(self, window: torch.Tensor, inner: torch.Tensor, series: torch.Tensor) -> StationSeries:
         """The first half: what is computed from the stations, whatever the targets."""
         pooled, learned = self.encoder(window, inner)
-        logs = torch.log(value + LOG_SHIFT)
-        learned = learned.unflatten(-1, (self.sizes.knn_heads, self.sizes.channels)).permute(2, 3, 0, 1)
-        heads = [[value, logs, *channels] for channels in learned]
-        heads[0].append(value**2)
-        return StationSeries(pooled, self.knn.neighbour(pooled), torch.cat([value, logs, smooth], dim=1), observed,
-                             [torch.cat(series, dim=1) for series in heads])
+        joined = torch.cat([series, learned], dim=-1).transpose(1, 2)
+        return StationSeries(pooled, self.knn.neighbour(pooled), joined.flatten(1))
 
     def at_targets(self, stations: StationSeries, clock: torch.Tensor, near: NeighbourTensors,
+                   covariates: TargetCovariates | None = None,
                    geometry: NeighbourGeometry | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """The second half; `geometry` is AnalysisKNN.neighbour_geometry of `near`, where it is known already."""
         geometry = geometry or self.knn.neighbour_geometry(near)
-        weights, around = self.knn(stations.pooled, stations.keys, near, geometry)
-        base, logs, smooth = interpolate_planes(stations.kriged, 3, near.index, near.weight)
-        base = base.clamp_min(0.0)
-        observed = interpolate(stations.observed, near.index, geometry.positive)
-        to_mean = 0.5 * LOG_SILL * near.variance[:, None]
-        others, learned, channels = [_unlog(logs + to_mean), smooth.clamp_min(0.0)], [], self.sizes.channels
-        for number, (weight, series) in enumerate(zip(weights, stations.heads, strict=True)):
-            mean, log, *mixed = interpolate_planes(series, 2 + channels + (number == 0), near.index, weight)
-            others += [mean, _unlog(log)]
-            learned += mixed
-        square = learned.pop(channels)
-        unit = base + LEVEL
-        departures = (torch.stack(others) - base) / unit
-        spread = torch.sqrt((square - others[2] ** 2).clamp_min(0.0) + SPREAD_FLOOR) / unit
-        hourly = torch.cat([torch.stack([observed, torch.log1p(base) - LOG_BASE_CENTRE, *learned]), departures,
-                            spread[None]])
-        out = self.head(hourly, clock, torch.cat([around, geometry.site], dim=1))
-        return self._correct(out, base, unit, departures, near.variance)
+        room = (near.variance / ROOM_VARIANCE).clamp_max(1.0)[:, None]
+        weight, around = self.knn(stations.pooled, stations.keys, near, geometry, room)
+        planes = interpolate_planes(stations.series, PLANES + self.sizes.channels, near.index, weight)
+        states = self._states(planes)
+        daily = torch.cat([around, geometry.site], dim=1)
+        out = self.head(torch.cat([states, planes[PLANES:]]), clock, daily)
+        correction = room * out[SHIFT]
+        if self.effect is not None and covariates is not None:
+            correction = correction + self.effect(covariates.differences(near.index, weight), states, clock)
+        estimate = self._combined(out, planes, room) * torch.exp(LARGEST_CORRECTION * torch.tanh(correction))
+        factor = torch.exp(out[LOG_SCALE].clamp(-LOG_SCALE_LIMIT, LOG_SCALE_LIMIT))
+        unit = SCALE_SHARE * torch.sqrt(near.variance)[:, None] * (estimate.detach() + LEVEL)
+        return estimate, unit * factor + SCALE_FLOOR
 
     @staticmethod
-    def _correct(out: torch.Tensor, base: torch.Tensor, unit: torch.Tensor, departures: torch.Tensor,
-                 variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Estimate and scale (n, hours): the equations of the module's docstring; `unit` is b + 20."""
-        room = torch.sqrt(variance)[:, None]  # nothing to correct at a station itself
-        shift = room * out[SHIFT] + torch.tanh(DEPARTURE_RATE * room) * (out[FIRST_SHARE:] * departures).sum(0)
-        factor = torch.exp(out[LOG_SCALE].clamp(-LOG_SCALE_LIMIT, LOG_SCALE_LIMIT))
-        return (base + unit * shift).clamp_min(0.0), (SCALE_SHARE * room) * unit * factor + SCALE_FLOOR
+    def _states(planes: torch.Tensor) -> torch.Tensor:
+        """What head and covariates read of the hour (7, n, hours), of the order of 1."""
+        log = planes[LOG]
+        spread = torch.sqrt((planes[SQUARE] - log**2).clamp_min(1e-4))
+        to_log = torch.log(planes[VALUE].clamp_min(0.0) + LOG_SHIFT) - log
+        return torch.stack([log - LOG_CENTRE, 5.0 * to_log, 3.0 * spread, 4.0 * (planes[LOG_SMOOTH] - log),
+                            *(1.5 * (planes[of] - log) for of in (THREE_DAYS, MONTH, SAME_HOUR))])
+
+    @staticmethod
+    def _combined(out: torch.Tensor, planes: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
+        smooth = room * torch.sigmoid(out[SMOOTH_SHARE])
+        value = planes[VALUE] + smooth * (planes[SMOOTH] - planes[VALUE])
+        log = planes[LOG] + smooth * (planes[LOG_SMOOTH] - planes[LOG])
+        log = log + LARGEST_TO_MEAN * room * torch.tanh(out[TO_MEAN]).abs()
+        share = torch.sigmoid(out[LOG_SHARE])
+        return (1.0 - share) * value.clamp_min(0.0) + share * geometric(log)
 
 
 @dataclass(frozen=True)
 class StationSeries:
-    """What is computed from the stations for some hours of a day; series side by side, (stations, series * hours)."""
+    """What is computed from the stations for some hours of a day."""
 
     pooled: torch.Tensor        # (stations, pooled)
     keys: torch.Tensor          # (stations, knn_hidden), of the scores
-    kriged: torch.Tensor        # values, their logarithms, smoothed values: what kriging's weights interpolate
-    observed: torch.Tensor      # (stations, hours), 1 where a value was observed
-    heads: list[torch.Tensor]   # of each set of weights: values, logarithms, learned series; of the first squares too
+    series: torch.Tensor        # (stations, (PLANES + channels) * hours), side by side
 
 
-def kriged(value: torch.Tensor, near: NeighbourTensors) -> torch.Tensor:
-    """Ordinary kriging (n, hours) of values (stations, hours) without gaps; not negative."""
-    return interpolate(value, near.index, near.weight).clamp_min(0.0)
+@dataclass(frozen=True)
+class TargetCovariates:
+    """Standardised covariates of stations (stations, c), without gaps, and of targets (n, c), NaN where unknown."""
+
+    stations: torch.Tensor
+    targets: torch.Tensor
+
+    def differences(self, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Of each target from its neighbours (n, c); 0 where the target has none."""
+        return torch.nan_to_num(self.targets - interpolate(self.stations, index, weight))
 
 
-def _unlog(logs: torch.Tensor) -> torch.Tensor:
+def geometric(logs: torch.Tensor) -> torch.Tensor:
     """Back from log(value + LOG_SHIFT); bounded, since negative kriging weights extrapolate."""
     return (torch.exp(logs.clamp_max(LARGEST_LOG)) - LOG_SHIFT).clamp_min(0.0)
