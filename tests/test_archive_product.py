@@ -40,9 +40,10 @@ def tool(*command):
 
 def test_real_files_say_nothing_of_simulation(product):
     names = sorted(path.name for path in product.glob("*.nc"))
-    assert names == ["pm25_daily_2019.nc", "pm25_hourly_201901.nc"]
-    with xr.open_dataset(product / names[0]) as file:
-        assert file.attrs["simulated"] == "false" and "SIMULATED" not in str(file.attrs)
+    assert names == ["pm25_daily_2019.nc", "pm25_hourly_201901.nc", "validation.nc"]
+    for name in names:
+        with xr.open_dataset(product / name) as file:
+            assert file.attrs["simulated"] == "false" and "SIMULATED" not in str(file.attrs)
 
 
 @pytest.mark.parametrize("convention", ["cf:1.11", "acdd:1.3"])
@@ -83,13 +84,13 @@ def test_city_means_of_the_days_are_near_what_the_stations_read(product, archive
         assert ours == pytest.approx(observed, rel=0.15), city
 
 
-def test_aqnet_is_not_worse_than_kriging_at_stations_it_never_saw(archive_path):
-    """By the hour and by the day, over the whole year, as docs/accuracy.md has it; a single month may go either way."""
-    table = evaluate(str(archive_path / "cnemc-2019"), time_axis.parse_period("2019", None, None),
-                     workers=workers.available_cores(), quick=True, withheld=True).table
-    whole = table[(table.hours == "all") & (table.by == "all")]
-    mae = whole.pivot(index=["group", "frequency"], columns="model", values="MAE")
-    assert set(mae.index) == {(group, often) for group in ("single stations", "whole cities")
-                              for often in ("hourly", "daily")}
-    assert (mae["AQ-Net"] <= mae["kriging"]).all(), mae
+def test_aqnet_is_better_than_kriging_at_stations_its_network_never_saw(archive_path):
+    """By the hour, in a month of haze, every station left out once; the year is in docs/accuracy.md."""
+    result = evaluate(str(archive_path / "cnemc-2019"), time_axis.parse_period(None, "2019-01-04", "2019-01-31"),
+                      workers=workers.available_cores(), quick=True, every_days=7)
+    assert "each of them is estimated by the network of a fold that never saw it" in result.notes[0]
+    table = result.table[(result.table.hours == "all") & (result.table.by == "all")]
+    mae = table[table.frequency == "hourly"].pivot(index="group", columns="model", values="MAE")
+    assert set(mae.index) == {"single stations", "whole cities"}
+    assert (mae["AQ-Net"] < mae["kriging"]).all() and (mae["AQ-Net"] < mae["regression kriging"]).all(), mae
     assert (mae["kriging"] < mae["IDW"]).all() and (mae["IDW"] < mae["flat mean"]).all(), mae
