@@ -95,7 +95,7 @@ class Card:
     versions: dict         # of packages
     variables: list[str] = field(default_factory=lambda: list(schema.POLLUTANTS))
     weights_sha256: str = ""
-    scores: dict = field(default_factory=dict)       # at the validation stations
+    scores: dict = field(default_factory=dict)       # of an analysis, at stations that were left out
     calibration: dict = field(default_factory=dict)  # of calibration.Calibration; empty where there is none
     analysis: AnalysisFacts = field(default_factory=AnalysisFacts)
     forecast: ForecastFacts = field(default_factory=ForecastFacts)

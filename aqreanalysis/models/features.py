@@ -16,6 +16,8 @@ from aqreanalysis.time_axis import UTC_OFFSET_HOURS
 
 CLOCK_FEATURES = 6  # of cyclic time: sine and cosine of three cycles
 LEVEL = 20.0  # ug m-3, added to a concentration that others are divided by
+LOG_SHIFT = 5.0   # ug m-3, added before AQ-Net's logarithms: below it, differences are the instruments' noise
+LOG_CENTRE = 3.5  # log(33 ug m-3), taken off logarithms that it reads
 # The logarithm of a kriging variance for a sill of 1 as networks read it: 0.5 (log(variance + 0.02) - log 0.22)
 VARIANCE_FLOOR, LOG_VARIANCE_CENTRE, LOG_VARIANCE_SCALE = 0.02, -1.5, 0.5
 

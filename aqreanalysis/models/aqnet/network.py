@@ -32,11 +32,9 @@ from aqreanalysis.models.aqnet.knn import (
     interpolate_planes,
     zero_linear,
 )
-from aqreanalysis.models.features import CLOCK_FEATURES, LEVEL
+from aqreanalysis.models.features import CLOCK_FEATURES, LEVEL, LOG_CENTRE, LOG_SHIFT
 
-LOG_SHIFT = 5.0         # ug m-3, added before a logarithm: below it, differences are the instruments' noise
 LARGEST_LOG = 8.0       # of a value plus LOG_SHIFT: no geometric mean is above 2,976 ug m-3
-LOG_CENTRE = 3.5        # log(33 ug m-3), taken off logarithms that the network reads
 LARGEST_CORRECTION = 0.6  # of the logarithm
 LARGEST_TO_MEAN = 0.25  # of the logarithm: from a geometric mean to a mean
 ROOM_VARIANCE = 0.02    # kriging variance from which on an estimate is corrected in full

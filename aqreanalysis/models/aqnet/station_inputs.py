@@ -11,10 +11,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from aqreanalysis.models import gap_filling
-from aqreanalysis.models.features import cyclic_time
+from aqreanalysis.models.features import LOG_CENTRE, LOG_SHIFT, cyclic_time
 
-LOG_SHIFT = 5.0         # ug m-3, added before a logarithm, as in network.LOG_SHIFT
-LOG_CENTRE = 3.5
 SERIES = 8              # that are interpolated, as network.PLANES
 HOURLY_INPUTS = 7
 THREE_DAYS, MONTH, SAME_HOUR_DAYS = 36, 360, 15  # half widths of centred means: hours, hours, days at the same hour
