@@ -42,7 +42,7 @@ _PUBLIC = {
     "UserError": "errors", "Period": "time_axis", "parse_period": "time_axis", "make_targets": "schema",
     "open_archive": "observations.readers", "ingest_archives": "observations.ingest",
     "load_model": "models.registry", "describe_model": "models.registry",
-    "load_recipe": "recipes", "BuildRequest": "product.plan", "open_product": "product.cubes",
+    "load_recipe": "recipes", "BuildRequest": "product.plan", "open_product": "product.reading",
     "build": "workflows.build", "evaluate": "workflows.evaluate_analysis", "train": "workflows.train_analysis",
     "recalibrate": "workflows.train_analysis", "describe": "workflows.describe", "verify": "workflows.describe",
 }
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from aqreanalysis.models.registry import describe_model, load_model
     from aqreanalysis.observations.ingest import ingest_archives
     from aqreanalysis.observations.readers import open_archive
-    from aqreanalysis.product.cubes import open_product
     from aqreanalysis.product.plan import BuildRequest
+    from aqreanalysis.product.reading import open_product
     from aqreanalysis.recipes import load_recipe
     from aqreanalysis.schema import make_targets
     from aqreanalysis.time_axis import Period, parse_period

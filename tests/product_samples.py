@@ -9,6 +9,7 @@ import xarray as xr
 from aqreanalysis import output, time_axis
 from aqreanalysis.grids import Grid, parse_grid
 from aqreanalysis.output import cf
+from aqreanalysis.product.folder import ProductFolder, Record, fingerprints
 from aqreanalysis.schema import QUALITY
 
 FIRST, LAST = dt.date(2016, 2, 28), dt.date(2016, 3, 1)  # over a leap day and the end of a month
@@ -99,4 +100,38 @@ def daily_file(path: Path, where: Grid, simulated: bool = False, parts: int = 2)
 def truth_file(path: Path, where: Grid) -> Path:
     with output.open_part(output.ProductPart(path, HOURS), where, about(simulated=True), cf.TRUTH) as file:
         file.write(0, {"pm25": fields(where.size)["pm25"]})
+    return path
+
+
+def product(path: Path, where: Grid, hourly, simulated: bool = False, file_format: str = "netcdf",
+            first: dt.date = FIRST) -> Path:
+    """The folder of a whole product, as a build leaves it, without maps and report.
+
+    hourly : arrays (hours, points) of whole days from `first` on; days are their plain means.
+    """
+    path.mkdir(parents=True)
+    days, words = len(hourly["pm25"]) // 24, about(simulated)
+    period = time_axis.Period(first, first + dt.timedelta(days=days - 1))
+    folder = ProductFolder(path.absolute(), simulated, period, format=file_format)
+    identity = {"product": "aqnet-analysis", "period": period.label, "grid": f"{where.name} {where.fingerprint}",
+                "observations": "0123", "simulated": simulated, "checkpoint": "aqnet-1 4567", "format": file_format}
+    record = Record(folder, {"identity": identity, "months": {}, "days": {}, "files": {}})
+    for store in folder.stores:
+        folder.file_format.create(store, where, period.hours, words, cf.HOURLY, len(period.months()))
+    for month in period.months():
+        part = folder.hourly(month)
+        begin = 24 * (month.first - first).days
+        with output.open_part(part, where, words, cf.HOURLY, distance(where.size)) as file:
+            file.write(0, {name: array[begin:begin + len(part.stamps)] for name, array in hourly.items()})
+    for store in folder.stores:
+        folder.file_format.finish(store)
+        record.note_file(store)
+    means = daily_fields(hourly)
+    for of in folder.daily():
+        begin, end = (of.months[0].first - first).days, (of.months[-1].last - first).days + 1
+        dates = [day for month in of.months for day in month.days()]
+        output.write_daily(of.path, where, dates, [{name: array[begin:end] for name, array in means.items()}], words)
+        record.note_days(of)
+    for month in period.months():
+        record.note_month(f"{month.first:%Y-%m}", {"files": fingerprints([folder.hourly(month)])})
     return path

@@ -18,8 +18,8 @@ from filelock import FileLock
 
 from aqreanalysis.errors import UserError
 from aqreanalysis.product import month, report
-from aqreanalysis.product.cubes import open_product
 from aqreanalysis.product.plan import BuildRequest, prepare
+from aqreanalysis.product.reading import open_product
 from aqreanalysis.product.versions import installed_versions
 from aqreanalysis.workflows.build import build
 from aqreanalysis.workflows.describe import verify

@@ -11,9 +11,8 @@ from aqreanalysis import output, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.figures.layout import check_picture_name, save_figure
 from aqreanalysis.grids import parse_grid
+from aqreanalysis.periods import runs_in_words
 from aqreanalysis.product import report
-
-MOST_RUNS = 3  # of days that follow each other, in an error
 
 
 def draw_days(product: Path, start: str, end: str, out: str | None,
@@ -67,12 +66,5 @@ def _daily_files(product: Path, period: time_axis.Period) -> list[Path]:
 def _check_days(product: Path, there: np.ndarray, period: time_axis.Period) -> None:
     missing = np.setdiff1d(np.array(period.days(), "datetime64[D]"), there)
     if missing.size:
-        raise UserError(f"{product} has no {_runs(missing)}.", f"It has {_runs(there)}.",
+        raise UserError(f"{product} has no {runs_in_words(missing)}.", f"It has {runs_in_words(there)}.",
                         "Choose days that it has with --start and --end.")
-
-
-def _runs(days: np.ndarray) -> str:
-    """Days in words, those that follow each other as first and last: 2019-01-11 to 2019-01-12, 2019-01-20."""
-    runs = np.split(days, np.flatnonzero(np.diff(days.astype(int)) > 1) + 1)
-    words = [f"{run[0]} to {run[-1]}" if run.size > 1 else str(run[0]) for run in runs if run.size]
-    return ", ".join(words[:MOST_RUNS]) + (f" and {len(words) - MOST_RUNS} more" if len(words) > MOST_RUNS else "")
