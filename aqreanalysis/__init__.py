@@ -10,12 +10,12 @@ versions. Nothing heavy is imported before it is used.
 
 ======================  ======================================================================================
 `open_archive`          observations of any known layout: `read(start, end)` gives a station cube
-`open_fields`           weather on a grid or at sites: `check`, `read` for a model, `sample` at places
 `load_model`            a model by name or folder: `predict(stations, targets)`
 `describe_model`        what a product says of a model, without loading it
 `make_targets`          a template of where and when
 `BuildRequest, build`   make a product, or resume one
 `open_product`          the hours or days of a product as one Dataset
+`export`                a product, or some of it, as GeoTIFF, CSV or Parquet
 `evaluate`              scores of a checkpoint and the baselines at an archive's stations, each left out
 `train, recalibrate`    a checkpoint from a recipe
 `load_recipe`           a recipe by name or file
@@ -42,21 +42,20 @@ os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 _PUBLIC = {
     "UserError": "errors", "Period": "time_axis", "parse_period": "time_axis", "make_targets": "schema",
     "open_archive": "observations.readers", "ingest_archives": "observations.ingest",
-    "open_fields": "fields.opening",
     "load_model": "models.registry", "describe_model": "models.registry",
     "load_recipe": "recipes", "BuildRequest": "product.plan", "open_product": "product.reading",
     "build": "workflows.build", "evaluate": "workflows.evaluate_analysis", "train": "workflows.train_analysis",
     "recalibrate": "workflows.train_analysis", "describe": "workflows.describe", "verify": "workflows.describe",
+    "export": "workflows.export",
 }
 __all__ = [
-    "BuildRequest", "Period", "UserError", "__version__", "build", "describe", "describe_model", "evaluate",
-    "ingest_archives", "load_model", "load_recipe", "make_targets", "open_archive", "open_fields", "open_product",
-    "parse_period", "recalibrate", "train", "verify",
+    "BuildRequest", "Period", "UserError", "__version__", "build", "describe", "describe_model", "evaluate", "export",
+    "ingest_archives", "load_model", "load_recipe", "make_targets", "open_archive", "open_product", "parse_period",
+    "recalibrate", "train", "verify",
 ]
 
 if TYPE_CHECKING:
     from aqreanalysis.errors import UserError
-    from aqreanalysis.fields.opening import open_fields
     from aqreanalysis.models.registry import describe_model, load_model
     from aqreanalysis.observations.ingest import ingest_archives
     from aqreanalysis.observations.readers import open_archive
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
     from aqreanalysis.workflows.build import build
     from aqreanalysis.workflows.describe import describe, verify
     from aqreanalysis.workflows.evaluate_analysis import evaluate
+    from aqreanalysis.workflows.export import export
     from aqreanalysis.workflows.train_analysis import recalibrate, train
 
 

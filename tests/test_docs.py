@@ -12,7 +12,8 @@ from aqreanalysis.recipes import ProductRecipe
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"aqreanalysis (build|fetch|ingest|describe|map|evaluate|figures|train|simulate)\b([^`\n#]*)")
+VERBS = "build|fetch|ingest|describe|map|export|evaluate|figures|train|simulate"
+COMMAND = re.compile(rf"aqreanalysis ({VERBS})\b([^`\n#]*)")
 
 
 FOLDERS = ("aqreanalysis", "benchmarks", "tests", "recipes", "docs", "grids")

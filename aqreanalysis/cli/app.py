@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from aqreanalysis import __version__
-from aqreanalysis.cli import machine, streams
+from aqreanalysis.cli import machine, product_verbs, streams
 from aqreanalysis.cli.options import (
     CORES,
     AnyModel,
@@ -380,6 +380,10 @@ def fetch_command(
     for line in summary.lines():
         console.say(line)
     summary.check(shlex.join(["aqreanalysis", *sys.argv[1:]]))
+
+
+for _name, _command in product_verbs.COMMANDS.items():
+    app.command(_name)(_command)
 
 
 def _version(asked: bool) -> None:

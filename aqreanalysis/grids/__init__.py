@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from aqreanalysis import files, geo
 from aqreanalysis.errors import UserError
@@ -340,15 +342,26 @@ def _from_table(path: Path) -> Grid:
 
 def _from_netcdf(path: Path) -> Grid:
     lat, lon = netcdf.read_coordinates(path)
+    return _of_coordinates(lat, lon, str(path), lambda along: netcdf.read_station_ids(path, along))
+
+
+def grid_of(dataset: xr.Dataset, name: str = "dataset") -> Grid:
+    """The grid of a Dataset with latitude and longitude, as of a file; `name` is what errors call it."""
+    lat, lon = netcdf.coordinates_of(dataset, Path(name))
+    return _of_coordinates(lat, lon, name, lambda along: netcdf.station_ids_of(dataset, along, Path(name)))
+
+
+def _of_coordinates(lat: netcdf.Coordinate, lon: netcdf.Coordinate, source: str,
+                    station_ids: Callable[[str], tuple[str, ...] | None]) -> Grid:
     if lat.dims == lon.dims and (lat.values.ndim == 1 or 1 in lat.values.shape):
         along = lat.dims[int(np.argmax(lat.values.shape))]
-        if station_id := netcdf.read_station_ids(path, along):
-            at = _checked(lat.values.ravel(), lon.values.ravel(), str(path))
-            return _new_grid(str(path), "points", *at, station_id=station_id)
+        if station_id := station_ids(along):
+            at = _checked(lat.values.ravel(), lon.values.ravel(), source)
+            return _new_grid(source, "points", *at, station_id=station_id)
     if lat.values.ndim == lon.values.ndim == 1 and lat.dims != lon.dims:
-        return _regular(str(path), lat.values, lon.values, lat.bounds, lon.bounds)
+        return _regular(source, lat.values, lon.values, lat.bounds, lon.bounds)
     if lat.values.ndim == 2 and lat.dims == lon.dims:
-        return _curvilinear(str(path), lat.values, lon.values, lat.bounds, lon.bounds)
-    raise UserError(f"{path}: latitude is on {lat.dims} and longitude on {lon.dims}.",
+        return _curvilinear(source, lat.values, lon.values, lat.bounds, lon.bounds)
+    raise UserError(f"{source}: latitude is on {lat.dims} and longitude on {lon.dims}.",
                     "Either each has a dimension of its own, or both have the same two.",
                     "A list of places goes into a .csv with the header station_id,lon,lat.")

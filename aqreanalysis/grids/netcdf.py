@@ -53,9 +53,14 @@ def read_coordinates(path: Path) -> tuple[Coordinate, Coordinate]:
     UserError : where one of them is missing, occurs more than once, or changes along a third dimension.
     """
     with _open_grid_file(path, decode_coords=False) as dataset:
-        names = [_find_variable(dataset, signs, path) for signs in (LATITUDE, LONGITUDE)]
-        fixed = _fixed_dimensions(dataset[names[0]].variable, dataset[names[1]].variable, path)
-        lat, lon = (_coordinate(dataset, name, fixed, path) for name in names)
+        return coordinates_of(dataset, path)
+
+
+def coordinates_of(dataset: xr.Dataset, path: Path) -> tuple[Coordinate, Coordinate]:
+    """As of :func:`read_coordinates`, of a Dataset; `path` is what errors name."""
+    names = [_find_variable(dataset, signs, path) for signs in (LATITUDE, LONGITUDE)]
+    fixed = _fixed_dimensions(dataset[names[0]].variable, dataset[names[1]].variable, path)
+    lat, lon = (_coordinate(dataset, name, fixed, path) for name in names)
     if lat.dims != lon.dims and sorted(lat.dims) == sorted(lon.dims):  # one of them is stored transposed
         lon = Coordinate(lon.values.T, lat.dims, lon.bounds if lon.bounds is None else np.swapaxes(lon.bounds, 0, 1))
     return lat, lon
@@ -67,13 +72,18 @@ def read_station_ids(path: Path, dimension: str) -> tuple[str, ...] | None:
     Raises UserError where a name is empty or repeated.
     """
     with _open_grid_file(path) as dataset:
-        along = {str(name): v for name, v in dataset.variables.items()
-                 if v.dims == (dimension,) and v.dtype.kind in "OSTUiu"}
-        chosen = [name for name, v in along.items() if v.attrs.get("cf_role") == "timeseries_id"]
-        chosen += [name for usual in STATION_NAMES for name in along if name.lower() == usual]
-        if not chosen:
-            return None
-        found = tuple(_text(value) for value in along[chosen[0]].values)
+        return station_ids_of(dataset, dimension, path)
+
+
+def station_ids_of(dataset: xr.Dataset, dimension: str, path: Path) -> tuple[str, ...] | None:
+    """As of :func:`read_station_ids`, of a Dataset; `path` is what errors name."""
+    along = {str(name): v for name, v in dataset.variables.items()
+             if v.dims == (dimension,) and v.dtype.kind in "OSTUiu"}
+    chosen = [name for name, v in along.items() if v.attrs.get("cf_role") == "timeseries_id"]
+    chosen += [name for usual in STATION_NAMES for name in along if name.lower() == usual]
+    if not chosen:
+        return None
+    found = tuple(_text(value) for value in along[chosen[0]].values)
     if wrong := [name for name, count in Counter(found).items() if count > 1 or not name]:
         raise UserError(f"{path}: {chosen[0]} {wrong[0]!r} is empty or repeated.", "Every point has a name of its own.")
     return found

@@ -35,8 +35,7 @@ class HeldOutDays:
     """Days of stations that were left out; an entry is a station, a day and a fold.
 
     `estimate`, its raw `scale` and `truth` (n, 24), ug m-3; `distance` (n,) km to the nearest station that the model
-    was given; `day` (n,) datetime64[D]; `station` (n,) names; `design` (n,) of the fold; `fold` (n,), the number of
-    what is hidden together; `lat`, `lon` (n,) of the station.
+    was given; `day` (n,) datetime64[D]; `station` (n,) names; `design` (n,) of the fold.
     """
 
     estimate: np.ndarray
@@ -46,9 +45,6 @@ class HeldOutDays:
     day: np.ndarray
     station: np.ndarray
     design: np.ndarray
-    fold: np.ndarray
-    lat: np.ndarray
-    lon: np.ndarray
 
     @property
     def whole(self) -> np.ndarray:
@@ -79,10 +75,10 @@ def held_out_days(model: Model, cube: xr.Dataset, fold: Fold, days: np.ndarray) 
         estimate, scale, truth = (by_day(array) for array in (
             found[schema.TARGET].values, found[schema.STANDARD_ERROR].values,
             asked[schema.TARGET].reindex(time=hours).values))
-        distances, stations, designs, lat, lon = (np.tile(of_station, len(of_month)) for of_station in (
-            distance, np.array(scored, object), design, asked.lat.values, asked.lon.values))
+        distances, stations, designs = (np.tile(of_station, len(of_month)) for of_station in (
+            distance, np.array(scored, object), design))
         parts.append(HeldOutDays(estimate, scale, truth, distances, np.repeat(of_month, len(scored)), stations,
-                                 designs, np.full(len(stations), fold.number), lat, lon))
+                                 designs))
     return HeldOutDays.joined(parts)
 
 

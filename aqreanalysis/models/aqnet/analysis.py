@@ -87,7 +87,6 @@ class AQNetAnalysis:
     history: int = CONTEXT_HOURS
     future: int = CONTEXT_HOURS
     fields: tuple[str, ...] = ()
-    fields_optional: bool = False
     co_pollutants: int | None = None
 
     def fit(self, stations: xr.Dataset) -> Self:
