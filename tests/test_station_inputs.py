@@ -15,6 +15,7 @@ from aqreanalysis.models.aqnet.station_inputs import (
     running_means,
     station_inputs,
     station_means,
+    without_gaps,
 )
 from aqreanalysis.models.features import cyclic_time
 
@@ -139,3 +140,19 @@ def test_a_gap_is_filled_from_the_others():
     first, second = (model.prepare(one, hours).inputs for one in (gap, changed))
     assert np.isfinite(first.value[row, 3]) and first.value[row, 3] != second.value[row, 3]
     assert first.inputs[row, 3, 5] == 0 and first.inputs[row, 3, 6] == pytest.approx(1 / 12)
+
+
+def test_in_a_long_outage_stands_the_mean_of_three_days():
+    """Where a station is silent for long its own level stands in, not that of others; a station that never reported has
+    the hour's mean of the others."""
+    hours = 200
+    value = np.column_stack([np.full(hours, 20.0), np.full(hours, 90.0), np.full(hours, np.nan)]).astype(np.float32)
+    value[80:120, 0] = np.nan
+    observed = np.isfinite(value)
+    means = station_means(value, observed, np.where(observed, 0, 12).astype(np.float32))
+    _, series = assemble(means)
+    filled = without_gaps(series)
+    log = np.log(25.0)
+    np.testing.assert_allclose(filled[100, 0, :5], [20.0, log, 20.0, log, log**2], rtol=1e-4)
+    np.testing.assert_allclose(filled[100, 2, 0], (20.0 + 90.0) / 2, rtol=1e-4)
+    np.testing.assert_array_equal(filled[50, :2], series[50, :2])

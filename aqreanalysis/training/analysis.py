@@ -23,9 +23,8 @@ from aqreanalysis.models.aqnet.analysis import (
     AQNetAnalysis,
     StaticCovariates,
     to_tensors,
-    without_gaps,
 )
-from aqreanalysis.models.aqnet.station_inputs import assemble
+from aqreanalysis.models.aqnet.station_inputs import assemble, without_gaps
 from aqreanalysis.models.features import cyclic_time
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood

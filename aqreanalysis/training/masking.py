@@ -77,6 +77,7 @@ def neighbourhood_of(places: Places, targets: np.ndarray, visible: np.ndarray, k
                                 for a in (places.order, places.distance, places.bearing))
     among = correlation.among_stations(places.between[index[:, :, None], index[:, None, :]])
     weight, variance = geostatistics.solve(among, correlation.between(distance))
+    variance = np.maximum(variance, correlation.nugget)  # a station at the same place is not the target itself
     return Neighbourhood(index, distance, bearing, weight.astype(np.float32), variance.astype(np.float32)), enough
 
 

@@ -18,7 +18,7 @@ from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.fields.covariates import CovariateSources, Standardisation
 from aqreanalysis.models import gap_filling
 from aqreanalysis.models.aqnet import station_inputs as reading
-from aqreanalysis.models.aqnet.station_inputs import StationInputs, station_inputs
+from aqreanalysis.models.aqnet.station_inputs import StationInputs, station_inputs, without_gaps
 from aqreanalysis.models.base import Prepared, Silent, Supporters
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.geostatistics import Correlation
@@ -219,15 +219,6 @@ def day_tensors(read: StationInputs, hours: np.ndarray):
 
     return (tensor(read.inputs[window].transpose(1, 0, 2)), tensor(offset + MARGIN_HOURS),
             tensor(without_gaps(read.series[rows]).transpose(1, 0, 2)), tensor(read.clock[rows]))
-
-
-def without_gaps(series: np.ndarray) -> np.ndarray:
-    """(hours, station, series) with the hour's mean where a lonely station lies in a long outage; 0 in a dead hour."""
-    some = np.isfinite(series)
-    if some.all():
-        return series
-    mean = np.where(some, series, 0.0).sum(axis=1) / np.maximum(some.sum(axis=1), 1)
-    return np.where(some, series, mean[:, None].astype(np.float32))
 
 
 def _with_margins(stations: xr.Dataset, hours: np.ndarray) -> xr.Dataset:

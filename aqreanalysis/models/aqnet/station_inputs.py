@@ -15,8 +15,10 @@ from aqreanalysis.models.features import LOG_CENTRE, LOG_SHIFT, cyclic_time
 
 SERIES = 8              # that are interpolated, as network.PLANES
 HOURLY_INPUTS = 7
+OF_THREE_DAYS = 5       # the series that is the logarithm of the three days' mean
 THREE_DAYS, MONTH, SAME_HOUR_DAYS = 36, 360, 15  # half widths of centred means: hours, hours, days at the same hour
 LEAST_THREE_DAYS, LEAST_MONTH, LEAST_SAME_HOUR = 6.0, 24.0, 2.0  # values that the next longer mean counts as
+NO_MEAN = 1e-3          # ug m-3: below, a mean of three days is of no values
 CONTEXT_HOURS = MONTH   # before and after that the means need
 
 
@@ -94,6 +96,26 @@ def assemble(of: StationMeans) -> tuple[np.ndarray, np.ndarray]:
     inputs = np.stack([log - LOG_CENTRE, *(mean - log for mean in means), np.nan_to_num(log_smooth - log), of.observed,
                        of.age / gap_filling.REACH_HOURS], axis=-1)
     return inputs.astype(np.float32), series.astype(np.float32)
+
+
+def without_gaps(series: np.ndarray) -> np.ndarray:
+    """(hours, station, SERIES) without NaN: in an outage that is too long to bridge stands the station's mean of three
+    days, where it reported in the weeks round the hour; else the hour's mean of the others, 0 in a dead hour."""
+    some = np.isfinite(series)
+    if some.all():
+        return series
+    steady = steady_series(series[..., OF_THREE_DAYS])
+    steady = np.concatenate([steady, series[..., OF_THREE_DAYS:]], axis=-1)
+    filled = np.where(some | (steady[..., :1] < NO_MEAN), series, steady)
+    some = np.isfinite(filled)
+    mean = np.where(some, filled, 0.0).sum(axis=1) / np.maximum(some.sum(axis=1), 1)
+    return np.where(some, filled, mean[:, None].astype(np.float32))
+
+
+def steady_series(log: np.ndarray) -> np.ndarray:
+    """The series before OF_THREE_DAYS of a value that doesn't change, of which log(value + LOG_SHIFT) is given."""
+    value = np.exp(log) - np.float32(LOG_SHIFT)
+    return np.stack([value, log, value, log, log**2], axis=-1)
 
 
 def running_means(value: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
