@@ -10,6 +10,7 @@ versions. Nothing heavy is imported before it is used.
 
 ======================  ======================================================================================
 `open_archive`          observations of any known layout: `read(start, end)` gives a station cube
+`open_fields`           weather on a grid or at sites: `check`, `read` for a model, `sample` at places
 `load_model`            a model by name or folder: `predict(stations, targets)`
 `describe_model`        what a product says of a model, without loading it
 `make_targets`          a template of where and when
@@ -42,6 +43,7 @@ os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 _PUBLIC = {
     "UserError": "errors", "Period": "time_axis", "parse_period": "time_axis", "make_targets": "schema",
     "open_archive": "observations.readers", "ingest_archives": "observations.ingest",
+    "open_fields": "fields.opening",
     "load_model": "models.registry", "describe_model": "models.registry",
     "load_recipe": "recipes", "BuildRequest": "product.plan", "open_product": "product.reading",
     "build": "workflows.build", "evaluate": "workflows.evaluate_analysis", "train": "workflows.train_analysis",
@@ -50,12 +52,13 @@ _PUBLIC = {
 }
 __all__ = [
     "BuildRequest", "Period", "UserError", "__version__", "build", "describe", "describe_model", "evaluate", "export",
-    "ingest_archives", "load_model", "load_recipe", "make_targets", "open_archive", "open_product", "parse_period",
-    "recalibrate", "train", "verify",
+    "ingest_archives", "load_model", "load_recipe", "make_targets", "open_archive", "open_fields", "open_product",
+    "parse_period", "recalibrate", "train", "verify",
 ]
 
 if TYPE_CHECKING:
     from aqreanalysis.errors import UserError
+    from aqreanalysis.fields.opening import open_fields
     from aqreanalysis.models.registry import describe_model, load_model
     from aqreanalysis.observations.ingest import ingest_archives
     from aqreanalysis.observations.readers import open_archive

@@ -7,11 +7,13 @@ Nothing else in the package spells a dimension, a unit or an attribute. `check_s
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 import numpy as np
 import xarray as xr
 
 TIME, STATION, POINT, LAT, LON = "time", "station", "point", "lat", "lon"
+SITE = "site"  # where weather was measured or forecast: fields that are no grid
 POLLUTANTS = ("pm25", "pm10", "so2", "no2", "co", "o3")
 TARGET, STANDARD_ERROR = "pm25", "pm25_standard_error"
 LOWER, UPPER = "pm25_lower", "pm25_upper"  # 5 % of the truth lies below the one, 5 % above the other
@@ -86,6 +88,26 @@ def check_targets(targets: xr.Dataset) -> xr.Dataset:
     if TIME not in targets.coords:
         raise ValueError(f"targets have the coordinate {TIME}")
     return targets
+
+
+def check_fields(fields: xr.Dataset, names: Iterable[str] = ()) -> xr.Dataset:
+    """The fields themselves if they are what a model is handed; else a ValueError that names what is wrong.
+
+    Variables on (time, lat, lon), both ascending, or on (time, site) with `lat` and `lon` on site; a complete hourly
+    axis of UTC stamps at the END of the hour; those of `names` are there. NaN where nothing is known.
+    """
+    if missing := [name for name in names if name not in fields]:
+        raise ValueError(f"fields have no {missing[0]}")
+    if not {LAT, LON, TIME} <= set(fields.coords):
+        raise ValueError(f"fields have the coordinates {TIME}, {LAT} and {LON}")
+    places = (SITE,) if SITE in fields.dims else (LAT, LON)
+    if wrong := [name for name, field in fields.data_vars.items() if field.dims != (TIME, *places)]:
+        raise ValueError(f"the field {wrong[0]} is on {fields[wrong[0]].dims}, not on {(TIME, *places)}")
+    if (np.diff(fields[TIME].values.astype("datetime64[s]").astype(np.int64)) != 3600).any():
+        raise ValueError("the time axis of fields is hourly and complete")
+    if SITE not in fields.dims and any((np.diff(fields[name].values) <= 0).any() for name in places):
+        raise ValueError(f"{LAT} and {LON} of fields ascend")
+    return fields
 
 
 def make_targets(time, lat, lon) -> xr.Dataset:

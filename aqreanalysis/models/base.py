@@ -83,6 +83,10 @@ class Model(Protocol):
         """Names of the variables of `fields` that it reads; empty where it reads pollutants alone."""
 
     @property
+    def fields_optional(self) -> bool:
+        """Whether it was trained to go on where `fields` are None or NaN; else these are an error of the caller."""
+
+    @property
     def co_pollutants(self) -> int | None:
         """Hours round the targets in which pollutants other than PM2.5 are read; None where they never are."""
 
@@ -100,7 +104,9 @@ class Model(Protocol):
         ----------
         stations : station cube; any number of stations, none included, in any order.
         targets : lat, lon on `point` and `time`; hours that `stations` does not have are without observations.
-        fields : the variables named in `Model.fields`, where there are any.
+        fields : the variables named in `Model.fields`, where there are any: as `FieldSource.read` gives them, on a grid
+            or at sites round all stations and targets, for the hours of the targets with `history` and `future`
+            (schema.check_fields); `fields.sampling.sample_fields` gives their values at places. NaN where unknown.
 
         Where nothing is known the estimate and all that belongs to it are NaN; where there is an estimate there is a
         standard error.
@@ -120,6 +126,7 @@ class PointwiseModel:
     history: int = 0
     future: int = 0
     fields: tuple[str, ...] = ()
+    fields_optional: bool = False
     co_pollutants: int | None = None
     calibration: Calibration | None = None
 

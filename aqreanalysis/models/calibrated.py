@@ -53,6 +53,11 @@ class Calibrated:
         return self.model.fields
 
     @property
+    def fields_optional(self) -> bool:
+        """See Model."""
+        return self.model.fields_optional
+
+    @property
     def co_pollutants(self) -> int | None:
         """See Model."""
         return self.model.co_pollutants

@@ -87,6 +87,7 @@ class AQNetAnalysis:
     history: int = CONTEXT_HOURS
     future: int = CONTEXT_HOURS
     fields: tuple[str, ...] = ()
+    fields_optional: bool = False
     co_pollutants: int | None = None
 
     def fit(self, stations: xr.Dataset) -> Self:

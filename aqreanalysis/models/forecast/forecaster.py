@@ -47,6 +47,7 @@ class Forecaster:
     trend: Trend = NO_TREND
     future: int = field(default=0, init=False)
     fields: tuple[str, ...] = field(default=(), init=False)
+    fields_optional: bool = field(default=False, init=False)
     calibration: Calibration | None = field(default=None, init=False)
 
     @property

@@ -23,6 +23,7 @@ import xarray as xr
 
 from aqreanalysis import schema, time_axis
 from aqreanalysis.errors import BadFile, UserError
+from aqreanalysis.fields.variables import COMPASS
 from aqreanalysis.observations import stations
 from aqreanalysis.observations.readers import anomalies, found_files
 from aqreanalysis.observations.readers.archive import ArchivePart, Inspection, Reader, ReadingOptions, Stamp, as_hour
@@ -42,8 +43,6 @@ WEATHER = (Column("temperature", ("temp",), kind="number"), Column("pressure", (
 NUMBER_COLUMNS = tuple(column.name for column in (*columns.POLLUTANTS, *WEATHER))
 UCI_COLUMNS = (*LOCAL_TIME, *columns.POLLUTANTS, *WEATHER, Column("wind_direction", ("wd",)), Column("station"))
 NEEDED = (*(column.name for column in LOCAL_TIME), schema.TARGET)
-COMPASS = {point: 22.5 * number for number, point in enumerate(
-    "N NNE NE ENE E ESE SE SSE S SSW SW WSW W WNW NW NNW".split())}  # degrees from which the wind comes
 CO_TO_MG = 0.001
 
 

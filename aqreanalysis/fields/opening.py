@@ -1,0 +1,27 @@
+"""`open_fields`: time-dependent fields at a path, whatever their layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aqreanalysis.errors import UserError
+from aqreanalysis.fields.field_files import field_files, paths_of
+from aqreanalysis.fields.gridded import GriddedFields
+from aqreanalysis.fields.source import FieldSource
+
+
+def open_fields(path: str | Path) -> FieldSource:
+    """The fields at a path: a file, a Zarr store, a folder with files and folders, or a pattern like `era5/*.nc`.
+
+    Nothing but what describes them is read. Layouts: NetCDF of ERA5, CAMS and MERRA-2 and any CF file on latitudes and
+    longitudes; docs/fields.md.
+
+    Raises
+    ------
+    UserError : where there is nothing, or nothing that is known.
+    """
+    paths = paths_of(path)
+    if not paths:
+        raise UserError(f"There are no fields at {path}.", "A path is a file, a folder or a pattern like 'era5/*.nc'.")
+    found, passed_over = field_files(paths)
+    return GriddedFields(path, found, passed_over)
