@@ -74,7 +74,8 @@ def test_rows_are_of_the_raw_scale():
 def rows_like(estimate, scale, truth, distance=20.0):
     n = len(estimate)
     return HeldOutDays(*(np.asarray(a, np.float32) for a in (estimate, scale, truth)), np.full(n, distance),
-                np.repeat(DAYS, -(-n // len(DAYS)))[:n], np.full(n, "S"), np.full(n, "all"))
+                np.repeat(DAYS, -(-n // len(DAYS)))[:n], np.full(n, "S"), np.full(n, "all"),
+                np.zeros(n, int), np.full(n, 35.0), np.full(n, 115.0))
 
 
 def test_days_are_means_of_the_hours_with_a_truth():

@@ -77,7 +77,8 @@ def days(estimate, truth=0.0, design="single stations", station="S0"):
     estimate = np.asarray(estimate, float)
     n = len(estimate)
     return HeldOutDays(estimate, np.ones((n, 24)), np.broadcast_to(truth, (n, 24)).astype(float), np.full(n, 10.0),
-                       np.arange(n).astype("datetime64[D]"), np.full(n, station), np.full(n, design, object))
+                       np.arange(n).astype("datetime64[D]"), np.full(n, station), np.full(n, design, object),
+                       np.zeros(n, int), np.full(n, 35.0), np.full(n, 115.0))
 
 
 def test_scores_by_hand():

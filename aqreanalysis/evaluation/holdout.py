@@ -11,6 +11,7 @@ Here are the designs of some stations of a network, those that a checkpoint with
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -50,6 +51,11 @@ class Fold:
     def asked(self) -> tuple[str, ...]:
         """All stations that are scored, each once."""
         return tuple(dict.fromkeys(station for stations in self.scored.values() for station in stations))
+
+    @property
+    def number(self) -> int:
+        """A number of what it takes out: the same for the same stations, in whatever order."""
+        return zlib.crc32("\n".join(sorted(map(str, self.removed))).encode())
 
     def weights_of(self, group: str, stations: Sequence[str]) -> np.ndarray:
         """How much each of some stations counts in a group, (stations,): 0 where it is not scored."""

@@ -21,12 +21,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
+
+from aqreanalysis.models import error_correlation
+from aqreanalysis.models.error_correlation import CorrelatedErrors
 
 MISSED = 0.05  # share of the truth below the lower bound, and as much above the upper one
 LEVEL_KNOTS = (10.0, 20.0, 35.0, 55.0, 80.0, 115.0, 160.0, 230.0)  # ug m-3, of the estimate
@@ -117,13 +120,15 @@ class Calibration:
     """What a checkpoint knows of its errors: factors of hours and of days, how errors of hours are correlated.
 
     `correlation` (24,) is of the errors, over their standard error, of two hours of a day by their lag; `facts` says
-    how well it did where it was made.
+    how well it did where it was made. `errors` says how errors of different places and days are correlated; None in
+    what was made before that was measured.
     """
 
     hourly: Bounds
     daily: Bounds
     correlation: tuple[float, ...]
     facts: dict = field(default_factory=dict, compare=False)
+    errors: CorrelatedErrors | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "correlation", tuple(float(number) for number in self.correlation))
@@ -131,12 +136,15 @@ class Calibration:
             raise ValueError("the correlation has not one number for each lag of 0 to 23 h, from 1")
 
     def asdict(self) -> dict:
-        """As plain numbers, for JSON."""
-        return asdict(self)
+        """As plain numbers, for JSON; without what it does not have."""
+        plain = {of.name: getattr(self, of.name) for of in fields(self)}
+        plain |= {name: asdict(plain[name]) for name in ("hourly", "daily")}
+        return plain | {"errors": self.errors.asdict()} if self.errors else {
+            name: value for name, value in plain.items() if name != "errors"}
 
     @property
     def identity(self) -> str:
-        """A hash of the factors and the correlation."""
+        """A hash of the factors and the correlations."""
         numbers = {name: value for name, value in self.asdict().items() if name != "facts"}
         return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -148,7 +156,9 @@ def of_card(content: dict) -> Calibration | None:
     """
     if not content:
         return None
-    parts = {name: Bounds(**content[name]) for name in ("hourly", "daily")}
+    parts: dict[str, Any] = {name: Bounds(**content[name]) for name in ("hourly", "daily")}
+    if content.get("errors"):
+        parts["errors"] = error_correlation.of_dict(content["errors"])
     return Calibration(**content | parts)
 
 

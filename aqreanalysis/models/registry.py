@@ -20,6 +20,7 @@ from aqreanalysis.models.base import Model
 from aqreanalysis.models.baselines import idw, kriging, regression_kriging
 from aqreanalysis.models.baselines.mean import FlatMean
 from aqreanalysis.models.calibration import Calibration
+from aqreanalysis.models.error_correlation import DEFAULT, CorrelatedErrors
 
 AQNET_REFERENCE = ("Kheder, A., Foreback, B., Wang, L., Liu, Z.-S., Boy, M. (2025): Deep Spatio-Temporal Neural "
                    "Network for Air Quality Reanalysis. SCIA 2025, arXiv:2502.11941.")
@@ -127,6 +128,13 @@ def calibration_of(name: str | Path | None = None) -> Calibration | None:
     if name in BASELINES:
         return None
     return calibration.of_card(checkpoint.checked_card(_checkpoint(name)).calibration)
+
+
+def correlated_errors(name: str | Path | None = None) -> CorrelatedErrors:
+    """How a model's errors of different places and times are correlated, as far as known before a product measures it:
+    what its checkpoint found, else the package's default, which says that it is that."""
+    own = calibration_of(name)
+    return own.errors if own and own.errors else DEFAULT
 
 
 def calibrated_on(name: str | Path | None = None) -> str:

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aqreanalysis.geo import EARTH_RADIUS_KM
 from aqreanalysis.grids import Grid
+from aqreanalysis.models import error_correlation
+from aqreanalysis.models.error_correlation import CorrelatedErrors
 from aqreanalysis.schema import LAT, LON, LOWER, QUALITY, STANDARD_ERROR, STANDARD_NAMES, TARGET, TIME, UNITS, UPPER
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, UTC_OFFSET_HOURS
 
@@ -115,6 +117,7 @@ class About:
     minimum_hours: int  # hours that a valid day needs
     hours: tuple[int, int] | None = None  # of the period: in which any station observed, and all; None: not counted
     bounds: str = ""  # what the bounds hold; nothing where there are none, for want of a calibration
+    errors: CorrelatedErrors | None = None  # how errors of places and times are correlated
     calibrated_on: str = ""  # which stations and days the errors were calibrated on, sentences
     comment: str = ""
     contact: Contact = Contact()
@@ -166,6 +169,8 @@ def global_attributes(about: About, grid: Grid, stamps: np.ndarray, frequency: F
         attributes |= {"hours_observed": np.int32(about.hours[0]), "hours_of_period": np.int32(about.hours[1])}
     if about.calibrated_on and frequency != TRUTH:
         attributes["calibrated_on"] = about.calibrated_on
+    if about.errors and frequency != TRUTH:
+        attributes |= error_correlation.to_attributes(about.errors, frequency.name)
     if frequency == DAILY:
         attributes["minimum_hours_per_day"] = np.int32(about.minimum_hours)
     if grid.kind == "points":

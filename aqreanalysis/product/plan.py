@@ -206,7 +206,7 @@ def describe(recipe: recipes.ProductRecipe, period: Period, grid: Grid, archive,
         history=f"aqreanalysis {__version__} build: {recipe.name}, {period.label}, {grid.name}",
         quality=f"{uncertainty.CLASSES}.", daily_quality=uncertainty.DAILY_CLASSES,
         standard_error=model.standard_error, bounds=model.bounds,
-        calibrated_on=registry.calibrated_on(recipe.checkpoint),
+        calibrated_on=registry.calibrated_on(recipe.checkpoint), errors=registry.correlated_errors(recipe.checkpoint),
         neighbours=model.neighbours, minimum_hours=recipe.minimum_hours, contact=recipe.contact,
         hours=(coverage.hours_observed, coverage.hours) if coverage else None)
 

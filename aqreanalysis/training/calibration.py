@@ -35,7 +35,8 @@ class HeldOutDays:
     """Days of stations that were left out; an entry is a station, a day and a fold.
 
     `estimate`, its raw `scale` and `truth` (n, 24), ug m-3; `distance` (n,) km to the nearest station that the model
-    was given; `day` (n,) datetime64[D]; `station` (n,) names; `design` (n,) of the fold.
+    was given; `day` (n,) datetime64[D]; `station` (n,) names; `design` (n,) of the fold; `fold` (n,), the number of
+    what is hidden together; `lat`, `lon` (n,) of the station.
     """
 
     estimate: np.ndarray
@@ -45,6 +46,9 @@ class HeldOutDays:
     day: np.ndarray
     station: np.ndarray
     design: np.ndarray
+    fold: np.ndarray
+    lat: np.ndarray
+    lon: np.ndarray
 
     @property
     def whole(self) -> np.ndarray:
@@ -75,10 +79,10 @@ def held_out_days(model: Model, cube: xr.Dataset, fold: Fold, days: np.ndarray) 
         estimate, scale, truth = (by_day(array) for array in (
             found[schema.TARGET].values, found[schema.STANDARD_ERROR].values,
             asked[schema.TARGET].reindex(time=hours).values))
-        distances, stations, designs = (np.tile(of_station, len(of_month)) for of_station in (
-            distance, np.array(scored, object), design))
+        distances, stations, designs, lat, lon = (np.tile(of_station, len(of_month)) for of_station in (
+            distance, np.array(scored, object), design, asked.lat.values, asked.lon.values))
         parts.append(HeldOutDays(estimate, scale, truth, distances, np.repeat(of_month, len(scored)), stations,
-                                 designs))
+                                 designs, np.full(len(stations), fold.number), lat, lon))
     return HeldOutDays.joined(parts)
 
 

@@ -22,9 +22,11 @@ from aqreanalysis.models import checkpoint
 from aqreanalysis.models.baselines.kriging import Kriging
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.cross_fitting import NEVER_SEEN
+from aqreanalysis.models.error_correlation import DEFAULT
 from aqreanalysis.time_axis import MINIMUM_HOURS
 from aqreanalysis.training.analysis_data import AnalysisData
 from aqreanalysis.training.calibration import HeldOutDays, cross_validated, fit_calibration, held_out_days
+from aqreanalysis.training.error_pairs import PRIOR_ROWS, errors_of
 from aqreanalysis.training.validation import error_memory, held_out_scores
 
 EVERY_DAYS = 8           # of the days that may be asked for: coprime to the week
@@ -113,7 +115,10 @@ def calibration_of(data: AnalysisData, found: CrossFitted) -> Calibration:
              "station_hours": int(np.isfinite(days.truth).sum()),
              "at_other_towns": cross_validated(days, np.array([towns[station] for station in days.station])),
              "in_other_weeks": cross_validated(days, week_number(days.day))}
-    return replace(fit_calibration(days), facts=facts)
+    made = fit_calibration(days)
+    measured = f"at {facts['stations']} stations left out on {facts['days']} days, {facts['first']} to {facts['last']}"
+    errors = errors_of(days, made, DEFAULT, len(np.unique(days.station)), PRIOR_ROWS, measured)
+    return replace(made, facts=facts, errors=errors)
 
 
 def facts_of(found: CrossFitted) -> tuple[list[dict], float]:

@@ -22,7 +22,7 @@ import pandas as pd
 from aqreanalysis.evaluation.designs import LEAST_STATIONS, archive_designs
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.evaluation.strata import kinds_of_place
-from aqreanalysis.models import registry
+from aqreanalysis.models import error_correlation, registry
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.observations.near_duplicates import NearDuplicates, find_duplicates, pieces
 from aqreanalysis.observations.stations import city_numbers
@@ -33,6 +33,7 @@ from aqreanalysis.product.validation import fit, scores, store, words
 from aqreanalysis.product.validation.hidden import HiddenDays, HidingJob, hide_part
 from aqreanalysis.product.validation.sample import Part, parts_of, sampled_days
 from aqreanalysis.simulation import TwinArchive
+from aqreanalysis.training.error_pairs import errors_of
 
 COMPARED_PIECES = 3  # weeks of the period in which stations are compared for near duplicates
 Run = Callable[..., Any]  # run_jobs with the workers that were asked for: function, jobs, shared
@@ -170,7 +171,16 @@ def _factors(setting: _Setting, run: Run) -> tuple[Calibration | None, dict[str,
     for (kind, number), mask in masks.items():
         if (one := made[kind, number]) is not None:
             crossed.setdefault(kind, fit.Fitted.unknown(len(days.day))).fill(mask, fit.fitted(days[mask], one))
-    return made["all", 0], crossed
+    return _with_errors(made["all", 0], days, prior), crossed
+
+
+def _with_errors(made: Calibration, days: HiddenDays, prior: Calibration | None) -> Calibration:
+    """With the correlation of errors of different places and days: of the rows, with the checkpoint's, or the package's
+    own, as a prior."""
+    before = prior.errors if prior and prior.errors else error_correlation.DEFAULT
+    measured = (f"at {len(np.unique(days.station.astype(str)))} of the product's own stations, hidden with their city "
+                f"or their surroundings, on {len(np.unique(days.day))} days from {days.day.min()} to {days.day.max()}")
+    return replace(made, errors=errors_of(days, made, before, fit.independent_number(days), fit.PRIOR_WORTH, measured))
 
 
 def _fit_without(setting: _Setting, job: tuple[tuple[str, int], np.ndarray]) -> tuple[tuple[str, int],

@@ -37,8 +37,9 @@ class HiddenDays(HeldOutDays):
     def empty() -> HiddenDays:
         """No row."""
         hours, rows, names = np.zeros((0, 24), np.float32), np.zeros(0, np.float32), np.zeros(0, object)
-        return HiddenDays(hours, hours, hours, rows, np.zeros(0, "datetime64[D]"), names, names, hours, rows,
-                          np.zeros(0, int))
+        whole, places = np.zeros(0, int), np.zeros(0)
+        return HiddenDays(hours, hours, hours, rows, np.zeros(0, "datetime64[D]"), names, names, whole, places, places,
+                          hours, rows, whole)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,9 @@ def hidden_days(model: Model, cube: xr.Dataset, fold: Fold, days: np.ndarray,
                                        for a in (estimate, scale, kriging, truth))
     rows = HiddenDays(estimate, scale, truth, np.tile(distance, len(days)).astype(np.float32),
                       np.repeat(days, len(asked)), np.tile(np.array(asked, object), len(days)),
-                      np.full(len(asked) * len(days), design, object), kriging,
+                      np.full(len(asked) * len(days), design, object),
+                      np.full(len(asked) * len(days), fold.number), np.tile(at.lat.values.astype(float), len(days)),
+                      np.tile(at.lon.values.astype(float), len(days)), kriging,
                       np.tile(fold.weights_of(design, asked), len(days)).astype(np.float32),
                       np.tile(np.array([cities[station] for station in asked], int), len(days)))
     return rows[together.any(axis=1)]

@@ -57,7 +57,8 @@ def told(about: About, made: Calibration | None, facts: dict[str, Any]) -> About
               "level, distance to the nearest station and season of the error that the model expects. Calibrated on: "
               f"{source} They are of what a station at the place would observe, its own error included, and hold over "
               "many hours and places, not for each place by itself.")
-    return replace(about, calibrated_on=source, standard_error=error, bounds=bounds)
+    return replace(about, calibrated_on=source, standard_error=error, bounds=bounds,
+                   errors=made.errors or about.errors)
 
 
 def headline(table: pd.DataFrame, facts: dict[str, Any]) -> str:
