@@ -10,7 +10,7 @@ TORCH ?= torch==2.13.0
 # One more than there are cores: many tests wait for processes that they started.
 TEST_PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: product test pytest lint clean
+.PHONY: product test pytest lint docs clean
 
 product: $(STAMP)
 	$(BIN)/aqreanalysis build --year 2016 --grid 0.1deg
@@ -35,5 +35,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check aqreanalysis tests benchmarks
 	$(BIN)/mypy
 
+# The pages as HTML, without a network; a warning is an error.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet ".[docs]"
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 clean:
-	rm -rf $(VENV) products
+	rm -rf $(VENV) products docs/_build docs/reference

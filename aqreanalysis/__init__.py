@@ -30,6 +30,7 @@ versions. Nothing heavy is imported before it is used.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,11 @@ __version__ = "0.2.0.dev0"
 # HDF5 locks each file that it opens, and says "Permission denied" where the file system has no locks (NFS, FUSE). Here
 # a folder has one lock (files.held), and a file is written under a hidden name by one process. Read as HDF5 is loaded.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+
+# The wheels of eccodes (GRIB) bring a PROJ of their own. Loaded first, as xarray does for each file that it opens, it
+# breaks pyproj's, and the process ends with "double free or corruption"; loaded after it does no harm.
+if importlib.util.find_spec("eckitlib"):
+    importlib.import_module("pyproj")
 
 # Where each name stands.
 _PUBLIC = {

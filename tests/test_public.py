@@ -1,5 +1,6 @@
 """The names that other people's scripts import."""
 
+import importlib.util
 import subprocess
 import sys
 
@@ -42,3 +43,16 @@ def test_what_is_no_product_can_not_be_opened(tmp_path):
     for frequency, message in (("hourly", "is no product"), ("monthly", "frequency 'monthly'")):
         with pytest.raises(UserError, match=message):
             aqreanalysis.open_product(tmp_path, frequency)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_pyproj_is_loaded_before_eccodes_can_be(tmp_path, installed):
+    """The wheels of eccodes bring a PROJ that breaks pyproj's if it is loaded first; xarray loads it for any file."""
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import aqreanalysis; print('pyproj' in sys.modules)"
+    if installed:
+        (tmp_path / "eckitlib").mkdir()
+        (tmp_path / "eckitlib" / "__init__.py").write_text("")
+    elif importlib.util.find_spec("eckitlib"):
+        pytest.skip("eccodes is installed here")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(installed)

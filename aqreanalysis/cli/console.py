@@ -147,8 +147,10 @@ class BuildProgress:
 def introduce(plan: Plan) -> None:
     """What a build will do, and what is strange about it."""
     if plan.folder.simulated:
-        OUT.print(Panel("SIMULATED: no observations of this period were found, so the built-in twin is used. "
-                        "The product is not real air. Give real ones with --observations.", style="bold red"))
+        why = ("the observations are of a twin" if plan.job.source.files else
+               "no observations of this period were found, so the built-in twin is used")
+        OUT.print(Panel(f"SIMULATED: {why}. The product is not real air. Give real ones with --observations.",
+                        style="bold red"))
     inventory(plan.inventory)
     line("period", f"{plan.period.first} to {plan.period.last} (UTC+8), {counted(plan.period.n_days, 'day')}")
     far = f"; {plan.far_share:.0%} lie far from any station (quality_flag)" if plan.far_share > 0.01 else ""
