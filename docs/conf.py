@@ -22,15 +22,12 @@ autodoc_member_order, autodoc_typehints = "bysource", "signature"
 napoleon_google_docstring, napoleon_numpy_docstring = False, True
 copybutton_prompt_text = "$ "
 
-html_theme = "pydata_sphinx_theme"
-html_title = "aqreanalysis"
+html_theme = "furo"
+html_title = f"aqreanalysis {version}"
 html_static_path = ["_static"]
 html_css_files = ["tables.css"]
-html_show_sourcelink = False
-html_theme_options = {
-    "show_toc_level": 2, "navigation_with_keys": False, "show_prev_next": True, "secondary_sidebar_items": ["page-toc"],
-    "header_links_before_dropdown": 6, "pygments_light_style": "tango", "pygments_dark_style": "github-dark",
-}
+html_show_sourcelink = html_copy_source = False
+html_theme_options = {"navigation_with_keys": False}
 
 # Pages of the repository's top level that are pages here too.
 OUTSIDE = {"../CONTRIBUTING.md": "contributing.md", "../CHANGELOG.md": "changelog.md"}
@@ -43,6 +40,17 @@ def links_inside(app, name, source):
     source[0] = re.sub(r"\]\(((?:examples)/[^)]+)\)", r"]", source[0])
 
 
+def words_of_parameters(app, what, name, found, options, lines):
+    """`name : words` below Parameters are words, where numpy's style has a type."""
+    section = None
+    for number in reversed(range(len(lines))):
+        section = next((lines[n - 1] for n in range(number, 0, -1) if re.fullmatch(r"-{3,}", lines[n])), None)
+        head = re.match(r"([\w*`, ]+) : (.+)", lines[number])
+        if section in ("Parameters", "Raises") and head:
+            lines[number:number + 1] = [head[1], f"    {head[2]}"]
+
+
 def setup(app):
+    app.connect("autodoc-process-docstring", words_of_parameters, priority=400)  # before napoleon
     app.connect("builder-inited", lambda app: make_reference.write(Path(app.srcdir) / "reference"))
     app.connect("source-read", links_inside)

@@ -109,7 +109,7 @@ def python() -> Iterator[str]:
             continue
         found = getattr(aqreanalysis, name)
         kind = "autoclass" if inspect.isclass(found) else "autofunction"
-        yield from ("```{eval-rst}", f".. {kind}:: {found.__module__}.{found.__qualname__}", "```", "")
+        yield from ("```{eval-rst}", f".. {kind}:: aqreanalysis.{name}", "```", "")
 
 
 PAGES = {"commands.md": commands, "recipes.md": all_recipes, "grids.md": grids, "python.md": python}
