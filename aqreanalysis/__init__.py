@@ -17,6 +17,7 @@ versions. Nothing heavy is imported before it is used.
 `BuildRequest, build`   make a product, or resume one
 `open_product`          the hours or days of a product as one Dataset
 `export`                a product, or some of it, as GeoTIFF, CSV or Parquet
+`summarise`             its months, seasons or years: means, percentiles, days above limits, with their errors
 `evaluate`              scores of a checkpoint and the baselines at an archive's stations, each left out
 `train, recalibrate`    a checkpoint from a recipe
 `load_recipe`           a recipe by name or file
@@ -55,11 +56,12 @@ _PUBLIC = {
     "build": "workflows.build", "evaluate": "workflows.evaluate_analysis", "train": "workflows.train_analysis",
     "recalibrate": "workflows.train_analysis", "describe": "workflows.describe", "verify": "workflows.describe",
     "export": "workflows.export",
+    "summarise": "workflows.summarise",
 }
 __all__ = [
     "BuildRequest", "Period", "UserError", "__version__", "build", "describe", "describe_model", "evaluate", "export",
     "ingest_archives", "load_model", "load_recipe", "make_targets", "open_archive", "open_fields", "open_product",
-    "parse_period", "recalibrate", "train", "verify",
+    "parse_period", "recalibrate", "summarise", "train", "verify",
 ]
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from aqreanalysis.workflows.describe import describe, verify
     from aqreanalysis.workflows.evaluate_analysis import evaluate
     from aqreanalysis.workflows.export import export
+    from aqreanalysis.workflows.summarise import summarise
     from aqreanalysis.workflows.train_analysis import recalibrate, train
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from aqreanalysis.cli.options import CORES, End, Start, Workers
+from aqreanalysis.cli.options import CORES, End, Scheduler, Start, Workers
 
 Product = Annotated[str, typer.Argument(help="Folder of a product, or one of its files.")]
 Every = Annotated[str, typer.Option(help="hour, day, or means of each month, season (DJF ...), year, or of all.")]
@@ -55,4 +56,40 @@ def export_command(
         console.say(f"written: {path} ({path.stat().st_size / 1e6:.2f} MB)")
 
 
-COMMANDS = {"export": export_command}
+def summarise_command(
+    product: Product,
+    to: Annotated[str, typer.Option(help="Folder for the files.")],
+    every: Annotated[
+        str | None,
+        typer.Option(help="day, month, season (DJF ...), year, all; several with commas. Default: month,season,year."),
+    ] = None,
+    start: Start = None,
+    end: End = None,
+    percentiles: Annotated[str | None, typer.Option(help="Of the days, in percent: 98.")] = None,
+    days_above: Annotated[
+        str | None, typer.Option(help="Limits of daily means, ug m-3. Default: 15,25,35,37.5,50,75 (GB 3095, WHO).")
+    ] = None,
+    hours_above: Annotated[str | None, typer.Option(help="Limits of hourly means, ug m-3. Default: none.")] = None,
+    format: Annotated[str, typer.Option(help="netcdf: a file for each kind of period. zarr: one store.")] = "netcdf",
+    workers: Workers = CORES,
+    scheduler: Scheduler = None,
+) -> None:
+    """Months, seasons and years of a product: means, percentiles, days above limits, each with its error."""
+    from aqreanalysis.cli import console, tables
+    from aqreanalysis.summaries import limits
+    from aqreanalysis.summaries.statistics import SummaryOptions
+    from aqreanalysis.workflows.summarise import SummaryRequest, write_summaries
+
+    options = SummaryOptions(
+        limits.parse_numbers(percentiles, "--percentiles", limits.PERCENTILES, high=100.0),
+        limits.parse_numbers(days_above, "--days-above", limits.DAYS_ABOVE),
+        limits.parse_numbers(hours_above, "--hours-above", ()))
+    request = SummaryRequest(product, to, tuple(every.split(",")) if every else (), start, end, options, format,
+                             workers, scheduler)
+    with tables.reading_bar() as progress:
+        paths = write_summaries(request, progress, console.say)
+    for path in paths:
+        console.say(f"written: {path}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"export": export_command, "summarise": summarise_command}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,10 +223,10 @@ def _define_store(folder: Path, grid: Grid, stamps: np.ndarray, about: About, fr
     from zarr.codecs import BloscCodec
 
     group = zarr.create_group(zarr.storage.LocalStore(folder),
-                              attributes=_as_json(cf.global_attributes(about, grid, stamps, frequency)))
+                              attributes=plain_attributes(cf.global_attributes(about, grid, stamps, frequency)))
     for name, (dims, array, attributes) in coordinates(grid, stamps, frequency, None).items():
-        _write_whole(group, name, dims, array, attributes)
-    _write_whole(group, cf.CRS, (), np.array(0, np.int32), crs_attributes())
+        write_whole(group, name, dims, array, attributes)
+    write_whole(group, cf.CRS, (), np.array(0, np.int32), crs_attributes())
     codec = BloscCodec(cname="zstd", clevel=COMPRESSION_LEVEL, shuffle="bitshuffle")
     chunk, shard = _chunk_and_shard(grid, CHUNK_AND_SHARD_STEPS[frequency.hours])
     for name in cf.fields_of(frequency, about):
@@ -234,7 +234,8 @@ def _define_store(folder: Path, grid: Grid, stamps: np.ndarray, about: About, fr
         group.create_array(name, shape=(len(stamps), *grid.shape), dtype=dtype, chunks=chunk,
                            shards=shard, compressors=codec, fill_value=fill,
                            dimension_names=(TIME, *grid.dims), config={"write_empty_chunks": True},
-                           attributes=_as_json(cf.field_attributes(name, about, grid, frequency, distance=False)))
+                           attributes=plain_attributes(cf.field_attributes(name, about, grid, frequency,
+                                                                         distance=False)))
     if months:
         _define_distances(group, grid, stamps, frequency, months, codec)
 
@@ -258,7 +259,7 @@ def _define_distances(group: zarr.Group, grid: Grid, stamps: np.ndarray, frequen
     """An empty layer of distances for each month, and which months they are."""
     first = np.unique(local_days(stamps).astype("datetime64[M]")).astype("datetime64[D]")
     days = (first - cf.EPOCH.astype("datetime64[D]")).astype(np.int32)
-    _write_whole(group, MONTH, (MONTH,), days, {
+    write_whole(group, MONTH, (MONTH,), days, {
         "long_name": "first day of the calendar month in UTC+8", "calendar": "standard",
         "units": cf.EPOCH_UNITS.replace("hours", "days"), "coverage_content_type": "coordinate"})
     attributes = cf.axis_attributes(grid, frequency, distance=True)[DISTANCE]
@@ -267,21 +268,21 @@ def _define_distances(group: zarr.Group, grid: Grid, stamps: np.ndarray, frequen
     attributes |= {"grid_mapping": cf.CRS} | ({"coordinates": positions} if positions else {})
     group.create_array(DISTANCE, shape=(months, *grid.shape), dtype=np.float32, chunks=(1, *grid.shape),
                        compressors=codec, fill_value=np.nan, dimension_names=(MONTH, *grid.dims),
-                       config={"write_empty_chunks": True}, attributes=_as_json(attributes))
+                       config={"write_empty_chunks": True}, attributes=plain_attributes(attributes))
 
 
-def _write_whole(group: zarr.Group, name: str, dims: tuple[str, ...], array: np.ndarray,
+def write_whole(group: zarr.Group, name: str, dims: tuple[str, ...], array: np.ndarray,
                  attributes: dict[str, Any]) -> None:
     """A small variable in one piece."""
     array = array.astype(str) if array.dtype == object else array
     dtype = str if array.dtype.kind == "U" else array.dtype
     variable = group.create_array(name, shape=array.shape, dtype=dtype, dimension_names=dims, compressors=None,
                                   chunks=array.shape or "auto", fill_value="" if dtype is str else 0,
-                                  config={"write_empty_chunks": True}, attributes=_as_json(attributes))
+                                  config={"write_empty_chunks": True}, attributes=plain_attributes(attributes))
     variable[...] = array.astype(object) if dtype is str else array
 
 
-def _as_json(attributes: dict[str, Any]) -> dict[str, Any]:
+def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes as JSON can hold them."""
     return {name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
             for name, value in attributes.items()}

@@ -66,6 +66,11 @@ class KeptJobs:
         with np.load(self._path(name), allow_pickle=False) as kept:
             return {key: kept[key] for key in kept.files}
 
+    def load_one(self, name: str, key: str) -> np.ndarray:
+        """One of the arrays of a job that is done; the others are not read."""
+        with np.load(self._path(name), allow_pickle=False) as kept:
+            return kept[key]
+
     def _path(self, name: str) -> Path:
         return _kept_file(self.folder, name)
 

@@ -19,7 +19,7 @@ from aqreanalysis import output, periods
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.grids import Grid, parse_grid
 from aqreanalysis.output.cf import HOURS_USED
-from aqreanalysis.output.encoding import TIME_CHUNK, grid_rows
+from aqreanalysis.output.encoding import TIME_CHUNK, grid_rows, space_chunks
 from aqreanalysis.product.folder import RECORD, Record, record_of
 from aqreanalysis.schema import TARGET, TIME
 from aqreanalysis.time_axis import Period, local_days
@@ -44,6 +44,7 @@ class FinishedProduct:
     path: Path                            # as the user named it
     grid: Grid
     attributes: Mapping[str, Any]         # global ones of its first file
+    attributes_by_frequency: Mapping[str, Mapping[str, Any]]  # the same by frequency
     identity: Mapping[str, Any]           # that of run.json; nothing of a single file
     files: Mapping[str, tuple[StepFile, ...]]   # by frequency: HOURS, DAYS, TRUTH; in the order of time
     variables: Mapping[str, tuple[str, ...]]    # over time, by frequency
@@ -125,7 +126,8 @@ def open_finished(path: str | Path, frequencies: Sequence[str] = (DAYS,), verify
     if record:
         grid = replace(grid, name=record.content["identity"]["grid"].split()[0])
     return FinishedProduct(
-        place, grid, first[1], dict(record.content["identity"]) if record else {},
+        place, grid, first[1], {frequency: of[0][1] for frequency, of in opened.items()},
+        dict(record.content["identity"]) if record else {},
         {frequency: tuple(sorted((one[0] for one in of), key=lambda file: file.stamps[0]))
          for frequency, of in opened.items()},
         {frequency: of[0][2] for frequency, of in opened.items()}, hashes, tuple(notes))
@@ -197,9 +199,10 @@ def open_product(path: str | Path, frequency: str = HOURS) -> xr.Dataset:
 
 
 def row_slices(grid: Grid, most_points: int) -> list[slice]:
-    """The grid's points in slices of whole rows, each of at most so many points, or of one row."""
-    width = grid.size // grid.shape[0]
-    step = width * max(1, most_points // width)
+    """The grid's points in slices of whole rows, of chunks where they fit, of at most so many points; or of one row."""
+    width, chunk = grid.size // grid.shape[0], space_chunks(grid)[0]
+    rows = max(1, most_points // width)
+    step = width * (rows // chunk * chunk if rows >= chunk else rows)
     return [slice(first, min(first + step, grid.size)) for first in range(0, grid.size, step)]
 
 
