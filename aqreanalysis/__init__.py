@@ -18,6 +18,7 @@ versions. Nothing heavy is imported before it is used.
 `open_product`          the hours or days of a product as one Dataset
 `export`                a product, or some of it, as GeoTIFF, CSV or Parquet
 `summarise`             its months, seasons or years: means, percentiles, days above limits, with their errors
+`area_means`            means of a product over areas and their people, with the errors of these means
 `evaluate`              scores of a checkpoint and the baselines at an archive's stations, each left out
 `train, recalibrate`    a checkpoint from a recipe
 `load_recipe`           a recipe by name or file
@@ -55,13 +56,13 @@ _PUBLIC = {
     "load_recipe": "recipes", "BuildRequest": "product.plan", "open_product": "product.reading",
     "build": "workflows.build", "evaluate": "workflows.evaluate_analysis", "train": "workflows.train_analysis",
     "recalibrate": "workflows.train_analysis", "describe": "workflows.describe", "verify": "workflows.describe",
-    "export": "workflows.export",
+    "export": "workflows.export", "area_means": "workflows.areas",
     "summarise": "workflows.summarise",
 }
 __all__ = [
-    "BuildRequest", "Period", "UserError", "__version__", "build", "describe", "describe_model", "evaluate", "export",
-    "ingest_archives", "load_model", "load_recipe", "make_targets", "open_archive", "open_fields", "open_product",
-    "parse_period", "recalibrate", "summarise", "train", "verify",
+    "BuildRequest", "Period", "UserError", "__version__", "area_means", "build", "describe", "describe_model",
+    "evaluate", "export", "ingest_archives", "load_model", "load_recipe", "make_targets", "open_archive", "open_fields",
+    "open_product", "parse_period", "recalibrate", "summarise", "train", "verify",
 ]
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from aqreanalysis.recipes import load_recipe
     from aqreanalysis.schema import make_targets
     from aqreanalysis.time_axis import Period, parse_period
+    from aqreanalysis.workflows.areas import area_means
     from aqreanalysis.workflows.build import build
     from aqreanalysis.workflows.describe import describe, verify
     from aqreanalysis.workflows.evaluate_analysis import evaluate

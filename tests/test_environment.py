@@ -11,7 +11,8 @@ import yaml
 import aqreanalysis
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-CONDA_NAMES = {"torch": "pytorch", "netCDF4": "netcdf4", "matplotlib": "matplotlib-base", "dask": "dask-core"}
+CONDA_NAMES = {"torch": "pytorch", "netCDF4": "netcdf4", "matplotlib": "matplotlib-base", "dask": "dask-core",
+               "exactextract": "python-exactextract"}
 MAX_BYTES = 5_000_000
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -92,4 +92,46 @@ def summarise_command(
         console.say(f"written: {path}")
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"export": export_command, "summarise": summarise_command}
+AreasFile = Annotated[
+    str | None, typer.Option("--areas", help="Vector file of polygons. Default: the provinces that ship.")
+]
+Layer = Annotated[str | None, typer.Option(help="Of a file of areas with several.")]
+Names = Annotated[str | None, typer.Option(help="The column with the areas' names.")]
+Crs = Annotated[str | None, typer.Option(help="Of a file of areas that does not say its own: EPSG:4326.")]
+Population = Annotated[str | None, typer.Option(help="Raster or NetCDF file with people per cell, or per km2.")]
+PopulationIs = Annotated[str | None, typer.Option(help="count or density, where the file does not say it.")]
+PopulationVariable = Annotated[str | None, typer.Option(help="Of a NetCDF file with several.")]
+Above = Annotated[str | None, typer.Option(help="Limits in ug m-3 that days and people are counted above: 15,35,75.")]
+
+
+def areas_command(
+    product: Product,
+    to: Annotated[str, typer.Option(help="The file: .csv, .parquet, .gpkg (GeoPackage) or .nc (CF).")],
+    every: Annotated[str, typer.Option(help="hour, day, month, season (DJF ...), year, or all.")] = "month",
+    areas: AreasFile = None,
+    layer: Layer = None,
+    names: Names = None,
+    crs: Crs = None,
+    population: Population = None,
+    population_is: PopulationIs = None,
+    population_variable: PopulationVariable = None,
+    above: Above = None,
+    start: Start = None,
+    end: End = None,
+    workers: Workers = CORES,
+    scheduler: Scheduler = None,
+) -> None:
+    """Means over areas, and over their people, each with its standard error and 90 % bounds."""
+    from aqreanalysis.cli import console, tables
+    from aqreanalysis.summaries import limits
+    from aqreanalysis.workflows.areas import LIMITS, AreaRequest, write_areas
+
+    request = AreaRequest(product, every, areas, layer, names, crs, population, population_is, population_variable,
+                          limits.parse_numbers(above, "--above", LIMITS), start, end)
+    with tables.reading_bar() as progress:
+        path = write_areas(request, to, workers, scheduler, progress, console.say)
+    console.say(f"written: {path} ({path.stat().st_size / 1e6:.2f} MB)")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"export": export_command, "summarise": summarise_command,
+                                            "areas": areas_command}

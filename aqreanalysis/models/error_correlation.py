@@ -130,8 +130,8 @@ class CorrelatedErrors:
         """As plain numbers, for JSON."""
         return {"hourly": self.hourly.plain(), "daily": self.daily.plain(), "measured": self.measured}
 
-DEFAULT_WORDS = ("not of this product but of the network that ships with aqreanalysis, at 832 stations of the national "
-                 "network, hidden with their city or their surroundings on 120 days of 2019")
+DEFAULT_WORDS = ("with the network that ships with aqreanalysis, not of this product, at 832 stations of the national "
+                 "network that were hidden with their city or their surroundings on 120 days of 2019")
 DEFAULT = CorrelatedErrors(  # benchmarks/error_correlation.py
     ErrorCorrelation.of_plain((
         (0.08614, 0, 1.5), (0.04709, 0, 4), (0.02363, 0, 1440), (0.02884, 6, None), (0.01174, 15, None),

@@ -1,0 +1,213 @@
+"""How many people live in each cell of a grid, from any raster or NetCDF file of counts or of density.
+
+People are conserved: those of a cell of the file are divided among the cells of the grid by the shares of it that lie
+in them. What lies outside the grid is left out, and said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aqreanalysis import files
+from aqreanalysis.errors import BadFile, UserError
+from aqreanalysis.geo import EARTH_RADIUS_KM
+from aqreanalysis.grids import Grid
+from aqreanalysis.grids.coverage import cell_polygons
+
+COUNT, DENSITY = "count", "density"  # people in a cell, people per km2
+KINDS = (COUNT, DENSITY)
+PER_AREA = re.compile(r"(km|kilomet\w+)\s*(\^|\*\*)?\s*-?\s*2|per (sq|km)|/\s*(sq|km)|km²|density", re.IGNORECASE)
+COUNTED = re.compile(r"\b(count|counts|people|persons?|inhabitants?|population|number|1)\b", re.IGNORECASE)
+LONGITUDES, LATITUDES = ("lon", "longitude", "x"), ("lat", "latitude", "y")
+RULE = "A population is a raster (GeoTIFF ...) or NetCDF file with people per cell (count) or per km2 (density)."
+ASK = "Say which it is: --population-is count or --population-is density."
+STEP = 1e-3        # of a step, by which axes may miss equal steps
+CONSERVED = 1e-6   # relative difference of sums that is none
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """People in the cells of a grid (cells,), and in words where they are from."""
+
+    cells: np.ndarray
+    total: float      # people in the file
+    source: str
+    kind: str
+    digest: str
+
+    @property
+    def words(self) -> str:
+        """What was read and what of it lies on the grid, a sentence."""
+        here = float(self.cells.sum())
+        return (f"{self.source}, read as {'people per km2' if self.kind == DENSITY else 'people per cell'}: "
+                f"{here:,.0f} people on the grid of {self.total:,.0f} in the file.")
+
+
+def people_on_grid(path: str | Path, grid: Grid, kind: str | None = None, variable: str | None = None) -> People:
+    """People in each cell of a grid.
+
+    Parameters
+    ----------
+    path : a raster that rasterio reads, or a NetCDF file with latitude and longitude.
+    kind : COUNT or DENSITY; None where the file says it (units, names).
+    variable : of a NetCDF file with several.
+
+    Raises
+    ------
+    UserError : where it can't be read, or does not say which of the two it has.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise UserError(f"There is no {path}.", RULE, "Give the file of a population with --population.")
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"--population-is {kind} is unknown.", f"It is {' or '.join(KINDS)}.", "Choose one of them.")
+    try:
+        raster = _of_netcdf(file, variable) if file.suffix.lower() in (".nc", ".nc4") else _of_raster(file)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BadFile(f"{file} can't be read ({' '.join(str(error).split())[:200]}).", RULE,
+                      "Give another file with --population.") from error
+    found = kind or _said(raster.says)
+    if found is None:
+        raise UserError(f"{file} does not say whether it has people per cell or per km2 (it says {raster.says!r}).",
+                        RULE, ASK)
+    _check(raster.values, file)
+    people = raster.values * (raster.km2() if found == DENSITY else 1.0)
+    cells = raster.onto(grid, people)
+    if not cells.sum() > 0:
+        raise UserError(f"{file} has no people on the grid {grid.name}.", RULE,
+                        "Give a population of this part of the world.")
+    return People(cells, float(people.sum()), file.name, found, files.sha256_of(file))
+
+
+def _said(text: str) -> str | None:
+    return DENSITY if PER_AREA.search(text) else COUNT if COUNTED.search(text) else None
+
+
+def _check(values: np.ndarray, file: Path) -> None:
+    if (values < 0).any():
+        raise UserError(f"{file} has {int((values < 0).sum()):,} cells with fewer than 0 people, such as "
+                        f"{values[values < 0][0]:g}.", "A missing value is the file's nodata value, or NaN.",
+                        "Set it: gdal_translate -a_nodata VALUE IN.tif OUT.tif.")
+    if not values.any():
+        raise UserError(f"{file} has no people.", RULE, "Give another file with --population.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Raster:
+    """Values (rows, columns), NaN as 0, in the cells between edges in degrees; or, of another coordinate system, those
+    of a transform. `says` are its units and names."""
+
+    values: np.ndarray
+    y: np.ndarray       # (rows + 1,) edges, from north to south
+    x: np.ndarray       # (columns + 1,)
+    crs: Any            # None for degrees
+    says: str
+
+    def km2(self) -> np.ndarray:
+        """The size of each cell on the sphere."""
+        if self.crs is not None:
+            factor = (self.crs.axis_info[0].unit_conversion_factor if self.crs.axis_info else 1.0) / 1000.0
+            return np.abs(np.diff(self.y))[:, None] * np.abs(np.diff(self.x))[None, :] * factor**2
+        height = np.abs(np.diff(np.sin(np.radians(self.y))))
+        return EARTH_RADIUS_KM**2 * height[:, None] * np.radians(np.abs(np.diff(self.x)))[None, :]
+
+    def onto(self, grid: Grid, people: np.ndarray) -> np.ndarray:
+        """People in the cells of a grid (cells,)."""
+        corners = grid.corners()
+        if self.crs is None and grid.kind == "regular" and corners is not None:
+            down = _shares(np.sin(np.radians(self.y)), np.sin(np.radians(corners[0][:, 0])))
+            across = _shares(self.x, corners[1][0])
+            return (down @ people @ across.T).ravel()
+        return self._by_polygons(grid, people)
+
+    def _by_polygons(self, grid: Grid, people: np.ndarray) -> np.ndarray:
+        """By exactextract, of the cells in the raster's coordinate system."""
+        import exactextract
+        import geopandas
+        from exactextract.raster import NumPyRasterSource
+
+        if max(np.ptp(np.diff(edges)) / abs(np.diff(edges).mean()) for edges in (self.y, self.x)) > STEP:
+            raise UserError("The population's cells are of unequal sizes.", RULE,
+                            "Regrid it to equal steps of degrees.")
+        cells = geopandas.GeoDataFrame(geometry=list(cell_polygons(grid)), crs="EPSG:4326")
+        cells = cells if self.crs is None else cells.to_crs(self.crs)
+        raster = NumPyRasterSource(people.astype(np.float64), float(self.x[0]), float(self.y[-1]), float(self.x[-1]),
+                                   float(self.y[0]))
+        found = exactextract.exact_extract(raster, cells, ["sum"], output="pandas")["sum"].to_numpy(float)
+        return np.where(np.isfinite(found), found, 0.0)
+
+
+def _shares(edges: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """The share of each interval of `edges` that lies in each of `to` (to, edges); both monotonic."""
+    low, high = np.minimum(edges[:-1], edges[1:]), np.maximum(edges[:-1], edges[1:])
+    from_, until = np.minimum(to[:-1], to[1:])[:, None], np.maximum(to[:-1], to[1:])[:, None]
+    return np.maximum(np.minimum(high, until) - np.maximum(low, from_), 0.0) / (high - low)
+
+
+def _of_raster(file: Path) -> _Raster:
+    import pyproj
+    import rasterio
+
+    with rasterio.open(file) as source:
+        if source.crs is None:
+            raise UserError(f"{file} does not say its coordinate reference system.", RULE,
+                            "Set it: gdal_edit.py -a_srs EPSG:4326 FILE.tif.")
+        transform = source.transform
+        if transform.b or transform.d or transform.e >= 0:
+            raise UserError(f"{file} is rotated or upside down.", RULE, "Turn it: gdalwarp IN.tif OUT.tif.")
+        values = source.read(1, masked=True).filled(np.nan).astype(np.float64) if source.dtypes[0].startswith(
+            "float") else source.read(1, masked=True).astype(np.float64).filled(np.nan)
+        says = " ".join(str(text) for text in (source.units[0], source.descriptions[0], *source.tags().values(),
+                                               *source.tags(1).values(), file.stem.replace("_", " ")) if text)
+        y = transform.f + transform.e * np.arange(source.height + 1)
+        x = transform.c + transform.a * np.arange(source.width + 1)
+        crs = pyproj.CRS.from_user_input(source.crs.to_wkt())
+    return _Raster(np.nan_to_num(values, nan=0.0), y, x, None if crs.is_geographic else crs, says)
+
+
+def _of_netcdf(file: Path, variable: str | None) -> _Raster:
+    import xarray as xr
+
+    with xr.open_dataset(file, decode_times=False) as data:
+        lines = [str(name) for name in data.variables if data[name].ndim == 1]
+        axes = [next((name for name in lines if name.lower() in known), None) for known in (LATITUDES, LONGITUDES)]
+        if axes[0] is None or axes[1] is None:
+            raise UserError(f"{file} has no axes of latitude and longitude.", RULE, "Give a file with lat and lon.")
+        dims = [data[name].dims[0] for name in axes]
+        several = [str(name) for name, of in data.data_vars.items() if set(dims) <= set(of.dims)
+                   and of.dtype.kind in "fiu" and all(of.sizes[dim] == 1 for dim in of.dims if dim not in dims)]
+        chosen = _chosen(file, several, variable)
+        field = data[chosen].squeeze([dim for dim in data[chosen].dims if dim not in dims]).transpose(*dims)
+        field = field.sortby(axes[0], ascending=False).sortby(axes[1])
+        lat, lon = (field[name].values.astype(float) for name in axes)
+        says = " ".join(str(text) for text in (field.attrs.get("units"), field.attrs.get("long_name"), chosen)
+                        if text).replace("_", " ")
+        values = np.nan_to_num(field.values.astype(np.float64), nan=0.0)
+    if lon.max() > 180.0:
+        order = np.argsort((lon + 180.0) % 360.0 - 180.0, kind="stable")
+        lon, values = ((lon + 180.0) % 360.0 - 180.0)[order], values[:, order]
+    return _Raster(values, np.clip(_edges(lat), -90.0, 90.0), _edges(lon), None, says)
+
+
+def _chosen(file: Path, several: Sequence[str], variable: str | None) -> str:
+    if variable is not None and variable not in several:
+        raise UserError(f"{file} has no variable {variable!r} of latitude and longitude.",
+                        f"It has {', '.join(several) or 'none'}.", "Choose one with --population-variable.")
+    if variable is None and len(several) != 1:
+        raise UserError(f"{file} has {len(several)} variables of latitude and longitude: {', '.join(several)}.",
+                        "A population is one of them.", "Choose it with --population-variable.")
+    return variable or several[0]
+
+
+def _edges(middles: np.ndarray) -> np.ndarray:
+    """Edges (n + 1,) half-way between middles (n,)."""
+    if len(middles) < 2:
+        raise ValueError("an axis of one cell has no edges")
+    between = (middles[:-1] + middles[1:]) / 2
+    return np.concatenate([[2 * middles[0] - between[0]], between, [2 * middles[-1] - between[-1]]])
