@@ -100,7 +100,7 @@ def test_a_small_archive_becomes_a_product_and_a_map(archive, tmp_path):
     assert "SIMULATED" not in result.stdout and (tmp_path / "out" / "pm25_hourly_201901.nc").is_file()
     drawn = run("map", tmp_path / "out", "--start", "2019-01-05", cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr
-    assert (tmp_path / "out" / "maps" / "pm25_20190105-20190105.png").is_file()
+    assert (tmp_path / "out" / "maps" / "pm25_mean_2019-01-05.png").is_file()
 
 
 @pytest.mark.parametrize(("options", "words"), [

@@ -13,9 +13,9 @@ from aqreanalysis import files, output
 from aqreanalysis.cli.app import main
 from aqreanalysis.errors import UserError
 from aqreanalysis.figures import fonts
-from aqreanalysis.figures.layout import PICTURE_METADATA, Page, save_figure
+from aqreanalysis.figures.layout import PICTURES, Page, save_figure
 from aqreanalysis.product import report
-from aqreanalysis.workflows.plot_map import draw_days
+from aqreanalysis.workflows.plot_map import MapOptions, plot_map
 
 MAGIC = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff",
          ".tif": b"II*\x00", ".tiff": b"II*\x00", ".webp": b"RIFF"}
@@ -35,7 +35,7 @@ def titles(monkeypatch):
     """The text of every figure that is saved."""
     seen = []
 
-    def saved(figure, path):
+    def saved(figure, path, *_):
         seen.append([text.get_text() for text in figure.findobj(Text)])
         return path
     monkeypatch.setattr("aqreanalysis.workflows.plot_map.save_figure", saved)
@@ -65,7 +65,7 @@ def product(tmp_path):
 ])
 def test_the_title_has_the_days_that_were_used(product, titles, start, end, title, told):
     said = []
-    draw_days(product, start, end, None, said.append)
+    plot_map(product, MapOptions(start, end), None, said.append)
     assert title in titles[0]
     assert told in "".join(said) and bool(said) is bool(told)
 
@@ -73,11 +73,11 @@ def test_the_title_has_the_days_that_were_used(product, titles, start, end, titl
 @pytest.mark.parametrize("start, end, words", [
     ("2019-01-11", "2019-01-20", ["no 2019-01-14 to 2019-01-20", "has 2019-01-11 to 2019-01-13"]),
     ("2019-01-10", "2019-01-11", ["no 2019-01-10"]), ("2019-12-30", "2020-01-02", ["no 2019-12-30, 2020-01-02"]),
-    ("2019-01-12", "2019-01-12", ["no value from 2019-01-12"]), ("2018-01-01", "2018-01-02", ["no daily file of 2018"]),
+    ("2019-01-12", "2019-01-12", ["no value from 2019-01-12"]), ("2018-01-01", "2018-01-02", ["no 2018-01-01"]),
 ])
 def test_days_that_are_not_there_are_an_error(product, titles, start, end, words):
     with pytest.raises(UserError) as caught:
-        draw_days(product, start, end, None)
+        plot_map(product, MapOptions(start, end))
     assert all(word in str(caught.value) for word in words), caught.value
     assert not titles
 
@@ -88,14 +88,14 @@ def test_cells_with_fewer_days_are_counted(product, titles, tmp_path):
     def half(fields):
         fields["pm25"][1:, :30] = np.nan
     path = daily(tmp_path / "half.nc", grid, ["2019-01-11", "2019-01-12", "2019-01-13"], half)
-    draw_days(path, "2019-01-11", "2019-01-13", None)
+    plot_map(path, MapOptions("2019-01-11", "2019-01-13"))
     assert "PM2.5, mean of 2019-01-11 to 2019-01-13 (1 to 3 of 3 days)" in titles[0]
 
 
 def test_hours_are_counted_as_hours(tmp_path, titles):
     grid = samples.grid("regular", tmp_path)
     path = samples.hourly_file(tmp_path / "pm25_hourly_201602.nc", grid)  # one cell lacks one hour
-    draw_days(path, "2016-02-28", "2016-03-01", None)
+    plot_map(path, MapOptions("2016-02-28", "2016-03-01"))
     assert "PM2.5, mean of 2016-02-28 to 2016-03-01 (71 to 72 of 72 hours)" in titles[0]
 
 
@@ -109,7 +109,7 @@ def test_a_month_of_a_report_says_how_many_days_it_has(product, tmp_path):
 # --- endings ---------------------------------------------------------------------------------------
 
 def test_the_ending_is_the_format_and_the_bytes_are_the_same_each_time(tmp_path):
-    assert set(MAGIC) == set(PICTURE_METADATA)
+    assert set(MAGIC) == set(PICTURES)
 
     def drawn(path):
         page = Page(2.0)
@@ -124,10 +124,10 @@ def test_the_ending_is_the_format_and_the_bytes_are_the_same_each_time(tmp_path)
 
 @pytest.mark.parametrize("out", ["m.eps", "m.pngg", "m", "m.csv", "folder"])
 def test_a_map_of_no_known_format_is_refused_before_anything_is_read(tmp_path, monkeypatch, out):
-    monkeypatch.setattr(output, "read_mean", None)
+    monkeypatch.setattr("aqreanalysis.product.map_fields.open_for_maps", None)
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match=r"\.png, \.pdf, \.svg"):
-        draw_days(tmp_path, "2019-01-11", "2019-01-11", str(tmp_path / out))
+        plot_map(tmp_path, MapOptions("2019-01-11"), str(tmp_path / out))
 
 
 @pytest.mark.parametrize("command", [

@@ -14,7 +14,7 @@ from aqreanalysis import output
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.output import cf, zarr_store
 from aqreanalysis.workflows.describe import describe
-from aqreanalysis.workflows.plot_map import draw_days
+from aqreanalysis.workflows.plot_map import MapOptions, plot_map
 
 MONTHS = (slice(0, 48), slice(48, 72))  # of samples.HOURS: two days of February, one of March
 LAYERS = 2
@@ -231,8 +231,8 @@ def test_describe_finds_the_same_in_both(tmp_path, grid):
 def test_a_map_is_drawn_from_a_store_of_days(tmp_path, grid):
     path = tmp_path / "pm25_daily_20160228-20160301.zarr"
     output.write_daily(path, grid, samples.DAYS, [samples.daily_fields(samples.fields(grid.size))], samples.about())
-    drawn = draw_days(tmp_path, "2016-02-29", "2016-03-01", None)
-    assert drawn.name == "pm25_20160229-20160301.png" and drawn.stat().st_size > 10_000
+    drawn = plot_map(tmp_path, MapOptions("2016-02-29", "2016-03-01"))
+    assert drawn.name == "pm25_mean_20160229-20160301.png" and drawn.stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("layout", samples.LAYOUTS)

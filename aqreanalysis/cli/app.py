@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from aqreanalysis import __version__
-from aqreanalysis.cli import machine, product_verbs, streams
+from aqreanalysis.cli import figure_verbs, machine, product_verbs, streams
 from aqreanalysis.cli.options import (
     CORES,
     AnyModel,
@@ -292,23 +292,6 @@ def describe_command(
     tables.show_facts(facts)
 
 
-@app.command("map")
-def map_command(
-    product: Annotated[str, typer.Argument(help="Folder of a product, or its daily file.")],
-    start: Annotated[str, typer.Option(help="The day, or the first one, YYYY-MM-DD in UTC+8.")],
-    end: End = None,
-    out: Annotated[
-        str | None,
-        typer.Option(help="The picture: .png, .pdf, .svg, .jpg, .tif or .webp; default a PNG in the product's maps/."),
-    ] = None,
-) -> None:
-    """Draw a map of any day, or of the mean of some days, of a product."""
-    from aqreanalysis.cli import console
-    from aqreanalysis.workflows.plot_map import draw_days
-
-    console.say(f"map: {draw_days(Path(product), start, end or start, out, console.say)}")
-
-
 @app.command("figures")
 def figures_command(
     run_folder: Annotated[str, typer.Argument(help="Run folder of a forecast recipe.")],
@@ -382,7 +365,7 @@ def fetch_command(
     summary.check(shlex.join(["aqreanalysis", *sys.argv[1:]]))
 
 
-for _name, _command in product_verbs.COMMANDS.items():
+for _name, _command in {**product_verbs.COMMANDS, **figure_verbs.COMMANDS}.items():
     app.command(_name)(_command)
 
 

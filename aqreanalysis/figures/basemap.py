@@ -1,19 +1,21 @@
 """What lies under and over a field on a map: projection, land and sea, lines, cities.
 
-Everything is projected here, once, and drawn in the map's own metres: twelve panels share the work, and
-cartopy has nothing to download.
+Everything is projected here, once, and drawn in the map's own units: twelve panels share the work, and cartopy has
+nothing to download. Two projections: Lambert's conformal conic, and plate carrée, whose units are degrees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
 
+from aqreanalysis.errors import UserError
 from aqreanalysis.figures.fonts import FONT
+from aqreanalysis.figures.layout import add_with_halo
 from aqreanalysis.grids import Grid, boundaries
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 SEA_COLOUR, NO_ESTIMATE, LINE_INK = "#dfe6ea", "#ffffff", "#333333"
 PAD, PAD_OF_PLACES = 0.015, 0.06  # of the map's larger side
 LEAST_WIDTH = 60e3             # m; for a grid of one place
+LAMBERT, PLATE_CARREE = PROJECTIONS = ("lambert", "platecarree")
 FLATTEST, TALLEST = 0.5, 1.25  # height to width of a map
 BEYOND = 5.0                   # degrees round the known area after which cells are not drawn
 LINE_STYLES = {"provinces": (0.5, LINE_INK), "borders": (0.9, LINE_INK), "coast": (0.6, LINE_INK)}
@@ -45,9 +48,11 @@ LABELLED_CITIES = {
 
 @dataclass(frozen=True)
 class Base:
-    """A map without a field: the projection, what it shows (x0, x1, y0, y1; m), and its shapes, in m."""
+    """A map without a field: the projection, what it shows (x0, x1, y0, y1), and its shapes, in the map's units, each
+    of so many metres."""
 
     crs: Any
+    unit: float
     extent: tuple[float, float, float, float]
     outline: shapely.Geometry          # of the grid
     sea: shapely.Geometry
@@ -60,7 +65,7 @@ class Base:
         return (y1 - y0) / (x1 - x0)
 
     def project(self, lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Map coordinates, m, of places in degrees; far from the known area they end at its rim."""
+        """Map coordinates of places in degrees; far from the known area they end at its rim."""
         return _project(self.crs, lat, lon)
 
     @property
@@ -75,26 +80,43 @@ class Base:
         ax.set_ylim(*self.extent[2:])
 
 
-def base_of(grid: Grid) -> Base:
-    """Lambert's conformal conic, true at a sixth and five sixths of the grid's height, as is usual."""
-    import cartopy.crs as ccrs
-
+def base_of(grid: Grid, projection: str = LAMBERT, box: Sequence[float] | None = None) -> Base:
+    """The map of a grid, or of what lies in a box (west, south, east, north; degrees), in one of PROJECTIONS."""
     rim = _grid_rim(grid)
-    west, south, east, north = rim.bounds
-    height = north - south
-    crs = ccrs.LambertConformal((west + east) / 2, (south + north) / 2,
-                                standard_parallels=(south + height / 6, north - height / 6))
+    shown = shapely.box(*box) if box is not None else rim
+    crs, unit = _projection(projection, shown)
 
     def projected(shape: shapely.Geometry) -> shapely.Geometry:
         return shapely.transform(shapely.segmentize(shape, SEGMENT),
                                  lambda xy: np.column_stack(_project(crs, xy[:, 1], xy[:, 0])))
 
-    outline = projected(rim)
-    extent = _map_extent(outline.bounds, PAD_OF_PLACES if grid.corners() is None else PAD)
+    pad = 0.0 if box is not None else PAD_OF_PLACES if grid.corners() is None else PAD
+    extent = _map_extent(projected(shown).bounds, pad, LEAST_WIDTH / unit)
     west, east, south, north = boundaries.AREA
     sea = shapely.difference(shapely.box(west, south, east, north), boundaries.land())
-    return Base(crs, extent, outline, projected(sea),
+    return Base(crs, unit, extent, projected(rim), projected(sea),
                 {name: projected(shape) for name, shape in boundaries.lines().items()})
+
+
+def _projection(name: str, shown: shapely.Geometry) -> tuple[Any, float]:
+    """The projection and the metres of its unit. Lambert's cone is true at a sixth and five sixths of the height, as is
+    usual."""
+    import cartopy.crs as ccrs
+
+    if name == PLATE_CARREE:
+        return ccrs.PlateCarree(), METRES_PER_DEGREE
+    west, south, east, north = shown.bounds
+    height = north - south
+    return ccrs.LambertConformal((west + east) / 2, (south + north) / 2,
+                                 standard_parallels=(south + height / 6, north - height / 6)), 1.0
+
+
+def check_projection(name: str) -> str:
+    """The name itself; UserError where there is no such projection."""
+    if name not in PROJECTIONS:
+        raise UserError(f"--projection {name} is unknown.", f"Projections are {' and '.join(PROJECTIONS)}.",
+                        "Leave it out for Lambert's conformal conic.")
+    return name
 
 
 def _project(crs: Any, lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,11 +143,11 @@ def _grid_rim(grid: Grid) -> shapely.Geometry:
     return shown if shown.area > 0 else shown.buffer(0.1)
 
 
-def _map_extent(bounds: tuple[float, ...], margin: float) -> tuple[float, float, float, float]:
+def _map_extent(bounds: tuple[float, ...], margin: float, least_width: float) -> tuple[float, float, float, float]:
     """A frame with a margin, neither flat nor thin."""
     x0, y0, x1, y1 = bounds
     pad = margin * max(x1 - x0, y1 - y0)
-    width, height = max(x1 - x0 + 2 * pad, LEAST_WIDTH), y1 - y0 + 2 * pad
+    width, height = max(x1 - x0 + 2 * pad, least_width), y1 - y0 + 2 * pad
     width = max(width, height / TALLEST)
     height = max(height, width * FLATTEST)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
@@ -151,13 +173,26 @@ def draw_lines(ax: Axes, base: Base, outline: bool) -> None:
         ax.add_artist(_patch(base.outline, facecolor="none", edgecolor=LINE_INK, linewidth=0.6, zorder=4))
 
 
+def draw_box(ax: Any, base: Base, box: Sequence[float]) -> list[Bbox]:
+    """The rim of a box (west, south, east, north; degrees); returns its sides in pixels, for labels to keep off."""
+    from matplotlib.transforms import Bbox
+
+    rim = shapely.get_coordinates(shapely.segmentize(shapely.box(*box), SEGMENT))
+    x, y = base.project(rim[:, 1], rim[:, 0])
+    ax.plot(x, y, color="white", linewidth=2.2, zorder=5.3)
+    ax.plot(x, y, color="black", linewidth=1.0, zorder=5.4)
+    ax.apply_aspect()
+    dots = ax.transData.transform(np.column_stack([x, y]))
+    return [Bbox([np.minimum(one, two), np.maximum(one, two)]) for one, two in zip(dots[:-1], dots[1:], strict=True)]
+
+
 def draw_graticule(ax: Any, base: Base, fontsize: float) -> None:
     """Meridians and parallels with upright labels below and on the left."""
     import cartopy.crs as ccrs
     from matplotlib.ticker import MultipleLocator
 
     x0, x1, y0, y1 = base.extent
-    degrees = max(x1 - x0, y1 - y0) / METRES_PER_DEGREE
+    degrees = max(x1 - x0, y1 - y0) * base.unit / METRES_PER_DEGREE
     step = next((s for s in GRATICULE_STEPS if degrees / s <= MOST_LINES), GRATICULE_STEPS[-1])
     lines = ax.gridlines(crs=ccrs.PlateCarree(), draw_labels={"bottom": "x", "left": "y"}, x_inline=False,
                          y_inline=False, rotate_labels=False, linewidth=0.3, color="#888888", alpha=0.6,
@@ -167,31 +202,32 @@ def draw_graticule(ax: Any, base: Base, fontsize: float) -> None:
     lines.xpadding = lines.ypadding = 4
 
 
-def draw_cities(ax: Any, base: Base, fontsize: float) -> None:
-    """Cities inside the grid with their names: none over another, none cut by the frame."""
-    from matplotlib.patheffects import withStroke
-
-    halo = [withStroke(linewidth=2, foreground="white")]
+def draw_cities(ax: Any, base: Base, fontsize: float, taken: Sequence[Bbox] = ()) -> None:
+    """Cities inside the grid with their names: none over another nor over what is `taken` (pixels), none cut."""
     renderer = ax.figure.canvas.get_renderer()
     ax.apply_aspect()
-    frame = ax.get_window_extent(renderer).padded(-2)
-    taken: list[Bbox] = []
+    frame, full = ax.get_window_extent(renderer).padded(-2), list(taken)
     places = np.column_stack(base.project(*np.array(list(LABELLED_CITIES.values())).T))
     for name, (x, y) in zip(LABELLED_CITIES, places, strict=True):
-        if not base.outline.contains(shapely.Point(x, y)):
+        dot = _square(ax.transData.transform((x, y)), 4)
+        if not base.outline.contains(shapely.Point(x, y)) or not _within(dot, frame) or _on_any(dot, full):
             continue
         for dx, dy, ha, va in ((4, 0, "left", "center"), (-4, 0, "right", "center"),
                                (0, 4, "center", "bottom"), (0, -4, "center", "top")):
-            label = ax.annotate(name, (x, y), (dx, dy), textcoords="offset points", ha=ha, va=va, zorder=6,
-                                fontsize=fontsize, color="black", path_effects=halo, annotation_clip=False)
+            label = ax.annotate(name, (x, y), (dx, dy), textcoords="offset points", ha=ha, va=va, fontsize=fontsize)
             box = label.get_window_extent(renderer).padded(2)
-            dot = ax.transData.transform((x, y))
-            if _within(box, frame) and not any(box.overlaps(other) for other in taken):
+            label.remove()
+            if _within(box, frame) and not _on_any(box, full):
+                add_with_halo(ax.annotate, 2, name, (x, y), (dx, dy), textcoords="offset points", ha=ha, va=va,
+                              zorder=6, fontsize=fontsize, color="black", annotation_clip=False)
                 ax.plot(x, y, "o", markersize=2.8, color="black", markeredgecolor="white",
                         markeredgewidth=0.5, zorder=5.8)
-                taken += [box, _square(dot, 4)]
+                full += [box, dot]
                 break
-            label.remove()
+
+
+def _on_any(box: Bbox, others: Sequence[Bbox]) -> bool:
+    return any(box.overlaps(other) for other in others)
 
 
 def _within(box: Bbox, frame: Bbox) -> bool:

@@ -1,18 +1,14 @@
-"""A field on a map: its colours, its cells or places, the veils over uncertain cells.
-
-The colours are matplotlib's `magma`, reversed and without its black end: even steps to the eye, in
-grey and for the colour blind too, light where the air is clean, and lines stay visible everywhere.
-"""
+"""A field on a map: its cells or places, the veils over uncertain cells, and the stations on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aqreanalysis.figures import basemap
+from aqreanalysis.figures.scales import Scale
 from aqreanalysis.grids import Grid
 from aqreanalysis.schema import EXTRAPOLATED, NO_OBSERVATIONS, SEA, SUPPORTED, WEAK_SUPPORT
 
@@ -20,11 +16,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.patches import PathPatch
 
-StationDots = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # lat, lon, values or None
-
 HATCH_INK, RIM_INK = "#444444", "#888888"
-TOP_SHARE, MOST_LEVELS = 0.995, 16  # of a colour scale: the share of values below its end, and its steps
-DARKEST = 0.72  # of magma, where lines are still visible
+
+
+@dataclass(frozen=True)
+class MapStations:
+    """Stations on a map: degrees, what they observed (NaN: nothing), whether no estimate was made from them; (n,)."""
+
+    lat: np.ndarray
+    lon: np.ndarray
+    values: np.ndarray
+    hidden: np.ndarray
+
+    @classmethod
+    def of(cls, lat: np.ndarray, lon: np.ndarray, values: np.ndarray | None = None,
+           hidden: np.ndarray | None = None) -> MapStations:
+        """`values` default nothing observed, `hidden` none."""
+        lat, lon = np.asarray(lat, float), np.asarray(lon, float)
+        values = np.full(lat.shape, np.nan) if values is None else np.asarray(values, float)
+        return cls(lat, lon, values, np.zeros(lat.shape, bool) if hidden is None else np.asarray(hidden, bool))
 
 
 @dataclass(frozen=True)
@@ -72,50 +82,26 @@ class MapField:
         return self.grid.corners() is not None
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Steps of colour from 0 to a round number."""
-
-    levels: np.ndarray
-    norm: Any
-    cmap: Any
-
-    @classmethod
-    def of(cls, fields: Sequence[MapField], vmax: float | None = None) -> Scale:
-        """One scale for all fields; its end is `vmax` or their 99.5th percentile, rounded up to a step."""
-        from matplotlib import colormaps
-        from matplotlib.colors import BoundaryNorm, ListedColormap
-        from matplotlib.ticker import MaxNLocator
-
-        shown = np.concatenate([field.values[np.isfinite(field.values)] for field in fields])
-        highest = shown.max(initial=0.0)
-        if vmax is None:
-            vmax = float(np.quantile(shown, TOP_SHARE)) if highest > 0 else 1.0
-        levels = np.asarray(MaxNLocator(MOST_LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(0, vmax))
-        cmap = ListedColormap(colormaps["magma_r"](np.linspace(0.0, DARKEST, 256)))
-        extend: Literal["max", "neither"] = "max" if highest > levels[-1] else "neither"
-        return cls(levels, BoundaryNorm(levels.tolist(), cmap.N, extend=extend), cmap)
-
-    @property
-    def style(self) -> dict[str, Any]:
-        """Keywords of matplotlib's functions that colour by value."""
-        return {"cmap": self.cmap, "norm": self.norm}
-
-
 def draw_field(ax: Any, base: basemap.Base, field: MapField, scale: Scale) -> None:
     """Cells with their veils, or places; above the ground and below the lines."""
     draw = _draw_cells if field.has_cells else _draw_places
     draw(ax, base, field, scale)
 
 
-def draw_stations(ax: Axes, base: basemap.Base, stations: StationDots, scale: Scale) -> None:
-    """`stations` : (lat, lon, values or None)."""
-    lat, lon, values = stations
-    x, y = base.project(lat, lon)
-    if values is None:
-        ax.scatter(x, y, s=7, facecolors="white", edgecolors="black", linewidths=0.5, zorder=5)
-    else:
-        ax.scatter(x, y, c=values, s=12, edgecolors="black", linewidths=0.4, zorder=5, **scale.style)
+def draw_stations(ax: Axes, base: basemap.Base, stations: MapStations, scale: Scale, size: float = 12.0) -> None:
+    """Circles for stations that are used, triangles for withheld ones, in the colour of what they observed; those that
+    observed nothing are white and small. `size` in square points."""
+    x, y = base.project(stations.lat, stations.lon)
+    known = np.isfinite(stations.values)
+    for hidden, marker, larger in ((False, "o", 1.0), (True, "^", 2.4)):
+        mine = stations.hidden == hidden
+        silent = mine & ~known
+        ax.scatter(x[silent], y[silent], s=0.6 * size * larger, marker=marker, facecolors="white", edgecolors="black",
+                   linewidths=0.5, zorder=5 + 0.1 * hidden)
+        mine &= known
+        if mine.any():
+            ax.scatter(x[mine], y[mine], c=stations.values[mine], s=size * larger, marker=marker, edgecolors="black",
+                       linewidths=0.4 * larger**0.5, zorder=5 + 0.1 * hidden, **scale.style)
 
 
 def _draw_cells(ax: Any, base: basemap.Base, field: MapField, scale: Scale) -> None:

@@ -1,4 +1,4 @@
-"""What all figures share: their font and style, an empty figure, saving; and pages whose text is measured first.
+"""What all figures share: font and style, an empty figure, sizes of sheets, saving; and pages whose text is measured.
 
 A figure is drawn by Agg, outside pyplot, with matplotlib's own settings and font, so that every machine draws the same.
 Text on a page is measured before the page exists: titles and notes are wrapped, never cut.
@@ -7,7 +7,9 @@ Text on a page is measured before the page exists: titles and notes are wrapped,
 from __future__ import annotations
 
 from bisect import bisect
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +18,49 @@ import numpy as np
 from aqreanalysis import files
 from aqreanalysis.errors import UserError
 from aqreanalysis.figures.fonts import FONT, families, legible, make_legible
+from aqreanalysis.figures.identity import NO_IDENTITY, Identity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 INCH_PER_POINT = 1 / 72
 FIGURE_DPI = 150
-# Endings of pictures, and what keeps the clock out of them. Not EPS: it has no veils that let cells shine through.
-PICTURE_METADATA: dict[str, dict[str, None] | None] = {
-    ".png": None, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".jpg": None, ".jpeg": None, ".tif": None,
-    ".tiff": None, ".webp": None}
+HALO = "halo"  # gid of the rim of a text
+PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")  # not EPS: it has no veils
+# Real text: fonts are named in SVG, and embedded as TrueType in PDF.
+TEXT_STAYS_TEXT = {"svg.hashsalt": "aqreanalysis", "svg.fonttype": "none", "pdf.fonttype": 42}
 UNITS_TEXT, UNITS_MATH = "µg m⁻³", "µg m$^{-3}$"  # the second where matplotlib sets mathematics
 LINE = 1.35     # line height, in font sizes
 SLACK = 0.97    # outlines are measured; drawn letters are fitted to pixels and a little wider
 CHART = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
 PAGE_MARGIN = 0.12  # inch
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A width in inches, and the sizes of text on it in points: title, text, and small print (ticks, keys, cities)."""
+
+    width: float
+    title: float
+    text: float
+    small: float
+    dpi: int
+
+
+SCREEN = Sheet(8.0, 12.0, 9.0, 7.5, FIGURE_DPI)
+# One and two columns of a journal: 88 and 180 mm, no text below 6 points (Copernicus: 8.3 and 17.7 cm or less; Nature:
+# 88 and 180 mm, 5 to 7 points)
+SHEETS = {"screen": SCREEN, "single": Sheet(88 / 25.4, 8.0, 7.0, 6.0, 300),
+          "double": Sheet(180 / 25.4, 9.0, 8.0, 7.0, 300)}
+
+
+def check_sheet(name: str) -> Sheet:
+    """The sheet of a name; UserError where there is none."""
+    if name not in SHEETS:
+        raise UserError(f"--width {name} is unknown.", "Widths are screen (203 mm), single (88 mm, one column of a "
+                        "journal) and double (180 mm, two).", "Leave it out for the screen's.")
+    return SHEETS[name]
 
 
 def figure_style(**settings: Any) -> AbstractContextManager[None]:
@@ -58,18 +88,33 @@ def charts(width: float, height: float, rows: int, columns: int, **grid: Any) ->
     return figure, figure.subplots(rows, columns, squeeze=False, **grid)
 
 
+def add_with_halo(add: Callable[..., Text], width: float, *where: Any, **style: Any) -> Text:
+    """Have `add` (an Axes' text or annotate) write a text with a white rim, `width` in points.
+
+    The rim is drawn as shapes and the text by itself over it: with the rim as its effect, SVG and PDF would have shapes
+    instead of text that can be searched.
+    """
+    from matplotlib.patheffects import Stroke
+
+    rim = add(*where, **style, path_effects=[Stroke(linewidth=width, foreground="white")])
+    rim.set_gid(HALO)
+    return add(*where, **style)
+
+
 def check_picture_name(path: Path) -> None:
     """A UserError unless a figure can be written under this name; its ending is its format."""
-    if path.suffix.lower() not in PICTURE_METADATA:
+    if path.suffix.lower() not in PICTURES:
         ending = f"ends in {path.suffix}" if path.suffix else "has no ending"
-        raise UserError(f"{path} {ending}.", f"The ending is the format: {', '.join(PICTURE_METADATA)}.",
+        raise UserError(f"{path} {ending}.", f"The ending is the format: {', '.join(PICTURES)}.",
                         f"Name it {path.with_suffix('.png').name}.")
     if path.is_dir():
         raise UserError(f"{path} is a folder.", "A figure is a file.", f"Name one in it, as {path / 'map.png'}.")
 
 
-def save_figure(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path, identity: Identity = NO_IDENTITY, dpi: int | None = None) -> Path:
     """Write a figure in the format of its name, complete or not there, the same bytes each time; returns its path.
+
+    `identity` goes into the file; `dpi` of what is made of pixels, default the figure's own.
 
     Raises UserError for a name that :func:`check_picture_name` refuses.
     """
@@ -78,8 +123,10 @@ def save_figure(figure: Figure, path: Path) -> Path:
     check_picture_name(path)
     make_legible(figure)
     ending = path.suffix.lower()
-    with files.whole(path, "choose another folder.") as part, mpl.rc_context({"svg.hashsalt": "aqreanalysis"}):
-        figure.savefig(part, format=ending.removeprefix("."), metadata=PICTURE_METADATA[ending])
+    metadata = identity.metadata(ending)
+    options: dict[str, Any] = {"metadata": metadata} if metadata else {"pil_kwargs": {"exif": identity.exif()}}
+    with files.whole(path, "choose another folder.") as part, mpl.rc_context(dict(TEXT_STAYS_TEXT)):
+        figure.savefig(part, format=ending.removeprefix("."), dpi=dpi or "figure", **options)
     return path
 
 

@@ -1,70 +1,253 @@
-"""`aqreanalysis map`: a map of any days of a product."""
+"""`aqreanalysis map`: maps of a product, fit to be printed."""
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
-from aqreanalysis import output, time_axis
+from aqreanalysis import periods, time_axis
 from aqreanalysis.errors import UserError
-from aqreanalysis.figures.layout import check_picture_name, save_figure
-from aqreanalysis.grids import parse_grid
-from aqreanalysis.periods import runs_in_words
-from aqreanalysis.product import report
+from aqreanalysis.figures import basemap, product_maps
+from aqreanalysis.figures.field import MapStations
+from aqreanalysis.figures.layout import check_picture_name, check_sheet, save_figure
+from aqreanalysis.figures.maps import Look
+from aqreanalysis.figures.scales import check_palette
+from aqreanalysis.product import map_fields
+from aqreanalysis.product.map_fields import DAYS_ABOVE, MEAN, MapPeriod
+from aqreanalysis.product.map_stations import ObservedStations, hidden_map, observations_of, observed_stations
+from aqreanalysis.product.reading import DAYS, HOURS, FinishedProduct
+from aqreanalysis.time_axis import MINIMUM_HOURS, Period, local_days
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_PANELS = 24
+PRINT_DPI = 300
+LABELS = {"year": r"(\d{4})", "month": r"(\d{4})-(\d{2})", "season": r"(\d{4})-(DJF|MAM|JJA|SON)",
+          "day": r"(\d{4}-\d{2}-\d{2})", "hour": r"(\d{4}-\d{2}-\d{2})T(\d{2})(?::?00)?"}
+PERIOD_RULE = "A period is 2019, 2019-01, 2019-DJF, 2019-01-12, or an hour by its END in UTC+8, 2019-01-12T08."
 
 
-def draw_days(product: Path, start: str, end: str, out: str | None,
-              say: Callable[[str], None] = lambda text: None) -> Path:
-    """Draw the mean of some days from a product's daily files; returns the picture's path.
+@dataclass(frozen=True)
+class MapOptions:
+    """What is shown and how; None and False are the defaults.
+
+    start, end : days UTC+8; or `period` as 2019, 2019-01, 2019-DJF, 2019-01-12, 2019-01-12T08. Default: all days.
+    every : "month", "season", "year" or "day": a panel for each.
+    show : of map_fields.KINDS; `above` the limit of its days. minus : another product, which is subtracted.
+    stations : draw them as they observed. hide : "single" or "cities": estimate anew without `part` of the stations.
+    observations : where they are, if not where the product was made from.
+    projection, palette, width, vmax, box, inset, title : of the picture.
+    """
+
+    start: str | None = None
+    end: str | None = None
+    period: str | None = None
+    every: str | None = None
+    show: str = MEAN
+    above: float = map_fields.DAILY_LIMIT_II
+    minus: str | None = None
+    stations: bool = False
+    hide: str | None = None
+    part: int = 0
+    observations: str | None = None
+    projection: str = basemap.LAMBERT
+    palette: str | None = None
+    width: str = "screen"
+    vmax: float | None = None
+    box: tuple[float, float, float, float] | None = None
+    inset: str | None = None
+    title: str | None = None
+
+    @property
+    def look(self) -> Look:
+        """How it is drawn; UserError for what is unknown."""
+        look = Look(check_sheet(self.width), basemap.check_projection(self.projection), check_box(self.box, "--box"),
+                    parse_inset(self.inset))
+        _ = look.inset_box  # an error comes before anything is read
+        return look
+
+    def check(self) -> None:
+        """A UserError for options that do not go together."""
+        if self.palette:
+            check_palette(self.palette)
+        if self.vmax is not None and not 0 < self.vmax < float("inf"):
+            raise UserError(f"--vmax {self.vmax:g} is no end of a scale.", "It is above 0.", "Example: --vmax 150.")
+        if self.hide and (self.every or self.minus or self.show != MEAN):
+            raise UserError("--hide was given with --every, --minus or --show.", "With --hide the mean is shown.",
+                            "Leave them out.")
+        if self.every and (self.minus or self.stations):
+            raise UserError("--every was given with --minus or --stations.", "Panels show one product each.",
+                            "Draw the periods one by one.")
+        if self.minus and self.show != MEAN:
+            raise UserError(f"--minus has no use with --show {self.show}.", "A difference is of means.",
+                            "Leave --show out.")
+
+
+DEFAULT = MapOptions()
+
+
+def plot_map(product: str | Path, options: MapOptions = DEFAULT, out: str | Path | None = None,
+             say: Callable[[str], None] = lambda text: None) -> Path:
+    """Draw a map of a product; returns the picture's path.
 
     out : its name, whose ending is the format; default a PNG in the product's folder maps/.
     say : is told where days had no value, so that the mean is of fewer days than asked for; the title says so too.
 
     Raises
     ------
-    UserError : where the product lacks a day, no day has a value, or `out` is no name of a picture.
+    UserError : where the product lacks a day, no day has a value, or an option or `out` is none.
     """
-    period = time_axis.parse_period(None, start, end)
     target = Path(out).expanduser() if out else None
     if target:
         check_picture_name(target)
-    paths = _daily_files(product, period)
-    _check_days(product, output.days_of(paths), period)
-    with output.open_product_file(paths[0]) as file:
-        grid, attributes = parse_grid(paths[0]), dict(file.attrs)
-    mean = report.mean_of(paths, period, grid)
-    if not mean.most:
-        raise UserError(f"{product} has no value from {period.first} to {period.last}.",
-                        "A day has a value where enough of its hours have one.",
-                        f"`aqreanalysis describe {product}` tells more; choose other days.")
-    if mean.used:
-        say(f"the mean is of {mean.used}: the others have no value")
-    prefix = "simulated_" if attributes.get("simulated") == "true" else ""
-    return save_figure(report.day_map(paths, grid, attributes, mean),
-                       target or paths[0].parent / "maps" / f"{prefix}pm25_{period.label}.png")
+    options.check()
+    look, (of, asked) = options.look, opened(product, options)
+    for note in of.notes:
+        say(note)
+    figure, field = _drawn(of, asked, options, look, say)
+    name = f"{of.prefix}pm25_{file_label(options, asked)}.png"
+    folder = of.path if of.path.is_dir() and of.path.suffix != ".zarr" else of.path.parent
+    identity = product_maps.identity_of(field, options.title)
+    return save_figure(figure, target or folder / "maps" / name, identity, PRINT_DPI)
 
 
-def _daily_files(product: Path, period: time_axis.Period) -> list[Path]:
-    """The daily files of the years of a period, or the store of all days; a file that is given is taken as it is."""
-    if not product.exists():
-        raise UserError(f"There is no {product}.", "A map is drawn from the folder of a product, or its daily file.",
+def _drawn(of: FinishedProduct, asked: MapPeriod, options: MapOptions, look: Look,
+           say: Callable[[str], None]) -> tuple[Figure, xr.Dataset]:
+    """The figure, and the field that says what it is of."""
+    common: dict[str, Any] = {"look": look, "palette": options.palette, "vmax": options.vmax,
+                              "title": options.title, "grid": of.grid}
+    if options.every:
+        fields = [map_fields.map_field(of, MapPeriod(period), options.show, options.above).assign_attrs(
+            every=options.every) for period in panels(of, asked, options.every, say)]
+        whole = fields[0].assign_attrs(words=asked.words, label=asked.label)
+        return product_maps.period_maps(fields, **common), whole
+    if options.hide:
+        field, found = hidden_map(of, observations_of(of, options.observations), asked, options.hide, options.part)
+        say(f"{int(found.hidden.sum())} of {len(found.hidden)} stations have no part in this map")
+        return product_maps.field_map(field, stations=_on_map(found, field), **common), field
+    field = map_fields.map_field(of, asked, options.show, options.above)
+    if product_maps.used(field):
+        say(f"the mean is of {product_maps.used(field)[2:-1]}: the others have no value")
+    stations = None
+    if options.stations:
+        minimum = int(of.attributes.get("minimum_hours_per_day", MINIMUM_HOURS))
+        archive = observations_of(of, options.observations)
+        stations = _on_map(observed_stations(archive, asked, options.show, options.above, minimum), field)
+    if options.minus:
+        other, _ = opened(options.minus, options)
+        minus = map_fields.map_field(other, asked, options.show, options.above)
+        field = map_fields.difference(field, minus, (str(of.path), str(other.path)))
+        stations = replace(stations, values=np.full(stations.values.shape, np.nan)) if stations else None
+    return product_maps.field_map(field, stations=stations, **common), field
+
+
+def _on_map(found: ObservedStations, field: xr.Dataset) -> MapStations:
+    """The stations in the area of the field, withheld ones last."""
+    lat, lon = field["lat"].values, field["lon"].values
+    margin = 0.05  # degree: a cell reaches beyond its centre
+    inside = ((found.lat > lat.min() - margin) & (found.lat < lat.max() + margin)
+              & (found.lon > lon.min() - margin) & (found.lon < lon.max() + margin))
+    return MapStations.of(found.lat[inside], found.lon[inside], found.values[inside], found.hidden[inside])
+
+
+def opened(product: str | Path, options: MapOptions) -> tuple[FinishedProduct, MapPeriod]:
+    """A product, its hours or its days as the period needs, and the period."""
+    given = [name for name, value in (("--start", options.start), ("--period", options.period)) if value]
+    if len(given) > 1 or (options.end and not options.start):
+        raise UserError("--start, --end and --period were given together." if len(given) > 1 else
+                        "--end was given without --start.", "A period is --start to --end, or --period.",
+                        "Leave one out.")
+    asked = parse_label(options.period) if options.period else None
+    frequency = HOURS if asked is not None and asked.end_of_hour is not None else DAYS
+    place = Path(product).expanduser()
+    if not place.exists():
+        raise UserError(f"There is no {product}.", "A map is drawn from the folder of a product, or one of its files.",
                         "Make one with `aqreanalysis build`.")
-    if product.is_file() or output.format_of(product).shares_stores:
-        return [product]
-    for known in output.FORMATS.values():
-        labels = ["*"] if known.shares_stores else range(period.first.year, period.last.year + 1)
-        if found := [path for label in labels for path in sorted(product.glob(f"*pm25_daily_{label}{known.suffix}"))]:
-            return found[:1] if known.shares_stores else found
-    there = ", ".join(sorted(path.name for path in product.glob("*pm25_daily_*")))
-    raise UserError(f"{product} holds no daily file of {period.label}" + (f"; it has {there}." if there else "."),
-                    "Maps are drawn from the daily files, or the daily store, of a finished product.",
-                    "Make one with `aqreanalysis build`.")
+    of = map_fields.open_for_maps(place, frequency)
+    if asked is None and options.start:
+        asked = MapPeriod(time_axis.parse_period(None, options.start, options.end or options.start))
+    if asked is None:
+        days = local_days(of.stamps(next(iter(of.files))))
+        asked = MapPeriod(Period(days.min().item(), days.max().item()))
+    return of, asked
 
 
-def _check_days(product: Path, there: np.ndarray, period: time_axis.Period) -> None:
-    missing = np.setdiff1d(np.array(period.days(), "datetime64[D]"), there)
-    if missing.size:
-        raise UserError(f"{product} has no {runs_in_words(missing)}.", f"It has {runs_in_words(there)}.",
-                        "Choose days that it has with --start and --end.")
+def parse_label(text: str) -> MapPeriod:
+    """The period of a label, see PERIOD_RULE."""
+    for every, pattern in LABELS.items():
+        if not (match := re.fullmatch(pattern, text.strip())):
+            continue
+        try:
+            return _of_label(every, match)
+        except ValueError:
+            break
+    raise UserError(f"--period {text} is no period.", PERIOD_RULE, "Example: --period 2019-DJF.")
+
+
+def _of_label(every: str, match: re.Match) -> MapPeriod:
+    if every == "hour":
+        hour = int(match[2])
+        if not 1 <= hour <= 24:
+            raise ValueError("hours end at 1 to 24")
+        day = dt.date.fromisoformat(match[1])
+        return MapPeriod(Period(day, day), hour)
+    if every == "day":
+        day = dt.date.fromisoformat(match[1])
+        return MapPeriod(Period(day, day))
+    month = {"year": 1, "season": 3 * (periods.SEASONS.index(match[2]) + 1) - 2 if every == "season" else 0,
+             "month": int(match[2]) if every == "month" else 0}[every]
+    first = np.datetime64(dt.date(int(match[1]), month, 1), "D")  # of a winter its January
+    whole = periods.periods_of(every, np.array([first]))[0]
+    return MapPeriod(Period(whole.first, whole.last))
+
+
+def panels(of: FinishedProduct, asked: MapPeriod, every: str, say: Callable[[str], None]) -> list[Period]:
+    """The periods of panels, as far as the product has them; what is not whole is told."""
+    periods.check_every(every, but_not=(periods.HOURLY_PERIOD, periods.WHOLE))
+    days = np.unique(local_days(of.stamps(next(iter(of.files)))))
+    days = days[periods.span(asked.days.first, asked.days.last).has(days)]
+    found = periods.periods_of(every, days)
+    if len(found) > MOST_PANELS:
+        raise UserError(f"--every {every} gives {len(found)} panels.", f"A figure has at most {MOST_PANELS}.",
+                        "Choose fewer days or a longer period.")
+    for text in periods.incomplete(found, days):
+        say(text)
+    return [Period(max(one.first, days[0].item()), min(one.last, days[-1].item())) for one in found]
+
+
+def file_label(options: MapOptions, asked: MapPeriod) -> str:
+    """What a picture is called by default."""
+    parts = ["mean" if options.show == MEAN else options.show.replace("-", "_"),
+             *(["difference"] if options.minus else []), *([f"hidden_{options.hide}"] if options.hide else []),
+             *([f"every_{options.every}"] if options.every else []),
+             *([f"{options.above:g}"] if options.show == DAYS_ABOVE else []), asked.label]
+    return "_".join(parts)
+
+
+def check_box(box: tuple[float, float, float, float] | None, name: str) -> tuple[float, float, float, float] | None:
+    """The box itself; UserError where it is none."""
+    if box is not None and not (box[0] < box[2] and box[1] < box[3] and all(np.isfinite(box))
+                                and -180 <= box[0] and box[2] <= 180 and -90 <= box[1] and box[3] <= 90):
+        raise UserError(f"{name} {' '.join(f'{value:g}' for value in box)} is no box.",
+                        "It is west, south, east and north in degrees.", f"Example: {name} 113 36 120 41.")
+    return box
+
+
+def parse_inset(text: str | None) -> str | tuple[float, float, float, float] | None:
+    """A name of an inset, or W,S,E,N."""
+    if text is None or "," not in text:
+        return text
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--inset {text} is no box.", "It is a name, or west, south, east, north in degrees.",
+                        "Example: --inset 115.3,39.3,117.6,41.2.") from None
+    return check_box((west, south, east, north), "--inset")

@@ -1,0 +1,74 @@
+"""Verbs that draw; `app` gives them their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aqreanalysis.cli.options import End
+
+Product = Annotated[str, typer.Argument(help="Folder of a product, or one of its files.")]
+Box = Annotated[
+    tuple[float, float, float, float] | None, typer.Option(metavar="W S E N", help="Show only this part; degrees.")
+]
+Projection = Annotated[str, typer.Option(help="lambert (conformal conic) or platecarree.")]
+Palette = Annotated[
+    str | None,
+    typer.Option(help="magma, viridis, cividis (all even to the eye), or aqi: China's classes of a day, HJ 633-2012."),
+]
+Width = Annotated[str, typer.Option(help="screen, or of a journal: single (88 mm), double (180 mm).")]
+FirstDay = Annotated[str | None, typer.Option(help="The day, or the first one, YYYY-MM-DD in UTC+8. Default: all.")]
+Vmax = Annotated[float | None, typer.Option(help="End of the colours.")]
+Inset = Annotated[str | None, typer.Option(help="A part drawn larger: beijing, or W,S,E,N in degrees.")]
+
+
+def map_command(
+    product: Product,
+    start: FirstDay = None,
+    end: End = None,
+    period: Annotated[
+        str | None,
+        typer.Option(help="Instead: 2019, 2019-01, 2019-DJF, 2019-01-12, or an hour by its END, 2019-01-12T08."),
+    ] = None,
+    every: Annotated[str | None, typer.Option(help="A panel for each month, season, year or day.")] = None,
+    show: Annotated[
+        str, typer.Option(help="mean, error, relative-error, width (of the 90 % interval), flag, or days-above.")
+    ] = "mean",
+    above: Annotated[float, typer.Option(help="Limit of days-above, ug m-3.")] = 75.0,
+    minus: Annotated[str | None, typer.Option(help="Another product on the same grid, which is subtracted.")] = None,
+    stations: Annotated[
+        bool, typer.Option("--stations", help="Draw the stations in the colour of what they observed.")
+    ] = False,
+    hide: Annotated[
+        str | None,
+        typer.Option(help="Estimate the days anew without some stations, single ones or whole cities; these are "
+                     "triangles."),
+    ] = None,
+    part: Annotated[int, typer.Option(min=0, help="Which part of the stations --hide hides, from 0.")] = 0,
+    observations: Annotated[
+        str | None, typer.Option(help="Observations, if not where the product was made from.")
+    ] = None,
+    projection: Projection = "lambert",
+    palette: Palette = None,
+    vmax: Vmax = None,
+    box: Box = None,
+    inset: Inset = None,
+    width: Width = "screen",
+    title: Annotated[str | None, typer.Option(help="Instead of the one that says what is shown.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="The picture: .png, .pdf, .svg, .jpg, .tif or .webp; default a PNG in the product's maps/."),
+    ] = None,
+) -> None:
+    """Draw a map of a product: means, an hour, errors, flags, days above a limit, stations, a difference."""
+    from aqreanalysis.cli import console
+    from aqreanalysis.workflows.plot_map import MapOptions, plot_map
+
+    options = MapOptions(start, end, period, every, show, above, minus, stations, hide, part, observations, projection,
+                         palette, width, vmax, box, inset, title)
+    console.say(f"map: {plot_map(Path(product), options, out, console.say)}")
+
+
+COMMANDS = {"map": map_command}
