@@ -292,21 +292,6 @@ def describe_command(
     tables.show_facts(facts)
 
 
-@app.command("figures")
-def figures_command(
-    run_folder: Annotated[str, typer.Argument(help="Run folder of a forecast recipe.")],
-    row: Annotated[str, typer.Option(help="Row of its tables, an AQ-Net.")] = "AQ-Net",
-    out: Annotated[str | None, typer.Option(help="Folder; default figures/ in the run folder.")] = None,
-) -> None:
-    """Draw a week of forecasts and what the attention of a trained forecast looks at (the paper's figures 3 to 5)."""
-    from aqreanalysis import files
-    from aqreanalysis.cli import console
-    from aqreanalysis.workflows.plot_forecast import draw_figures as run
-
-    for line in run(Path(run_folder), row, files.folder_named(out) if out else Path(run_folder) / "figures"):
-        console.say(line)
-
-
 @app.command("simulate")
 def simulate_command(
     year: Year = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aqreanalysis.cli.options import End
+from aqreanalysis.cli.options import End, refuse_options
 
 Product = Annotated[str, typer.Argument(help="Folder of a product, or one of its files.")]
 Box = Annotated[
@@ -71,4 +71,57 @@ def map_command(
     console.say(f"map: {plot_map(Path(product), options, out, console.say)}")
 
 
-COMMANDS = {"map": map_command}
+def animate_command(
+    product: Product,
+    out: Annotated[str, typer.Option(help="The file: .gif, or .mp4 where ffmpeg is installed.")],
+    start: FirstDay = None,
+    end: End = None,
+    every: Annotated[str, typer.Option(help="A frame for each day or hour.")] = "day",
+    every_hours: Annotated[int, typer.Option(help="Of hours, each so many: 3 gives 8 frames a day.")] = 1,
+    per_second: Annotated[float, typer.Option(help="Frames a second.")] = 4.0,
+    show: Annotated[str, typer.Option(help="mean, error, relative-error, width or flag.")] = "mean",
+    projection: Projection = "lambert",
+    palette: Palette = None,
+    vmax: Vmax = None,
+    box: Box = None,
+    inset: Inset = None,
+    width: Width = "screen",
+    title: Annotated[str | None, typer.Option(help="Before the time, instead of what is shown.")] = None,
+) -> None:
+    """Draw an episode, hour by hour or day by day, as a GIF or MP4: all frames on one scale."""
+    from aqreanalysis.cli import console
+    from aqreanalysis.workflows.plot_animation import plot_animation
+    from aqreanalysis.workflows.plot_map import MapOptions
+
+    options = MapOptions(start, end, show=show, projection=projection, palette=palette, width=width, vmax=vmax, box=box,
+                         inset=inset, title=title)
+    console.say(f"animation: {plot_animation(product, out, options, every, every_hours, per_second, console.say)}")
+
+
+def figures_command(
+    folder: Annotated[str, typer.Argument(help="Folder of a product, or run folder of a forecast recipe.")],
+    row: Annotated[str | None, typer.Option(help="Of forecasts: row of the tables, an AQ-Net.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder; default figures/ in the folder.")] = None,
+    ending: Annotated[str, typer.Option("--format", help="Of a product's figures: png, pdf or svg.")] = "png",
+) -> None:
+    """Draw a product's own validation at its hidden stations; or a forecast and its attention (figures 3 to 5)."""
+    from aqreanalysis import files
+    from aqreanalysis.cli import console
+    from aqreanalysis.product.folder import RECORD
+
+    place = files.folder_named(out) if out else Path(folder) / "figures"
+    if (Path(folder) / RECORD).is_file():
+        refuse_options("a product", row=row)
+        from aqreanalysis.workflows.plot_validation import plot_validation
+
+        for path in plot_validation(folder, place, ending):
+            console.say(f"written: {path}")
+        return
+    refuse_options("a run folder of forecasts", format=None if ending == "png" else ending)
+    from aqreanalysis.workflows.plot_forecast import draw_figures as run
+
+    for line in run(Path(folder), row or "AQ-Net", place):
+        console.say(line)
+
+
+COMMANDS = {"map": map_command, "animate": animate_command, "figures": figures_command}

@@ -242,10 +242,10 @@ def _draw_map(ax: Any, base: basemap.Base, shown: _Content, sheet: Sheet, larger
     if shown.stations is not None:
         draw_stations(ax, base, shown.stations, shown.scale, larger * (6.0 if sheet.width < NARROW else 12.0))
     if shown.simulated:
-        _draw_simulated_mark(ax)
+        draw_simulated_mark(ax)
 
 
-def _draw_simulated_mark(ax: Any) -> None:
+def draw_simulated_mark(ax: Any) -> None:
     """Across the map from corner to corner, as large as the map allows."""
     box = ax.get_window_extent()
     angle = 0.8 * np.arctan2(box.height, box.width)

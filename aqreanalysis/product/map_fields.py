@@ -36,6 +36,10 @@ SHOWN_ATTRIBUTES = ("title", "source", "simulated", "id", "license", "references
 PERCENT, LEAST_LEVEL = 100.0, 1e-9
 
 
+class NoValue(UserError):
+    """Days, or an hour, without any value."""
+
+
 @dataclass(frozen=True)
 class MapPeriod:
     """What is asked for: days, or with `hour` (0 to 23, the hour UTC+8 at whose END) one hour of the only day."""
@@ -135,9 +139,9 @@ def map_field(product: FinishedProduct, asked: MapPeriod, kind: str = MEAN,
     steps = 1 if asked.end_of_hour is not None else asked.days.n_days * (HOURS_PER_DAY if frequency == HOURS else 1)
     shown = sums.count[product.grid.land] if product.grid.kind != "points" and product.grid.land.any() else sums.count
     if not shown.any():
-        raise UserError(f"{product.path} has no value from {asked.days.first} to {asked.days.last}.",
-                        "A day has a value where enough of its hours have one.",
-                        f"`aqreanalysis describe {product.path}` tells more; choose other days.")
+        raise NoValue(f"{product.path} has no value from {asked.days.first} to {asked.days.last}.",
+                      "A day has a value where enough of its hours have one.",
+                      f"`aqreanalysis describe {product.path}` tells more; choose other days.")
     used = shown[shown > 0]
     attributes: dict[str, Any] = {name: product.attributes[name] for name in SHOWN_ATTRIBUTES
                                   if name in product.attributes}

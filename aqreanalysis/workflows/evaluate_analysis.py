@@ -55,6 +55,9 @@ class Result(NamedTuple):
     table: pd.DataFrame  # of evaluation.metrics.score_table
     sums: Sums
     notes: list[str]     # sentences about the designs and the distributions
+    stations: pd.DataFrame | None = None  # station_id, lat, lon of the stations that reported
+    about: str = ""      # of what it is, in words
+    simulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,9 @@ def evaluate_source(source: Source, where: str, period: Period, asked: Evaluatio
     total = total.with_cities(duplicates.one_label(dict(cities_of)), scoring.kinds)
     notes = designs.notes + _day_notes(days, period) + _regression_notes(scoring.fitted) + [INTERVAL_NOTE] * bool(
         card.calibration)
-    return Result(score_table(total, card.training["every_nth_week_withheld"], ours=OURS), total, notes)
+    about = f"{card.name} at stations of {period.first} to {period.last} that were left out. {archive.source}"
+    return Result(score_table(total, card.training["every_nth_week_withheld"], ours=OURS), total, notes,
+                  table[["station_id", "lat", "lon"]], about, archive.simulated)
 
 
 def _total_of_months(scoring: Scoring, period: Period, asked: Evaluation, on_month: Callable) -> Sums | None:

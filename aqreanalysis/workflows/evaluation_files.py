@@ -9,8 +9,12 @@ import xarray as xr
 
 from aqreanalysis import files
 from aqreanalysis.errors import UserError
+from aqreanalysis.evaluation.figure_sums import of_evaluation
+from aqreanalysis.figures.identity import Identity
 from aqreanalysis.figures.layout import save_figure
 from aqreanalysis.figures.scores import score_figures
+from aqreanalysis.figures.validation import validation_figures
+from aqreanalysis.product.validation.hidden import REFERENCE
 from aqreanalysis.workflows.evaluate_analysis import Result
 from aqreanalysis.workflows.score_months import OURS
 
@@ -38,13 +42,27 @@ def write_result(result: Result, out: str) -> list[Path]:
     with files.whole(path / "scores.nc", EVALUATION_FIX) as part:
         xr.Dataset(attrs={"notes": "\n".join(result.notes)}).to_netcdf(part, engine="netcdf4")
         for name, sums in vars(result.sums).items():
+            if name == "station" and result.stations is not None:
+                sums = _with_places(sums, result.stations)
             encoding: dict[str, dict] = {str(key): {"dtype": "S1"} for key, of in sums.variables.items()
                                          if of.dtype.kind in "OU"}
             encoding |= {str(key): {"zlib": True, "complevel": 1} for key in sums.data_vars}
             sums.to_netcdf(part, mode="a", group=name, engine="netcdf4", encoding=encoding)
     figures = score_figures(result.table, OURS)
+    if result.stations is not None:
+        figures |= validation_figures(of_evaluation(result.sums, result.stations, OURS, REFERENCE, result.about,
+                                                    result.simulated))
+    about = {"source": result.about, "simulated": str(result.simulated).lower()}
     return [_write_table(result.table, path / "scores.csv"), path / "scores.nc",
-            *(save_figure(figure, path / f"{name}.png") for name, figure in figures.items())]
+            *(save_figure(figure, path / f"{name}.png", Identity.of(f"Validation: {name}", about))
+              for name, figure in figures.items())]
+
+
+def _with_places(sums: xr.Dataset, stations: pd.DataFrame) -> xr.Dataset:
+    """With the places of its stations, degrees."""
+    at = stations.set_index("station_id").loc[list(sums.station.values)]
+    return sums.assign_coords(lat=("station", at["lat"].to_numpy(float), {"units": "degrees_north"}),
+                              lon=("station", at["lon"].to_numpy(float), {"units": "degrees_east"}))
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> Path:
