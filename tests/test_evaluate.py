@@ -215,7 +215,7 @@ def test_a_folder_of_scores(result, tmp_path):
     assert {path.name for path in files} == {"scores.csv", "scores.nc", "error_by_distance.png", "skill.png",
                                              "coverage.png", "reliability.png", "station_bias_skill.png",
                                              "error_bubbles.png", "soccer.png", "cycles.png", "calendar.png",
-                                             "days_above_75.png"}
+                                             "days_above_75.png", "taylor.png", "target.png"}
     for name in ("station", "slice", "day", "place", "block", "scaled"):
         with xr.open_dataset(tmp_path / "scores" / "scores.nc", group=name) as sums:
             places = sums.load()[["lat", "lon"]].to_dataframe() if name == "station" else None

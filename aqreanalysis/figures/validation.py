@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from aqreanalysis.evaluation.figure_sums import FigureSums
 from aqreanalysis.evaluation.metrics import BOYLAN, DISTANCES
@@ -20,28 +19,18 @@ from aqreanalysis.figures.cycles import OTHER_INK, calendar_figure, cycle_figure
 from aqreanalysis.figures.layout import CHART, UNITS_MATH, charts, figure_style
 from aqreanalysis.figures.scores import GROUP_INK, MODEL_INK
 from aqreanalysis.figures.station_maps import bias_skill_map, error_bubbles
+from aqreanalysis.figures.validation_diagrams import days_of_stations, density, target, taylor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SOCCER_END = 100.0  # per cent
-LEAST_DAYS = 5  # of a station, in diagrams of stations
 
 
 def validation_figures(found: FigureSums) -> dict[str, Figure]:
     """File names without ending -> figures: all that the data allow."""
     return {name: draw(found) for name, draw in FIGURES.items()} | (
         {name: draw(found) for name, draw in OF_ROWS.items()} if found.rows is not None else {})
-
-
-def days_of_stations(found: FigureSums) -> tuple[xr.Dataset, str]:
-    """Sums (model, station) of the days of stations that were hidden on LEAST_DAYS at least, of all where none was, and
-    what they are in words."""
-    sums = found.both(found.stations("daily"))
-    enough = (sums.n >= LEAST_DAYS).all("model").values
-    if enough.any():
-        return sums.isel(station=enough), f"those with {LEAST_DAYS} days or more ({found.shown_group})"
-    return sums, f"few days of each, at most {int(sums.n.max())} ({found.shown_group})"
 
 
 def soccer(found: FigureSums) -> Figure:
@@ -156,6 +145,8 @@ def reliability(found: FigureSums) -> Figure:
 
 
 FIGURES: dict[str, Callable[[FigureSums], Any]] = {
-    "station_bias_skill": bias_skill_map, "error_bubbles": error_bubbles, "soccer": soccer, "cycles": cycle_figure,
+    "station_bias_skill": bias_skill_map, "error_bubbles": error_bubbles, "taylor": taylor, "target": target,
+    "soccer": soccer, "cycles": cycle_figure,
     "calendar": calendar_figure, "days_above_75": contingency}
-OF_ROWS: dict[str, Callable[[FigureSums], Any]] = {"error_by_distance": error_by_distance, "reliability": reliability}
+OF_ROWS: dict[str, Callable[[FigureSums], Any]] = {
+    "scatter_density": density, "error_by_distance": error_by_distance, "reliability": reliability}
