@@ -25,6 +25,7 @@ from aqreanalysis.observations.readers.cube import CubeArchive
 from aqreanalysis.product import map_fields
 from aqreanalysis.product.map_fields import MapPeriod, field_dataset, map_field, open_for_maps
 from aqreanalysis.product.map_stations import hidden_map, observed_stations
+from aqreanalysis.product.summary_fields import opened_summary, summary_field, summary_periods
 from aqreanalysis.time_axis import Period
 from aqreanalysis.workflows.plot_map import MapOptions, parse_label, plot_map
 
@@ -270,3 +271,47 @@ def test_maps_look_as_they_were_looked_at(region, tmp_path, name):
         "flags": lambda: field_map(field.assign(value=field["quality_flag"].where(field["quality_flag"] < 4)).
                                    assign_attrs(kind="flag"), look=SINGLE)}[name]()
     check_golden(figure, f"map_{name}", tmp_path)
+
+
+# --- summaries -------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def summary(whole, tmp_path_factory):
+    """The months of the product: February with 2 of its days, March with 1."""
+    from aqreanalysis.workflows.summarise import SummaryRequest, write_summaries
+
+    path, = write_summaries(SummaryRequest(str(whole[0]), str(tmp_path_factory.mktemp("summary")), ("month",)))
+    return path
+
+
+def test_a_summarys_error_is_that_of_its_mean(summary):
+    with opened_summary(summary) as file:
+        assert summary_periods(file) == ["2016-02", "2016-03"]
+        field, _ = summary_field(file, summary, "2016-02", "February 2016", "error")
+        np.testing.assert_array_equal(field["value"].values, file.pm25_standard_error.values[0])
+        counted, _ = summary_field(file, summary, "2016-03", "March 2016", "days-above", above=75.0)
+        np.testing.assert_array_equal(counted["value"].values, file.days_above_75.values[1])
+        assert words_of(field)["title"] == "Standard error of the mean PM2.5 of February 2016 (2 of 29 days)"
+        with pytest.raises(UserError, match="days_above_80"):
+            summary_field(file, summary, "2016-03", "", "days-above", above=80.0)
+
+
+def test_a_map_of_a_summary_is_of_one_of_its_periods(summary, tmp_path):
+    with pytest.raises(UserError, match="They are 2016-02, 2016-03"):
+        plot_map(summary)
+    with pytest.raises(UserError, match="has no 2016-04"):
+        plot_map(summary, MapOptions(period="2016-04"))
+    with pytest.raises(UserError, match="--stations has no use"):
+        plot_map(summary, MapOptions(period="2016-02", stations=True))
+    path = plot_map(summary, MapOptions(period="2016-02", width="single"), tmp_path / "m.png")
+    assert Image.open(path).text["Title"] == "PM2.5, mean of February 2016 (2 of 29 days)"
+
+
+def test_the_key_has_what_the_box_shows(region):
+    """Cells that are extrapolated, and withheld stations, lie outside the box."""
+    flag = np.where(region.lon < 109, schema.EXTRAPOLATED, 0)
+    stations = MapStations.of([38.5, 30.5], [115.5, 107.5], [60.0, 50.0], [False, True])
+    for box, shown in ((None, True), ((112.0, 35.0, 118.0, 41.0), False)):
+        figure = mean_map(region.lat, region, title="t", flag=flag, stations=stations, look=replace(SINGLE, box=box))
+        words = {text.get_text() for text in figure.legends[0].get_texts()}
+        assert ("Extrapolated, far from stations" in words, "Stations withheld, as observed" in words) == (shown, shown)

@@ -68,6 +68,12 @@ class Base:
         """Map coordinates of places in degrees; far from the known area they end at its rim."""
         return _project(self.crs, lat, lon)
 
+    def shows(self, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+        """Whether places lie in the frame."""
+        x, y = self.project(lat, lon)
+        x0, x1, y0, y1 = self.extent
+        return (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+
     @property
     def shows_sea(self) -> bool:
         """Whether any sea lies in the frame."""

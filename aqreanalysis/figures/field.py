@@ -36,6 +36,10 @@ class MapStations:
         values = np.full(lat.shape, np.nan) if values is None else np.asarray(values, float)
         return cls(lat, lon, values, np.zeros(lat.shape, bool) if hidden is None else np.asarray(hidden, bool))
 
+    def at(self, which: np.ndarray) -> MapStations:
+        """Some of them."""
+        return MapStations(self.lat[which], self.lon[which], self.values[which], self.hidden[which])
+
 
 @dataclass(frozen=True)
 class Overlay:

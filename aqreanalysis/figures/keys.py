@@ -58,15 +58,16 @@ def handles_of(base: basemap.Base, fields: Sequence[MapField], stations: MapStat
     handles: list[Artist] = [Patch(facecolor=colour, label=words, **edge) for words, colour in scale.classes]
     if base.shows_sea:
         handles.append(Patch(facecolor=basemap.SEA_COLOUR, label="Sea, not shown" if cells else "Sea", **edge))
-    if any(field.missing.any() for field in fields):
+    within = base.shows(fields[0].grid.lat, fields[0].grid.lon).reshape(fields[0].grid.shape)
+    if any((field.missing & within).any() for field in fields):
         handles.append(Patch(facecolor=basemap.NO_ESTIMATE, label="No estimate", **edge) if cells else
                        _marker("o", 4.5, "No estimate", RIM_INK))
     for kind, overlay in OVERLAYS.items():
-        if any((field.flag == kind).any() for field in fields):
+        if any(((field.flag == kind) & within).any() for field in fields):
             handles.append(Patch(facecolor="white", edgecolor=HATCH_INK, hatch=overlay.hatch, linewidth=0.5,
                                  label=overlay.words) if cells else _marker(overlay.marker, 5, overlay.words))
     if stations is not None:
-        handles += _of_stations(stations)
+        handles += _of_stations(stations.at(base.shows(stations.lat, stations.lon)))
     handles += [Line2D([], [], color=colour, linewidth=2, label=f"{words} ({value:g} {units})")
                 for words, value, colour in limits]
     return handles
@@ -75,7 +76,7 @@ def handles_of(base: basemap.Base, fields: Sequence[MapField], stations: MapStat
 def _of_stations(stations: MapStations) -> list[Artist]:
     observed = ", as observed" if (stations.values == stations.values).any() else ""
     found: list[Artist] = []
-    if not stations.hidden.all():
+    if (~stations.hidden).any():
         found.append(_marker("o", 3.5, f"Stations{' used' if stations.hidden.any() else ''}{observed}"))
     if stations.hidden.any():
         found.append(_marker("^", 5, f"Stations withheld{observed}"))

@@ -109,15 +109,31 @@ def words_of(field: xr.Dataset) -> dict[str, str]:
             "width": f"Width of the 90 % interval of {step} PM2.5", "flag": "Support of PM2.5 by observations",
             "days-above": f"Days with PM2.5 above {about.get('above', 75.0):g} {UNITS_TEXT}",
             "difference": "Difference of PM2.5"}[kind]
+    if about.get("of_the_mean") == "true":
+        return _of_summary(field, what, kind)
     joint = {"flag": ", class of most days of", "days-above": " in"}.get(kind, ", mean of")
     counted = "" if kind == "days-above" and not used(field) else used(field)
     title = f"{what}{joint} {period}{counted}" if many else (
         f"{what} on {period}{'' if 'UTC' in period else ' (UTC+8)'}")
+    return {"title": title, "what": what, **_shared(field)}
+
+
+def _of_summary(field: xr.Dataset, what: str, kind: str) -> dict[str, str]:
+    """The same of a mean with errors of its own."""
+    what = {"error": "Standard error of the mean PM2.5", "width": "Width of the 90 % interval of the mean PM2.5",
+            "relative-error": "Standard error of the mean PM2.5, per cent of it"}.get(kind, what)
+    joint = {"mean": ", mean of", "days-above": " in", "flag": ", class of most days of"}.get(kind, " of")
+    return {"title": f"{what}{joint} {field.attrs['words']}{used(field)}", "what": what, **_shared(field)}
+
+
+def _shared(field: xr.Dataset) -> dict[str, str]:
+    """Subtitle, label, units and note of a field."""
+    about, kind = field.attrs, field.attrs["kind"]
     label = {"mean": LABEL, "error": "standard error", "relative-error": "standard error / level",
              "width": "upper minus lower bound", "flag": "", "days-above": "days",
              "difference": f"difference of {LABEL}"}[kind]
     units = {"relative-error": "%", "flag": "", "days-above": ""}.get(kind, UNITS_TEXT)
-    return {"title": title, "what": what, "subtitle": _subtitle(about), "label": label, "units": units,
+    return {"subtitle": _subtitle(about), "label": label, "units": units,
             "note": f"{about.get('source', '')} {BOUNDARIES}".strip()}
 
 

@@ -23,6 +23,7 @@ from aqreanalysis.product import map_fields
 from aqreanalysis.product.map_fields import DAYS_ABOVE, MEAN, MapPeriod
 from aqreanalysis.product.map_stations import ObservedStations, hidden_map, observations_of, observed_stations
 from aqreanalysis.product.reading import DAYS, HOURS, FinishedProduct
+from aqreanalysis.product.summary_fields import is_summary, opened_summary, summary_field, summary_periods
 from aqreanalysis.time_axis import MINIMUM_HOURS, Period, local_days
 
 if TYPE_CHECKING:
@@ -109,7 +110,10 @@ def plot_map(product: str | Path, options: MapOptions = DEFAULT, out: str | Path
     if target:
         check_picture_name(target)
     options.check()
-    look, (of, asked) = options.look, opened(product, options)
+    look = options.look
+    if is_summary(Path(product).expanduser()):
+        return _plot_summary(Path(product).expanduser(), options, look, target)
+    of, asked = opened(product, options)
     for note in of.notes:
         say(note)
     figure, field = _drawn(of, asked, options, look, say)
@@ -117,6 +121,41 @@ def plot_map(product: str | Path, options: MapOptions = DEFAULT, out: str | Path
     folder = of.path if of.path.is_dir() and of.path.suffix != ".zarr" else of.path.parent
     identity = product_maps.identity_of(field, options.title)
     return save_figure(figure, target or folder / "maps" / name, identity, PRINT_DPI)
+
+
+def _plot_summary(path: Path, options: MapOptions, look: Look, target: Path | None) -> Path:
+    """A map of a file of `summarise`: of one of its periods, or with --every of all of them."""
+    given = {"--start": options.start, "--end": options.end, "--minus": options.minus, "--hide": options.hide,
+             "--stations": options.stations}
+    if wrong := [name for name, value in given.items() if value]:
+        raise UserError(f"{wrong[0]} has no use with {path}.", "It has periods that were summed up.",
+                        "Choose one with --period, or give the product.")
+    with opened_summary(path) as file:
+        labels = summary_periods(file)
+        if options.period is None and len(labels) > 1 and not options.every:
+            raise UserError(f"{path} has {len(labels)} periods.", f"They are {', '.join(labels)}.",
+                            "Choose one with --period, or draw all with --every.")
+        chosen = [options.period] if options.period else labels
+        found = [summary_field(file, path, label, _words_of_label(label), options.show, options.above)
+                 for label in chosen[:MOST_PANELS]]
+    fields, grid = [field for field, _ in found], found[0][1]
+    common: dict[str, Any] = {"look": look, "palette": options.palette, "vmax": options.vmax, "title": options.title,
+                              "grid": grid}
+    if options.every:
+        fields = [field.assign_attrs(every=options.every) for field in fields]
+    figure = product_maps.field_map(fields[0], **common) if not options.every else (
+        product_maps.period_maps(fields, **common))
+    name = f"{path.stem}_{options.show.replace('-', '_')}_{chosen[0] if len(chosen) == 1 else 'all'}.png"
+    return save_figure(figure, target or path.with_name(name), product_maps.identity_of(fields[0], options.title),
+                       PRINT_DPI)
+
+
+def _words_of_label(label: str) -> str:
+    """January 2019 for 2019-01; a label that is no calendar period as it is."""
+    try:
+        return parse_label(label).words
+    except UserError:
+        return label
 
 
 def _drawn(of: FinishedProduct, asked: MapPeriod, options: MapOptions, look: Look,
