@@ -18,6 +18,8 @@ versions. Nothing heavy is imported before it is used.
 `open_product`          the hours or days of a product as one Dataset
 `export`                a product, or some of it, as GeoTIFF, CSV or Parquet
 `MapOptions, plot_map`  a map of a product, fit to be printed
+`plot_animation`        an episode as GIF or MP4
+`plot_validation`       figures of what a product's own validation found
 `summarise`             its months, seasons or years: means, percentiles, days above limits, with their errors
 `area_means`            means of a product over areas and their people, with the errors of these means
 `evaluate`              scores of a checkpoint and the baselines at an archive's stations, each left out
@@ -58,13 +60,14 @@ _PUBLIC = {
     "build": "workflows.build", "evaluate": "workflows.evaluate_analysis", "train": "workflows.train_analysis",
     "recalibrate": "workflows.train_analysis", "describe": "workflows.describe", "verify": "workflows.describe",
     "export": "workflows.export", "MapOptions": "workflows.plot_map", "plot_map": "workflows.plot_map",
+    "plot_animation": "workflows.plot_animation", "plot_validation": "workflows.plot_validation",
     "area_means": "workflows.areas", "summarise": "workflows.summarise",
 }
 __all__ = [
     "BuildRequest", "MapOptions", "Period", "UserError", "__version__", "area_means", "build", "describe",
     "describe_model", "evaluate", "export", "ingest_archives", "load_model", "load_recipe", "make_targets",
-    "open_archive", "open_fields", "open_product", "parse_period", "plot_map", "recalibrate", "summarise", "train",
-    "verify",
+    "open_archive", "open_fields", "open_product", "parse_period", "plot_animation", "plot_map", "plot_validation",
+    "recalibrate", "summarise", "train", "verify",
 ]
 
 if TYPE_CHECKING:
@@ -83,7 +86,9 @@ if TYPE_CHECKING:
     from aqreanalysis.workflows.describe import describe, verify
     from aqreanalysis.workflows.evaluate_analysis import evaluate
     from aqreanalysis.workflows.export import export
+    from aqreanalysis.workflows.plot_animation import plot_animation
     from aqreanalysis.workflows.plot_map import MapOptions, plot_map
+    from aqreanalysis.workflows.plot_validation import plot_validation
     from aqreanalysis.workflows.summarise import summarise
     from aqreanalysis.workflows.train_analysis import recalibrate, train
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PALETTE_OF = {"mean": "magma", "error": "viridis", "relative-error": "viridis", "width": "viridis",
               "days-above": "cividis"}
-COLUMNS_OF = {1: 1, 2: 2, 4: 2, 6: 3, 9: 3}  # of so many panels at most; else 4
+COLUMNS_OF = {1: 1, 2: 2, 3: 3, 4: 2, 6: 3, 9: 3}  # of so many panels at most; else 4
 BOUNDARIES = "Boundaries: Natural Earth."
 
 
