@@ -9,6 +9,7 @@ import product_samples as samples
 import pytest
 import xarray as xr
 from golden import check_golden
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
@@ -229,6 +230,25 @@ def test_an_episode_has_a_frame_for_each_step_on_one_scale(product, tmp_path, mo
     assert image.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
     assert [words[:16] for words, _ in scales[:2]] == ["2016-02-28 06:00", "2016-02-28 12:00"]
     assert len({end for _, end in scales}) == 1
+
+
+def test_a_gif_keeps_the_colours_of_a_scale(tmp_path):
+    """As the first frame's bar has them, in every frame."""
+    from matplotlib import colormaps
+
+    shades = colormaps["magma_r"](np.linspace(0, 0.72, 16))
+
+    def frame(order):
+        figure = empty_figure(1.6, 1.0)
+        for number, shade in enumerate(shades[::order]):
+            figure.add_artist(Rectangle((number / 16, 0), 1 / 16, 0.5, transform=figure.transFigure, fc=shade, lw=0))
+        figure.text(0.1, 0.7, "some text", fontsize=6)
+        return figure
+    image = Image.open(save_movie([frame(1), frame(-1)], tmp_path / "a.gif"))
+    for number, order in ((0, 1), (1, -1)):
+        image.seek(number)
+        shown = np.array(image.convert("RGB"))[90, 5::10]
+        np.testing.assert_allclose(shown, np.round(255 * shades[::order, :3]), atol=4)
 
 
 @pytest.mark.parametrize("options, every, hours, name, words", [

@@ -1,6 +1,6 @@
 """Pictures that follow each other: as a GIF, or as MP4 where the program ffmpeg is installed.
 
-The same frames give the same bytes of a GIF: its colours are those of the first frame.
+The same frames give the same bytes of a GIF: its colours are the most frequent ones of the first frame.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GIF, MP4 = MOVIES = (".gif", ".mp4")
 FRAME_DPI, LAST_FRAME = 100, 4  # the last frame of a GIF is shown as long as so many
-COLOURS, NEARLY_WHITE = 128, 250
+COLOURS, NEARLY_WHITE = 256, 250
 
 
 def check_movie_name(path: Path) -> None:
@@ -72,10 +72,14 @@ def _write_gif(figures: Iterable[Figure], part: Path, per_second: float, identit
 
 
 def _palette(image: Any) -> Any:
-    """An image with the colours of another, those that are nearly white as white."""
+    """An image with the most frequent colours of another, those that are nearly white as white.
+
+    Steps of a scale are even areas, of the bar at least, and so keep their colours, which a median cut would mix.
+    """
     from PIL import Image
 
-    colours = np.array(image.quantize(COLOURS).getpalette()[:3 * COLOURS]).reshape(-1, 3)
+    frequent = sorted(image.getcolors(image.width * image.height), reverse=True)[:COLOURS]
+    colours = np.array([colour for _, colour in frequent])
     colours[(colours >= NEARLY_WHITE).all(axis=1)] = 255
     found = Image.new("P", (1, 1))
     found.putpalette(colours.ravel().tolist())
