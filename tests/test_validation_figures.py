@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from PIL import Image
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation.figure_sums import by_city, of_hidden_rows, spread_points, target_points
 from aqreanalysis.evaluation.predictions import BETWEEN_BOUNDS
+from aqreanalysis.figures import validation
 from aqreanalysis.figures.animation import save_movie
 from aqreanalysis.figures.cycles import calendar_figure, cycle_figure
 from aqreanalysis.figures.layout import empty_figure
@@ -125,8 +127,14 @@ def test_all_figures_are_drawn_whole_and_say_that_they_are_simulated():
             page.x0 <= text.get_window_extent().x0 and text.get_window_extent().x1 <= page.x1
             and page.y0 <= text.get_window_extent().y0 and text.get_window_extent().y1 <= page.y1)]
         assert not outside, (name, outside)
-    of_evaluate = sums_of(rows_of()).__class__(**{**vars(sums_of(rows_of())), "rows": None})
-    assert "scatter_density" not in validation_figures(of_evaluate)
+
+
+def test_what_needs_the_hours_is_not_made_without_them(found, monkeypatch):
+    monkeypatch.setattr(validation, "FIGURES", {"stations": len})
+    monkeypatch.setattr(validation, "OF_ROWS", {"hours": len})
+    monkeypatch.setattr(type(found), "__len__", lambda self: 1, raising=False)
+    assert validation_figures(found) == {"stations": 1, "hours": 1}
+    assert validation_figures(replace(found, rows=None)) == {"stations": 1}
 
 
 def test_stations_that_are_too_high_are_red_and_those_that_are_better_too(found):
