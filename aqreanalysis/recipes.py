@@ -49,6 +49,7 @@ class ProductRecipe(Strict):
     stations: str | None = Field(None, description="Station table, where it does not lie beside the observations.")
     utc_offset: float | None = Field(None, ge=LOWEST_OFFSET, le=HIGHEST_OFFSET, description=OFFSET_TEXT)
     checkpoint: str | None = Field(None, description="Name or folder of an AQ-Net checkpoint.")
+    fields: str | None = Field(None, description="File, folder or pattern of the fields that the checkpoint reads.")
     neighbours: int | None = Field(None, ge=4, le=64, description="k of the neural kNN; default the checkpoint's.")
     calibration: Literal["product", "checkpoint"] = Field(
         "product", description="Factors of errors: fitted to the product's own stations, or the checkpoint's.")
@@ -121,6 +122,19 @@ class TrainingRecipe(Strict):
     def files(self) -> ObservationFiles:
         """Where its observations come from."""
         return ObservationFiles(self.observations, self.stations, self.utc_offset)
+
+
+def with_fields(recipe: Recipe, path: str | None) -> Recipe:
+    """The recipe of a training with other fields than it names; as it is where `path` is None.
+
+    UserError where it has no use for any.
+    """
+    if path is None:
+        return recipe
+    if "fields" not in type(recipe).model_fields:
+        raise UserError(f"--fields {path} was given, and what this recipe trains reads none.",
+                        "Fields are for recipes with the key `fields`.", "Leave --fields out.")
+    return recipe.model_copy(update={"fields": path})
 
 
 class ForecastTraining(Strict):

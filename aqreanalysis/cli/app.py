@@ -17,6 +17,7 @@ from aqreanalysis.cli.options import (
     AnyModel,
     Checkpoint,
     End,
+    Fields,
     Observations,
     Scheduler,
     Start,
@@ -64,6 +65,7 @@ def build_command(
     format: Annotated[
         str, typer.Option(help="netcdf: a file a month and year. zarr: one Zarr v3 store of hours, one of days.")
     ] = "netcdf",
+    fields: Fields = None,
     calibration: Annotated[
         str | None,
         typer.Option(
@@ -79,24 +81,8 @@ def build_command(
     from aqreanalysis import BuildRequest, build
     from aqreanalysis.cli import console
 
-    request = BuildRequest(
-        year,
-        start,
-        end,
-        grid,
-        observations,
-        stations,
-        recipe,
-        checkpoint,
-        neighbours,
-        out,
-        workers,
-        scheduler,
-        minimum_hours,
-        format,
-        utc_offset,
-        calibration,
-    )
+    request = BuildRequest(year, start, end, grid, observations, stations, recipe, checkpoint, neighbours, out,
+                           workers, scheduler, minimum_hours, format, utc_offset, calibration, fields)
     folder = build(request, console.BuildProgress)
     console.product(folder)
 
@@ -157,13 +143,14 @@ def train_command(
             "folder: runs/NAME-calibrated."
         ),
     ] = None,
+    fields: Fields = None,
     workers: Annotated[int, typer.Option(min=1, help="Local processes, each of which trains a network.")] = 1,
 ) -> None:
     """Train an AQ-Net checkpoint by a recipe, or calibrate one again; or every forecast of a recipe's tables."""
     from aqreanalysis import files, recipes
     from aqreanalysis.cli import console
 
-    chosen = recipes.load_recipe(recipe, recipes.training_kind(recipe))
+    chosen = recipes.with_fields(recipes.load_recipe(recipe, recipes.training_kind(recipe)), fields)
     given = files.folder_named(out) if out else None
     if isinstance(chosen, recipes.ForecastRecipe):
         refuse_options("a forecast recipe", calibrate=calibrate)
@@ -218,6 +205,7 @@ def evaluate_command(
         str | None,
         typer.Option(help="Folder for scores.csv, scores.nc and figures; or a .csv file for the table alone."),
     ] = None,
+    fields: Fields = None,
     workers: Workers = CORES,
     scheduler: Scheduler = None,
 ) -> None:
@@ -229,7 +217,7 @@ def evaluate_command(
         refuse_options("a run folder of forecasts, whose recipe names its observations", observations=observations,
                        year=year, start=start, end=end, stations=stations, utc_offset=utc_offset, out=out,
                        checkpoint=checkpoint, withheld=withheld, quick=quick, boosting=boosting, grid=grid,
-                       scheduler=scheduler, every_days=every_days)
+                       scheduler=scheduler, every_days=every_days, fields=fields)
         _score_forecasts(Path(run_folder), workers)
         return
     if observations is None:
@@ -247,7 +235,7 @@ def evaluate_command(
     period, offset = time_axis.parse_period(year, start, end), time_axis.parse_utc_offset(utc_offset)
     result = evaluate(observations, period, checkpoint, stations, workers, scheduler,
                       lambda label: console.say(f"scored {label}"), quick, boosting, grid or DEFAULT_GRID, offset,
-                      console.inventory, withheld, every_days or 1)
+                      console.inventory, withheld, every_days or 1, fields)
     written = write_result(result, out) if out else []  # before anything is shown
     score_tables.show_scores(result.table)
     for note in result.notes:
@@ -299,13 +287,17 @@ def simulate_command(
     end: End = None,
     out: Annotated[str, typer.Option(help="Folder for the files.")] = "twin",
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another world.")] = 0,
+    fields: Annotated[bool, typer.Option("--fields", help="Its weather and optical depth instead, as NetCDF.")] = False,
+    lies: Annotated[bool, typer.Option("--lies", help="With --fields: an optical depth that is turned over.")] = False,
 ) -> None:
-    """Write the twin's simulated observations as tidy Parquet, one file a month, to work and test with."""
+    """Write the twin's simulated observations as tidy Parquet, one file a month, or its weather, to test with."""
     from aqreanalysis import files, time_axis
     from aqreanalysis.cli import console
-    from aqreanalysis.workflows.simulate import write_observations
+    from aqreanalysis.workflows.simulate import write_fields, write_observations
 
-    for path in write_observations(time_axis.parse_period(year, start, end), files.folder_named(out), seed):
+    refuse_options("observations; it is of --fields", lies=lies and not fields)
+    period, folder = time_axis.parse_period(year, start, end), files.folder_named(out)
+    for path in write_fields(period, folder, seed, lies) if fields else write_observations(period, folder, seed):
         console.say(f"written: {path}")
 
 

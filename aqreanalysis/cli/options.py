@@ -34,6 +34,14 @@ AnyModel = Annotated[
                         "nearest or mean."
     ),
 ]
+Fields = Annotated[
+    str | None,
+    typer.Option(
+        "--fields",
+        help="File, folder or pattern of weather, for a model that reads it: ERA5, CAMS, MERRA-2, any CF file, or "
+        "tables of sites (docs/fields.md).",
+    ),
+]
 Workers = Annotated[
     int, typer.Option(min=1, help="Local processes, each some 0.8 GiB. Default: one for each core, at most 3.")
 ]

@@ -80,11 +80,6 @@ class FieldFile:
             found.update(f"{file.relative_to(self.path).as_posix()} {files.sha256_of(file)}\n".encode())
         return found.hexdigest()
 
-    def state(self) -> tuple[int, int]:
-        """Size and time of change (ns): whether it is the file that was looked at."""
-        stat = self.path.stat()
-        return stat.st_size, stat.st_mtime_ns
-
 
 def _grib_datasets(path: Path, name: str) -> list[xr.Dataset]:
     try:

@@ -45,6 +45,7 @@ class GriddedFields(FieldSource):
     def __init__(self, path: Path | str, files: Sequence[FieldFile], passed_over: Sequence[str] = ()):
         """UserError where they hold no field, or do not lie on one grid."""
         self._files, self._notes = list(files), list(passed_over)
+        self.simulated = False
         self._parts = [part for file in files for part in self._parts_of(file)]
         if not self._parts:
             raise UserError(f"{path} has no field that is known.",
@@ -60,7 +61,8 @@ class GriddedFields(FieldSource):
         self._rows = np.argsort(first.lats)
         self._lat, self._lon = first.lats[self._rows], _unwrapped(first.lons, self._parts[0].file.name)
         kinds = " and ".join(sorted({part.file.kind for part in self._parts}))
-        self.source = f"{Path(path).name} ({len(self._files)} {kinds} file{'s' * (len(files) > 1)})"
+        self.source = (f"{'SIMULATED ' * self.simulated}{Path(path).name} "
+                       f"({len(self._files)} {kinds} file{'s' * (len(files) > 1)})")
         self._steps = {name: self._steps_of(name) for name in self.stored}
 
     def _parts_of(self, file: FieldFile) -> Iterator[GridPart]:
@@ -71,6 +73,7 @@ class GriddedFields(FieldSource):
                 if not found:
                     continue
                 axes = axes_of(dataset, file.name)
+                self.simulated |= str(dataset.attrs.get("simulated", "")).lower() == "true"  # what `simulate` wrote
                 self._notes += notes
                 yield GridPart(file, number, found, axes, layout.end_after(dataset, axes.time))
 
@@ -118,11 +121,15 @@ class GriddedFields(FieldSource):
                 np.datetime64(int(max(last)), "s").astype("datetime64[ns]"))
 
     def files_of(self, start, end) -> list[FieldFile]:
-        """Those that hours from `start` to `end` may be read from."""
+        """As paths_of; members of zips by themselves."""
         first, last = (int(of) for of in epoch_seconds(np.array([start, end])))
         reach = 2 * max(steps.step for steps in self._steps.values())
         return list(dict.fromkeys(part.file for part in self._parts if part.axes.stamps.max() >= first - reach
                                   and part.axes.stamps.min() <= last + reach))
+
+    def paths_of(self, start, end) -> list[Path]:
+        """As FieldSource.paths_of."""
+        return list(dict.fromkeys(file.path for file in self.files_of(start, end)))
 
     def fingerprint(self, start, end) -> str:
         """As FieldSource.fingerprint."""

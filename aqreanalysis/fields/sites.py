@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +80,8 @@ class SiteFields(FieldSource):
         """As FieldSource.period."""
         return self._first, self._first + (len(next(iter(self._arrays.values()))) - 1) * HOUR
 
-    def files_of(self, start, end) -> Sequence[Path]:
-        """As FieldSource.files_of: all of them, whatever the hours."""
+    def paths_of(self, start, end) -> list[Path]:
+        """As FieldSource.paths_of: all of them, whatever the hours."""
         return self._rows.files
 
     def fingerprint(self, start, end) -> str:

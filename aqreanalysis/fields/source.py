@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,15 @@ class FieldSource(ABC):
     @abstractmethod
     def fingerprint(self, start, end) -> str:
         """A hash of all that hours from `start` to `end` are read from: of contents, not of names and places."""
+
+    def paths_of(self, start, end) -> list[Path]:
+        """The files that hours from `start` to `end` are read from; none where they are simulated."""
+        return []
+
+    def state(self, start, end) -> tuple[tuple[str, int, int], ...]:
+        """Path, size and time of change (ns) of these: whether they are the files that were looked at."""
+        found = ((path, path.stat()) for path in self.paths_of(start, end))
+        return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found)
 
     @abstractmethod
     def _read_stored(self, hours: np.ndarray, names: tuple[str, ...], lat: np.ndarray, lon: np.ndarray) -> xr.Dataset:

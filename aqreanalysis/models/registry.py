@@ -88,6 +88,8 @@ class ModelDescription:
     error_memory_hours: float  # e-folding time of the correlation of errors; of daily means without a calibration
     standard_error: str       # what its standard error is, in a sentence
     bounds: str               # what its bounds are; empty where it has none
+    fields: tuple[str, ...] = ()   # names of what it reads besides pollutants
+    fields_optional: bool = False  # whether it goes on where these are unknown
 
 
 def load_model(name: str | Path | None = None, neighbours: int | None = None, fold: int | None = None) -> Model:
@@ -120,7 +122,8 @@ def describe_model(name: str | Path | None = None, neighbours: int | None = None
         card.name, card.kind, card.identity, card.created, AQNET_REFERENCE, neighbours or card.k,
         AQNetAnalysis.history, AQNetAnalysis.future, bool(card.training.get("simulated")), memory_hours,
         _calibrated_error() if card.calibration else _raw_error("the network expects", memory_hours),
-        _conformal_bounds(card.calibration) if card.calibration else "")
+        _conformal_bounds(card.calibration) if card.calibration else "", AQNetAnalysis.fields,
+        AQNetAnalysis.fields_optional)
 
 
 def calibration_of(name: str | Path | None = None) -> Calibration | None:
@@ -209,7 +212,8 @@ def _of_baseline(name: str, neighbours: int | None) -> ModelDescription:
     model = entry.make(neighbours)
     return ModelDescription(name, entry.kind, repr(model), TUNED, entry.reference, neighbours or entry.neighbours,
                             model.history, model.future, False, entry.error_memory_hours,
-                            _raw_error("the model expects", entry.error_memory_hours), "")
+                            _raw_error("the model expects", entry.error_memory_hours), "", model.fields,
+                            model.fields_optional)
 
 
 def _raw_error(whose: str, memory_hours: float) -> str:

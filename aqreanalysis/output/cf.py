@@ -28,6 +28,7 @@ CONVENTIONS = "CF-1.11, ACDD-1.3"
 EPOCH = np.datetime64("2013-01-01T00", "h")  # the year the network began
 EPOCH_UNITS = f"hours since {EPOCH.astype('datetime64[s]').item():%Y-%m-%d %H:%M:%S}"
 QUALITY_FLAG, OBSERVATIONS = "quality_flag", "number_of_observations"
+FIELDS_FLAG, FIELDS_MEANINGS = "fields_flag", ("with_fields", "without_fields")
 HOURS_USED, DISTANCE = "number_of_hours", "distance_to_nearest_station"
 STATION_ID, HEIGHT, CRS = "station_id", "height", "crs"
 INLET_HEIGHT_M = 10.0  # nominal; HJ 664-2013 asks for inlets of automatic stations 3 to 20 m above the ground
@@ -60,14 +61,17 @@ class Frequency:
     content: str = "analysis"
 
 
-HOURLY = Frequency("hourly", 1, "PT1H", (TARGET, STANDARD_ERROR, LOWER, UPPER, QUALITY_FLAG, OBSERVATIONS))
+HOURLY = Frequency("hourly", 1, "PT1H", (TARGET, STANDARD_ERROR, LOWER, UPPER, QUALITY_FLAG, OBSERVATIONS,
+                                         FIELDS_FLAG))
 DAILY = Frequency("daily", 24, "P1D", (TARGET, STANDARD_ERROR, LOWER, UPPER, QUALITY_FLAG, HOURS_USED))
 TRUTH = Frequency("hourly", 1, "PT1H", (TARGET,), "truth")  # of the twin
 
 
 def fields_of(frequency: Frequency, about: About) -> tuple[str, ...]:
-    """The variables (time, *grid) of a file: bounds only where there is a calibration."""
-    return tuple(name for name in frequency.fields if about.bounds or name not in OUTWARDS)
+    """The variables (time, *grid) of a file: bounds only where there is a calibration, the flag of fields only where a
+    model was given some that it can do without."""
+    return tuple(name for name in frequency.fields if (about.bounds or name not in OUTWARDS)
+                 and (about.fields_flag or name != FIELDS_FLAG))
 
 
 def hours_since_epoch(stamps: np.ndarray) -> np.ndarray:
@@ -119,6 +123,8 @@ class About:
     bounds: str = ""  # what the bounds hold; nothing where there are none, for want of a calibration
     errors: CorrelatedErrors | None = None  # how errors of places and times are correlated
     calibrated_on: str = ""  # which stations and days the errors were calibrated on, sentences
+    fields: str = ""  # which fields the model was given besides observations, and of what origin; "" for none
+    fields_flag: bool = False  # whether it goes on where they are unknown, so that the file says where
     comment: str = ""
     contact: Contact = Contact()
     license: str = ("Creative Commons Attribution 4.0 International (CC BY 4.0); the observations keep the "
@@ -149,6 +155,7 @@ def global_attributes(about: About, grid: Grid, stamps: np.ndarray, frequency: F
     mark = "SIMULATED " if about.simulated else ""
     places = f"{grid.size} {'points' if grid.kind == 'points' else 'cells'}"
     made_of = f"Observations: {about.observations} Model: {about.model}."
+    made_of += f" Fields: {about.fields}." if about.fields else ""
     sparse = f", from {about.hours[0]} of {about.hours[1]} hours" if about.hours and about.is_sparse else ""
     counted = f" {about.observed}" if about.observed and frequency != TRUTH else ""
     attributes: dict[str, Any] = {
@@ -375,6 +382,15 @@ def _observation_count_attributes(about: About, frequency: Frequency) -> dict[st
             "coverage_content_type": "auxiliaryInformation"}
 
 
+def _fields_flag_attributes(about: About, frequency: Frequency) -> dict[str, Any]:
+    return {"standard_name": "status_flag", "units": "1",
+            "long_name": "whether the fields that the model reads were known at the place in the hour",
+            "flag_values": np.arange(len(FIELDS_MEANINGS), dtype=np.int8), "flag_meanings": " ".join(FIELDS_MEANINGS),
+            "coverage_content_type": "qualityInformation",
+            "comment": (f"Fields: {about.fields}. Where they are unknown the model, which was trained for it, goes on "
+                        "with observations alone; hours before and after may have been known.")}
+
+
 def _hour_count_attributes(about: About, frequency: Frequency) -> dict[str, Any]:
     return {"standard_name": "number_of_observations", "units": "1",
             "long_name": "number of hours of the day in which a station that the estimate is made from reported",
@@ -387,5 +403,5 @@ _FIELD_ATTRIBUTES: dict[str, Callable[[About, Frequency], dict[str, Any]]] = {
     TARGET: _pm25_attributes, STANDARD_ERROR: _standard_error_attributes,
     LOWER: partial(_bound_attributes, name=LOWER), UPPER: partial(_bound_attributes, name=UPPER),
     QUALITY_FLAG: _quality_flag_attributes, OBSERVATIONS: _observation_count_attributes,
-    HOURS_USED: _hour_count_attributes,
+    HOURS_USED: _hour_count_attributes, FIELDS_FLAG: _fields_flag_attributes,
 }

@@ -32,6 +32,7 @@ from aqreanalysis.output import cf, encoding
 from aqreanalysis.output.cf import About
 from aqreanalysis.output.daily import MonthDays
 from aqreanalysis.product.folder import ProductFolder, fingerprints
+from aqreanalysis.product.model_fields import ModelFields, unknown_fields
 from aqreanalysis.product.versions import check_worker_versions, installed_versions
 from aqreanalysis.simulation import TwinArchive
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period, local_days
@@ -73,6 +74,7 @@ class Job:
     quality: QualitySettings = DEFAULT_SETTINGS
     calibration: Calibration | None = None  # the product's own; None: as the model comes
     parts: tuple[ArchivePart, ...] = ()   # of the observations, as they were when they were inspected; () for the twin
+    fields: ModelFields | None = None     # that the model reads besides
 
 
 def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
@@ -86,12 +88,13 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     cube = screening.observations_around(archive, model, month, job.minimum_station_hours, job.quality)
     check_unchanged(job, model, month)
     distance = nearest_distance(cube, job.grid)
+    fields = fields_around(job, model, month, cube)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(output.open_part(job.folder.hourly(month), job.grid, job.about, cf.HOURLY, distance))
         days = stack.enter_context(MonthDays(job.folder.days_of(month), cf.fields_of(cf.DAILY, job.about),
                                              month.n_days, job.grid.size))
         truth = stack.enter_context(_Truth(job, month, archive)) if isinstance(archive, TwinArchive) else None
-        for block in _blocks(job, month, model, cube):
+        for block in _blocks(job, month, model, cube, fields):
             arrays = block.arrays
             _round(arrays)
             file.write(block.first, arrays, block.points)
@@ -109,6 +112,14 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     return f"{month.first:%Y-%m}", facts | (truth.facts() if truth else {})
 
 
+def fields_around(job: Job, model: Model, period: Period, cube: xr.Dataset) -> xr.Dataset | None:
+    """The fields that a model reads for a period, round the grid and the stations; None where it reads none."""
+    if job.fields is None:
+        return None
+    return job.fields.around(model, period.hours, *(np.append(getattr(job.grid, name), cube[name].values)
+                                                    for name in (schema.LAT, schema.LON)))
+
+
 def check_unchanged(job: Job, model: Model | ModelDescription, month: Period) -> None:
     """UserError where a file that the month was read from is not the one that the product's record describes."""
     if not job.source.files:
@@ -122,10 +133,14 @@ def check_unchanged(job: Job, model: Model | ModelDescription, month: Period) ->
                         f"Let nothing write there, remove {job.folder.path} and run again.")
 
 
-def _blocks(job: Job, month: Period, model, cube) -> Iterator[Block]:
+def _blocks(job: Job, month: Period, model, cube, fields: xr.Dataset | None) -> Iterator[Block]:
     """Every block of a month, tile by tile of the grid; leaves word of how far it is."""
     done = 0
-    for block in blocks(model, cube, job.grid, month, list(output.tiles(job.grid))):
+    for block in blocks(model, cube, job.grid, month, list(output.tiles(job.grid)), fields):
+        if fields is not None and job.about.fields_flag:
+            hours = month.hours[block.first:block.first + len(block.arrays["pm25"])]
+            block.arrays[cf.FIELDS_FLAG] = unknown_fields(fields, hours, job.grid.lat[block.points],
+                                                          job.grid.lon[block.points]).astype(np.int8)
         yield block
         done += block.arrays["pm25"].size
         _tell(job, month, done // job.grid.size)
@@ -221,10 +236,11 @@ class Block:
 
 
 def blocks(model: Model, cube: xr.Dataset, grid: Grid, period: Period,
-           tiles: Sequence[slice] = (slice(None),)) -> Iterator[Block]:
-    """The estimates of a period on a grid, tile by tile, a week of hours at a time, with their support."""
+           tiles: Sequence[slice] = (slice(None),), fields: xr.Dataset | None = None) -> Iterator[Block]:
+    """The estimates of a period on a grid, tile by tile, a week of hours at a time, with their support; `fields` are
+    those that the model reads (`fields_around`)."""
     hours, land = period.hours, _land(grid)
-    prepared = model.prepare(cube, hours)
+    prepared = model.prepare(cube, hours, fields)
     observed = np.isfinite(cube.pm25.reindex(time=hours).values)
     for points in tiles:
         lat, lon = grid.lat[points], grid.lon[points]

@@ -19,6 +19,7 @@ from aqreanalysis.observations.readers.archive import Inspection, ReadingOptions
 from aqreanalysis.output import FORMATS
 from aqreanalysis.output.cf import About, Contact
 from aqreanalysis.product.folder import ProductFolder, check_identity
+from aqreanalysis.product.model_fields import ModelFields, check_fields_of, choose_fields
 from aqreanalysis.product.month import Job, Source
 from aqreanalysis.product.versions import installed_versions
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
@@ -47,6 +48,7 @@ class BuildRequest:
     format: str = "netcdf"
     utc_offset: str | float | None = None   # hours ahead of UTC of stamps without an offset of their own
     calibration: str | None = None          # product or checkpoint: where its factors of errors come from
+    fields: str | None = None               # where the model's fields are
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def prepare(request: BuildRequest) -> Plan:
     inspection = inspect(archive, source, period, model)
     inspection.passed_over.extend(passed_over)
     inspection.anomalies.extend(registry.check_covariates(recipe.checkpoint, grid.name, grid.lat, grid.lon))
+    fields = _fields(recipe, model, source, archive, period, grid, inspection)
     inventory = take_inventory(archive, period.hours[0], period.hours[-1], inspection, recipe.minimum_hours,
                                measured=source.files is not None)
     check_usable(archive, inventory, source.name, recipe.quality)
@@ -89,19 +92,17 @@ def prepare(request: BuildRequest) -> Plan:
                 "minimum_hours": recipe.minimum_hours, "minimum_station_hours": recipe.minimum_station_hours,
                 "quality": recipe.quality.changes,
                 "format": request.format, "aqreanalysis": __version__}
-    if recipe.contact != Contact():  # its words stand in files that are finished
-        identity["contact"] = recipe.contact.model_dump_json(exclude_none=True)
-    if source.files and source.files.utc_offset is not None:
-        identity["utc_offset"] = source.files.utc_offset
+    identity |= _chosen(recipe, source, fields)
     folder = ProductFolder(_out(request, recipe, period, grid, archive.simulated), archive.simulated, period,
                            source.files is None, request.format)
     check_identity(folder.path, identity)
     _check_space(folder.path, grid.size * len(period.hours))
-    about = describe(recipe, period, grid, archive, model, inventory.coverage)
+    about = describe(recipe, period, grid, archive, model, inventory.coverage, fields)
     job = Job(source, registry.portable_name(recipe.checkpoint), model, grid, folder, about, recipe.neighbours,
               recipe.minimum_hours, recipe.minimum_station_hours, installed_versions(), recipe.quality,
-              parts=parts)
+              parts=parts, fields=fields)
     facts = {"recipe": recipe.model_dump(), "observations": source.name,
+             **({"fields": fields.choice.name, "fields_hash": fields.fingerprint} if fields else {}),
              "stations_without_coordinates": archive.stations.attrs.get("without_coordinates", []),
              **inventory.facts(), "versions": job.versions}
     return Plan(period, grid, folder, about, identity, facts, inventory, far_share, job, recipe.calibration)
@@ -111,7 +112,8 @@ def _recipe(request: BuildRequest) -> recipes.ProductRecipe:
     """The recipe with what the command line says instead."""
     recipe = recipes.load_recipe(request.recipe or DEFAULT_RECIPE, recipes.ProductRecipe)
     told = {name: getattr(request, name) for name in (
-        "grid", "observations", "stations", "checkpoint", "neighbours", "minimum_hours", "calibration")}
+        "grid", "observations", "stations", "checkpoint", "neighbours", "minimum_hours", "calibration",
+        "fields")}
     told["utc_offset"] = time_axis.parse_utc_offset(request.utc_offset)
     changed = recipe.model_dump() | {name: value for name, value in told.items() if value is not None}
     if changed["neighbours"] is not None and not 4 <= changed["neighbours"] <= 64:
@@ -192,7 +194,7 @@ def _check_space(path: Path, cell_hours: int) -> None:
 
 
 def describe(recipe: recipes.ProductRecipe, period: Period, grid: Grid, archive, model: ModelDescription,
-             coverage: Coverage | None) -> About:
+             coverage: Coverage | None, fields: ModelFields | None = None) -> About:
     """What the files will say of themselves; nothing from the clock, so that bytes can be compared."""
     trained = " trained on SIMULATED observations" if model.simulated else ""
     neighbours = f"{model.neighbours} neighbours" if model.neighbours else "all stations"
@@ -208,5 +210,31 @@ def describe(recipe: recipes.ProductRecipe, period: Period, grid: Grid, archive,
         standard_error=model.standard_error, bounds=model.bounds,
         calibrated_on=registry.calibrated_on(recipe.checkpoint), errors=registry.correlated_errors(recipe.checkpoint),
         neighbours=model.neighbours, minimum_hours=recipe.minimum_hours, contact=recipe.contact,
-        hours=(coverage.hours_observed, coverage.hours) if coverage else None)
+        hours=(coverage.hours_observed, coverage.hours) if coverage else None,
+        fields=fields.in_words if fields else "", fields_flag=bool(fields and fields.optional))
+
+
+def _chosen(recipe: recipes.ProductRecipe, source: Source, fields: ModelFields | None) -> dict:
+    """Of the identity, what only products have for which it was chosen."""
+    found: dict = {}
+    if recipe.contact != Contact():  # its words stand in files that are finished
+        found["contact"] = recipe.contact.model_dump_json(exclude_none=True)
+    if fields:
+        found["fields"] = fields.fingerprint
+    if source.files and source.files.utc_offset is not None:
+        found["utc_offset"] = source.files.utc_offset
+    return found
+
+
+def _fields(recipe: recipes.ProductRecipe, model: ModelDescription, source: Source, archive, period: Period, grid: Grid,
+            inspection: Inspection) -> ModelFields | None:
+    """The fields that the model reads, checked; what is to be told of them goes into `inspection`."""
+    choice = choose_fields(recipe.fields, model, None if source.files else source.twin_seed)
+    if choice is None:
+        inspection.notes.extend([f"{model.name} goes on without the fields that it can read"] * bool(model.fields))
+        return None
+    made, notes = check_fields_of(choice, model, period, (grid.lat, grid.lon),
+                                  (archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy()), archive.simulated)
+    inspection.notes.extend(notes)
+    return made
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +35,7 @@ from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.observations.readers.archive import Archive, Source, none_good
 from aqreanalysis.observations.readers.cube import CubeArchive
 from aqreanalysis.observations.stations import city_numbers
+from aqreanalysis.product.model_fields import ModelFields, check_fields_of, choose_fields
 from aqreanalysis.time_axis import Period
 from aqreanalysis.training.boosting import train_boosting
 from aqreanalysis.training.regression import FITTED_DAYS, FITTED_STATIONS, fit_regression_kriging
@@ -66,7 +68,8 @@ class Evaluation:
 
     `withheld`: only the stations that the checkpoint's training left aside, as it left them aside. `quick`: no
     surroundings are taken out, and no stations are matched to the land of `grid`. `every_days`: of so many days one,
-    drawn. `boost`: gradient boosting too, with `withheld` only, for it is trained at the others.
+    drawn. `fields`: where those are that the checkpoint reads. `boost`: gradient boosting too, with `withheld` only,
+    for it is trained at the others.
     """
 
     checkpoint_name: str | None = None
@@ -77,6 +80,7 @@ class Evaluation:
     every_days: int = 1
     workers: int = 1
     scheduler: str | None = None
+    fields: str | None = None
 
     def run(self, function: Callable, jobs: list, shared: object = None) -> Iterator:
         """Results of the jobs as they are done."""
@@ -101,7 +105,7 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
              quick: bool = False, boost: bool = False,
              grid: str = DEFAULT_GRID, utc_offset: float | None = None,
              tell: Callable[[Inventory], None] = lambda found: None, withheld: bool = False,
-             every_days: int = 1) -> Result:
+             every_days: int = 1, fields: str | None = None) -> Result:
     """Scores at stations that are left out, each estimated from the others: a table and the sums that it is made of.
 
     All stations of the observations: singly, with their whole city, and with their surroundings, so that they stand
@@ -112,7 +116,7 @@ def evaluate(observations: str, period: Period, checkpoint_name: str | None = No
     ------
     UserError : for fewer than six stations with observations, or none that the checkpoint withheld (`withheld`).
     """
-    asked = Evaluation(checkpoint_name, withheld, quick, boost, grid, every_days, workers, scheduler)
+    asked = Evaluation(checkpoint_name, withheld, quick, boost, grid, every_days, workers, scheduler, fields)
     return evaluate_source(ObservationFiles.of(observations, stations, utc_offset), observations, period, asked,
                            on_month, tell)
 
@@ -137,6 +141,7 @@ def evaluate_source(source: Source, where: str, period: Period, asked: Evaluatio
     if asked.withheld:
         _test_stations(archive.stations, card, where)  # an error comes before anything is read
     inventory = _inventory(archive, period, where)
+    fields = _fields(archive, folder, period, asked.fields, inventory)
     tell(inventory)
     table = _reporting(archive, inventory)
     duplicates = near_duplicates(archive, period.hours[0], period.hours[-1])
@@ -144,7 +149,7 @@ def evaluate_source(source: Source, where: str, period: Period, asked: Evaluatio
     days = sampled_days(period, asked.every_days)
     scoring = Scoring(source, folder, tuple(designs.folds), days, kinds_of_place(table),
                       _boosting(source, period, card, duplicates, asked),
-                      _regression(source, period, table, designs, duplicates, asked))
+                      _regression(source, period, table, designs, duplicates, asked), fields)
     total = _total_of_months(scoring, period, asked, on_month)
     if total is None or not float(total.station.n.sum()):
         raise UserError(f"{where} holds no PM2.5 of withheld stations from {period.first} to {period.last}.",
@@ -181,6 +186,19 @@ def _inventory(archive: Archive, period: Period, where: str) -> Inventory:
     found = take_inventory(archive, first, last, inspection)
     check_usable(archive, found, where, quality.DEFAULT_SETTINGS)
     return found
+
+
+def _fields(archive: Archive, folder: Path, period: Period, path: str | None,
+            inventory: Inventory) -> ModelFields | None:
+    """The fields that the checkpoint reads, checked at the stations; what is told of them goes into the inventory."""
+    model = registry.describe_model(folder)
+    choice = choose_fields(path, model)
+    if choice is None:
+        return None
+    places = archive.stations.lat.to_numpy(), archive.stations.lon.to_numpy()
+    made, notes = check_fields_of(choice, model, period, places, ((), ()), archive.simulated)
+    inventory.inspection.notes.extend(notes)
+    return made
 
 
 def _reporting(archive: Archive, inventory: Inventory) -> pd.DataFrame:

@@ -18,9 +18,11 @@ from aqreanalysis.evaluation.predictions import errors_of_days
 from aqreanalysis.evaluation.statistics import fold_statistics
 from aqreanalysis.models import registry
 from aqreanalysis.models.base import Model
+from aqreanalysis.models.supplied import Supplied
 from aqreanalysis.observations import stations
 from aqreanalysis.observations.readers.archive import Source
 from aqreanalysis.observations.screening import RawObservations
+from aqreanalysis.product.model_fields import ModelFields
 from aqreanalysis.time_axis import Period
 
 OURS = "AQ-Net"
@@ -39,6 +41,7 @@ class Scoring:
     kinds: Mapping[str, Sequence[str]]                 # stations of kinds of place (strata.kinds_of_place)
     beside: Mapping[str, Model] = field(default_factory=dict)       # models by name, beside the baselines
     fitted: Mapping[Removed, Model] = field(default_factory=dict)   # fitted without the stations of a fold
+    fields: ModelFields | None = None                               # that the checkpoint reads
 
     def by_removed(self) -> Iterator[tuple[Removed, list[Fold]]]:
         """The folds that take out the same stations, together."""
@@ -60,13 +63,16 @@ def score_month(scoring: Scoring, month: Period) -> tuple[str, Sums | None]:
     raw = RawObservations.around(scoring.source.open(), main, month)
     truth = stations.reporting(raw.screened())
     reported, parts = set(truth.station.values), []
-    networks: dict[int | None, Model] = {None: main}
+    supply = (scoring.fields.around(main, hours, truth.lat.values, truth.lon.values) if scoring.fields is not None
+              else None)
+    networks: dict[int | None, Model] = {None: main if supply is None else Supplied(main, supply)}
     for removed, folds in scoring.by_removed():
         asked = [fold for fold in folds if reported & set(fold.asked)]
         seen = stations.reporting(raw.screened(removed)) if asked else truth
         for fold in asked:
             if fold.network not in networks:
-                networks[fold.network] = registry.load_model(scoring.checkpoint, fold=fold.network)
+                network = registry.load_model(scoring.checkpoint, fold=fold.network)
+                networks[fold.network] = network if supply is None else Supplied(network, supply)
             parts.append(_fold_sums(scoring, fold, networks[fold.network], seen, truth, hours))
     return label, Sums.total(parts) if parts else None
 

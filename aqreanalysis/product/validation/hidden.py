@@ -16,7 +16,7 @@ from aqreanalysis.models import registry
 from aqreanalysis.models.base import Model
 from aqreanalysis.models.calibrated import with_calibration
 from aqreanalysis.observations import screening
-from aqreanalysis.product.month import Job, check_unchanged, loaded_model
+from aqreanalysis.product.month import Job, check_unchanged, fields_around, loaded_model
 from aqreanalysis.product.validation.sample import Part
 from aqreanalysis.time_axis import HOUR
 from aqreanalysis.training.calibration import HeldOutDays, by_day
@@ -61,8 +61,9 @@ def hide_part(hiding: HidingJob, part: Part) -> tuple[int, HiddenDays | None]:
     cube = screening.observations_around(job.source.open(), main, part.period, job.minimum_station_hours, job.quality,
                                          part.removed)
     check_unchanged(job, main, part.period)
+    fields = fields_around(job, main, part.period, cube)
     days = np.array(part.days, "datetime64[D]")
-    found = [hidden_days(_network(job, fold.network), cube, fold, days, hiding.cities) for fold in part.folds]
+    found = [hidden_days(_network(job, fold.network), cube, fold, days, hiding.cities, fields) for fold in part.folds]
     known = [rows for rows in found if len(rows.day)]
     return part.number, HiddenDays.joined(known) if known else None
 
@@ -77,7 +78,7 @@ def _of_fold(name: str, neighbours: int | None, fold: int) -> Model:
 
 
 def hidden_days(model: Model, cube: xr.Dataset, fold: Fold, days: np.ndarray,
-                cities: Mapping[str, int]) -> HiddenDays:
+                cities: Mapping[str, int], fields: xr.Dataset | None = None) -> HiddenDays:
     """What a model, with raw errors, and kriging estimate on some days at the scored stations of a fold.
 
     Rows with no hour that all three know (estimate, kriging, truth) are left out, and so are such hours.
@@ -88,7 +89,7 @@ def hidden_days(model: Model, cube: xr.Dataset, fold: Fold, days: np.ndarray,
     given, at = cube.drop_sel(station=[s for s in fold.removed if s in known]), cube.sel(station=asked)
     targets = schema.make_targets(hours, at.lat.values, at.lon.values)
     distance = holdout.nearest_remaining(given.lat.values, given.lon.values, at.lat.values, at.lon.values)
-    made = [one.predict(_around(given, one, hours), targets)
+    made = [one.predict(_around(given, one, hours), targets, fields if one.fields else None)
             for one in (with_calibration(model, None), registry.load_model(REFERENCE))]
     estimate, scale, kriging, truth = (by_day(array) for array in (
         made[0][schema.TARGET].values, made[0][schema.STANDARD_ERROR].values, made[1][schema.TARGET].values,

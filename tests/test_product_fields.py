@@ -1,0 +1,169 @@
+"""Fields of a product: checked before the run, part of its identity, handed to the model, and what the file says."""
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import aqreanalysis
+from aqreanalysis import schema
+from aqreanalysis.errors import UserError
+from aqreanalysis.fields.sampling import sample_fields
+from aqreanalysis.models import registry
+from aqreanalysis.models.base import PointwiseModel
+from aqreanalysis.models.supplied import Supplied
+from aqreanalysis.product import report
+from aqreanalysis.product.plan import BuildRequest, prepare
+from aqreanalysis.simulation.weather import TwinFields
+from aqreanalysis.time_axis import parse_period
+from aqreanalysis.workflows.build import build
+from aqreanalysis.workflows.simulate import write_fields
+
+PERIOD = parse_period(None, "2016-01-31", "2016-02-01")
+WIDE, SMALL = (105.0, 126.0), (112.0, 118.0)  # degrees east
+
+
+@dataclass(frozen=True)
+class Windy(PointwiseModel):
+    """PM2.5 is 100 minus the wind's speed squared, 50 where it is unknown: what a model was given shows in it."""
+
+    name: str = "windy"
+    fields: tuple[str, ...] = ("u10", "v10")
+    fields_optional: bool = False
+    history: int = 2
+
+    def predict(self, stations, targets, fields=None):
+        shape = targets.sizes["time"], targets.sizes["point"]
+        pm25 = np.full(shape, 50.0)
+        if fields is not None:
+            wind = sample_fields(fields, targets.time.values, targets.lat.values, targets.lon.values)
+            assert fields.time.values[0] <= targets.time.values[0] - np.timedelta64(self.history, "h")
+            square = wind.u10.values**2 + wind.v10.values**2
+            pm25 = np.where(np.isfinite(square), 100.0 - square, pm25)
+        return schema.make_estimate(targets, np.maximum(pm25, 0.0), np.ones(shape))
+
+
+@pytest.fixture(autouse=True)
+def models(monkeypatch, tmp_path):
+    monkeypatch.setenv("AQREANALYSIS_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setattr(report, "draw_maps", lambda plan, workers: [])
+    for name, optional in (("windy", False), ("all-weather", True)):
+        model = Windy(name=name, fields_optional=optional)
+        monkeypatch.setitem(registry.BASELINES, name, registry.Baseline(lambda k, m=model: m, "wind", "", 8.0, None,
+                                                                        chooses=False))
+
+
+@pytest.fixture(scope="module")
+def weather(tmp_path_factory):
+    """The twin's weather of the period and three days on either side, as files."""
+    folder = tmp_path_factory.mktemp("weather")
+    list(write_fields(PERIOD, folder, seed=0))
+    return folder
+
+
+@pytest.fixture
+def request_of(tmp_path):
+    (tmp_path / "places.csv").write_text("station_id,lon,lat\nA,116.4,39.9\nB,113.0,36.0\n")
+
+    def make(**more):
+        return replace(BuildRequest(start="2016-01-31", end="2016-02-01", grid=str(tmp_path / "places.csv"),
+                                    calibration="checkpoint", checkpoint="windy", out=str(tmp_path / "product")),
+                       **more)
+
+    return make
+
+
+def cut(weather, folder, hours=slice(None), lon=WIDE):
+    """The weather of some hours and longitudes alone."""
+    folder.mkdir()
+    for path in weather.glob("*.nc"):
+        with xr.open_dataset(path) as whole:
+            part = whole.sel(lon=slice(*lon), time=hours)
+            if part.sizes["time"]:
+                part.to_netcdf(folder / path.name)
+    return str(folder)
+
+
+def expected():
+    wind = TwinFields(0).sample(PERIOD.hours, [39.9, 36.0], [116.4, 113.0], ("u10", "v10"))
+    return np.maximum(100.0 - wind.u10.values**2 - wind.v10.values**2, 0.0)
+
+
+def hourly(folder):
+    with aqreanalysis.open_product(folder, "hourly") as found:
+        return found.load()
+
+
+@pytest.mark.product
+def test_a_model_is_handed_the_fields_of_its_product(request_of, weather):
+    """Values are as the wind at each place; told in run.json and in the file; resuming with other fields, as the twin's
+    own, which are read where none are named, is an error with the key."""
+    folder = build(request_of(fields=str(weather)))
+    found = hourly(folder)
+    np.testing.assert_allclose(found.pm25, expected(), rtol=2.0**-10, atol=0.01)
+    assert "fields_flag" not in found and "u10, v10 of SIMULATED" in found.attrs["source"]
+    run = json.loads((folder / "run.json").read_text())
+    assert len(run["identity"]["fields"]) == 16 and run["facts"]["fields"] == str(weather)
+    assert any("u10, v10 of SIMULATED" in text for text in run["facts"]["reading"])
+    own = prepare(request_of(out=str(folder.with_name("own")))).job.fields
+    assert own.choice.path is None and own.fingerprint != run["identity"]["fields"]
+    with pytest.raises(UserError, match="fields = "):
+        prepare(request_of())
+
+
+@pytest.mark.product
+def test_a_model_that_can_goes_on_without_and_the_file_says_where(request_of, weather, tmp_path):
+    """Hours after 12 UTC of the second day have no wind: there the estimate is without, and flagged so."""
+    some = cut(weather, tmp_path / "some", slice(None, "2016-02-01T12"))
+    found = hourly(build(request_of(checkpoint="all-weather", fields=some)))
+    without = found.time.values > np.datetime64("2016-02-01T12")
+    assert 0 < without.sum() == found.fields_flag.values[:, 0].sum() == 4
+    assert np.array_equal(found.fields_flag.values == 1, np.broadcast_to(without[:, None], found.fields_flag.shape))
+    assert (found.pm25.values[without] == 50.0).all()
+    np.testing.assert_allclose(found.pm25[~without], expected()[~without], rtol=2.0**-10, atol=0.01)
+    assert found.fields_flag.attrs["flag_meanings"] == "with_fields without_fields"
+    assert "fields_flag" in found.pm25.attrs["ancillary_variables"]
+
+
+def test_what_does_not_cover_the_product_is_an_error_before_the_run(request_of, weather, tmp_path):
+    """Hours, the two before the period among them; places; a field; each by name."""
+    with pytest.raises(UserError, match="and windy|reads none") as refused:
+        prepare(request_of(checkpoint="idw", fields=str(weather)))
+    assert "idw reads none" in str(refused.value)
+    late = cut(weather, tmp_path / "late", slice("2016-01-30T17", None))
+    with pytest.raises(UserError, match=r"lack 2 hours \(2016-01-30 15:00 to 2016-01-30 16:00 UTC\)"):
+        prepare(request_of(fields=late))
+    with pytest.raises(UserError, match="1 of 2 places lie outside the fields, which cover 115 to 126 E"):
+        prepare(request_of(fields=cut(weather, tmp_path / "east", lon=(115.0, 126.0))))
+    for path in (tmp_path / "late").glob("*.nc"):
+        xr.load_dataset(path).drop_vars("v10").to_netcdf(path)
+    with pytest.raises(UserError, match="has no v10"):
+        prepare(request_of(fields=late))
+    assert not (tmp_path / "product").exists()
+
+
+def test_a_model_that_needs_fields_says_so(request_of, tmp_path):
+    """With real observations and none given; simulated weather beside them is refused."""
+    cube = schema.mock_station_cube(hours=120, stations=12, missing=0.0).assign_coords(
+        time=np.datetime64("2016-01-29T00", "ns") + np.arange(120) * np.timedelta64(1, "h"))
+    rows = cube.pm25.to_dataframe().reset_index().rename(columns={"station": "station_id"})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(UserError, match=r"windy reads fields.*u10 \(eastward wind at 10 m\).*--fields PATH"):
+        prepare(request_of(observations=str(tmp_path / "rows.csv")))
+    list(write_fields(PERIOD, tmp_path / "weather", seed=0))
+    with pytest.raises(UserError, match="are simulated, and the observations are not"):
+        prepare(request_of(observations=str(tmp_path / "rows.csv"), fields=str(tmp_path / "weather")))
+
+
+def test_a_model_supplied_with_fields_is_the_model_with_them():
+    """For callers that know of none: evaluations."""
+    hours = PERIOD.hours
+    fields = TwinFields(0).read(np.concatenate([hours[:1] - np.timedelta64(2, "h"), hours[:1] - np.timedelta64(1, "h"),
+                                                hours]), ("u10", "v10"), [36.0, 40.0], [113.0, 117.0])
+    cube, asked = schema.mock_station_cube(hours=24), schema.make_targets(hours, [39.9], [116.4])
+    supplied = Supplied(Windy(), fields)
+    assert supplied.predict(cube, asked).equals(Windy().predict(cube, asked, fields))
+    assert supplied.prepare(cube, hours).at(asked).equals(supplied.predict(cube, asked))
+    assert supplied.fields == ("u10", "v10") and supplied.history == 2
