@@ -43,7 +43,8 @@ def _at_height(dataset: xr.Dataset, options: list[str], field: FieldVariable,
               for dim, place, height in _heights(dataset[option])]
     if not levels:
         return None, ""
-    if field.height is not None and len(levels) > 1 or any(dim for _, dim, _, _ in levels):
+    unsaid = all(height is None for *_, height in levels)
+    if not unsaid and (len(levels) > 1 or levels[0][1] or field.height is not None):
         known = [level for level in levels if LOWEST_M <= (level[3] or 0.0) <= HIGHEST_M]
         levels = sorted(known, key=lambda level: abs((level[3] or 0.0) - (field.height or 0.0)))[:1]
         if not levels:
