@@ -1,14 +1,16 @@
 """How the error grows with the distance to the nearest station: what the classes of quality_flag are defined by.
 
-    python benchmarks/error_growth.py RECIPE [--checkpoint NAME|FOLDER] [--every-days 5] [--radius KM ...] [--out FILE]
+    python benchmarks/error_growth.py RECIPE [--checkpoint NAME|FOLDER] [--every-days 5] [--radius KM ...]
+                                      [--networks N] [--out FILE]
 
-Validation stations of the recipe, never trained on, are left out a few at a time, all others are given; then again with
-everything within a radius of them taken out. A station's error at a radius is compared with the same station's error
+Stations of the recipe that the network which is asked was never trained on (those of its fold; without folds the
+validation stations) are left out a few at a time, all others are given; then again with everything within a radius of
+them taken out. A station's error at a radius is compared with the same station's error
 where nothing else was taken out and a station lies within BESIDE_KM ("beside"), over the same days: growth is the
 ratio of mean absolute errors over those stations. NMAE is the mean absolute error over the mean level. Prints both by
 the distance that was reached and by kriging's variance; and the distances at which a curve through the growth,
 non-decreasing and weighted by station-hours (isotonic regression), passes 1.5 and 2, with the 5th and 95th percentile
-over DRAWS draws of the stations. No validation station lies outside the hull of the others, so nothing is said of it.
+over DRAWS draws of the stations. Hardly a station lies outside the hull of the others, so nothing is said of it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from aqreanalysis.models import checkpoint
 from aqreanalysis.models.neighbours import find_neighbourhood
 from aqreanalysis.training import calibration
 from aqreanalysis.training.analysis_data import load_analysis_data
+from aqreanalysis.training.cross_fit import Asked, asked_networks
 
 RADII = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 110)
 FOLDS = 5          # of the stations at a radius
@@ -46,13 +49,13 @@ def far_apart(lat, lon, folds: int) -> np.ndarray:
     return fold
 
 
-def folds_at(cube, validation, radius: float) -> list[Fold]:
-    """Folds of the validation stations with all others nearer than `radius` taken out too."""
-    asked = cube.sel(station=list(validation))
+def folds_at(cube, stations, radius: float) -> list[Fold]:
+    """Folds of some stations with all others nearer than `radius` taken out too."""
+    asked = cube.sel(station=list(stations))
     fold = far_apart(asked.lat.values, asked.lon.values, FOLDS)
     found = []
     for number in np.unique(fold):
-        scored = np.array(validation, object)[fold == number]
+        scored = np.array(stations, object)[fold == number]
         of = asked.sel(station=list(scored))
         near = geo.pairwise_distance_km(of.lat, of.lon, cube.lat, cube.lon).min(axis=0) <= radius
         removed = set(scored) | set(cube.station.values[near])
@@ -76,6 +79,17 @@ def errors(model, cube, fold: Fold, days) -> pd.DataFrame:
     where = pd.DataFrame({"station": asked.station.values, "design": next(iter(fold.scored)),
                           "distance": neighbourhood.distance[:, 0], "variance": neighbourhood.variance})
     return where.merge(table.groupby("station", as_index=False).sum(), on="station")
+
+
+def network_errors(data, asked: Asked, radii, days) -> list[pd.DataFrame]:
+    """The errors of one network at its stations, at all radii."""
+    model, _ = checkpoint.load(asked.folder)
+    cube = data.cube(asked.stations + data.split.test, keep=asked.stations)
+    found = []
+    for radius in radii:
+        found += [errors(model, cube, fold, days) for fold in folds_at(cube, asked.stations, radius)]
+        print(f"network {asked.network}, {radius:g} km done", flush=True)
+    return found
 
 
 def growth_table(found: pd.DataFrame, beside: pd.DataFrame, by: pd.Series) -> pd.DataFrame:
@@ -119,21 +133,21 @@ def limits(found: pd.DataFrame, alone: pd.DataFrame) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", help="training recipe with validation stations, a name or a YAML file")
+    parser.add_argument("recipe", help="recipe that the checkpoint was trained by, a name or a YAML file")
     parser.add_argument("--checkpoint")
     parser.add_argument("--every-days", type=int, default=5)
     parser.add_argument("--radius", type=float, nargs="+", default=RADII)
+    parser.add_argument("--networks", type=int, help="of a checkpoint with folds, so many of them only")
     parser.add_argument("--out", help="CSV file for the sums of each station and radius")
     given = parser.parse_args()
-    model, _ = checkpoint.load(checkpoint.locate(given.checkpoint))
-    data = load_analysis_data(recipes.load_recipe(given.recipe, recipes.TrainingRecipe))
-    cube, days = data.cube(data.split.test), data.days[::given.every_days]
+    folder = checkpoint.locate(given.checkpoint)
+    data = load_analysis_data(recipes.load_recipe(given.recipe, recipes.TrainingRecipe),
+                              card=checkpoint.checked_card(folder))
+    days = data.days[::given.every_days]
     days = days[np.isin(days.astype("datetime64[M]").astype(int) % 12 + 1, MONTHS)]
-    parts = []
-    for radius in sorted({0.0, *given.radius}):
-        folds = folds_at(cube, data.split.validation, radius)
-        parts += [errors(model, cube, fold, days) for fold in folds]
-        print(f"{radius:g} km done", flush=True)
+    radii = sorted({0.0, *given.radius})
+    parts = [table for asked in asked_networks(data, folder, folder)[:given.networks]
+             for table in network_errors(data, asked, radii, days)]
     found = pd.concat(parts, ignore_index=True)
     if given.out:
         found.to_csv(given.out, index=False)

@@ -54,6 +54,15 @@ def haziest(hourly: pd.Series, days: np.ndarray, number: int) -> pd.DataFrame:
     return table.nlargest(number, "mean").sort_index()
 
 
+def stamps_of(files: list[Path]) -> pd.DatetimeIndex:
+    """All stamps of a product's files."""
+    found = []
+    for path in files:
+        with xr.open_dataset(path) as file:
+            found.append(file.indexes["time"])
+    return pd.DatetimeIndex(np.concatenate(found))
+
+
 def fields(files: list[Path], stamps: pd.DatetimeIndex) -> list[np.ndarray]:
     """PM2.5 at some stamps of a product's files."""
     values = {}
@@ -80,7 +89,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=10)
     given = parser.parse_args()
     daily, hourly = (files_of(given.product, kind) for kind in ("daily", "hourly"))
-    stamps = pd.DatetimeIndex(np.concatenate([xr.open_dataset(path).indexes["time"] for path in daily]))
+    stamps = stamps_of(daily)
     day_of = pd.Series(stamps, index=time_axis.local_days(stamps.to_numpy()).astype("datetime64[ns]"))
     table = haziest(network_mean(open_archive(given.observations), day_of.index.to_numpy("datetime64[D]")),
                     day_of.index.to_numpy("datetime64[D]"), given.days)

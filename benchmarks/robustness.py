@@ -1,7 +1,7 @@
 """How a checkpoint does on networks and in years that it was not made for, beside kriging, in folds over all stations.
 
     python benchmarks/robustness.py --national PATH --beijing PATH [--checkpoint NAME] [--every-days 10] [--cases ...]
-                                    [--workers N] [--out FILE.csv]
+                                    [--end 2019-12-31] [--workers N] [--out FILE.csv]
 
 Cases: `beijing`, Beijing's municipal network year by year (2013 to 2018); and of the national network of 2019: `as it
 is`; `thinned`, 30 of its stations; `snapshots`, four hours a day; `pm25 alone`; `levels`, everything times 1.5.
@@ -96,7 +96,7 @@ def cases(options: argparse.Namespace) -> Iterator[tuple[str, Source, Period]]:
     for case in CHANGED:
         if case in options.cases and options.national:
             files = ObservationFiles.of(options.national)
-            yield f"2019, {case}", ChangedFiles(files, case), time_axis.parse_period("2019", None, None)
+            yield f"2019, {case}", ChangedFiles(files, case), time_axis.parse_period(None, "2019-01-01", options.end)
 
 
 def rows(case: str, result: Result) -> list[dict]:
@@ -121,6 +121,7 @@ def main() -> None:
     parser.add_argument("--checkpoint")
     parser.add_argument("--every-days", type=int, default=10)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
+    parser.add_argument("--end", default="2019-12-31", help="Last day of the national network.")
     parser.add_argument("--quick", action="store_true", help="Single stations and whole cities only.")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", help="A .csv file for all rows.")

@@ -1,11 +1,11 @@
 """The true error of a map: AQ-Net and kriging on the twin, whose air is known in every cell.
 
-    python benchmarks/twin_map.py --out FOLDER [--checkpoint NAME] [--year 2016] [--days 7] [--draws 3] [--workers 2]
+    python benchmarks/twin_map.py --out FOLDER [--checkpoint NAME] [--year 2016] [--days 7] [--grid 0.1deg] [--folds N]
 
-Some days of January, April, July and October at 0.1 degree, from the twin's whole network, against the air of every
-land cell and hour; kriging, which is slow, at one land cell in nine, beside AQ-Net there. Then what withheld stations
-would have said: each draw withholds single stations and whole cities, and the same stations with their surroundings
-(evaluation.holdout), scored by what they observed, as in reality, and by the air itself at their places.
+Some days of January, April, July and October on a grid, from the twin's whole network, against the air of every land
+cell and hour; kriging, which is slow, at one land cell in nine, beside AQ-Net there. Then what stations that are left
+out would have said: all of them, in the folds of `aqreanalysis evaluate` (evaluation.designs), or in some of these with
+--folds, scored by what they observed, as in reality, and by the air itself at their places.
 Writes map.csv, designs.csv and error_by_distance.png; prints the tables as Markdown.
 
 The network of the shipped checkpoint was trained on real observations: nothing of the twin was seen. The twin is
@@ -18,7 +18,7 @@ import argparse
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ import xarray as xr
 
 from aqreanalysis import schema, workers
 from aqreanalysis.evaluation import holdout
+from aqreanalysis.evaluation.designs import archive_designs
 from aqreanalysis.evaluation.distributions import LAPLACE, NORMAL
 from aqreanalysis.evaluation.metrics import DISTANCES
 from aqreanalysis.evaluation.predictions import IntervalPrediction, predict_hours
@@ -35,7 +36,7 @@ from aqreanalysis.grids import Grid, parse_grid
 from aqreanalysis.models import checkpoint, uncertainty
 from aqreanalysis.models.baselines.kriging import Kriging
 from aqreanalysis.observations import screening
-from aqreanalysis.observations.stations import Split, split_stations
+from aqreanalysis.observations.screening import RawObservations
 from aqreanalysis.simulation import TwinArchive
 from aqreanalysis.simulation.land import city_table
 from aqreanalysis.time_axis import Period
@@ -52,24 +53,28 @@ OBSERVED, AIR = "observed", "air"  # what withheld stations are compared with
 
 @dataclass(frozen=True)
 class Job:
-    """Some days of the twin; with a `draw` of withheld stations, else the map."""
+    """Some days of the twin; with `folds` of stations that are left out, else the map."""
 
     seed: int
     checkpoint: Path
     period: Period
     grid: Grid
-    draw: int | None = None
+    folds: tuple[holdout.Fold, ...] = ()
 
 
-def part_sums(prediction: IntervalPrediction, truth: np.ndarray, km: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """SUMS over the `chosen` pairs; arrays (time, point) but for `km` (point,); `chosen` (point,) or (time, point)."""
+def part_sums(prediction: IntervalPrediction, truth: np.ndarray, km: np.ndarray, chosen: np.ndarray,
+              weight: np.ndarray | float = 1.0) -> np.ndarray:
+    """SUMS over the `chosen` pairs; arrays (time, point) but for `km` (point,); `chosen` (point,) or (time, point).
+
+    `weight` (point,) says how much each point counts.
+    """
     chosen = chosen & np.isfinite(truth) & np.isfinite(prediction.pm25)
-    km = np.broadcast_to(km, truth.shape)[chosen]
+    km, weight = (np.broadcast_to(of_points, truth.shape)[chosen] for of_points in (km, weight))
     truth, estimate, lower, upper = (a[chosen].astype(np.float64) for a in
                                      (truth, prediction.pm25, prediction.lower, prediction.upper))
     miss, bounded = estimate - truth, np.isfinite(lower) & np.isfinite(upper)
-    return np.array([len(truth), km.sum(), truth.sum(), miss.sum(), np.abs(miss).sum(), (miss**2).sum(),
-                     bounded.sum(), ((lower <= truth) & (truth <= upper)).sum(), (upper - lower)[bounded].sum()])
+    return np.stack([np.ones(len(truth)), km, truth, miss, np.abs(miss), miss**2, bounded,
+                     (lower <= truth) & (truth <= upper), np.where(bounded, upper - lower, 0.0)]) @ weight
 
 
 def by_distance(km: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
@@ -85,7 +90,13 @@ def estimated(model, cube: xr.Dataset, hours: np.ndarray, lat: np.ndarray, lon: 
                          NORMAL if isinstance(model, Kriging) else LAPLACE)
 
 
-def map_parts(job: Job, cube: xr.Dataset, lat: np.ndarray, lon: np.ndarray, km: np.ndarray) -> dict:
+def at_points(prediction: IntervalPrediction, which: np.ndarray) -> IntervalPrediction:
+    """A prediction at some of its points, a mask (point,)."""
+    arrays = {name: getattr(prediction, name)[:, which] for name in ("pm25", "error", "lower", "upper")}
+    return replace(prediction, **arrays)
+
+
+def map_parts(job: Job, model, cube: xr.Dataset, lat: np.ndarray, lon: np.ndarray, km: np.ndarray) -> dict:
     """What the land cells are cut in: (cut, part) -> mask (hours, cells).
 
     Hours without any observation near a cell, in which kriging has nothing to say and no station can be withheld, are
@@ -93,7 +104,8 @@ def map_parts(job: Job, cube: xr.Dataset, lat: np.ndarray, lon: np.ndarray, km: 
     """
     cities = city_table()
     city = holdout.nearest_remaining(cities.lat.to_numpy(), cities.lon.to_numpy(), lat, lon) <= CITY_KM
-    support = uncertainty.Support(cube.lat.values, cube.lon.values, lat, lon, np.ones(len(lat), bool), 20)
+    supporters = model.prepare(cube, job.period.hours).supporters(lat, lon)
+    support = uncertainty.Support(supporters, cube.lat.values, cube.lon.values, lat, lon, np.ones(len(lat), bool))
     _, flag = support.of_hours(np.isfinite(cube.pm25.sel(time=job.period.hours).values))
     told = flag != schema.NO_OBSERVATIONS
     inside = uncertainty.inside_hull(cube.lat.values, cube.lon.values, lat, lon)
@@ -120,45 +132,48 @@ def score_map(job: Job) -> dict[tuple, np.ndarray]:
     kriged = estimated(Kriging(), cube, hours, lat[few], lon[few])
     both = np.isfinite(kriged.pm25)
     found = {}
-    for part, mask in map_parts(job, cube, lat, lon, km).items():
+    for part, mask in map_parts(job, model, cube, lat, lon, km).items():
         found[OURS, EVERYWHERE, *part] = part_sums(ours, truth, km, mask)
-        for name, prediction in ((OURS, ours.at(few)), (KRIGING, kriged)):
+        for name, prediction in ((OURS, at_points(ours, few)), (KRIGING, kriged)):
             found[name, FEW, *part] = part_sums(prediction, truth[:, few], km[few], mask[:, few] & both)
     return found
 
 
-def score_draw(job: Job) -> dict[tuple, np.ndarray]:
-    """SUMS by (model, truth, cut, part) of one stretch and one draw of withheld stations; a part is a design."""
+def score_folds(job: Job) -> dict[tuple, np.ndarray]:
+    """SUMS by (model, truth, cut, part) of one stretch at stations that are left out; a part is a design.
+
+    The classes of distance are of all stations in all designs, each counting once in each.
+    """
     archive = TwinArchive(job.seed)
     model, _ = checkpoint.load(job.checkpoint)
-    split = split_stations(archive.stations, job.draw)
-    cube = screening.observations_around(archive, model, job.period, held_out=split.test)
-    known, hours = set(cube.station.values), job.period.hours
+    raw, hours = RawObservations.around(archive, model, job.period), job.period.hours
+    whole = raw.screened()
     found = defaultdict(lambda: np.zeros(len(SUMS)))
-    for fold in folds(archive.stations, split, job.grid):
-        seen = cube.drop_sel(station=[s for s in fold.removed if s in known])
-        for design, stations in fold.scored.items():
-            asked = cube.sel(station=[s for s in stations if s in known])
-            lat, lon = asked.lat.values, asked.lon.values
-            km = holdout.nearest_remaining(seen.lat.values, seen.lon.values, lat, lon)
-            observed = asked.pm25.sel(time=hours).values
-            air = np.where(np.isfinite(observed), archive.twin.truth(hours, lat, lon), np.nan)
-            parts = {("design", design): np.ones(len(lat), bool), **by_distance(km)}
-            for name, of in ((OURS, model), (KRIGING, Kriging())):
-                prediction = estimated(of, seen, hours, lat, lon)
-                for kind, truth in ((OBSERVED, observed), (AIR, air)):
-                    for part, mask in parts.items():
-                        found[name, kind, *part] += part_sums(prediction, truth, km, mask)
+    for fold in job.folds:
+        seen, known = raw.screened(fold.removed), set(whole.station.values)
+        seen = seen.drop_sel(station=[s for s in fold.removed if s in known])
+        scored = [s for s in fold.asked if s in known]
+        asked = whole.sel(station=scored)
+        lat, lon = asked.lat.values, asked.lon.values
+        km = holdout.nearest_remaining(seen.lat.values, seen.lon.values, lat, lon)
+        observed = asked.pm25.sel(time=hours).values
+        air = np.where(np.isfinite(observed), archive.twin.truth(hours, lat, lon), np.nan)
+        parts = {("design", design): fold.weights_of(design, scored) for design in fold.scored}
+        parts |= {part: mask.astype(float) for part, mask in by_distance(km).items()}
+        for name, of in ((OURS, model), (KRIGING, Kriging())):
+            prediction = estimated(of, seen, hours, lat, lon)
+            for kind, truth in ((OBSERVED, observed), (AIR, air)):
+                for part, weight in parts.items():
+                    found[name, kind, *part] += part_sums(prediction, truth, km, weight > 0, weight)
     return dict(found)
 
 
-def folds(table: pd.DataFrame, split: Split, grid: Grid) -> list[holdout.Fold]:
-    """The designs of `aqreanalysis evaluate`, but for regions."""
-    lat, lon = table.lat.to_numpy(), table.lon.to_numpy()
-    inside = grid.land & uncertainty.inside_hull(lat, lon, grid.lat, grid.lon)
-    wanted = holdout.nearest_remaining(lat, lon, grid.lat[inside], grid.lon[inside])
-    return [holdout.withheld(split.test_single, split.test_city),
-            *holdout.distance_matched(table, split.test, wanted).folds]
+def folds(seed: int, grid: Grid, at_most: int | None) -> tuple[holdout.Fold, ...]:
+    """The designs of `aqreanalysis evaluate`, of each at most so many folds; training saw no station of the twin."""
+    of_design: dict[tuple[str, ...], list[holdout.Fold]] = {}
+    for fold in archive_designs(TwinArchive(seed).stations, grid).folds:
+        of_design.setdefault(tuple(fold.scored), []).append(fold)
+    return tuple(fold for each in of_design.values() for fold in each[:at_most])
 
 
 def added(parts: Iterable[dict[tuple, np.ndarray]], names: list[str]) -> pd.DataFrame:
@@ -190,7 +205,9 @@ def design_table(designs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     rows = designs.xs("design", level="cut")
     observed, air = (rows.xs(kind, level="truth") for kind in (OBSERVED, AIR))
     true = {OURS: scores.MAE[(OURS, EVERYWHERE, "land", INSIDE)], KRIGING: scores.MAE[(KRIGING, FEW, "land", INSIDE)]}
-    shown = (holdout.SINGLE_STATIONS, holdout.WHOLE_CITIES, holdout.DISTANCE_MATCHED)
+    known = set(rows.index.get_level_values("part"))
+    shown = [name for name in (holdout.SINGLE_STATIONS, holdout.WHOLE_CITIES, holdout.DISTANCE_MATCHED,
+                               holdout.MAP_MATCHED) if name in known]
     order = pd.MultiIndex.from_product([shown, true], names=["design", "model"])
     at = [(model, design) for design, model in order]
     table = pd.DataFrame({"km": observed.distance_km[at].to_numpy(), "in 90 %": observed.coverage_90[at].to_numpy(),
@@ -238,17 +255,18 @@ def main() -> None:
     parser.add_argument("--checkpoint")
     parser.add_argument("--year", type=int, default=2016)
     parser.add_argument("--days", type=int, default=7, help="of each of the four months, from the tenth on")
-    parser.add_argument("--draws", type=int, default=3, help="of withheld stations")
+    parser.add_argument("--grid", default="0.1deg")
+    parser.add_argument("--folds", type=int, help="of each design at most; all if it is not given")
     parser.add_argument("--seed", type=int, default=0, help="of the twin")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    folder, grid = checkpoint.locate(given.checkpoint), parse_grid("0.1deg")
+    folder, grid = checkpoint.locate(given.checkpoint), parse_grid(given.grid)
     periods = [Period(first := dt.date(given.year, month, 10), first + dt.timedelta(days=given.days - 1))
                for month in MONTHS]
     maps = [Job(given.seed, folder, period, grid) for period in periods]
-    draws = [Job(given.seed, folder, period, grid, draw) for draw in range(given.draws) for period in periods]
+    left_out = [replace(job, folds=folds(given.seed, grid, given.folds)) for job in maps]
     scores = added(workers.run_jobs(score_map, maps, given.workers), ["model", "cells", "cut", "part"])
-    designs = added(workers.run_jobs(score_draw, draws, given.workers), ["model", "truth", "cut", "part"])
+    designs = added(workers.run_jobs(score_folds, left_out, given.workers), ["model", "truth", "cut", "part"])
     given.out.mkdir(parents=True, exist_ok=True)
     scores.to_csv(given.out / "map.csv", float_format="%.6g")
     designs.to_csv(given.out / "designs.csv", float_format="%.6g")

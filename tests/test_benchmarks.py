@@ -17,12 +17,32 @@ from aqreanalysis.observations.readers.cube import CubeArchive
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
+SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
+
+
 def loaded(name):
     spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_benchmark_can_be_imported_and_asked_for_help(name, monkeypatch, capsys):
+    """With the code as it is; those that take paths alone have no parser."""
+    try:
+        module = loaded(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("aqreanalysis"):
+            raise
+        pytest.skip(f"it needs {error.name}, which tests do without")
+    assert module.__doc__
+    if hasattr(module, "argparse"):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
+        with pytest.raises(SystemExit) as end:
+            module.main()
+        assert end.value.code == 0 and "usage:" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +60,17 @@ def test_sums_of_a_part(twin_map):
     assert dict(zip(twin_map.SUMS, sums, strict=True)) == {
         "n": 3, "distance": 18, "truth": 70, "error": -1, "absolute": 5, "squared": 13, "bounded": 2, "covered": 1,
         "width": 17}
+
+
+def test_weighted_sums_count_a_point_as_often_as_its_weight(twin_map):
+    """As in the map-matched design: 2 and 0.5 times."""
+    arrays = ([[12.0, 5.0]], [[1.0, 1.0]], [[11.0, 0.0]], [[13.0, 9.0]])
+    guess = IntervalPrediction(*(np.array(a) for a in arrays), True)
+    sums = twin_map.part_sums(guess, np.array([[10.0, 4.0]]), np.array([5.0, 8.0]), np.array([True, True]),
+                              np.array([2.0, 0.5]))
+    assert dict(zip(twin_map.SUMS, sums, strict=True)) == {
+        "n": 2.5, "distance": 14, "truth": 22, "error": 4.5, "absolute": 4.5, "squared": 8.5, "bounded": 2.5,
+        "covered": 0.5, "width": 8.5}
 
 
 def test_scores_of_parts_that_are_added(twin_map):
