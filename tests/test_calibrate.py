@@ -23,8 +23,9 @@ class HourAndPlace:
     calibration: object = None
     history: int = 24
     future: int = 24
+    fields: tuple = ()
 
-    def predict(self, stations, targets):
+    def predict(self, stations, targets, fields=None):
         hour = (targets.time.values - np.datetime64("2019-01-01")) / np.timedelta64(1, "h")
         pm25 = hour[:, None] + 1000 * targets.lat.values[None]
         return schema.make_estimate(targets, pm25, np.full(pm25.shape, stations.sizes["station"]))
@@ -60,7 +61,7 @@ def test_a_row_is_a_day_of_a_station_that_was_not_given():
 def test_rows_are_of_the_raw_scale():
     """A model that is calibrated already is asked without its calibration."""
     class Calibrated(HourAndPlace):
-        def predict(self, stations, targets):
+        def predict(self, stations, targets, fields=None):
             assert self.calibration is None
             return super().predict(stations, targets)
 

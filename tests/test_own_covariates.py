@@ -19,8 +19,7 @@ from aqreanalysis import recipes
 from aqreanalysis.errors import UserError
 from aqreanalysis.fields.covariates import CovariateChoice, CovariateSources, Standardisation, missing_values
 from aqreanalysis.fields.own import CovariateFile, open_layer, sample
-from aqreanalysis.training.analysis_run import covariates_of as covariates_of_training
-from aqreanalysis.training.analysis_run import missing_covariates, network_sizes
+from aqreanalysis.training.analysis_run import fitted_covariates, missing_covariates, network_sizes
 
 LAT, LON = 30 + np.arange(41) * 0.25, 105 + np.arange(61) * 0.25
 
@@ -236,7 +235,7 @@ def test_a_training_standardises_its_covariates_at_the_stations_that_it_sees(tmp
     assert network_sizes(recipe).covariates == 2 == len(recipe.covariates.names)
     lat, lon = np.array([39.0, 37.0, 36.0, 41.0]), np.array([116.0, 113.0, 114.5, 116.0])
     cube = xr.Dataset(coords={"lat": ("station", lat), "lon": ("station", lon)})
-    found = covariates_of_training(recipe, cube)
+    found = fitted_covariates(recipe, cube)
     of_files = np.array([plane(*place) for place in zip(lat[:3], lon[:3], strict=True)])
     assert found.standardisation.names == ("elevation", "lights")
     assert found.standardisation.means[1] == pytest.approx(of_files.mean(), rel=1e-4)
@@ -246,7 +245,7 @@ def test_a_training_standardises_its_covariates_at_the_stations_that_it_sees(tmp
         data = SimpleNamespace(table=table, split=SimpleNamespace(train=trained))
         assert missing_covariates(recipe, data) == said
     none = recipe.model_copy(update={"covariates": CovariateChoice()})
-    assert covariates_of_training(none, cube) is None and missing_covariates(none, data) == []
+    assert fitted_covariates(none, cube) is None and missing_covariates(none, data) == []
 
 
 def test_the_page_on_covariates_runs():

@@ -62,6 +62,27 @@ def _about_mean(squared: xr.DataArray, total: xr.DataArray, n: xr.DataArray) -> 
     return about_mean.where(about_mean > 0)
 
 
+def paired_scores(truth: np.ndarray, estimate: np.ndarray, kriging: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+    """MAE, RMSE and NMB_percent of pairs (n,) in ug m-3, those of kriging under names in `_kriging`, and skill_percent.
+
+    `weight` (n,) says how much each counts; equally much where none counts at all.
+    """
+    weight, truth = normalised(weight), truth.astype(np.float64)
+    found: dict[str, float] = {}
+    level = float(weight @ truth)
+    for end, values in (("", estimate), ("_kriging", kriging)):
+        miss = values.astype(np.float64) - truth
+        found |= {f"MAE{end}": float(weight @ np.abs(miss)), f"RMSE{end}": float(np.sqrt(weight @ miss**2)),
+                  f"NMB_percent{end}": 100.0 * float(weight @ miss) / level if level > 0 else np.nan}
+    return found | {"skill_percent": 100.0 * (1.0 - found["MAE"] / max(found["MAE_kriging"], LEAST_ERROR))}
+
+
+def normalised(weight: np.ndarray) -> np.ndarray:
+    """Weights (n,) that sum to one, float64; equal ones where all are 0."""
+    weight = weight.astype(np.float64)
+    return weight / weight.sum() if weight.sum() > 0 else np.full(len(weight), 1.0 / len(weight))
+
+
 def all_scores(sums: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
     """Scores of sums of any dimensions with `model`; NaN where there is no pair."""
     n, sure, bounded = (sums[name].where(sums[name] > 0) for name in ("n", "n_error", "n_interval"))

@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from aqreanalysis.fields.covariates import Standardisation
 from aqreanalysis.fields.static import STATIC_COVARIATES, static_covariates
-from aqreanalysis.models.features import cyclic
-from aqreanalysis.time_axis import UTC_OFFSET_HOURS
+from aqreanalysis.models.features import cyclic, middle_of_hours
 
 HARMONICS = 5  # 1, sine and cosine of the day, sine and cosine of the year
 DAYS_OF_YEAR = 365.25
@@ -32,8 +30,7 @@ DAYS_OF_YEAR = 365.25
 
 def harmonics(hours: np.ndarray) -> np.ndarray:
     """1, sin and cos of the hour (UTC+8, its middle), sin and cos of the year, float64 (time, HARMONICS), of stamps."""
-    local = pd.DatetimeIndex(hours) + pd.Timedelta(hours=UTC_OFFSET_HOURS - 0.5)
-    hour = np.asarray(local.hour) + np.asarray(local.minute) / 60.0
+    local, hour = middle_of_hours(hours)
     day = np.asarray(local.day_of_year) - 1 + hour / 24.0
     return np.concatenate([np.ones((len(local), 1)), cyclic(hour, 24), cyclic(day, DAYS_OF_YEAR)], axis=1)
 

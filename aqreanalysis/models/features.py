@@ -28,14 +28,22 @@ def cyclic(value: np.ndarray, cycle: float) -> np.ndarray:
     return np.stack([np.sin(angle), np.cos(angle)], axis=-1).astype(np.float32)
 
 
+def middle_of_hours(stamps: np.ndarray) -> tuple[pd.DatetimeIndex, np.ndarray]:
+    """The middle of each hour, of UTC stamps of its end, in UTC+8; and the hours of the day that have passed by then.
+
+    The cycles of people and sun are local.
+    """
+    local = pd.DatetimeIndex(stamps) + pd.Timedelta(hours=UTC_OFFSET_HOURS - 0.5)
+    return local, np.asarray(local.hour) + np.asarray(local.minute) / 60.0
+
+
 def cyclic_time(stamps: np.ndarray) -> np.ndarray:
     """Cyclic hour (24), day of week (7) and month (12), float32 (time, 6), of UTC stamps.
 
-    The cycles of people and sun are local, so they are taken in UTC+8; day of week and month
-    advance through the day and the month, so that no jump stands at midnight.
+    Of the middle of the hour, UTC+8. Day of week and month advance through the day and the month, so that no jump
+    stands at midnight.
     """
-    local = pd.DatetimeIndex(stamps) + pd.Timedelta(hours=UTC_OFFSET_HOURS - 0.5)  # mid-hour
-    hour = np.asarray(local.hour) + np.asarray(local.minute) / 60.0
+    local, hour = middle_of_hours(stamps)
     weekday = np.asarray(local.day_of_week) + hour / 24.0
     month = np.asarray(local.month) - 1 + (np.asarray(local.day) - 1 + hour / 24.0) / np.asarray(local.days_in_month)
     return np.concatenate([cyclic(hour, 24), cyclic(weekday, 7), cyclic(month, 12)], axis=-1)

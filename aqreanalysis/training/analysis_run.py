@@ -59,7 +59,7 @@ def parts_of(data: AnalysisData, folder: Path) -> list[Part]:
             *(Part(fold, checkpoint.fold_folder(folder, fold)) for fold in folds)]
 
 
-def covariates_of(recipe: TrainingRecipe, cube: xr.Dataset) -> StaticCovariates | None:
+def fitted_covariates(recipe: TrainingRecipe, cube: xr.Dataset) -> StaticCovariates | None:
     """The recipe's covariates, standardised on the stations of a cube; None where it has none."""
     if not recipe.covariates.names:
         return None
@@ -88,7 +88,7 @@ def train_part(data: AnalysisData, part: Part) -> tuple[str, float]:
         return part.name, 0.0
     began, recipe = time.monotonic(), data.recipe
     cube = data.cube(data.held_out(part.fold))
-    covariates = covariates_of(recipe, cube)
+    covariates = fitted_covariates(recipe, cube)
     trainer = AnalysisTrainer(cube, data.days, recipe.training, AQNet, network_sizes(recipe), covariates,
                               data.duplicates, data.city(cube.station.values))
     part.folder.mkdir(parents=True, exist_ok=True)

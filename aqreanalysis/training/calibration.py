@@ -65,25 +65,33 @@ class HeldOutDays:
 
 
 def held_out_days(model: Model, cube: xr.Dataset, fold: Fold, days: np.ndarray) -> HeldOutDays:
-    """What a model estimates at the scored stations of a fold on some days, without its calibration, and the truth."""
+    """What a model estimates at the scored stations of a fold on some days, without its calibration, and the truth; a
+    calendar month is estimated at once."""
+    return HeldOutDays.joined([days_at_once(model, cube, fold, of_month) for of_month in by_month(days)])
+
+
+def days_at_once(model: Model, cube: xr.Dataset, fold: Fold, days: np.ndarray,
+                 fields: xr.Dataset | None = None) -> HeldOutDays:
+    """The same from one reading of the hours round all days; the stations of a day stand together.
+
+    `fields` are given to a model that reads some.
+    """
     model = with_calibration(model, None)
     scored = [station for stations in fold.scored.values() for station in stations]
     design = np.repeat(list(fold.scored), [len(stations) for stations in fold.scored.values()]).astype(object)
     given, asked = cube.drop_sel(station=list(fold.removed)), cube.sel(station=scored)
     distance = holdout.nearest_remaining(given.lat.values, given.lon.values, asked.lat.values, asked.lon.values)
-    parts = []
-    for of_month in by_month(days):
-        hours = np.concatenate([time_axis.hours_of_days(day.item(), day.item()) for day in of_month])
-        window = slice(hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR)
-        found = model.predict(given.sel(time=window), schema.make_targets(hours, asked.lat.values, asked.lon.values))
-        estimate, scale, truth = (by_day(array) for array in (
-            found[schema.TARGET].values, found[schema.STANDARD_ERROR].values,
-            asked[schema.TARGET].reindex(time=hours).values))
-        distances, stations, designs, lat, lon = (np.tile(of_station, len(of_month)) for of_station in (
-            distance, np.array(scored, object), design, asked.lat.values, asked.lon.values))
-        parts.append(HeldOutDays(estimate, scale, truth, distances, np.repeat(of_month, len(scored)), stations,
-                                 designs, np.full(len(stations), fold.number), lat, lon))
-    return HeldOutDays.joined(parts)
+    hours = np.concatenate([time_axis.hours_of_days(day.item(), day.item()) for day in days])
+    window = slice(hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR)
+    found = model.predict(given.sel(time=window), schema.make_targets(hours, asked.lat.values, asked.lon.values),
+                          fields if model.fields else None)
+    estimate, scale, truth = (by_day(array) for array in (
+        found[schema.TARGET].values, found[schema.STANDARD_ERROR].values,
+        asked[schema.TARGET].reindex(time=hours).values))
+    distances, stations, designs, lat, lon = (np.tile(of_station, len(days)) for of_station in (
+        distance, np.array(scored, object), design, asked.lat.values, asked.lon.values))
+    return HeldOutDays(estimate, scale, truth, distances, np.repeat(days, len(scored)), stations, designs,
+                       np.full(len(stations), fold.number), lat, lon)
 
 
 def by_month(days: np.ndarray) -> Iterator[np.ndarray]:

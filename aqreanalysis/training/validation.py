@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from aqreanalysis.evaluation.metrics import paired_scores
+from aqreanalysis.evaluation.statistics import mean_of_days
 from aqreanalysis.time_axis import HOURS_PER_DAY, MINIMUM_HOURS
 from aqreanalysis.training.calibration import HeldOutDays
 
@@ -20,31 +22,17 @@ def held_out_scores(ours: HeldOutDays, kriging: HeldOutDays) -> list[dict]:
     rows = []
     for design in dict.fromkeys(ours.design):
         mine = ours.design == design
-        truth = ours.truth[mine]
-        errors = [days.estimate[mine].astype(np.float64) - truth for days in (ours, kriging)]
-        both = np.isfinite(errors[0]) & np.isfinite(errors[1])
-        for frequency in ("hourly", "daily"):
-            if frequency == "hourly":
-                seen, (own, reference) = truth[both], (error[both] for error in errors)
-            else:
-                seen, own, reference = (_means(array, both) for array in (truth, *errors))
-            if not len(seen):
-                continue
-            facts = {"MAE": np.abs(own).mean(), "RMSE": np.sqrt((own**2).mean()),
-                     "NMB_percent": 100 * own.sum() / seen.sum(), "MAE_kriging": np.abs(reference).mean(),
-                     "RMSE_kriging": np.sqrt((reference**2).mean()),
-                     "NMB_percent_kriging": 100 * reference.sum() / seen.sum(),
-                     "skill_percent": 100 * (1 - np.abs(own).sum() / np.abs(reference).sum())}
-            rows.append({"design": design, "frequency": frequency, "n": len(seen)}
-                        | {name: round(float(value), SCORE_DIGITS) for name, value in facts.items()})
+        arrays = [array[mine].astype(np.float64) for array in (ours.truth, ours.estimate, kriging.estimate)]
+        arrays = [np.where(np.isfinite(arrays).all(axis=0), array, np.nan) for array in arrays]
+        days = [mean_of_days(array.T, MINIMUM_HOURS)[0] for array in arrays]
+        for frequency, pairs in (("hourly", arrays), ("daily", days)):
+            known = np.isfinite(pairs[0])
+            if known.any():
+                truth, own, reference = (array[known] for array in pairs)
+                found = paired_scores(truth, own, reference, np.ones(len(truth)))
+                rows.append({"design": design, "frequency": frequency, "n": int(known.sum())}
+                            | {name: round(value, SCORE_DIGITS) for name, value in found.items()})
     return rows
-
-
-def _means(array: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Means (n,) of days (days, 24) over the known hours, of the days that have enough of them."""
-    count = known.sum(axis=1)
-    mean = np.where(known, array, 0.0).sum(axis=1) / np.maximum(count, 1)
-    return mean[count >= MINIMUM_HOURS]
 
 
 def error_memory(days: HeldOutDays) -> float:

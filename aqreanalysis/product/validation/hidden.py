@@ -9,17 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import schema, time_axis
-from aqreanalysis.evaluation import holdout
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.models import registry
 from aqreanalysis.models.base import Model
-from aqreanalysis.models.calibrated import with_calibration
 from aqreanalysis.observations import screening
 from aqreanalysis.product.month import Job, check_unchanged, fields_around, loaded_model
 from aqreanalysis.product.validation.sample import Part
-from aqreanalysis.time_axis import HOUR
-from aqreanalysis.training.calibration import HeldOutDays, by_day
+from aqreanalysis.training.calibration import HeldOutDays, days_at_once
 
 REFERENCE = "kriging"  # the model whose error skill is measured by
 
@@ -85,27 +81,14 @@ def hidden_days(model: Model, cube: xr.Dataset, fold: Fold, days: np.ndarray,
     """
     known = set(cube.station.values)
     design, asked = next((name, [s for s in stations if s in known]) for name, stations in fold.scored.items())
-    hours = np.concatenate([time_axis.hours_of_days(day.item(), day.item()) for day in days])
-    given, at = cube.drop_sel(station=[s for s in fold.removed if s in known]), cube.sel(station=asked)
-    targets = schema.make_targets(hours, at.lat.values, at.lon.values)
-    distance = holdout.nearest_remaining(given.lat.values, given.lon.values, at.lat.values, at.lon.values)
-    made = [one.predict(_around(given, one, hours), targets, fields if one.fields else None)
-            for one in (with_calibration(model, None), registry.load_model(REFERENCE))]
-    estimate, scale, kriging, truth = (by_day(array) for array in (
-        made[0][schema.TARGET].values, made[0][schema.STANDARD_ERROR].values, made[1][schema.TARGET].values,
-        at[schema.TARGET].reindex(time=hours).values))
-    together = np.isfinite(estimate) & np.isfinite(kriging) & np.isfinite(truth)
-    estimate, scale, kriging, truth = (np.where(together, a, np.nan).astype(np.float32)
-                                       for a in (estimate, scale, kriging, truth))
-    rows = HiddenDays(estimate, scale, truth, np.tile(distance, len(days)).astype(np.float32),
-                      np.repeat(days, len(asked)), np.tile(np.array(asked, object), len(days)),
-                      np.full(len(asked) * len(days), design, object),
-                      np.full(len(asked) * len(days), fold.number), np.tile(at.lat.values.astype(float), len(days)),
-                      np.tile(at.lon.values.astype(float), len(days)), kriging,
+    reported = Fold(tuple(s for s in fold.removed if s in known), {design: tuple(asked)})
+    ours, reference = (days_at_once(one, cube, reported, days, fields)
+                       for one in (model, registry.load_model(REFERENCE)))
+    together = np.isfinite(ours.estimate) & np.isfinite(reference.estimate) & np.isfinite(ours.truth)
+    estimate, scale, kriging, truth = (np.where(together, array, np.nan).astype(np.float32) for array in (
+        ours.estimate, ours.scale, reference.estimate, ours.truth))
+    rows = HiddenDays(estimate, scale, truth, ours.distance.astype(np.float32), ours.day, ours.station, ours.design,
+                      np.full(len(ours.day), fold.number), ours.lat.astype(float), ours.lon.astype(float), kriging,
                       np.tile(fold.weights_of(design, asked), len(days)).astype(np.float32),
-                      np.tile(np.array([cities[station] for station in asked], int), len(days)))
+                      np.array([cities[station] for station in ours.station], int))
     return rows[together.any(axis=1)]
-
-
-def _around(cube: xr.Dataset, model: Model, hours: np.ndarray) -> xr.Dataset:
-    return cube.sel(time=slice(hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR))

@@ -16,19 +16,16 @@ import xarray as xr
 
 from aqreanalysis.evaluation.bootstrap import skill_intervals
 from aqreanalysis.evaluation.holdout import DISTANCE_MATCHED, MAP_MATCHED
-from aqreanalysis.evaluation.metrics import DISTANCES
-from aqreanalysis.evaluation.statistics import week_number
+from aqreanalysis.evaluation.metrics import DISTANCES, normalised, paired_scores
+from aqreanalysis.evaluation.statistics import mean_of_days, week_number
 from aqreanalysis.evaluation.strata import LEVELS, SEASONS, in_level, in_season
-from aqreanalysis.models import uncertainty
 from aqreanalysis.product.validation.fit import CITIES, WEEKS, Fitted
 from aqreanalysis.product.validation.hidden import HiddenDays
-from aqreanalysis.schema import TARGET
 from aqreanalysis.time_axis import HOURS_PER_DAY, MINIMUM_HOURS
 
 HOURLY, DAILY = "hourly", "daily"
 ALL = "all designs"
 KEYS = ("design", "frequency", "by", "slice")
-LEAST_ERROR = 1e-9  # ug m-3, of kriging: it divides nothing by 0
 
 
 @dataclass(frozen=True)
@@ -77,9 +74,8 @@ def pairs_of(days: HiddenDays, crossed: dict[str, Fitted], kinds: Mapping[str, C
 
 def _mean(array: np.ndarray, days: HiddenDays) -> np.ndarray:
     """Means (n,) of days of enough hours with a truth."""
-    values = np.where(np.isfinite(days.truth), array, np.nan).T
-    return uncertainty.daily(values, np.zeros_like(values), np.zeros(values.shape, np.int8), MINIMUM_HOURS,
-                             np.ones(HOURS_PER_DAY))[TARGET][0]
+    known = np.where(np.isfinite(days.truth), array, np.nan).astype(np.float64)
+    return mean_of_days(known.T, MINIMUM_HOURS)[0].astype(np.float32)
 
 
 def score_table(pairs: list[Pairs]) -> pd.DataFrame:
@@ -133,22 +129,15 @@ def strata(pairs: Pairs) -> Iterator[tuple[str, str, np.ndarray]]:
 
 def scores(pairs: Pairs) -> dict[str, float]:
     """The scores of some pairs, weighted; `n`, `stations` and `days` are counts without weights."""
-    weight = pairs.weight.astype(np.float64)
-    weight = weight / weight.sum() if weight.sum() > 0 else np.full(len(weight), 1.0 / len(weight))
-    truth, estimate, kriging = (a.astype(np.float64) for a in (pairs.truth, pairs.estimate, pairs.kriging))
-    found: dict[str, float] = {"n": len(truth), "stations": len(np.unique(pairs.station.astype(str))),
+    found: dict[str, float] = {"n": len(pairs.truth), "stations": len(np.unique(pairs.station.astype(str))),
                                "days": len(np.unique(pairs.day))}
-    level = float(weight @ truth)
-    for end, values in (("", estimate), ("_kriging", kriging)):
-        miss = values - truth
-        found |= {f"MAE{end}": float(weight @ np.abs(miss)), f"RMSE{end}": float(np.sqrt(weight @ miss**2)),
-                  f"NMB_percent{end}": 100.0 * float(weight @ miss) / level if level > 0 else np.nan}
-    found["skill_percent"] = 100.0 * (1.0 - found["MAE"] / max(found["MAE_kriging"], LEAST_ERROR))
-    return found | _of_bounds(pairs, truth, estimate, weight)
+    return found | paired_scores(pairs.truth, pairs.estimate, pairs.kriging, pairs.weight) | _of_bounds(pairs)
 
 
-def _of_bounds(pairs: Pairs, truth: np.ndarray, estimate: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+def _of_bounds(pairs: Pairs) -> dict[str, float]:
     """What the 90 % bounds hold, how wide they are, and the root mean square of error over standard error."""
+    truth, estimate = pairs.truth.astype(np.float64), pairs.estimate.astype(np.float64)
+    weight = normalised(pairs.weight)
     found = dict.fromkeys(("coverage_90", "below_90", "above_90", "width_90", "z_rms", "coverage_90_other_weeks"),
                           np.nan)
     for kind, names in ((CITIES, ("coverage_90", "below_90", "above_90", "width_90", "z_rms")),
