@@ -10,7 +10,7 @@ from scipy import integrate, optimize, stats
 
 from aqreanalysis import schema, time_axis
 from aqreanalysis.evaluation import Sums, add
-from aqreanalysis.evaluation.bootstrap import skill_intervals
+from aqreanalysis.evaluation.bootstrap import bias_intervals, skill_intervals
 from aqreanalysis.evaluation.distributions import LAPLACE, NORMAL
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.evaluation.metrics import all_scores, score_table
@@ -440,6 +440,38 @@ def test_weeks_and_cities_without_pairs_are_not_drawn():
     errors = np.random.default_rng(6).gamma(2, 10, (2, 10, 6))
     wider = np.pad(errors, ((0, 0), (0, 5), (0, 3)))
     xr.testing.assert_allclose(drawn(*wider), drawn(*errors))
+
+
+def biased(kriging, ours, truth):
+    """As `blocks`, of signed errors (week, station) and of what was observed."""
+    cut = blocks(kriging, ours)
+    dims = cut.error_absolute.dims
+    return cut.assign(error=(dims, np.array([kriging, ours], float)[None, None]),
+                      truth=(dims, np.broadcast_to(np.asarray(truth, float), cut.error_absolute.shape)))
+
+
+def test_the_interval_of_a_bias_is_that_of_a_ratio_of_sums():
+    """With the same level everywhere, NMB is a mean of week and city effects; half of kriging's bias is half."""
+    rng = np.random.default_rng(2)
+    weeks, cities = rng.normal(5, 10, 60), rng.normal(0, 8, 40)
+    error = weeks[:, None] + cities[None]
+    found = bias_intervals(biased(error + 40, (error + 40) / 2, 100.0)).isel(group=0, frequency=0)
+    half = 1.96 * np.sqrt(weeks.var() / 60 + cities.var() / 40)
+    low, high = (float(found.sel(model="kriging")[f"NMB_{end}"]) for end in ("low", "high"))
+    assert (high - low) / 2 == pytest.approx(half, rel=0.08)
+    assert (high + low) / 2 == pytest.approx(40 + error.mean(), abs=0.3)
+    ours = found.sel(model="ours")
+    assert [float(ours[f"NMB_{end}"]) for end in ("low", "high")] == pytest.approx([low / 2, high / 2])
+    assert [float(ours[f"NMB_ratio_{end}"]) for end in ("low", "high")] == pytest.approx([0.5, 0.5])
+
+
+def test_a_ratio_to_a_bias_that_may_be_none_has_no_interval():
+    rng = np.random.default_rng(4)
+    around_nothing, high = rng.normal(0, 20, (20, 20)), rng.normal(10, 5, (20, 20))
+    found = bias_intervals(biased(around_nothing, high, 50.0)).sel(model="ours").isel(group=0, frequency=0)
+    assert float(found.NMB_low) > 15 and np.isnan(found.NMB_ratio_low) and np.isnan(found.NMB_ratio_high)
+    few = bias_intervals(biased(high[:3], high[:3], 50.0))
+    assert all(np.isnan(few[name]).all() for name in few)
 
 
 def test_sums_without_pairs_have_no_scores():

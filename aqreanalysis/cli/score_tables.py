@@ -24,6 +24,7 @@ def show_scores(table: pd.DataFrame, ours: str = "AQ-Net", reference: str = "kri
     _headline(table, designs, ours, reference)
     _models(table, designs)
     _places(table, [name for name in designs if name != "distance-matched"], ours)
+    _bias(table, [name for name in designs if name not in ("distance-matched", "regions")], ours, reference)
     _skill_of_parts(table, designs, ours)
     first = table[table.group == designs[0]]
     known = [name for name in ("flat mean", reference, "regression kriging", "boosting", ours)
@@ -75,6 +76,31 @@ def _places(table: pd.DataFrame, designs: list[str], ours: str) -> None:
     for place in dict.fromkeys(part.slice):
         shown.add_row(str(place), *(cells.get((place, design), "-") for design in designs))
     console.OUT.print(shown)
+
+
+def _bias(table: pd.DataFrame, designs: list[str], ours: str, reference: str) -> None:
+    """Bias of hours over all and by kind of place, and its ratio to the reference's, with what both may be."""
+    part = table[(table.model == ours) & (table.frequency == "hourly") & table.by.isin(["all", "place"])]
+    shown = _score_table(f"{ours}, hours: NMB % (95 %) and, below, over that of {reference}", "",
+                         [NARROW.get(design, design) for design in designs])
+    cells = {(row["slice"], row["group"]): row for row in part.to_dict("records")}
+    for place in dict.fromkeys(part.slice):
+        rows = [cells.get((place, design)) for design in designs]
+        shown.add_row(str(place), *(_with_ends(row, "NMB_percent", "NMB", "+.1f") for row in rows))
+        shown.add_row(f"  over {reference}'s", *(_with_ends(row, "NMB_ratio", "NMB_ratio", "+.2f") for row in rows))
+    console.OUT.print(shown)
+    console.OUT.print(f"  -: fewer than four weeks or cities, or the bias of {reference} may be none\n")
+
+
+def _with_ends(row: dict | None, score: str, ends: str, form: str) -> str:
+    """`+5.2 (3.1, 7.4)`; a ratio without an interval is not shown."""
+    if row is None or row[score] != row[score]:
+        return "-"
+    low, high = row[f"{ends}_low"], row[f"{ends}_high"]
+    if low != low:
+        return "-" if score == "NMB_ratio" else format(row[score], form)
+    inside = form.removeprefix("+")
+    return f"{row[score]:{form}} ({low:{inside}}, {high:{inside}})"
 
 
 def _score_table(title: str, first: str, columns: Iterable[str]) -> Table:

@@ -1,6 +1,7 @@
 """Scores from sums: over all pairs, by season, hour of the day, level, distance and kind of place.
 
-skill = 1 - MAE / MAE(kriging) is the headline, RMSE_ratio = RMSE / RMSE(kriging) stands beside it. R2 = 1 - sum of
+skill = 1 - MAE / MAE(kriging) is the headline, RMSE_ratio = RMSE / RMSE(kriging) stands beside it, as does NMB_ratio =
+NMB / NMB(kriging), with its sign. R2 = 1 - sum of
 squared errors / sum of squares about the mean (Kheder et al. 2025, equation 2), r Pearson's correlation; NMB, NME,
 MFB, MFE in per cent (Boylan and Russell 2006, 10.1016/j.atmosenv.2005.09.087); MQI after FAIRMODE (statistics.py);
 POD, FAR and CSI of a day over 75 ug m-3, and the share of days in the same class of HJ 633. Of the 90 % interval:
@@ -18,7 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis import time_axis
-from aqreanalysis.evaluation.bootstrap import skill_intervals
+from aqreanalysis.evaluation.bootstrap import bias_intervals, skill_intervals
 from aqreanalysis.evaluation.holdout import MAP_MATCHED
 from aqreanalysis.evaluation.matching import effective_number
 from aqreanalysis.evaluation.statistics import CENTRAL_PERCENT, HOURS_AND_LEVELS, PIT_BINS, Sums
@@ -106,12 +107,18 @@ def all_scores(sums: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
         **{f"PIT_{number}": sums[f"pit_{number}"] / bounded for number in range(PIT_BINS)},
         "distance_km": sums.distance / n,
         "skill_percent": 100 * (1 - errors.MAE / _of(errors.MAE, reference)),
-        "RMSE_ratio": errors.RMSE / _of(errors.RMSE, reference)}
+        "RMSE_ratio": errors.RMSE / _of(errors.RMSE, reference),
+        "NMB_ratio": _over_bias(sums.error / truth, reference)}
     return xr.Dataset({"n": np.rint(sums.n).astype(np.int64), **found})
 
 
 def _of(values: xr.DataArray, reference: str) -> xr.DataArray:
     return values.sel(model=reference, drop=True).clip(min=LEAST_ERROR)
+
+
+def _over_bias(bias: xr.DataArray, reference: str) -> xr.DataArray:
+    of_reference = bias.sel(model=reference, drop=True)
+    return bias / of_reference.where(of_reference != 0)
 
 
 def group_scores(sums: xr.Dataset, groups: Mapping[str, list[str]], reference: str = "kriging") -> pd.DataFrame:
@@ -135,7 +142,8 @@ def _frame(found: xr.Dataset, order: list[str]) -> pd.DataFrame:
 def score_table(sums: Sums, every_nth_week: int, reference: str = "kriging", ours: str = "AQ-Net") -> pd.DataFrame:
     """Every score of every stratum, a row for each of KEYS; `hours` is "all" or "withheld weeks".
 
-    Beside the scores, in strata of days and of kinds of place: the ends of 95 % intervals (bootstrap.skill_intervals).
+    Beside the scores, in strata of days and of kinds of place: the ends of 95 % intervals of skill, RMSE_ratio, NMB and
+    NMB_ratio (bootstrap.skill_intervals, bias_intervals).
     Of all pairs of a design: `stations`, how many equal ones those that are scored are worth; `scaled_width`, the mean
     width of the interval that the model's standard error gives when it is scaled to hold as many as the intervals of
     `ours` do; and `narrower_percent`, by which those of `ours` are narrower.
@@ -152,8 +160,8 @@ def score_table(sums: Sums, every_nth_week: int, reference: str = "kriging", our
     if curve:
         parts.append(_rows(curve, reference))
     found = pd.concat(parts)
-    certain = pd.concat([_frame(skill_intervals(part, reference), INNER).assign(**dict(zip(OUTER, key, strict=True)))
-                         for key, part in blocks.items()])
+    certain = pd.concat([_frame(xr.merge([skill_intervals(part, reference), bias_intervals(part, reference)]), INNER)
+                         .assign(**dict(zip(OUTER, key, strict=True))) for key, part in blocks.items()])
     whole = _mqi(sums.station).merge(_frame(_same_coverage(sums, ours), INNER), "outer", INNER)
     whole = whole.merge(_frame(_stations_in_effect(sums.station), INNER), "outer", INNER)
     whole = whole.assign(hours="all", by="all", slice="all")

@@ -34,7 +34,7 @@ SUMS = ("n", "truth", "truth_squared", "estimate_squared", "error", "error_absol
         "n_interval", "crps", "covered_50", "covered_80", "covered_95", "covered_90",
         "below_90", "above_90", "width_90", "interval_score",
         *(f"pit_{number}" for number in range(PIT_BINS)))
-RESAMPLED = ("error_absolute", "error_squared")  # by the bootstrap
+RESAMPLED = ("error_absolute", "error_squared", "error", "truth")  # by the bootstrap
 # Factors on a standard error, 2.5 % apart, with which the share of errors in an interval and its width are known
 FACTORS = 0.1 * 1.025 ** np.arange(240)
 # China's classes of a day's PM2.5, ug m-3 (HJ 633-2012; confirmed by table 1 of 10.1371/journal.pone.0063486, which
