@@ -14,20 +14,24 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from aqreanalysis.cli import console
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation.holdout import SINGLE_STATIONS, Fold
 from aqreanalysis.models import registry
 from aqreanalysis.models.calibrated import with_calibration
 from aqreanalysis.product import report
+from aqreanalysis.product.folder import open_record
 from aqreanalysis.product.plan import BuildRequest, prepare
-from aqreanalysis.product.validation import hidden
+from aqreanalysis.product.validation import hidden, sample, store
 from aqreanalysis.product.validation.sample import Part
+from aqreanalysis.schema import SEA
 from aqreanalysis.time_axis import parse_period
-from aqreanalysis.workflows.build import build
+from aqreanalysis.workflows.build import NoProgress, build
 from aqreanalysis.workflows.describe import verify
 
 PERIOD = parse_period(None, "2019-01-28", "2019-02-03")  # a week in two months
 VALIDATION = {"validation.csv", "validation.nc", "calibration.json"}
+FEW = "from aqreanalysis.product.validation import sample; sample.STATION_DAYS = 60"  # as small_sample, in a process
 
 
 def write(folder, stations=18, seed=0, change=lambda name, values: values):
@@ -52,6 +56,14 @@ def write(folder, stations=18, seed=0, change=lambda name, values: values):
 @pytest.fixture(scope="module")
 def observations(tmp_path_factory):
     return write(tmp_path_factory.mktemp("observations") / "in")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_sample():
+    """Of so small a network every station would be hidden on each day, in a hundred folds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "STATION_DAYS", 60)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +128,21 @@ def test_run_json_and_the_report_hold_it(product):
     verify(str(product))
 
 
+def test_how_wide_the_bounds_are_stands_in_run_json_in_the_report_and_on_the_screen(product, capsys):
+    """Half of what lies between them, in the mean of land."""
+    record = json.loads((product / "run.json").read_text())
+    width, count = 0.0, 0
+    for month in ("201901", "201902"):
+        with xr.open_dataset(product / f"pm25_hourly_{month}.nc") as hours:
+            on_land = (hours.pm25_upper - hours.pm25_lower).values[(hours.quality_flag != SEA).values]
+            width, count = width + on_land.sum(dtype=float), count + on_land.size
+    assert record["bounds"] == {"mean_half_width": pytest.approx(width / count / 2, abs=0.01), "cell_hours": count}
+    words = f"{record['bounds']['mean_half_width']:.1f}"
+    console.product(product)
+    assert f"bounds:       90 %, {words} ug m-3 on either side" in capsys.readouterr().out
+    assert f"the bounds lie\n{words} µg m⁻³" in (product / "report.html").read_text()
+
+
 # --- the same bytes
 
 
@@ -127,8 +154,9 @@ def test_workers_write_the_same_bytes(how, product, observations, tmp_path, requ
 
 def test_a_build_that_was_killed_after_its_validation_goes_on_with_the_same_factors(product, observations, tmp_path):
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "aqreanalysis", "build", "--start", "2019-01-28", "--end", "2019-02-03", "--grid",
-               "1deg", "--observations", observations, "--checkpoint", "kriging", "--out", str(out), "--workers", "1"]
+    code = f"{FEW}\nfrom aqreanalysis.cli.app import main; main()"
+    command = [sys.executable, "-c", code, "build", "--start", "2019-01-28", "--end", "2019-02-03", "--grid", "1deg",
+               "--observations", observations, "--checkpoint", "kriging", "--out", str(out), "--workers", "1"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not (out / "calibration.json").exists() and time.monotonic() < deadline and running.poll() is None:
@@ -143,13 +171,22 @@ def test_a_build_that_was_killed_after_its_validation_goes_on_with_the_same_fact
 
 
 @pytest.mark.parametrize("name", sorted(VALIDATION))
-def test_a_damaged_file_is_made_again_and_the_months_are_kept(name, product, observations, tmp_path):
+def test_a_damaged_file_is_told_and_the_validation_no_longer_done(name, product, observations, tmp_path):
     out = shutil.copytree(product, tmp_path / "damaged")
-    (out / name).write_bytes((out / name).read_bytes()[:-7] + b"damaged")
-    hours = out / "pm25_hourly_201902.nc"
-    before = hours.stat().st_mtime_ns
+    plan = prepare(request_of(observations, out))
+    with open_record(plan.folder, plan.identity) as record:
+        assert record.has(store.paths(plan.folder))
+        (out / name).write_bytes((out / name).read_bytes()[:-7] + b"damaged")
+        assert not record.has(store.paths(plan.folder))
     with pytest.raises(UserError, match=name):
         verify(str(out))
+
+
+def test_a_validation_is_made_again_and_the_months_are_kept(product, observations, tmp_path):
+    out = shutil.copytree(product, tmp_path / "damaged")
+    (out / "validation.nc").unlink()
+    hours = out / "pm25_hourly_201902.nc"
+    before = hours.stat().st_mtime_ns
     build(request_of(observations, out))
     assert contents(out) == contents(product) and hours.stat().st_mtime_ns == before
     verify(str(out))
@@ -165,6 +202,28 @@ def test_months_that_were_made_with_other_factors_are_made_again(product, observ
     before = (out / "pm25_hourly_201902.nc").stat().st_mtime_ns
     build(request_of(observations, out))
     assert contents(out) == contents(product) and (out / "pm25_hourly_201902.nc").stat().st_mtime_ns != before
+
+
+def test_a_validation_of_other_versions_is_made_again_unless_a_month_of_it_is_kept(product, observations, tmp_path):
+    out = shutil.copytree(product, tmp_path / "other")
+    record = json.loads((out / "run.json").read_text())
+    record["validation"]["versions"]["torch"] = "1.2.3"
+    del record["months"]["2019-02"]
+    (out / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="made with torch 1.2.3; now there is torch"):
+        build(request_of(observations, out))
+    del record["months"]["2019-01"]
+    (out / "run.json").write_text(json.dumps(record))
+    before, told = (out / "calibration.json").stat().st_mtime_ns, []
+
+    class Shown(NoProgress):
+        def message(self, text):
+            told.append(text)
+
+    build(request_of(observations, out), Shown)
+    assert len(told) == 1 and "was made with torch 1.2.3" in told[0] and "made again" in told[0]
+    assert contents(out) == contents(product) and (out / "calibration.json").stat().st_mtime_ns != before
+    verify(str(out))
 
 
 # --- nothing that is hidden leaks

@@ -209,6 +209,8 @@ def product(folder: Path) -> None:
     files = sorted(folder.glob(f"*{known.suffix}"))
     parts = [part for path in files for part in (path.rglob("*") if path.is_dir() else [path])]
     size = sum(part.stat().st_size for part in parts if part.is_file())
+    if bounds := record.get("bounds"):
+        line("bounds", f"90 %, {bounds['mean_half_width']:.1f} ug m-3 on either side in the mean of all hours on land")
     say(f"done in {record['seconds']:.0f} s: {len(files)} {known.plural}, "
         f"{size / 1e6:.0f} MB, {len(list((folder / 'maps').glob('*.png')))} maps, {folder / 'report.html'}")
 

@@ -11,14 +11,14 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from aqreanalysis import files, output, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.output import Format, ProductPart, format_of
-from aqreanalysis.product.versions import check_month_versions
+from aqreanalysis.product.versions import check_month_versions, other_versions
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
 
 RECORD, LOCK = "run.json", ".lock"
@@ -158,7 +158,8 @@ class Record:
         if left:
             again = {_label(month) for month in left}
             kept = [noted["versions"] for label, noted in self.content["months"].items() if label not in again]
-            kept += [self.content["validation"]["versions"]] if "validation" in self.content else []
+            if kept and "validation" in self.content:
+                kept.append(self.content["validation"]["versions"])
             check_month_versions(self.folder.path, kept, facts["versions"])
         self.content["facts"] = facts
         self.save()
@@ -215,6 +216,15 @@ class Record:
         """Whether files are there as they were noted."""
         return all(self._same(self.content["files"].get(path.name), path) for path in paths)
 
+    def outdated_validation(self, now: Mapping[str, str]) -> str:
+        """The packages, with their versions, that a validation was made with and that have other versions now; empty
+        where a month that was made with its factors is kept, or none is to be made."""
+        before = other_versions(self.content.get("validation", {}).get("versions", {}), now)
+        if not before:
+            return ""
+        left = {_label(month) for month in self.left()}
+        return before if left and left >= self.content["months"].keys() else ""
+
     def note_validation(self, paths: list[Path], identity: str, facts: dict, versions: dict, seconds: float) -> None:
         """Add a validation's files, and the identity of the factors that all that follows is made with; save.
 
@@ -239,6 +249,13 @@ class Record:
         if self.folder.file_format.shares_stores:
             self.content["files"][days.path.name] = output.fingerprint(days.path)
         self.save()
+
+    def note_bounds(self) -> None:
+        """Add half the mean width of the bounds of hours on land, in ug m-3, where months have some; to be saved."""
+        found = [noted["bounds"] for noted in self.content["months"].values() if "bounds" in noted]
+        if cell_hours := sum(of["cell_hours"] for of in found):
+            mean = sum(of["sum_width"] for of in found) / cell_hours
+            self.content["bounds"] = {"mean_half_width": round(mean / 2, 2), "cell_hours": cell_hours}
 
     def note_file(self, path: Path) -> None:
         """Add a map, or what a finished store has besides its steps; to be saved."""

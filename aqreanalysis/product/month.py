@@ -94,9 +94,11 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
         days = stack.enter_context(MonthDays(job.folder.days_of(month), cf.fields_of(cf.DAILY, job.about),
                                              month.n_days, job.grid.size))
         truth = stack.enter_context(_Truth(job, month, archive)) if isinstance(archive, TwinArchive) else None
+        widths = _Widths()
         for block in _blocks(job, month, model, cube, fields):
             arrays = block.arrays
             _round(arrays)
+            widths.add(arrays)
             file.write(block.first, arrays, block.points)
             means = _days(job, month.hours[block.first:block.first + len(arrays["pm25"])], arrays,
                           distance[block.points], model.calibration)
@@ -109,7 +111,7 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
              "versions": installed_versions(),
              "hours_without_observations": int((~np.isfinite(cube.pm25.sel(time=month.hours).values)
                                                 .any(axis=1)).sum())}
-    return f"{month.first:%Y-%m}", facts | (truth.facts() if truth else {})
+    return f"{month.first:%Y-%m}", facts | widths.facts() | (truth.facts() if truth else {})
 
 
 def fields_around(job: Job, model: Model, period: Period, cube: xr.Dataset) -> xr.Dataset | None:
@@ -186,6 +188,25 @@ def _tell(job: Job, month: Period, hours: int) -> None:
     """Leave word of how far this month is, for whoever watches the folder."""
     with files.writing(job.folder.progress(month)):
         files.without_link(job.folder.progress(month)).write_text(str(hours), encoding="utf-8")
+
+
+class _Widths:
+    """How wide the bounds of a month are, on land."""
+
+    def __init__(self) -> None:
+        self._cell_hours, self._total = 0, 0.0
+
+    def add(self, arrays: dict[str, np.ndarray]) -> None:
+        """Those of a block; nothing where it has no bounds."""
+        if schema.UPPER in arrays:
+            width = (arrays[schema.UPPER] - arrays[schema.LOWER])[arrays["quality_flag"] != schema.SEA]
+            width = width[np.isfinite(width)]
+            self._cell_hours += width.size
+            self._total += float(width.sum(dtype=np.float64))
+
+    def facts(self) -> dict:
+        """For run.json."""
+        return {"bounds": {"cell_hours": self._cell_hours, "sum_width": round(self._total, 1)}} if self._total else {}
 
 
 class _Truth:

@@ -30,6 +30,11 @@ def differing_packages(these: Versions, those: Versions) -> list[str]:
     return [name for name in DECISIVE if name in these and name in those and these[name] != those[name]]
 
 
+def other_versions(before: Versions, now: Versions) -> str:
+    """`torch 2.1, scipy 1.9`: what numbers depend on and had other versions than now; empty where all are the same."""
+    return _listed(differing_packages(before, now), before)
+
+
 def check_worker_versions(planned: Versions) -> None:
     """Raise a UserError where this process has other versions than the product is made with."""
     own = installed_versions()

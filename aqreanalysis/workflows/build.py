@@ -155,6 +155,7 @@ def draw_and_report(plan: Plan, record: Record, workers: int, began: float) -> N
     maps = report.draw_maps(plan, workers)
     for path in maps:
         record.note_file(path)
+    record.note_bounds()
     record.content["seconds"] = round(time.monotonic() - began, 1)
     record.save()
     report.write_report(plan, record.content, maps)

@@ -197,7 +197,8 @@ def render_report(plan: Plan, record: Mapping[str, Any], pictures: list[Path]) -
         simulated=plan.folder.simulated, validation=validation_of(plan, record),
         facts={**record["identity"], **dict(plan.inventory.rows()), "reference state": plan.about.reference_state},
         quality=plan.about.quality, error=f"{plan.about.standard_error} {plan.about.bounds}",
-        true_errors=true_errors(record["months"]), months=dict(sorted(record["months"].items())),
+        bounds=record.get("bounds", {}), true_errors=true_errors(record["months"]),
+        months=dict(sorted(record["months"].items())),
         lists={title: facts[key] for key, title in LIST_TITLES.items() if facts[key]},
         left_out=plan.inventory.left_out_by_reason(), pictures=pictures)
 

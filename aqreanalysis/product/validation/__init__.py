@@ -51,6 +51,9 @@ class Shown(Protocol):
     def validated(self, line: str) -> None:
         """All are; `line` says what was found."""
 
+    def message(self, text: str) -> None:
+        """Something else that is worth knowing."""
+
 
 @dataclass(frozen=True)
 class _Setting:
@@ -63,9 +66,12 @@ class _Setting:
 
 def self_calibrated(plan: Plan, record: Record, run: Run, shown: Shown) -> Plan:
     """The plan with the product's own factors, and what its files say of them: those of the folder where they are as
-    noted, else from its hidden stations."""
-    files = store.paths(plan.folder)
-    if not record.has(files):
+    noted and no month stands in the way of other versions of packages, else from its hidden stations."""
+    files, before = store.paths(plan.folder), record.outdated_validation(plan.job.versions)
+    if before:
+        shown.message(f"the validation of this folder was made with {before}; no month that follows from it is kept: "
+                      "it is made again")
+    if before or not record.has(files):
         began = time.monotonic()
         validate(plan, run, shown)
         made, facts = store.read_factors(plan.folder.calibration)
