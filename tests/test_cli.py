@@ -294,3 +294,11 @@ def test_values_that_can_not_be_meant(archive, tmp_path, options, words):
 def test_evaluate_refuses_a_grid_that_it_would_not_use(archive, tmp_path):
     refused(run("evaluate", "--start", "2019-01-05", "--end", "2019-01-05", "--observations", archive, "--quick",
                 "--grid", "1deg", cwd=tmp_path), tmp_path, "--grid has no use with --quick")
+
+
+@pytest.mark.parametrize("verb", ["build", "evaluate"])
+def test_local_workers_beside_a_cluster_are_refused(archive, tmp_path, verb):
+    """Nothing listens there: it is said before anybody is asked."""
+    refused(run(verb, "--start", "2019-01-05", "--end", "2019-01-05", "--observations", archive, "--out",
+                tmp_path / "out", "--workers", 2, "--scheduler", "tcp://127.0.0.1:9", cwd=tmp_path), tmp_path,
+            "--workers 2", "--scheduler tcp://127.0.0.1:9", "Leave one of them out")

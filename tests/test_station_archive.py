@@ -318,6 +318,16 @@ def test_what_is_no_station_archive_is_told(tmp_path, made):
     assert not STATION_ARCHIVE.recognises(tmp_path)
 
 
+def test_a_folder_of_station_archives_says_that_each_is_a_file(tmp_path, made):
+    (tmp_path / "a.nc").symlink_to(made[1])
+    xr.Dataset({"pm25": ("x", [1.0])}).to_netcdf(tmp_path / "grid.nc")
+    with pytest.raises(UserError, match=r"a folder that holds a station archive \(a.nc\).*Name the file, .*/a.nc\.$"):
+        open_archive(tmp_path)
+    (tmp_path / "b.nc").symlink_to(made[1])
+    with pytest.raises(UserError, match=r"2 station archives \(a.nc, b.nc\).*ingest .*/a.nc .*/b.nc --to archive.nc"):
+        open_archive(tmp_path)
+
+
 @pytest.mark.archive
 def test_days_of_the_real_archive_are_the_same_in_ours(archive_path, tmp_path):
     raw = open_archive(archive_path / "cnemc-2019")

@@ -13,7 +13,6 @@ import typer
 from aqreanalysis import __version__
 from aqreanalysis.cli import figure_verbs, machine, product_verbs, streams
 from aqreanalysis.cli.options import (
-    CORES,
     AnyModel,
     Checkpoint,
     End,
@@ -27,6 +26,7 @@ from aqreanalysis.cli.options import (
     Year,
     refuse_empty,
     refuse_options,
+    worker_count,
 )
 from aqreanalysis.errors import UserError
 from aqreanalysis.workers import stop_running, warm_up
@@ -73,16 +73,17 @@ def build_command(
             "hidden on some of its days, with the checkpoint's as a prior. checkpoint: as it came with them."
         ),
     ] = None,
-    workers: Workers = CORES,
+    workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> None:
     """Make hourly and daily cubes, maps and a report. Run it again to go on with an interrupted build."""
-    warm_up(1 if scheduler else workers)
+    count = worker_count(workers, scheduler)
+    warm_up(1 if scheduler else count)
     from aqreanalysis import BuildRequest, build
     from aqreanalysis.cli import console
 
     request = BuildRequest(year, start, end, grid, observations, stations, recipe, checkpoint, neighbours, out,
-                           workers, scheduler, minimum_hours, format, utc_offset, calibration, fields)
+                           count, scheduler, minimum_hours, format, utc_offset, calibration, fields)
     folder = build(request, console.BuildProgress)
     console.product(folder)
 
@@ -105,7 +106,7 @@ def ingest_command(
         str | None,
         typer.Option(help="Of the stations' places, where their table has no column for it: wgs84, gcj02 or bd09."),
     ] = None,
-    workers: Workers = CORES,
+    workers: Workers = None,
 ) -> None:
     """Read archives of any layout into one station archive, quality-controlled and with its provenance."""
     import time
@@ -127,8 +128,8 @@ def ingest_command(
         console.inventory(found)
 
     with console.months() as on_month:
-        summary = ingest_archives(sources, to, stations, period, settings, workers, datum, on_month, contact, offset,
-                                  tell)
+        summary = ingest_archives(sources, to, stations, period, settings, worker_count(workers), datum, on_month,
+                                  contact, offset, tell)
     console.ingested(summary, time.monotonic() - began, before)
 
 
@@ -206,7 +207,7 @@ def evaluate_command(
         typer.Option(help="Folder for scores.csv, scores.nc and figures; or a .csv file for the table alone."),
     ] = None,
     fields: Fields = None,
-    workers: Workers = CORES,
+    workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> None:
     """Score a checkpoint and the baselines at stations that are left out, of any archive; or a run of forecasts."""
@@ -218,8 +219,9 @@ def evaluate_command(
                        year=year, start=start, end=end, stations=stations, utc_offset=utc_offset, out=out,
                        checkpoint=checkpoint, withheld=withheld, quick=quick, boosting=boosting, grid=grid,
                        scheduler=scheduler, every_days=every_days, fields=fields)
-        _score_forecasts(Path(run_folder), workers)
+        _score_forecasts(Path(run_folder), worker_count(workers))
         return
+    count = worker_count(workers, scheduler)
     if observations is None:
         raise UserError(
             "Neither observations nor a run folder were given.",
@@ -233,7 +235,7 @@ def evaluate_command(
         refuse_options("--quick, which takes no surroundings out", grid=grid)
     check_out(out)
     period, offset = time_axis.parse_period(year, start, end), time_axis.parse_utc_offset(utc_offset)
-    result = evaluate(observations, period, checkpoint, stations, workers, scheduler,
+    result = evaluate(observations, period, checkpoint, stations, count, scheduler,
                       lambda label: console.say(f"scored {label}"), quick, boosting, grid or DEFAULT_GRID, offset,
                       console.inventory, withheld, every_days or 1, fields)
     written = write_result(result, out) if out else []  # before anything is shown

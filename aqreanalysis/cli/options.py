@@ -43,10 +43,19 @@ Fields = Annotated[
     ),
 ]
 Workers = Annotated[
-    int, typer.Option(min=1, help="Local processes, each some 0.8 GiB. Default: one for each core, at most 3.")
+    int | None, typer.Option(min=1, help="Local processes, each some 0.8 GiB. Default: one for each core, at most 3.")
 ]
 CORES = min(available_cores(), 3)  # each takes some 0.8 GiB: three stay under 3 GiB
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT.")]
+
+
+def worker_count(workers: int | None, scheduler: str | None = None) -> int:
+    """How many local processes are to be used, CORES if it was not said; UserError for both ways to run at once."""
+    if workers is not None and scheduler is not None:
+        raise UserError(f"--workers {workers} was given with --scheduler {scheduler}.",
+                        "A command runs in local processes or on a Dask cluster, which has its own number of workers.",
+                        "Leave one of them out.")
+    return workers or CORES
 
 
 def refuse_empty(arguments: list[str]) -> None:

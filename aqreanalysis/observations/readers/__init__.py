@@ -11,7 +11,7 @@ from aqreanalysis.observations.readers.beijing import BEIJING
 from aqreanalysis.observations.readers.cnemc import CNEMC
 from aqreanalysis.observations.readers.found_files import NO_NAME_OF_THE_LAYOUT, OTHER_ZIP, seen
 from aqreanalysis.observations.readers.openaq import OPENAQ
-from aqreanalysis.observations.readers.station_archive import STATION_ARCHIVE
+from aqreanalysis.observations.readers.station_archive import STATION_ARCHIVE, check_folder
 from aqreanalysis.observations.readers.tidy import TIDY
 from aqreanalysis.observations.readers.uci_beijing import UCI_BEIJING
 
@@ -68,6 +68,7 @@ def open_archive(path: str | Path, station_table: str | Path | None = None,
     if known:
         table = Path(station_table).expanduser() if station_table else None
         return known[0].open(path, ReadingOptions(table, utc_offset))
+    check_folder(path)
     layouts = "; ".join(reader.layout for reader in READERS)
     # what a file was opened for says more than what its name is not
     refused = list(dict.fromkeys(text for reader in (TIDY, *READERS) for text in reader.refused(path)

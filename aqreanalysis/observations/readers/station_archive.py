@@ -66,6 +66,19 @@ def _station_archive_refusals(path: Path) -> list[str]:
     return [text] if text else []
 
 
+def check_folder(path: Path) -> None:
+    """UserError for a folder that holds station archives: each is a file by itself."""
+    found = [file for file in sorted(path.iterdir()) if _is_station_archive(file)] if path.is_dir() else []
+    if not found:
+        return
+    shown = f"{', '.join(file.name for file in found[:3])}{' ...' * (len(found) > 3)}"
+    what = "a station archive" if len(found) == 1 else f"{len(found)} station archives"
+    all_of_them = " ".join(str(file) for file in found[:3]) + " ..." * (len(found) > 3)
+    others = f", or merge them: aqreanalysis ingest {all_of_them} --to archive.nc" * (len(found) > 1)
+    raise UserError(f"{path} is a folder that holds {what} ({shown}).", "A station archive is a file.",
+                    f"Name the file, {found[0]}{others}.")
+
+
 def _looks_like_netcdf(path: Path) -> bool:
     return path.suffix.lower() in (".nc", ".nc4") and path.is_file()
 
