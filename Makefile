@@ -20,7 +20,7 @@ test: $(STAMP)
 	$(MAKE) --no-print-directory -j 2 lint pytest
 
 pytest: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal --doctest-glob='*.py' tests aqreanalysis -m "not archive"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal tests -m "not archive"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

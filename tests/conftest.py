@@ -31,6 +31,26 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="module")
+def few_folds():
+    """Hold-out designs take out a quarter of the stations at once, not a twelfth: a third of the work, one rule."""
+    from aqreanalysis.evaluation import designs
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SINGLE_SHARE", "CITY_SHARE", "MATCHED_SHARE"):
+            patch.setattr(designs, name, 0.25)
+        patch.setattr(designs, "PARTS_OF_A_NETWORK", 2)
+        yield
+
+
+@pytest.fixture
+def no_maps(monkeypatch):
+    """For builds whose maps nobody looks at: they are drawn here, after all files, and are seconds of work."""
+    from aqreanalysis.product import report
+
+    monkeypatch.setattr(report, "draw_maps", lambda plan, workers: [])
+
+
 @pytest.fixture
 def ctrl_c():
     """Processes that a test starts heed Ctrl-C, also where a shell runs the tests in the background, which do not."""

@@ -17,7 +17,7 @@ import xarray as xr
 from filelock import FileLock
 
 from aqreanalysis.errors import UserError
-from aqreanalysis.product import month, report
+from aqreanalysis.product import month
 from aqreanalysis.product.plan import BuildRequest, prepare
 from aqreanalysis.product.reading import open_product
 from aqreanalysis.product.versions import installed_versions
@@ -45,12 +45,6 @@ def product(tmp_path_factory, worker_id):
         if not (shared / "product" / "report.html").exists():
             build(replace(REQUEST, out=str(shared / "product")))
     return shared / "product"
-
-
-@pytest.fixture
-def no_maps(monkeypatch):
-    """For builds that are compared file by file: maps are drawn here, after all files, and are seconds of work."""
-    monkeypatch.setattr(report, "draw_maps", lambda plan, workers: [])
 
 
 def hashes(folder):
@@ -355,7 +349,7 @@ def test_a_failing_month_leaves_no_partial_file(monkeypatch, tmp_path):
     assert not [name for name in left if name.endswith(".nc") or ".part" in name]
 
 
-def test_a_points_file_gives_a_time_series_for_each_station(tmp_path):
+def test_a_points_file_gives_a_time_series_for_each_station(tmp_path, no_maps):
     points = tmp_path / "points.csv"
     points.write_text("station_id,lon,lat\nA,116.4,39.9\nB,113.6,34.7\n")
     folder = build(BuildRequest(start="2016-01-30", end="2016-01-30", grid=str(points), out=str(tmp_path / "points"),

@@ -14,6 +14,8 @@ import pytest
 from aqreanalysis.cli.app import main
 from aqreanalysis.models import checkpoint
 
+pytestmark = pytest.mark.usefixtures("no_maps")  # in this process
+
 HOURS = range(24)
 TYPES = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3")
 
@@ -62,7 +64,8 @@ def archive(tmp_path):
 
 def build(archive, tmp_path, *more, start="2019-01-05", end="2019-01-05"):
     return run("build", "--start", start, "--end", end, "--grid", tmp_path / "points.csv",
-               "--observations", archive, "--out", tmp_path / "out", "--workers", 1, *more, cwd=tmp_path)
+               "--observations", archive, "--out", tmp_path / "out", "--workers", 1,
+               "--calibration", "checkpoint", *more, cwd=tmp_path)
 
 
 @pytest.fixture(autouse=True)

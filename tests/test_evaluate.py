@@ -27,6 +27,8 @@ from aqreanalysis.workflows.evaluate_analysis import Evaluation, evaluate, evalu
 from aqreanalysis.workflows.evaluation_files import write_result
 from aqreanalysis.workflows.score_months import Scoring, score_month
 
+pytestmark = pytest.mark.usefixtures("few_folds")
+
 PERIOD = time_axis.parse_period(None, "2019-01-05", "2019-01-07")
 DESIGNS = {holdout.SINGLE_STATIONS, holdout.WHOLE_CITIES, holdout.DISTANCE_MATCHED, holdout.MAP_MATCHED}
 MODELS = ["flat mean", "nearest", "IDW", "plain kriging", "kriging", "regression kriging", "AQ-Net"]

@@ -136,7 +136,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(mirror, national, tmp_path):
     again(mirror, tmp_path / "to")
 
 
-def test_fetch_then_build_need_nothing_else(mirror, national, tmp_path, monkeypatch):
+def test_fetch_then_build_need_nothing_else(mirror, national, tmp_path, monkeypatch, no_maps):
     """On a fresh machine: the archive goes into the data folder, build finds it, and the places ship with the package.
 
     Two stations of the three are in the shipped table; the other one is named.

@@ -56,7 +56,7 @@ def test_hours_stations_and_days_are_counted(tmp_path):
     assert cover.share == 60 / 96 and cover.day_hours.tolist() == [24, 24] and cover.day_values.tolist() == [36, 24]
 
 
-def test_sparse_input_is_told_in_every_place(tmp_path):
+def test_sparse_input_is_told_in_every_place(tmp_path, no_maps):
     """Two observations a day: a warning before the run; title, summary and attributes of the files; no valid day."""
     hours = np.full(48, np.nan)
     hours[[3, 15, 27, 39]] = 40.0
@@ -151,7 +151,7 @@ def test_rows_that_disagree_are_named_where_nothing_is_left(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["cut", "removed"])
-def test_a_file_that_changes_while_a_product_is_made_ends_the_build(tmp_path, how):
+def test_a_file_that_changes_while_a_product_is_made_ends_the_build(tmp_path, how, no_maps):
     """No month is made from other contents than the record has a hash of; the fix that is given works."""
     file = tmp_path / "in" / "rows.csv"
     path = write(tmp_path / "in", {"A": air(1), "B": air(2), "C": air(3)})

@@ -31,6 +31,7 @@ from aqreanalysis.workflows.describe import verify
 
 PERIOD = parse_period(None, "2019-01-28", "2019-02-03")  # a week in two months
 VALIDATION = {"validation.csv", "validation.nc", "calibration.json"}
+pytestmark = pytest.mark.usefixtures("no_maps")
 FEW = "from aqreanalysis.product.validation import sample; sample.STATION_DAYS = 60"  # as small_sample, in a process
 
 
@@ -64,11 +65,6 @@ def small_sample():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "STATION_DAYS", 60)
         yield
-
-
-@pytest.fixture(autouse=True)
-def no_maps(monkeypatch):
-    monkeypatch.setattr(report, "draw_maps", lambda plan, workers: [])
 
 
 def request_of(observations, out, **more):

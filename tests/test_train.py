@@ -26,7 +26,7 @@ from aqreanalysis.training import cross_fit
 from aqreanalysis.training.analysis_data import draw_folds, load_analysis_data, training_days
 from aqreanalysis.workflows.train_analysis import recalibrate, train
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "few_folds")
 
 TINY = AnalysisTraining(steps=2, samples_per_step=3, targets_per_sample=4, learning_rate=1e-2, k=4, views=2,
                         renew_every=20, hidden_radius_km=30.0, report_every=1)
@@ -110,23 +110,30 @@ def recipe(folder, **changed):
     return TrainingRecipe(**facts | changed)
 
 
-@pytest.fixture
-def archive(tmp_path):
-    folder = tmp_path / "archive"
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """A folder of observations; nobody changes it."""
+    folder = tmp_path_factory.mktemp("trained") / "archive"
     folder.mkdir()
     rows().to_parquet(folder / "rows.parquet")
     return folder
 
 
-def with_other_values(archive, stations):
-    """The archive with other PM2.5 at some stations."""
+@pytest.fixture(scope="module")
+def data(archive):
+    """What the recipe as it is trains on."""
+    return load_analysis_data(recipe(archive))
+
+
+def with_other_values(folder, stations):
+    """An archive in a folder with other PM2.5 at some stations."""
     taken = np.isin(IDS, list(stations))
-    rows(lambda hours, pm25: np.where(taken, 900.0 - pm25, pm25)).to_parquet(archive / "rows.parquet")
+    rows(lambda hours, pm25: np.where(taken, 900.0 - pm25, pm25)).to_parquet(folder / "rows.parquet")
+    return folder
 
 
-def test_parts_of_the_stations(archive):
+def test_parts_of_the_stations(data):
     """The main network is trained on all that are not withheld, that of a fold on those of the other folds."""
-    data = load_analysis_data(recipe(archive))
     split = data.split
     assert split.test_single and split.test_city and split.validation_single and split.validation_city
     assert set(data.stations_of(None)) == set(split.train) == set(data.folds) and set(data.folds.values()) == {0, 1}
@@ -144,9 +151,8 @@ def test_parts_of_the_stations(archive):
     assert data.cube(()).time.values[0] == data.period.hours[0] - 372 * time_axis.HOUR
 
 
-def test_a_station_that_is_held_out_can_be_asked_for_all_the_same(archive):
+def test_a_station_that_is_held_out_can_be_asked_for_all_the_same(data):
     """Its values are screened beside the others, whose flags it has no part in."""
-    data = load_analysis_data(recipe(archive))
     out, keep = data.held_out(0), data.split.validation
     kept, without = data.cube(out, keep), data.cube(out)
     assert set(kept.station.values) == set(without.station.values) | set(keep)
@@ -158,34 +164,26 @@ def test_a_station_that_is_held_out_can_be_asked_for_all_the_same(archive):
 
 
 @pytest.mark.parametrize("fold", [None, 0, 1])
-def test_what_is_held_out_changes_nothing_that_a_network_is_trained_on(archive, fold):
+def test_what_is_held_out_changes_nothing_that_a_network_is_trained_on(data, tmp_path, fold):
     """Test and validation stations, and those of its fold: neither values of others, nor their flags, nor the draw."""
-    data = load_analysis_data(recipe(archive))
-    before = data.cube(data.held_out(fold))  # read now, not from the archive with other values
-    with_other_values(archive, data.held_out(fold))
-    other = load_analysis_data(recipe(archive))
+    other = load_analysis_data(recipe(with_other_values(tmp_path, data.held_out(fold))))
     assert other.fingerprint != data.fingerprint and other.split == data.split and other.folds == data.folds
-    xr.testing.assert_identical(other.cube(other.held_out(fold)), before)
+    xr.testing.assert_identical(other.cube(other.held_out(fold)), data.cube(data.held_out(fold)))
 
 
-def test_a_station_of_the_other_fold_does_reach_it(archive):
+def test_a_station_of_the_other_fold_does_reach_it(data, tmp_path):
     """So the test above could fail."""
-    data = load_analysis_data(recipe(archive))
-    before = data.cube(data.held_out(1))
-    with_other_values(archive, data.stations_of(1)[:1])
-    assert not load_analysis_data(recipe(archive)).cube(data.held_out(1)).identical(before)
+    other = dataclasses.replace(data, recipe=recipe(with_other_values(tmp_path, data.stations_of(1)[:1])))
+    assert not other.cube(data.held_out(1)).identical(data.cube(data.held_out(1)))
 
 
 # --- a run
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def ran(archive):
     """The recipe and run folder of a training with two folds, what it reported, and all of its days asked."""
-    place = tmp_path_factory.mktemp("trained")
-    (place / "archive").mkdir()
-    rows().to_parquet(place / "archive" / "rows.parquet")
-    made, reports = recipe(place / "archive"), []
+    place, made, reports = archive.parent, recipe(archive), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cross_fit, "EVERY_DAYS", 2)
         train(made, place / "run", reports.append)
@@ -208,9 +206,8 @@ def test_a_run_is_a_folder_with_a_checkpoint_and_networks_of_folds(ran):
     assert TrainingRecipe.model_validate(yaml.safe_load((run / "recipe.yaml").read_text())) == made
 
 
-def test_the_card_says_what_was_trained_on_and_what_was_not(ran):
-    made, run, _ = ran
-    data = load_analysis_data(made)
+def test_the_card_says_what_was_trained_on_and_what_was_not(ran, data):
+    _, run, _ = ran
     model, card = checkpoint.load(run / "small")
     assert (card.k, model.k, card.network) == (4, 4, small_sizes().asdict()) and card.training["steps"] == 2
     assert card.withheld == {name: list(getattr(data.split, name)) for name in card.withheld}
@@ -228,11 +225,12 @@ def test_the_card_says_what_was_trained_on_and_what_was_not(ran):
         assert described.training["stations"] == len(data.stations_of(fold))
 
 
-def test_the_card_has_a_calibration_and_scores_of_stations_that_no_network_saw(ran):
-    made, run, _ = ran
+def test_the_card_has_a_calibration_and_scores_of_stations_that_no_network_saw(ran, data):
+    _, run, _ = ran
     model, card = checkpoint.load(run / "small")
-    trained = len(load_analysis_data(made).split.train)
-    assert model.calibration is not None and set(card.calibration) == {"hourly", "daily", "correlation", "facts"}
+    trained = len(data.split.train)
+    assert model.calibration is not None
+    assert set(card.calibration) == {"hourly", "daily", "correlation", "facts", "errors"}
     facts = card.calibration["facts"]
     assert facts["stations"] == trained and (facts["first"], facts["last"]) == ("2019-01-05", "2019-01-18")
     assert facts["at_other_towns"]["hourly"]["all"]["n"] > 0 and facts["in_other_weeks"]["daily"]["all"]["n"] > 0
@@ -280,11 +278,11 @@ def test_a_run_folder_takes_one_recipe(ran, tmp_path):
         train(made, tmp_path)
 
 
-def test_a_checkpoint_is_calibrated_again(ran, archive, tmp_path):
+def test_a_checkpoint_is_calibrated_again(ran, data, tmp_path):
     """The networks keep their weights; test stations have no part in the factors."""
     _, run, _ = ran
-    made, before = recipe(archive), run / "small"
-    with_other_values(archive, load_analysis_data(made).split.test)
+    (tmp_path / "archive").mkdir()
+    made, before = recipe(with_other_values(tmp_path / "archive", data.split.test)), run / "small"
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(made.model_dump(mode="json")))
     command = ["train", str(tmp_path / "small.yaml"), "--calibrate", str(before), "--out", str(tmp_path / "again")]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
@@ -296,10 +294,10 @@ def test_a_checkpoint_is_calibrated_again(ran, archive, tmp_path):
         recalibrate(made, before, tmp_path / "again")
 
 
-def test_a_station_of_a_fold_has_a_part_in_the_calibration(ran, archive, tmp_path):
+def test_a_station_of_a_fold_has_a_part_in_the_calibration(ran, data, tmp_path):
     """So the test above could fail."""
-    made = recipe(archive)
-    with_other_values(archive, load_analysis_data(made).split.train[:1])
+    (tmp_path / "archive").mkdir()
+    made = recipe(with_other_values(tmp_path / "archive", data.split.train[:1]))
     folder = recalibrate(made, ran[1] / "small", tmp_path / "again")
     assert checkpoint.read_card(folder).calibration != checkpoint.read_card(ran[1] / "small").calibration
 
@@ -314,14 +312,12 @@ def test_a_checkpoint_is_calibrated_by_its_own_recipe_alone(ran, tmp_path, chang
     assert caught.value.rule and caught.value.fix and not (tmp_path / "other").exists()
 
 
-def test_without_folds_a_network_is_calibrated_at_the_validation_stations(archive, tmp_path):
-    made = recipe(archive, folds=0)
-    folder = train(made, tmp_path / "run")
+def test_without_folds_a_network_is_calibrated_at_the_validation_stations(archive, data, tmp_path):
+    folder = train(recipe(archive, folds=0), tmp_path / "run")
     card = checkpoint.read_card(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.json", WEIGHTS]
-    split = load_analysis_data(made).split
     assert card.analysis.folds == [] and {fold for *_, fold in card.analysis.stations} == {NO_FOLD}
-    assert card.calibration["facts"]["stations"] == len(split.validation)
+    assert card.calibration["facts"]["stations"] == len(data.split.validation)
 
 
 @pytest.mark.parametrize("changed, message", [

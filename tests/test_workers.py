@@ -376,9 +376,9 @@ def test_where_no_server_can_listen_workers_are_spawned(tmp_path):
 @pytest.mark.parametrize("where", ["processes", "dask"])
 def test_a_job_that_kills_every_worker_is_the_users_to_mend(where, cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "LOSSES", 2)
-    options = {"processes": {"workers": 2}, "dask": {"scheduler": cluster}}[where]
+    jobs, options = {"processes": ([0, 1], {"workers": 2}), "dask": ([0], {"scheduler": cluster})}[where]
     with pytest.raises(UserError, match="memory did not last.*same command goes on"):
-        list(workers.run_jobs(die, [0, 1], shared=tmp_path, **options))
+        list(workers.run_jobs(die, jobs, shared=tmp_path, **options))
 
 
 def sleep_and_tell(folder):

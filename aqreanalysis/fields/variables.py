@@ -169,7 +169,7 @@ def wind_components(speed: np.ndarray, direction: np.ndarray) -> tuple[np.ndarra
     A calm (speed 0) is 0 whatever the direction, also none.
 
     >>> [part.round(6).tolist() for part in wind_components(np.array([2.0, 0.0]), np.array([270.0, np.nan]))]
-    [[2.0, 0.0], [-0.0, 0.0]]
+    [[2.0, 0.0], [0.0, 0.0]]
     """
     angle = np.radians(np.where(speed == 0, 0.0, direction))
     return -speed * np.sin(angle) + 0.0, np.where(speed == 0, 0.0, -speed * np.cos(angle))
