@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from aqreanalysis.cli.app import main
+from aqreanalysis.cli.app import app, main
 from aqreanalysis.models import checkpoint
 
 pytestmark = pytest.mark.usefixtures("no_maps")  # in this process
@@ -299,9 +299,18 @@ def test_evaluate_refuses_a_grid_that_it_would_not_use(archive, tmp_path):
                 "--grid", "1deg", cwd=tmp_path), tmp_path, "--grid has no use with --quick")
 
 
-@pytest.mark.parametrize("verb", ["build", "evaluate"])
-def test_local_workers_beside_a_cluster_are_refused(archive, tmp_path, verb):
+def test_local_workers_beside_a_cluster_are_refused_by_every_verb_that_has_both(archive, tmp_path):
     """Nothing listens there: it is said before anybody is asked."""
-    refused(run(verb, "--start", "2019-01-05", "--end", "2019-01-05", "--observations", archive, "--out",
-                tmp_path / "out", "--workers", 2, "--scheduler", "tcp://127.0.0.1:9", cwd=tmp_path), tmp_path,
-            "--workers 2", "--scheduler tcp://127.0.0.1:9", "Leave one of them out")
+    import typer
+
+    given = {"build": ("--start", "2019-01-05", "--end", "2019-01-05", "--observations", archive, "--out"),
+             "summarise": (archive, "--to"), "areas": (archive, "--to")}
+    given["evaluate"] = given["build"]
+    verbs = {verb: {name for parameter in command.params for name in parameter.opts}
+             for verb, command in typer.main.get_command(app).commands.items()}
+    both = [verb for verb, options in verbs.items() if {"--workers", "--scheduler"} <= options]
+    assert {"build", "evaluate", "summarise"} <= set(both)
+    for verb in both:
+        result = run(verb, *given[verb], tmp_path / "out", "--workers", 2, "--scheduler", "tcp://127.0.0.1:9",
+                     cwd=tmp_path)
+        refused(result, tmp_path, "--workers 2", "--scheduler tcp://127.0.0.1:9", "Leave one of them out")

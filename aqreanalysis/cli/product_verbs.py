@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aqreanalysis.cli.options import CORES, End, Scheduler, Start, Workers
+from aqreanalysis.cli.options import End, Scheduler, Start, Workers, worker_count
 
 Product = Annotated[str, typer.Argument(help="Folder of a product, or one of its files.")]
 Every = Annotated[str, typer.Option(help="hour, day, or means of each month, season (DJF ...), year, or of all.")]
@@ -39,15 +39,15 @@ def export_command(
     layout: Annotated[
         str | None, typer.Option(help="Of a GeoTIFF: cog, the default, or geotiff (bands apart).")
     ] = None,
-    workers: Workers = CORES,
+    workers: Workers = None,
 ) -> None:
     """Write a product, or some of it, as GeoTIFF, CSV or Parquet, with what it is in each file."""
     from aqreanalysis.cli import console, tables
     from aqreanalysis.workflows.export import export
 
     with tables.reading_bar() as progress:
-        made = export(product, to, every, variable or (), box, points, at, start, end, scale, layout, workers,
-                      console.say, progress)
+        made = export(product, to, every, variable or (), box, points, at, start, end, scale, layout,
+                      worker_count(workers), console.say, progress)
     if made.rows is not None:
         console.say(f"{made.rows:,} rows")
     for path in made.kept:
@@ -71,7 +71,7 @@ def summarise_command(
     ] = None,
     hours_above: Annotated[str | None, typer.Option(help="Limits of hourly means, ug m-3. Default: none.")] = None,
     format: Annotated[str, typer.Option(help="netcdf: a file for each kind of period. zarr: one store.")] = "netcdf",
-    workers: Workers = CORES,
+    workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> None:
     """Months, seasons and years of a product: means, percentiles, days above limits, each with its error."""
@@ -85,7 +85,7 @@ def summarise_command(
         limits.parse_numbers(days_above, "--days-above", limits.DAYS_ABOVE),
         limits.parse_numbers(hours_above, "--hours-above", ()))
     request = SummaryRequest(product, to, tuple(every.split(",")) if every else (), start, end, options, format,
-                             workers, scheduler)
+                             worker_count(workers, scheduler), scheduler)
     with tables.reading_bar() as progress:
         paths = write_summaries(request, progress, console.say)
     for path in paths:
@@ -118,7 +118,7 @@ def areas_command(
     above: Above = None,
     start: Start = None,
     end: End = None,
-    workers: Workers = CORES,
+    workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> None:
     """Means over areas, and over their people, each with its standard error and 90 % bounds."""
@@ -126,10 +126,11 @@ def areas_command(
     from aqreanalysis.summaries import limits
     from aqreanalysis.workflows.areas import LIMITS, AreaRequest, write_areas
 
+    count = worker_count(workers, scheduler)
     request = AreaRequest(product, every, areas, layer, names, crs, population, population_is, population_variable,
                           limits.parse_numbers(above, "--above", LIMITS), start, end)
     with tables.reading_bar() as progress:
-        path = write_areas(request, to, workers, scheduler, progress, console.say)
+        path = write_areas(request, to, count, scheduler, progress, console.say)
     console.say(f"written: {path} ({path.stat().st_size / 1e6:.2f} MB)")
 
 
