@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -344,7 +345,8 @@ def fetch_command(
     summary.check(shlex.join(["aqreanalysis", *sys.argv[1:]]))
 
 
-for _name, _command in {**product_verbs.COMMANDS, **figure_verbs.COMMANDS}.items():
+_PRODUCT_VERBS: dict[str, Callable[..., None]] = {**product_verbs.COMMANDS, **figure_verbs.COMMANDS}
+for _name, _command in _PRODUCT_VERBS.items():
     app.command(_name)(_command)
 
 

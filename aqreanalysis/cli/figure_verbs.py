@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -124,4 +125,4 @@ def figures_command(
         console.say(line)
 
 
-COMMANDS = {"map": map_command, "animate": animate_command, "figures": figures_command}
+COMMANDS: dict[str, Callable[..., None]] = {"map": map_command, "animate": animate_command, "figures": figures_command}

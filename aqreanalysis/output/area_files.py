@@ -171,9 +171,9 @@ def _define(file: Any, data: xr.Dataset, areas: Areas, periods: int) -> None:
     _outlines(file, areas)
     file.createVariable(cf.CRS, "i4", ()).setncatts({name: text for name, text in cf.crs_attributes().items()
                                                      if name != "coverage_content_type"})
-    for name, of in data.data_vars.items():
+    for variable_name, of in data.data_vars.items():
         kind = of.dtype
-        variable = file.createVariable(str(name), kind, ("area", TIME), zlib=True, complevel=4, shuffle=True,
+        variable = file.createVariable(str(variable_name), kind, ("area", TIME), zlib=True, complevel=4, shuffle=True,
                                        fill_value=np.float32(np.nan) if kind.kind == "f" else None)
         variable.setncatts(of.attrs | {"coordinates": "area_name lat lon period", "geometry": GEOMETRY,
                                        "grid_mapping": cf.CRS})
