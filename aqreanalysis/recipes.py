@@ -220,13 +220,67 @@ class ForecastRecipe(Strict):
         return self
 
 
+class GraphTraining(Strict):
+    """How a graph network is trained: section `training` of a graph recipe, for every row but for what it changes."""
+
+    steps: int = Field(800, ge=1, description="Steps of gradient descent, at most.")
+    days_per_step: int = Field(8, ge=1, description="Days drawn for a step, each with its own hidden stations.")
+    stations_per_step: int = Field(96, ge=4, description="Of a larger network, the stations round a random one.")
+    learning_rate: float = Field(3e-3, gt=0, description="Highest learning rate of the cycle.")
+    fields_dropped: float = Field(0.1, ge=0, lt=1, description="Share of days whose fields are missing in training.")
+    aod_share: float = Field(0.1, ge=0, description="Weight of the loss of gradients of optical depth.")
+    validate_every: int = Field(100, ge=1, description="Steps between two validations.")
+    validation_days: int = Field(48, ge=1, description="Days that are validated.")
+    patience: int = Field(20, ge=1, description="Validations in a row without a gain that end the training.")
+
+
+class GraphRow(Strict):
+    """A row of a graph recipe's tables."""
+
+    model: str = Field(description="Of models.graph (spin, ignnk, stgcn), a baseline, boosting, or a checkpoint.")
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict, description="Of the network.")
+    sigma_km: float | None = Field(None, gt=0, description="Of the distance kernel; none for the published one.")
+    wind: Literal["real", "permuted", "none"] = Field("real", description="Permuted: that of another day, at random.")
+    weather: bool = Field(True, description="Whether other weather is read.")
+    aod: Literal["none", "real", "false"] = Field("none", description="AOD in the loss; false: that of another day.")
+    training: dict[str, int | float] = Field(default_factory=dict, description="What differs from `training`.")
+
+
+class GraphRecipe(Strict):
+    """How to train and score inference at hidden stations: every row of a table, all draws and shares."""
+
+    kind: Literal["graph"] = Field(description="By this key a graph recipe is recognised.")
+    name: str = Field(description="Name of the run folder.", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    observations: str = Field(description="Folder or file of observations; twin: the built-in one.")
+    stations: str | None = Field(None, description="Station table, where it does not lie beside the observations.")
+    utc_offset: float | None = Field(None, ge=LOWEST_OFFSET, le=HIGHEST_OFFSET, description=OFFSET_TEXT)
+    start: Day = Field(description="First day, UTC+8.")
+    end: Day = Field(description="Last day, UTC+8.")
+    fields: str | None = Field(None, description="Weather: a file or folder; none for the clock alone.")
+    weather: tuple[str, ...] = Field((), description="Variables of the fields that are read.")
+    near_km: float | None = Field(None, gt=0, description="Only stations so near to a site of the fields.")
+    windy: float = Field(3.0, ge=0, description="Wind speed in m s-1 above which hours are scored by themselves.")
+    hidden: tuple[float, ...] = Field((0.3, 0.5), min_length=1, description="Shares of the stations hidden for tests.")
+    draws: int = Field(3, ge=1, description="Draws of hidden stations, each with a seed of its own.")
+    test_every_nth_week: int = Field(5, ge=3, description="One week in so many is the test, the one before validates.")
+    rows: dict[str, GraphRow] = Field(min_length=1, description="The rows of the table.")
+    training: GraphTraining = Field(GraphTraining(), description="How networks are trained.")
+    quality: QualitySettings = Field(DEFAULT_SETTINGS, description="Thresholds of quality control.")
+
+    @property
+    def files(self) -> ObservationFiles:
+        """Where its observations come from."""
+        return ObservationFiles(self.observations, self.stations, self.utc_offset)
+
+
 VERBS: dict[type[Strict], str] = {ProductRecipe: "`build`", TrainingRecipe: "`train`",
-                                  ForecastRecipe: "`train` (forecasts)"}
+                                  ForecastRecipe: "`train` (forecasts)", GraphRecipe: "`train` (graphs)"}
 
 
-def training_kind(text: str | Path) -> type[TrainingRecipe] | type[ForecastRecipe]:
-    """ForecastRecipe for a recipe with `kind: forecast`, else TrainingRecipe."""
-    return ForecastRecipe if _read_mapping(locate_recipe(text)).get("kind") == "forecast" else TrainingRecipe
+def training_kind(text: str | Path) -> type[TrainingRecipe] | type[ForecastRecipe] | type[GraphRecipe]:
+    """ForecastRecipe for a recipe with `kind: forecast`, GraphRecipe for `kind: graph`, else TrainingRecipe."""
+    kind = _read_mapping(locate_recipe(text)).get("kind")
+    return ForecastRecipe if kind == "forecast" else GraphRecipe if kind == "graph" else TrainingRecipe
 
 
 def load_recipe(text: str | Path, kind: type[Recipe]) -> Recipe:

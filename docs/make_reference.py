@@ -20,7 +20,8 @@ from aqreanalysis.models import checkpoint, registry
 FOLDER = Path(__file__).parent / "reference"
 RECIPES = {recipes.ProductRecipe: "`aqreanalysis build --recipe FILE`",
            recipes.TrainingRecipe: "`aqreanalysis train FILE`",
-           recipes.ForecastRecipe: "`aqreanalysis train FILE`, with `kind: forecast`"}
+           recipes.ForecastRecipe: "`aqreanalysis train FILE`, with `kind: forecast`",
+           recipes.GraphRecipe: "`aqreanalysis train FILE`, with `kind: graph`"}
 
 
 def write(folder: Path = FOLDER) -> None:

@@ -50,6 +50,24 @@ def lively_model(cube=None, seed: int = 0, k: int = 8):
     return AQNetAnalysis(lively_network(seed), k=k)
 
 
+def lively_graph_model(kind: str, seed: int = 0, weather=None, **options):
+    """A graph network whose weights are random, with estimates of some tens of ug m-3."""
+    import torch
+
+    from aqreanalysis.models.graph.inductive import GraphModel
+    from aqreanalysis.models.graph.kinds import GraphSettings, make_network
+    from aqreanalysis.models.graph.weather import WeatherInputs
+
+    torch.manual_seed(seed)
+    weather = weather or WeatherInputs()
+    if kind == "spin":
+        options = {"inputs": weather.inputs, "width": 16} | options
+    network = make_network(kind, options)
+    if kind == "spin":
+        torch.nn.init.uniform_(network.read_out.weight, 0.0, 0.1)
+    return GraphModel(network.eval(), kind, GraphSettings(60.0, 25.0), weather)
+
+
 def small_checkpoint(folder, **changed):
     """A lively network's checkpoint with a card as `aqreanalysis train` writes it; returns the folder."""
     from aqreanalysis.models import checkpoint

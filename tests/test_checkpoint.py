@@ -323,7 +323,7 @@ def test_a_forecast_of_version_1_opens_and_is_the_same(forecast_folder):
 
 
 def test_a_forecast_where_an_analysis_is_needed_and_the_other_way_round(folder, forecast_folder):
-    with pytest.raises(UserError, match="lstm-forecast.*need one of the kind 'aqnet-analysis'"):
+    with pytest.raises(UserError, match="lstm-forecast.*need one of the kind 'aqnet-analysis or spin-analysis"):
         checkpoint.load(forecast_folder)
     with pytest.raises(UserError, match="aqnet-analysis.*lstm-forecast"):
         checkpoint.load_forecaster(folder)

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import xarray as xr
-from models_fixtures import lively_calibration, lively_model
+from models_fixtures import lively_calibration, lively_graph_model, lively_model
 
 from aqreanalysis import schema
 from aqreanalysis.models import registry
 from aqreanalysis.models.base import Model, Prepared
 from aqreanalysis.models.baselines import boosting
+from aqreanalysis.models.graph.kinds import KINDS
 
 HOURS = 240
 
@@ -28,6 +29,7 @@ MODELS = {name: lambda cube, entry=entry: entry.make(None) for name, entry in re
 MODELS |= {"boosting": lambda cube: boosting.train(boosting.left_out_rows(
                cube, np.unique(cube.time.values.astype("datetime64[D]"))[2:5], seed=0)),
            "AQ-Net": lively_model, "AQ-Net, calibrated": calibrated}
+MODELS |= {kind: lambda cube, kind=kind: lively_graph_model(kind) for kind in KINDS}
 
 
 @pytest.fixture(scope="module", params=MODELS)

@@ -11,6 +11,9 @@ from aqreanalysis.recipes import (
     ForecastModel,
     ForecastRecipe,
     ForecastTraining,
+    GraphRecipe,
+    GraphRow,
+    GraphTraining,
     ProductRecipe,
     TrainingRecipe,
     Withheld,
@@ -22,9 +25,10 @@ TRAINING = 'name: x\nobservations: data\nstart: "2019-01-01"\nend: "2019-01-31"\
 
 
 def kind_of(path):
-    """A training recipe has days to train on; a product's come from the command line; a forecast's says so."""
-    if "\nkind: forecast" in path.read_text(encoding="utf-8"):
-        return ForecastRecipe
+    """A training recipe has days to train on; a product's come from the command line; others say their kind."""
+    for kind, of_kind in (("forecast", ForecastRecipe), ("graph", GraphRecipe)):
+        if f"\nkind: {kind}" in path.read_text(encoding="utf-8"):
+            return of_kind
     return TrainingRecipe if "\nstart:" in path.read_text(encoding="utf-8") else ProductRecipe
 
 
@@ -50,14 +54,14 @@ def test_every_shipped_recipe_loads_by_name_and_by_file_and_has_a_head(path):
 
 
 def test_all_kinds_ship_and_training_recipes_are_distinguished():
-    assert {kind_of(path) for path in SHIPPED} == {ProductRecipe, TrainingRecipe, ForecastRecipe}
+    assert {kind_of(path) for path in SHIPPED} == {ProductRecipe, TrainingRecipe, ForecastRecipe, GraphRecipe}
     for path in SHIPPED:
         if kind_of(path) is not ProductRecipe:
             assert recipes.training_kind(path) is recipes.training_kind(path.stem) is kind_of(path)
 
 
 @pytest.mark.parametrize("section", [AnalysisTraining, ForecastTraining, Withheld, TrainingRecipe, ForecastRecipe,
-                                     CovariateChoice, CovariateFile])
+                                     CovariateChoice, CovariateFile, GraphRecipe, GraphRow, GraphTraining])
 def test_every_key_of_a_training_has_a_sentence(section):
     texts = {name: field.description for name, field in section.model_fields.items()}
     assert not [name for name, text in texts.items() if not (text and text[0].isupper() and text.endswith("."))]

@@ -136,7 +136,7 @@ def ingest_command(
 
 @app.command("train")
 def train_command(
-    recipe: Annotated[str, typer.Argument(help="Training or forecast recipe, a name or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(help="Training, forecast or graph recipe, a name or a YAML file.")],
     out: Annotated[str | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
     calibrate: Annotated[
         str | None,
@@ -148,7 +148,7 @@ def train_command(
     fields: Fields = None,
     workers: Annotated[int, typer.Option(min=1, help="Local processes, each of which trains a network.")] = 1,
 ) -> None:
-    """Train an AQ-Net checkpoint by a recipe, or calibrate one again; or every forecast of a recipe's tables."""
+    """Train an AQ-Net checkpoint by a recipe, or calibrate one again; or every forecast or graph of a table."""
     from aqreanalysis import files, recipes
     from aqreanalysis.cli import console
 
@@ -161,6 +161,13 @@ def train_command(
         folder = train_forecasts(chosen, given or Path(f"runs/{chosen.name}"), workers, console.say, console.warnings,
                                  console.inventory)
         console.say(f"run folder: {folder}; next: aqreanalysis evaluate {folder}")
+        return
+    if isinstance(chosen, recipes.GraphRecipe):
+        refuse_options("a graph recipe", calibrate=calibrate)
+        from aqreanalysis.workflows.train_graphs import train_graphs
+
+        folder = train_graphs(chosen, given or Path(f"runs/{chosen.name}"), workers, console.say)
+        console.say(f"run folder: {folder}; the scores are in scores-hidden*.md and .csv there")
         return
     if calibrate:
         from aqreanalysis import recalibrate

@@ -31,21 +31,27 @@ from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast.kinds import FORECAST_KINDS, make
 from aqreanalysis.models.forecast.trend import Trend
 from aqreanalysis.models.geostatistics import Correlation
+from aqreanalysis.models.graph.kinds import KINDS as GRAPH_KINDS
+from aqreanalysis.models.graph.kinds import GraphSettings, make_network
+from aqreanalysis.models.graph.weather import WeatherInputs
 
 if TYPE_CHECKING:
     from torch import nn
 
     from aqreanalysis.models.aqnet.analysis import AQNetAnalysis, StaticCovariates
     from aqreanalysis.models.forecast.forecaster import Forecaster
+    from aqreanalysis.models.graph.inductive import GraphModel
 
 Network = TypeVar("Network", bound="nn.Module")
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "checkpoint.json"
 FORECAST_DESCRIPTION = "forecast.json"  # the card's name in forecasts of version 1
 CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "aqreanalysis-checkpoint", 4
+LATER_FACT = "graph"  # which cards of version 4 did not have at first
 CHECKSUM = "description_sha256"  # key of the card's own checksum; the oldest cards have none
 ANALYSIS_TASK, FORECAST_TASK = "analysis", "forecast"  # tasks: what a network is for
-KINDS_BY_TASK = {ANALYSIS_TASK: ("aqnet-analysis",),
+AQNET_ANALYSIS = "aqnet-analysis"
+KINDS_BY_TASK = {ANALYSIS_TASK: (AQNET_ANALYSIS, *(f"{model}-{ANALYSIS_TASK}" for model in GRAPH_KINDS)),
                  FORECAST_TASK: tuple(f"{model}-{FORECAST_TASK}" for model in FORECAST_KINDS)}
 DEFAULT = "aqnet-north-china-2019"
 SHIPPED = Path(__file__).parent.parent / "checkpoints"
@@ -65,6 +71,7 @@ class AnalysisFacts:
     stations: list = field(default_factory=list)     # [id, lat, lon, fold] of each that it was trained on
     folds: list[str] = field(default_factory=list)   # identity of the network of each fold
     covariates: dict = field(default_factory=dict)   # of fields.covariates: Standardisation, and `sources`
+    graph: dict = field(default_factory=dict)        # of a graph network: settings, weather, fields_optional
 
 
 @dataclass(frozen=True)
@@ -156,16 +163,19 @@ def _description(folder: Path) -> Path:
 
 # Reading.
 
-def load(folder: Path, k: int | None = None, fold: int | None = None) -> tuple[AQNetAnalysis, Card]:
+def load(folder: Path, k: int | None = None, fold: int | None = None) -> tuple[AQNetAnalysis | GraphModel, Card]:
     """The model of an analysis, ready to predict from `k` neighbours (None: as trained), and its card.
 
-    With `fold`, the network of that fold, which never saw the fold's stations, and the card of the fold.
+    With `fold`, the network of that fold, which never saw the fold's stations, and the card of the fold. A graph
+    network has no number of neighbours, and `k` is left aside.
     """
     from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
     from aqreanalysis.models.aqnet.network import AnalysisSizes, AQNet
 
     folder = folder if fold is None else fold_folder(folder, fold)
     card = read_card(folder)
+    if card.kind != AQNET_ANALYSIS:
+        return _graph_model(folder, card), card
     if not card.analysis.stations:
         raise UserError(f"{folder} holds a network of version 0.1 or 0.2 of aqreanalysis.",
                         "The network for analysis has changed since, and with it what its weights mean.",
@@ -173,6 +183,15 @@ def load(folder: Path, k: int | None = None, fold: int | None = None) -> tuple[A
     network = _with_weights(folder, card, lambda: AQNet(AnalysisSizes(**card.network)))
     return AQNetAnalysis(network, Correlation(**card.analysis.correlation), k or card.k,
                          calibration.of_card(card.calibration), covariates_of(card)), card
+
+
+def _graph_model(folder: Path, card: Card) -> GraphModel:
+    from aqreanalysis.models.graph.inductive import GraphModel
+
+    facts = card.analysis.graph
+    network = _with_weights(folder, card, lambda: make_network(card.model, card.network))
+    return GraphModel(network, card.model, GraphSettings(**facts["settings"]), WeatherInputs.of(facts["weather"]),
+                      calibration.of_card(card.calibration), facts["fields_optional"])
 
 
 def covariates_of(card: Card) -> StaticCovariates | None:
@@ -266,7 +285,7 @@ def _card_of(content: dict) -> Card:
     """The card of a version 4 description; TypeError, KeyError or ValueError for what is wrong in it."""
     task = content["kind"].rpartition("-")[2]
     facts = {ANALYSIS_TASK: AnalysisFacts, FORECAST_TASK: ForecastFacts}[task]
-    if missing := {of.name for of in fields(facts)} - set(content[task]):
+    if missing := {of.name for of in fields(facts)} - {LATER_FACT} - set(content[task]):
         raise ValueError(f"it lacks {task}.{min(missing)}")
     card = Card(**content | {task: facts(**content[task])})
     if task == FORECAST_TASK:

@@ -21,6 +21,7 @@ from aqreanalysis.models.baselines import idw, kriging, regression_kriging
 from aqreanalysis.models.baselines.mean import FlatMean
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.error_correlation import DEFAULT, CorrelatedErrors
+from aqreanalysis.models.graph.kinds import KINDS as GRAPH_KINDS
 
 AQNET_REFERENCE = ("Kheder, A., Foreback, B., Wang, L., Liu, Z.-S., Boy, M. (2025): Deep Spatio-Temporal Neural "
                    "Network for Air Quality Reanalysis. SCIA 2025, arXiv:2502.11941.")
@@ -118,12 +119,21 @@ def describe_model(name: str | Path | None = None, neighbours: int | None = None
         return _of_baseline(str(name), neighbours)
     card = checkpoint.checked_card(_checkpoint(name))
     memory_hours = card.analysis.error_memory_hours
+    if graph := GRAPH_KINDS.get(card.model):
+        _refuse_neighbours(card.name, neighbours)
+    reads, reference = (graph, graph.reference) if graph else (AQNetAnalysis, AQNET_REFERENCE)
     return ModelDescription(
-        card.name, card.kind, card.identity, card.created, AQNET_REFERENCE, neighbours or card.k,
-        AQNetAnalysis.history, AQNetAnalysis.future, bool(card.training.get("simulated")), memory_hours,
+        card.name, card.kind, card.identity, card.created, reference, None if graph else neighbours or card.k,
+        reads.history, reads.future, bool(card.training.get("simulated")), memory_hours,
         _calibrated_error() if card.calibration else _raw_error("the network expects", memory_hours),
         _conformal_bounds(card.calibration) if card.calibration else "", AQNetAnalysis.fields,
         AQNetAnalysis.fields_optional)
+
+
+def _refuse_neighbours(name: str, neighbours: int | None) -> None:
+    if neighbours is not None:
+        raise UserError(f"{neighbours} neighbours were asked for with the checkpoint {name}, a graph network.",
+                        "Every station within reach of its edges takes part.", "Leave --neighbours out.")
 
 
 def calibration_of(name: str | Path | None = None) -> Calibration | None:

@@ -8,7 +8,7 @@ import yaml
 
 from aqreanalysis import files
 from aqreanalysis.errors import UserError
-from aqreanalysis.recipes import ForecastRecipe, TrainingRecipe
+from aqreanalysis.recipes import ForecastRecipe, GraphRecipe, TrainingRecipe
 
 RECIPE_FILE = "recipe.yaml"
 NEW_FOLDER = "choose another folder with --out."
@@ -21,7 +21,7 @@ def refuse_occupied(folder: Path, work: str) -> None:
                         "Give another one with --out.")
 
 
-def refuse_other_recipe(recipe: TrainingRecipe | ForecastRecipe, folder: Path) -> None:
+def refuse_other_recipe(recipe: TrainingRecipe | ForecastRecipe | GraphRecipe, folder: Path) -> None:
     """A UserError where a folder holds a run of another recipe, or anything else; one of this recipe is gone on
     with."""
     file = folder / RECIPE_FILE
@@ -32,12 +32,13 @@ def refuse_other_recipe(recipe: TrainingRecipe | ForecastRecipe, folder: Path) -
                         "A run that was stopped goes on by the same recipe only.", "Give another folder with --out.")
 
 
-def recipe_text(recipe: TrainingRecipe | ForecastRecipe) -> str:
+def recipe_text(recipe: TrainingRecipe | ForecastRecipe | GraphRecipe) -> str:
     """A recipe as YAML, with every default."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def write_recipe(recipe: TrainingRecipe | ForecastRecipe, folder: Path, otherwise: str = NEW_FOLDER) -> None:
+def write_recipe(recipe: TrainingRecipe | ForecastRecipe | GraphRecipe, folder: Path,
+                 otherwise: str = NEW_FOLDER) -> None:
     """Write a recipe into its run folder, which is made; `otherwise` is what to do where it cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     files.replace_text(folder / RECIPE_FILE, recipe_text(recipe), otherwise)
