@@ -48,7 +48,10 @@ def product(tmp_path_factory, worker_id):
 
 
 def hashes(folder):
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.nc"))}
+    """Of every file of values, and of the days on the map of the report."""
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*.nc"))}
+    page = folder / "report.html"
+    return found | ({"map": page.read_text(encoding="utf-8").partition('id="about">')[2]} if page.exists() else {})
 
 
 def test_a_product_holds_every_file_that_the_readme_names(product):
@@ -171,6 +174,7 @@ def opened_again(folder):
 
 @pytest.mark.parametrize("name, months", [
     ("simulated_pm25_hourly_201602.nc", ["2016-02"]), ("simulated_truth_hourly_201601.nc", ["2016-01"]),
+    ("stations/simulated_pm25_observed_201602.nc", ["2016-02"]),
     ("simulated_pm25_daily_2016.nc", ["2016-01", "2016-02"]), ("maps/simulated_pm25_mean_201601.png", [])])
 @pytest.mark.parametrize("damage", ["a bit", "the end", "all"])
 def test_damage_is_told_by_name_and_made_anew(copy, name, months, damage):
@@ -182,7 +186,7 @@ def test_damage_is_told_by_name_and_made_anew(copy, name, months, damage):
     if damage == "all":
         path.unlink()
     words = {"a bit": "has other bytes", "the end": f"has {len(content) - 1:,} bytes instead of", "all": "is missing"}
-    with pytest.raises(UserError, match=f"1 of 10 files .*{name} {words[damage]}.*command of its build again"):
+    with pytest.raises(UserError, match=f"1 of 12 files .*{name} {words[damage]}.*command of its build again"):
         verify(str(copy))
     with opened_again(copy) as record:
         assert [f"{month.first:%Y-%m}" for month in record.left()] == months
@@ -300,7 +304,7 @@ def test_a_zarr_product_is_the_netcdf_product(product, tmp_path, no_maps):
         assert set(other.data_vars) - set(one.data_vars) <= {"distance_to_nearest_station"}  # one a month, in a store
         for name in one.data_vars:
             np.testing.assert_array_equal(one[name].values, other[name].values)
-    assert verify(str(folder)) == len(json.loads((folder / "run.json").read_text())["files"]) + 2 * 2 + 1
+    assert verify(str(folder)) == len(json.loads((folder / "run.json").read_text())["files"]) + 2 * 3 + 1
     shard = folder / stem.format("pm25_hourly") / "pm25" / "c" / "3" / "0" / "0"
     shard.write_bytes(b"damaged")
     with pytest.raises(UserError, match=f"1 of .*{stem.format('pm25_hourly')}, 2016-02 has"):

@@ -40,10 +40,16 @@ def observations_around(archive: Archive, model: ReadsAround, period: Period, mi
     It begins `history` hours before the period and ends `future` hours after it, and has the stations that reported
     PM2.5 in these hours. Stations that are `held_out` have no part in the flags of others.
     """
+    return stations.reporting(screened_around(archive, model, period, settings, held_out), minimum_station_hours)
+
+
+def screened_around(archive: Archive, model: ReadsAround, period: Period,
+                    settings: quality.QualitySettings = quality.DEFAULT_SETTINGS,
+                    held_out: Sequence[str] = ()) -> xr.Dataset:
+    """The same of all stations, also of those without a usable value, with the flags."""
     hours = period.hours
-    cube = screened(archive, hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR, settings,
+    return screened(archive, hours[0] - model.history * HOUR, hours[-1] + model.future * HOUR, settings,
                     held_out, _co_pollutant_hours(model, hours))
-    return stations.reporting(cube, minimum_station_hours)
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,10 @@ class ProductFolder:
     def map(self, name: str) -> Path:
         return self.path / "maps" / f"{self.prefix}pm25_{name}.png"
 
+    def observed(self, month: Period) -> Path:
+        """What stations observed on the days of a month."""
+        return self.path / "stations" / f"{self.prefix}pm25_observed_{month.first:%Y%m}.nc"
+
     def validation(self, kind: str) -> Path:
         """What was found at hidden stations: the table (csv) or the hours (nc)."""
         return self.path / f"{self.prefix}validation.{kind}"
@@ -173,7 +177,8 @@ class Record:
         kept = {month for days in self.folder.daily() if self.days_done(days) for month in days.months}
         return [month for month in self.folder.period.months()
                 if not (month in kept or self.folder.days_of(month).exists())
-                or not self._as_noted(self.content["months"].get(_label(month)), self.folder.parts(month))]
+                or not self._as_noted(self.content["months"].get(_label(month)), self.folder.parts(month))
+                or not self._observed_as_noted(month)]
 
     def days_done(self, days: Days) -> bool:
         """Whether a file of days is there as it was written."""
@@ -187,6 +192,15 @@ class Record:
     def _as_noted(self, unit: dict | None, parts: list[ProductPart]) -> bool:
         return unit is not None and all(
             self._same(unit["files"].get(part.path.name), part.path, part) for part in parts)
+
+    def _observed_as_noted(self, month: Period) -> bool:
+        """A folder of an earlier version has none."""
+        path = self.folder.observed(month)
+        noted = self.content["months"].get(_label(month), {"files": {}})["files"].get(self._name(path))
+        return noted is None or self._same(noted, path)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder.path).as_posix()
 
     @staticmethod
     def _same(noted: dict | None, path: Path, part: ProductPart | None = None) -> bool:
@@ -204,6 +218,8 @@ class Record:
                 name = part.path.name
                 if name in noted:
                     yield name + (f", {_label(month)}" if in_stores else ""), part.path, part, noted[name]
+            if (name := self._name(path := self.folder.observed(month))) in noted:
+                yield name, path, None, noted[name]
         for days in self.folder.daily():
             if days.label in self.content["days"]:
                 noted = self.content["days"][days.label]["files"][days.path.name]

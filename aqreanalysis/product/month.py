@@ -24,7 +24,7 @@ from aqreanalysis.models.calibrated import with_calibration
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.registry import ModelDescription
 from aqreanalysis.models.uncertainty import Support
-from aqreanalysis.observations import screening
+from aqreanalysis.observations import quality, screening, stations
 from aqreanalysis.observations.quality import DEFAULT_SETTINGS, FLAG_REACH_HOURS, QualitySettings
 from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.observations.readers.archive import ArchivePart, changed_parts
@@ -33,6 +33,7 @@ from aqreanalysis.output.cf import About
 from aqreanalysis.output.daily import MonthDays
 from aqreanalysis.product.folder import ProductFolder, fingerprints
 from aqreanalysis.product.model_fields import ModelFields, unknown_fields
+from aqreanalysis.product.observed import write_observed
 from aqreanalysis.product.versions import check_worker_versions, installed_versions
 from aqreanalysis.simulation import TwinArchive
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period, local_days
@@ -85,7 +86,7 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     model = with_calibration(model, job.calibration) if job.calibration else model
     check_unchanged(job, model, month)
     archive = job.source.open()
-    cube = screening.observations_around(archive, model, month, job.minimum_station_hours, job.quality)
+    cube, flagged = _observations(job, model, month, archive)
     check_unchanged(job, model, month)
     distance = nearest_distance(cube, job.grid)
     fields = fields_around(job, model, month, cube)
@@ -105,12 +106,11 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
             days.write(block.first // HOURS_PER_DAY, block.points, means)
             if truth:
                 truth.compare(block, arrays)
+    write_observed(job.folder.observed(month), cube, month, job.minimum_hours, job.about)
     job.folder.progress(month).unlink(missing_ok=True)
-    facts = {"files": fingerprints(job.folder.parts(month)), "hours": len(month.hours),
+    facts = {"files": _written(job.folder, month), "flagged": flagged, "hours": len(month.hours),
              "stations": int(cube.sizes[schema.STATION]), "seconds": round(time.monotonic() - began, 1),
-             "versions": installed_versions(),
-             "hours_without_observations": int((~np.isfinite(cube.pm25.sel(time=month.hours).values)
-                                                .any(axis=1)).sum())}
+             "versions": installed_versions(), "hours_without_observations": _silent_hours(cube, month)}
     return f"{month.first:%Y-%m}", facts | widths.facts() | (truth.facts() if truth else {})
 
 
@@ -120,6 +120,23 @@ def fields_around(job: Job, model: Model, period: Period, cube: xr.Dataset) -> x
         return None
     return job.fields.around(model, period.hours, *(np.append(getattr(job.grid, name), cube[name].values)
                                                     for name in (schema.LAT, schema.LON)))
+
+
+def _observations(job: Job, model: Model, month: Period, archive) -> tuple[xr.Dataset, dict[str, int]]:
+    """What the model may see, and what quality control found in the month's own hours."""
+    marked = screening.screened_around(archive, model, month, job.quality)
+    return (stations.reporting(marked, job.minimum_station_hours),
+            quality.count_values(marked.sel({schema.TIME: month.hours})))
+
+
+def _silent_hours(cube: xr.Dataset, month: Period) -> int:
+    return int((~np.isfinite(cube[schema.TARGET].sel({schema.TIME: month.hours}).values).any(axis=1)).sum())
+
+
+def _written(folder: ProductFolder, month: Period) -> dict[str, dict]:
+    observed = folder.observed(month)
+    return fingerprints(folder.parts(month)) | {observed.relative_to(folder.path).as_posix():
+                                                output.fingerprint(observed)}
 
 
 def check_unchanged(job: Job, model: Model | ModelDescription, month: Period) -> None:

@@ -37,7 +37,7 @@ from aqreanalysis.observations.quality.variance import still, stuck
 from aqreanalysis.time_axis import HOURS_PER_DAY
 
 __all__ = ["DEFAULT_SETTINGS", "FLAG_REACH_HOURS", "SINGLE_VALUE_SETTINGS", "TESTS", "QualitySettings", "count_flags",
-           "screen", "usable"]
+           "count_values", "screen", "usable"]
 
 CHUNK_DAYS = 80  # screened at once: a month with all its margins; memory does not grow with the period
 DIMS = (schema.TIME, schema.STATION)
@@ -78,6 +78,15 @@ def count_flags(cube: xr.Dataset) -> dict[str, dict[str, int]]:
     """How often each flag is set, by pollutant."""
     return {name: {flag: int(((cube[f"{name}_flag"].values & bit) > 0).sum())
                    for flag, bit in schema.OBSERVATION_FLAGS.items()} for name in schema.POLLUTANTS}
+
+
+def count_values(cube: xr.Dataset) -> dict[str, int]:
+    """Of a screened cube: how many PM2.5 values were `reported`, how many are `usable`, and how often each flag of a
+    reported one is set; a value may have several."""
+    flags = cube[f"{schema.TARGET}_flag"].values
+    reported = (flags & schema.OBSERVATION_FLAGS["missing"]) == 0
+    return {"reported": int(reported.sum()), "usable": int((flags == 0).sum())} | {
+        flag: int(((flags & bit) > 0).sum()) for flag, bit in schema.OBSERVATION_FLAGS.items() if flag != "missing"}
 
 
 def _flags_of_single_values(cube: xr.Dataset, name: str) -> np.ndarray:

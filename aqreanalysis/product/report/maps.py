@@ -1,4 +1,4 @@
-"""The report of a product: its maps, and the page that states what it is, how it was made and how far to trust it."""
+"""The maps of a product."""
 
 from __future__ import annotations
 
@@ -10,26 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aqreanalysis import files, output, schema
+from aqreanalysis import output, schema
 from aqreanalysis.figures import maps
 from aqreanalysis.figures.layout import save_figure
 from aqreanalysis.grids import Grid
 from aqreanalysis.models.registry import BASELINES
 from aqreanalysis.output.cf import QUALITY_FLAG
 from aqreanalysis.product.plan import Plan
-from aqreanalysis.product.report.validation_rows import shown_scores
 from aqreanalysis.time_axis import HOURS_PER_DAY, Period
 from aqreanalysis.workers import run_jobs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
 ANNUAL_LIMITS = {"WHO 2021 annual": 5.0, "GB 3095 grade II annual": 35.0}  # ug m-3
 FEW_MAPS = 3      # are drawn sooner than other processes have started
 PANEL_COLUMNS = 4
-LIST_TITLES = {"files_skipped": "Files that were skipped", "files_passed_over": "Files that were passed over",
-               "oddities": "Odd, but used", "reading": "How the files were read", "warnings": "Warnings"}
 
 
 @dataclass(frozen=True)
@@ -172,60 +168,3 @@ def _map_subtitle(plan: Plan) -> str:
 
 def _map_note(plan: Plan) -> str:
     return f"Observations: {plan.about.observations} Boundaries: Natural Earth."
-
-
-def write_report(plan: Plan, record: Mapping[str, Any], pictures: list[Path]) -> None:
-    """Write report.html into the product folder.
-
-    Parameters
-    ----------
-    record : the content of run.json.
-    pictures : files in the product's folder `maps`, in the order of the page.
-    """
-    files.replace_text(plan.folder.report, render_report(plan, record, pictures))
-
-
-def render_report(plan: Plan, record: Mapping[str, Any], pictures: list[Path]) -> str:
-    """The page as HTML; every value is escaped."""
-    import jinja2
-
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATE.parent), autoescape=True,
-                                     undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    facts = record["facts"]
-    return environment.get_template(TEMPLATE.name).render(
-        title=f"PM2.5 {plan.about.product} {plan.period.label} {plan.grid.name}",
-        simulated=plan.folder.simulated, validation=validation_of(plan, record),
-        facts={**record["identity"], **dict(plan.inventory.rows()), "reference state": plan.about.reference_state},
-        quality=plan.about.quality, error=f"{plan.about.standard_error} {plan.about.bounds}",
-        bounds=record.get("bounds", {}), true_errors=true_errors(record["months"]),
-        months=dict(sorted(record["months"].items())),
-        lists={title: facts[key] for key, title in LIST_TITLES.items() if facts[key]},
-        left_out=plan.inventory.left_out_by_reason(), pictures=pictures)
-
-
-def validation_of(plan: Plan, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page says of a product's own validation; empty where there was none."""
-    if "validation" not in record:
-        return {}
-    facts, path = record["validation"]["facts"], plan.folder.validation("csv")
-    shown = shown_scores(path) if path.exists() else {"designs": {}, "strata": []}
-    return {**facts, **shown, "files": [path.name, plan.folder.validation("nc").name]}
-
-
-def true_errors(months: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Of a simulated product, by quality class: cell-hours, mean absolute error, share within the 90 % interval.
-
-    months : by label, what run.json holds of each; empty where no month was compared with a truth.
-    """
-    totals: dict[str, dict[str, float]] = {}
-    for month in months.values():
-        for name, sums in month.get("true_error", {}).items():
-            into = totals.setdefault(name, dict.fromkeys(sums, 0.0))
-            for key, value in sums.items():
-                into[key] += value
-    found = {}
-    for name in (name for name in schema.QUALITY if name in totals and totals[name]["cell_hours"]):
-        of, hours = totals[name], totals[name]["cell_hours"]
-        found[name] = {"cell_hours": hours, "MAE": of["sum_absolute_error"] / hours,
-                       "coverage_90": of["covered_90"] / hours}
-    return found
