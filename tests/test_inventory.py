@@ -85,7 +85,7 @@ def test_sparse_input_is_told_in_every_place(tmp_path, no_maps):
             assert "4 of the period's 48 hours (8.3%)" in file.attrs["comment"]
     assert np.isnan(file.pm25.values).all() and file.number_of_hours.values.tolist() == [[2], [2]]
     report = (tmp_path / "out" / "report.html").read_text()
-    assert "4 of 48 hours observed" in report and "<h2>Warnings</h2>" in report
+    assert "4 of 48 hours observed" in report and "<h3>Warnings</h3>" in report
 
 
 @pytest.mark.parametrize("values, told", [
