@@ -334,8 +334,11 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path, grid):
     samples.hourly_file(tmp_path / "h.nc", grid)
     (tmp_path / ".h.nc.part-elsewhere-123").write_text("half")
     (tmp_path / ".keep").write_text("")
-    assert output.remove_abandoned(tmp_path) == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"h.nc", ".keep", "grid.txt"}
+    for folder in ("maps", "stations"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / ".o.nc.part-elsewhere-123").write_text("half")
+    assert output.remove_abandoned(tmp_path) == 3
+    assert {path.name for path in tmp_path.rglob("*")} == {"h.nc", ".keep", "grid.txt", "maps", "stations"}
 
 
 @pytest.mark.parametrize("layout", samples.LAYOUTS)

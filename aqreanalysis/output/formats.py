@@ -99,5 +99,5 @@ def remove_abandoned(folder: Path) -> int:
     stores = [path for known in FORMATS.values() for path in known.abandoned(folder)]
     for path in stores:
         shutil.rmtree(path)
-    folders = [where for where in (folder, folder / "maps") if where.is_dir()]
+    folders = [where for where in (folder, folder / "maps", folder / "stations") if where.is_dir()]
     return len(stores) + sum(map(files.remove_leftovers, folders))
