@@ -81,7 +81,7 @@ def test_a_cog_is_valid_and_a_large_one_has_overviews(files, tmp_path):
     path = export(files["regular", "hour"], tmp_path / "h.tif", "hour", ["pm25", "quality_flag"]).written[0]
     assert validate(path, strict=True)[0]
     from aqreanalysis.output.raster import Band, BandStyle, Pixels, RasterWriter
-    pixels, field = Pixels(100.0, 40.0, 0.01, 0.01, (300, 400)), np.arange(120_000, dtype=np.float32).reshape(300, 400)
+    pixels, field = Pixels(100.0, 40.0, 0.01, 0.01, (300, 600)), np.arange(180_000, dtype=np.float32).reshape(300, 600)
     with RasterWriter(tmp_path / "large.tif", pixels, [Band("a")], BandStyle(np.dtype(np.float32), "1"), {}) as file:
         for first in (0, 100, 200):  # rows come from the south, in pieces
             file.write(0, slice(first, first + 100), field[None, first:first + 100])

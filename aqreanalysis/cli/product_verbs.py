@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aqreanalysis.cli.options import End, Scheduler, Start, Workers, worker_count
+from aqreanalysis.cli.options import End, Scheduler, Start, Stations, Workers, worker_count
 
 Product = Annotated[str, typer.Argument(help="Folder of a product, or one of its files.")]
 Every = Annotated[str, typer.Option(help="hour, day, or means of each month, season (DJF ...), year, or of all.")]
@@ -134,5 +134,42 @@ def areas_command(
     console.say(f"written: {path} ({path.stat().st_size / 1e6:.2f} MB)")
 
 
+def compare_command(
+    product: Product,
+    others: Annotated[
+        list[str], typer.Argument(help="Files or a folder of another gridded PM2.5, or another product of ours.")
+    ],
+    to: Annotated[str, typer.Option(help="Folder for tables, maps, figures and the page.")],
+    observations: Annotated[
+        str | None, typer.Option(help="Archive of observations, to put both beside; as of `build`.")
+    ] = None,
+    stations: Stations = None,
+    start: Start = None,
+    end: End = None,
+    variable: Annotated[str | None, typer.Option(help="The other's PM2.5, where it is not found by name.")] = None,
+    units: Annotated[str | None, typer.Option(help="Its unit, where the file has none or a wrong one.")] = None,
+    level: Annotated[int | None, typer.Option(min=0, help="Number of its level at the ground, from 0.")] = None,
+    stamp: Annotated[
+        str | None, typer.Option(help="What of a step its stamps mark, where it has no bounds: start, middle or end.")
+    ] = None,
+    days: Annotated[str | None, typer.Option(help="Whose days its dates are: utc or utc+8.")] = None,
+    step: Annotated[str | None, typer.Option(help="How long a step is: hour, day, month or year.")] = None,
+    name: Annotated[str | None, typer.Option(help="What it is called in figures; default its file's name.")] = None,
+) -> None:
+    """Compare a product with another gridded PM2.5 on common cells and times, and both with observations."""
+    from aqreanalysis.cli import console, tables
+    from aqreanalysis.workflows.compare import compare
+
+    with tables.reading_bar() as progress:
+        found = compare(product, others, to, observations=observations, station_table=stations, variable=variable,
+                        units=units, level=level, stamp=stamp, days=days, step=step, start=start, end=end, name=name,
+                        say=console.say, progress=progress)
+    for row in found.pairs[found.pairs.by.isin(("all", "season"))].to_dict("records"):
+        console.say(f"{row['slice']}: {row['pairs']:,} pairs, bias {row['bias']:+.2f} ({row['NMB_percent']:+.1f} %), "
+                    f"RMSE {row['RMSE']:.2f}, r {row['r']:.3f}")
+    for path in found.files:
+        console.say(f"written: {path}")
+
+
 COMMANDS: dict[str, Callable[..., None]] = {"export": export_command, "summarise": summarise_command,
-                                            "areas": areas_command}
+                                            "areas": areas_command, "compare": compare_command}

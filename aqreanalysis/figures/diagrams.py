@@ -68,8 +68,8 @@ def density_figure(density: xr.DataArray, names: Names, words: str, title: str =
         figure.colorbar(image, ax=ax, label=counted, shrink=0.9)
         beyond = counts.sum() - counts[:last, :last].sum()
         more = f"; {int(beyond):,} pairs lie beyond the axes" if beyond else ""
-        _headed(figure, names.titled(title), f"{words}{more}")
-        _marked(ax, names)
+        add_head(figure, names.titled(title), f"{words}{more}")
+        mark_simulated(ax, names)
     return figure
 
 
@@ -77,19 +77,19 @@ def _axis(name: str) -> str:
     return "\n".join(wrap(f"PM2.5 of {name} (", 3.4, 8)) + UNITS_MATH + ")"
 
 
-def _wrapped(text: str, width: float = LABEL_WIDTH) -> str:
+def wrapped(text: str, width: float = LABEL_WIDTH) -> str:
     """A label in lines of so many inches."""
     return "\n".join(wrap(text, width, 7))
 
 
-def _headed(figure: Figure, title: str, below: str = "") -> None:
+def add_head(figure: Figure, title: str, below: str = "") -> None:
     """A title, and words below it."""
     width = figure.get_figwidth() - 0.4
     lines = wrap(title, width, 10) + wrap(below, width, 10)
     figure.suptitle("\n".join(lines), fontsize=10)
 
 
-def _marked(ax: Any, names: Names) -> None:
+def mark_simulated(ax: Any, names: Names) -> None:
     """The mark of simulated values across the axes."""
     if names.simulated:
         ax.text(0.5, 0.5, SIMULATED_MARK, transform=ax.transAxes, ha="center", va="center", rotation=30, fontsize=15,
@@ -112,11 +112,11 @@ def taylor_figure(points: xr.Dataset, names: Names, reference: str, words: str =
             angle = np.arccos(np.clip(two, -1, 1))
             marker = MARKERS[(number // 2 if points.is_ours.values.any() else number) % len(MARKERS)]
             ax.plot(one * np.cos(angle), one * np.sin(angle), marker, ms=7, zorder=5, ls="none", mec="black", mew=0.5,
-                    color=OURS_INK if ours else OTHER_INK, clip_on=False, label=_wrapped(label))
-        ax.plot(1, 0, "*", ms=12, color="black", clip_on=False, zorder=5, label=_wrapped(reference), ls="none")
+                    color=OURS_INK if ours else OTHER_INK, clip_on=False, label=wrapped(label))
+        ax.plot(1, 0, "*", ms=12, color="black", clip_on=False, zorder=5, label=wrapped(reference), ls="none")
         figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", fontsize=7)
-        _headed(figure, names.titled("Taylor diagram"), words)
-        _marked(ax, names)
+        add_head(figure, names.titled("Taylor diagram"), words)
+        mark_simulated(ax, names)
     return figure
 
 
@@ -164,12 +164,12 @@ def target_figure(points: xr.Dataset, names: Names, words: str = "") -> Figure:
             x, y = points.x.values[some], points.y.values[some]
             inside = np.hypot(x, y) <= 1
             ax.scatter(np.clip(x, -limit, limit), np.clip(y, -limit, limit), s=9, color=ink, alpha=0.6, lw=0, zorder=3,
-                       marker=marker, label=_wrapped(f"{name}: {int(inside.sum())} of {len(x)} inside", 4.4))
+                       marker=marker, label=wrapped(f"{name}: {int(inside.sum())} of {len(x)} inside", 4.4))
         ax.axhline(0, color=GREY, lw=0.5)
         ax.axvline(0, color=GREY, lw=0.5)
         ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", ylabel="bias / (2 RMS uncertainty)",
                xlabel="centred RMSE / (2 RMS uncertainty); left: correlation, right: spread")
         figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", fontsize=7)
-        _headed(figure, names.titled("Target diagram of stations"), words)
-        _marked(ax, names)
+        add_head(figure, names.titled("Target diagram of stations"), words)
+        mark_simulated(ax, names)
     return figure

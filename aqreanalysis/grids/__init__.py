@@ -22,6 +22,7 @@ from aqreanalysis import files, geo
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import cdo, geotiff, kinds, netcdf
 from aqreanalysis.grids.boundaries import is_land
+from aqreanalysis.grids.overlap import Axes
 from aqreanalysis.grids.points import read_points
 from aqreanalysis.schema import LAT, LON, REGION_EDGES, REGION_NAME, STATION
 
@@ -349,6 +350,12 @@ def grid_of(dataset: xr.Dataset, name: str = "dataset") -> Grid:
     """The grid of a Dataset with latitude and longitude, as of a file; `name` is what errors call it."""
     lat, lon = netcdf.coordinates_of(dataset, Path(name))
     return _of_coordinates(lat, lon, name, lambda along: netcdf.station_ids_of(dataset, along, Path(name)))
+
+
+def grid_of_axes(axes: Axes, name: str) -> Grid:
+    """The regular grid of rows and columns with some edges."""
+    lat, lon = axes.centres()
+    return _regular(name, lat, lon, axes.lat, axes.lon)
 
 
 def _of_coordinates(lat: netcdf.Coordinate, lon: netcdf.Coordinate, source: str,

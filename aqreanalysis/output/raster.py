@@ -23,6 +23,7 @@ from aqreanalysis.output.cf import UNIFORM_STEP_DEG
 
 WGS84 = "EPSG:4326"
 TILE = 128          # pixels of a tile's side: a COG of GDAL 3.10 keeps all bands of a tile together
+OVERVIEW_SIDE = 512  # pixels of the longer side, up to which an image needs no smaller ones
 CACHE_MIB = 64      # of GDAL
 LAYOUTS = ("cog", "geotiff")
 _ELSEWHERE = "choose another folder with --to."
@@ -177,7 +178,8 @@ class RasterWriter:
         classes = self._style.dtype == CLASSES
         if self._layout == "cog":
             options |= {"driver": "COG", "predictor": "YES", "blocksize": TILE,
-                        "overview_resampling": "MODE" if classes else "AVERAGE"}
+                        "overview_resampling": "MODE" if classes else "AVERAGE",
+                        "overviews": "AUTO" if max(self._pixels.shape) > OVERVIEW_SIDE else "NONE"}
         else:
             options |= {"driver": "GTiff", "tiled": True, "blockxsize": TILE, "blockysize": TILE, "interleave": "BAND",
                         "predictor": 3 if self._style.dtype.kind == "f" else 2}

@@ -14,7 +14,7 @@ from aqreanalysis import __version__, output, periods
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid, grid_of
 from aqreanalysis.output.encoding import TIME_CHUNK, grid_rows
-from aqreanalysis.product.reading import DAYS, HOURS, ProductBlock
+from aqreanalysis.product.reading import DAYS, HOURS, FinishedProduct, ProductBlock, read_blocks
 from aqreanalysis.schema import LAT, LON, TARGET, TIME
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period, local_days
 
@@ -57,6 +57,11 @@ class DatasetProduct:
     def days(self, frequency: str) -> np.ndarray:
         """The calendar days UTC+8 that it has, datetime64[D] (days,), ascending."""
         return np.unique(local_days(self.stamps(frequency)))
+
+    @property
+    def variables(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of variables over time, by frequency."""
+        return {self.frequency: tuple(self.attributes_of())}
 
     def attributes_of(self) -> dict[str, dict[str, Any]]:
         """Attributes of each variable over time and grid."""
@@ -105,3 +110,12 @@ def dataset_product(dataset: xr.Dataset) -> DatasetProduct:
     if length.astype("timedelta64[s]") not in [of.astype("timedelta64[s]") for of in STEPS]:
         raise UserError(f"{NAME} has steps of {length}.", rule, "Means of longer periods are made by --every.")
     return DatasetProduct(dataset, grid_of(dataset, NAME), STEPS[length.astype("timedelta64[h]")])
+
+
+def blocks_of(product: FinishedProduct | DatasetProduct, frequency: str, variables: Sequence[str],
+              period: Period | None = None, points: Sequence[slice] | None = None) -> Iterator[ProductBlock]:
+    """Blocks of a product, of files or in memory, as of reading.read_blocks."""
+    if isinstance(product, DatasetProduct):
+        product.stamps(frequency)  # whether it has these
+        return product.blocks(variables, period, points)
+    return read_blocks(product, frequency, variables, period, points)

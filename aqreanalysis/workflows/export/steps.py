@@ -13,14 +13,13 @@ from aqreanalysis import output, periods
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid
 from aqreanalysis.output.cf import HOURS_USED
-from aqreanalysis.product.in_memory import DatasetProduct, dataset_product
+from aqreanalysis.product.in_memory import DatasetProduct, blocks_of, dataset_product
 from aqreanalysis.product.reading import (
     DAYS,
     HOURS,
     FinishedProduct,
     ProductBlock,
     open_finished,
-    read_blocks,
     row_slices,
 )
 from aqreanalysis.schema import TARGET
@@ -136,10 +135,8 @@ def read_steps(steps: Steps, variables: Sequence[str], points: Sequence[slice] |
 
 def _blocks(steps: Steps, variables: Sequence[str], points: Sequence[slice] | None) -> Iterator[ProductBlock]:
     """Hours or days as they stand in the product."""
-    if isinstance(steps.product, DatasetProduct):
-        return steps.product.blocks(variables, steps.period, points)
     frequency = HOURS if steps.every == periods.HOURLY_PERIOD else DAYS
-    return read_blocks(steps.product, frequency, variables, steps.period, points)
+    return blocks_of(steps.product, frequency, variables, steps.period, points)
 
 
 def _read_means(steps: Steps, variables: Sequence[str], points: Sequence[slice] | None) -> Iterator[StepBlock]:
