@@ -1,7 +1,7 @@
 """report.html: the page that states what a product is, how it was made and how far to trust it.
 
 One file that asks for nothing: styles, script, data and pictures are inside it, and its own policy forbids requests and
-any other script. Nothing of the clock or the machine is on it: the same product has the same page.
+any other script. Nothing of the clock is on it: the same product in the same folder has the same page.
 """
 
 from __future__ import annotations
