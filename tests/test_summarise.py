@@ -21,7 +21,8 @@ from aqreanalysis.workflows import summarise as workflow
 from aqreanalysis.workflows.summarise import SummaryRequest, write_summaries
 
 FIRST = dt.date(2019, 11, 29)  # 35 days: over the begin of a winter, to 2 January
-HOURS_ABOVE = SummaryOptions(hours_above=(75.0,))
+DAYS_ABOVE = (15.0, 35.0, 75.0)
+HOURS_ABOVE = SummaryOptions(days_above=DAYS_ABOVE, hours_above=(75.0,))
 
 
 def hourly(points, days=35):
@@ -81,7 +82,7 @@ def test_counts_are_those_of_the_days_and_hours(products, made):
     days, hours = (open_product(products["netcdf"], of).load() for of in ("daily", "hourly"))
     for every, group in (("month", "time.month"), ("all", None)):
         with xr.open_dataset(made[every]) as found:
-            for limit in (15, 35, 75):
+            for limit in map(int, DAYS_ABOVE):
                 above = (days.pm25 > limit)
                 above = above.groupby(group).sum() if group else above.sum("time").expand_dims("time")
                 above = above.sel(month=[11, 12, 1]) if group else above
@@ -108,7 +109,7 @@ def test_files_say_what_they_are_made_from(products, made):
         assert found.attrs["id"] == "pm25.season.aqnet-analysis.test-grid.20160228-20160301"
         assert found.attrs["history"].splitlines() == [
             "2017-01-02: aqreanalysis build",
-            "aqreanalysis 1.2.3 summarise netcdf --every month,season,year,all --hours-above 75"]
+            "aqreanalysis 1.2.3 summarise netcdf --every month,season,year,all --days-above 15,35,75 --hours-above 75"]
         assert len(found.attrs["source_product_sha256"]) == 64
         assert found.attrs["comment"].endswith("2019-SON has 2 of its 91 days. 2020-DJF has 33 of its 91 days.")
         assert found.period_name.values.tolist() == ["2019-SON", "2020-DJF"]
@@ -159,9 +160,9 @@ def test_stores_hold_what_files_hold_whatever_the_format_of_the_product(products
 
 
 def test_notebooks_have_the_same_without_files(products, made):
-    of_product = aqreanalysis.summarise(products["netcdf"], "month", hours_above=(75,))
-    of_dataset = aqreanalysis.summarise(open_product(products["netcdf"], "daily"), "month", hours_above=(75,),
-                                        hourly=open_product(products["netcdf"], "hourly"))
+    of_product = aqreanalysis.summarise(products["netcdf"], "month", days_above=DAYS_ABOVE, hours_above=(75,))
+    of_dataset = aqreanalysis.summarise(open_product(products["netcdf"], "daily"), "month", days_above=DAYS_ABOVE,
+                                        hours_above=(75,), hourly=open_product(products["netcdf"], "hourly"))
     with xr.open_dataset(made["month"]) as file:
         for found in (of_product, of_dataset):
             for name in file.data_vars:
