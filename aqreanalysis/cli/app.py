@@ -34,7 +34,7 @@ from aqreanalysis.workers import stop_running, warm_up
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     help="Gap-free, gridded, quality-marked PM2.5 of northern China from station observations.",
 )
