@@ -4,6 +4,8 @@ A :class:`UserError` is shown as one paragraph without a traceback and ends the 
 code 2. Every other exception is a fault of ours: a traceback and exit code 1.
 """
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """Bad input, told in the words of the person who gave it.
@@ -25,3 +27,8 @@ class UserError(Exception):
 
 class BadFile(UserError):
     """One file of several that can't be read; readers collect these, skip the file and count it."""
+
+
+def first_few(names: Sequence[str], shown: int = 3) -> str:
+    """The first of some names, and how many more there are: `a, b, c and 4 more`."""
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aqreanalysis.errors import UserError
+from aqreanalysis.errors import UserError, first_few
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period, first_hours, last_hours, local_days
 
 HOURLY_PERIOD, WHOLE = "hour", "all"
@@ -116,7 +116,7 @@ def runs_in_words(days: np.ndarray) -> str:
     """Ascending days in words, those that follow each other as first and last: 2019-01-11 to 2019-01-12, 2019-01-20."""
     runs = np.split(days, np.flatnonzero(np.diff(days.astype(int)) > 1) + 1)
     words = [f"{run[0]} to {run[-1]}" if run.size > 1 else str(run[0]) for run in runs if run.size]
-    return ", ".join(words[:MOST_RUNS]) + (f" and {len(words) - MOST_RUNS} more" if len(words) > MOST_RUNS else "")
+    return first_few(words, MOST_RUNS)
 
 
 def check_has(name: object, period: Period, days: np.ndarray) -> None:

@@ -20,7 +20,7 @@ import geopandas
 import numpy as np
 import shapely
 
-from aqreanalysis.boundaries import AREA
+from aqreanalysis.grids.boundaries import AREA
 
 TOLERANCE, DECIMALS = 0.01, 3  # degrees; about 1 km and 0.1 km
 

@@ -4,9 +4,22 @@ import numpy as np
 import pytest
 
 from aqreanalysis import geo
-from aqreanalysis.models.graph.graph import LEAST_KM, advection_rates, closeness, edges_between
+from aqreanalysis.models.graph.graph import DECAY_KM, LEAST_KM, advection_factor, closeness, edges_between
 
 KM_PER_DEGREE = geo.EARTH_RADIUS_KM * np.pi / 180
+
+
+def advection_rates(edges, u, v, decay_km=DECAY_KM, per_distance=True):
+    """The network's own rates (..., edges) of winds (..., sources), in double precision."""
+    import torch
+
+    from aqreanalysis.models.graph.links import Links
+
+    factor = advection_factor(edges.distance, decay_km, per_distance)
+    links = Links(*map(torch.as_tensor, (edges.target, edges.source, closeness(edges.distance), factor, edges.east,
+                                         edges.north)), edges.targets, edges.sources, dense=True)
+    wind = torch.as_tensor(np.stack([u, v], axis=-1))
+    return links.rates(wind.reshape(-1, *wind.shape[-2:])).reshape(*wind.shape[:-2], -1).numpy()
 
 
 def chain(spacing_km, count=60):

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from aqreanalysis.cli.options import End, refuse_options
+from aqreanalysis.cli.options import End, Product, refuse_options
 
-Product = Annotated[str, typer.Argument(help="Folder of a product, or one of its files.")]
 Box = Annotated[
     tuple[float, float, float, float] | None, typer.Option(metavar="W S E N", help="Show only this part; degrees.")
 ]

@@ -9,6 +9,7 @@ import typer
 from aqreanalysis.errors import UserError
 from aqreanalysis.workers import available_cores
 
+Product = Annotated[str, typer.Argument(help="Folder of a product, or one of its files.")]
 Year = Annotated[str | None, typer.Option(help="A whole year, as 2016.")]
 Start = Annotated[str | None, typer.Option(help="First day YYYY-MM-DD, UTC+8, instead of --year.")]
 End = Annotated[str | None, typer.Option(help="Last day, included.")]

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from aqreanalysis.cli.options import End, Scheduler, Start, Stations, Workers, worker_count
+from aqreanalysis.cli.options import End, Product, Scheduler, Start, Stations, Workers, worker_count
 
-Product = Annotated[str, typer.Argument(help="Folder of a product, or one of its files.")]
 Every = Annotated[str, typer.Option(help="hour, day, or means of each month, season (DJF ...), year, or of all.")]
 
 

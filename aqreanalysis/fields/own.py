@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
 
-from aqreanalysis.errors import UserError
+from aqreanalysis.errors import UserError, first_few
 from aqreanalysis.fields.static import Transform
 from aqreanalysis.grids import geotiff, netcdf
 from aqreanalysis.schema import LAT, LON
@@ -308,5 +308,4 @@ def _along(axis: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return (", ".join(names[:_NAMED]) or "none") + more
+    return first_few(names, _NAMED) or "none"

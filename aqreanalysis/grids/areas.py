@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from aqreanalysis.errors import UserError
+from aqreanalysis.errors import UserError, first_few
 
 if TYPE_CHECKING:
     import geopandas
@@ -31,7 +31,6 @@ OTHER_NAMES = ("name_zh",)   # kept beside the name
 POLYGONS = ("Polygon", "MultiPolygon")
 EDGE_M = 2000.0              # straight lines of another coordinate system are cut so short before they bend
 LEAST_OVERLAP = 1e-3         # of the smaller area, that is told
-SHOWN = 3
 RULE = "Areas are polygons of a vector file (GeoPackage, Shapefile, GeoJSON) with a coordinate reference system."
 EXAMPLE = "Leave --areas out for the provinces that ship."
 
@@ -252,7 +251,7 @@ def _valid(shapes: Any, labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
         parts = shapely.get_parts(shapely.make_valid(shapes[number]))
         parts = shapely.get_parts(parts)  # of collections
         shapes[number] = shapely.union_all([part for part in parts if part.geom_type == "Polygon"])
-    named = _some([labels[int(number)] for number in np.flatnonzero(wrong)])
+    named = first_few([labels[int(number)] for number in np.flatnonzero(wrong)])
     return shapes, [f"{int(wrong.sum())} invalid outlines were made valid: {named} ({reason})."]
 
 
@@ -271,7 +270,7 @@ def _unique(labels: Sequence[str]) -> tuple[list[str], list[str]]:
         found.append(name)
     several = list(dict.fromkeys(doubled))
     return found, [f"{len(several)} name{'s' * (len(several) > 1)} occur{'s' * (len(several) == 1)} several times and "
-                   f"got numbers: {_some(several)}."] if several else []
+                   f"got numbers: {first_few(several)}."] if several else []
 
 
 def _overlaps(shapes: np.ndarray, labels: Sequence[str]) -> list[str]:
@@ -284,9 +283,5 @@ def _overlaps(shapes: np.ndarray, labels: Sequence[str]) -> list[str]:
     pairs = np.flatnonzero(shared > LEAST_OVERLAP * least)
     if not len(pairs):
         return []
-    named = _some([f"{labels[one[pair]]} and {labels[other[pair]]}" for pair in pairs])
+    named = first_few([f"{labels[one[pair]]} and {labels[other[pair]]}" for pair in pairs])
     return [f"{len(pairs)} pairs of areas overlap, each is computed by itself: {named}."]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
 from scipy import sparse
 
-from aqreanalysis.errors import UserError
+from aqreanalysis.errors import UserError, first_few
 from aqreanalysis.geo import EARTH_RADIUS_KM
 from aqreanalysis.grids import Grid
 from aqreanalysis.grids.areas import Areas
@@ -18,7 +17,6 @@ UNIFORM = 1e-6       # of a step, by which an axis may miss equal steps
 EDGE_DEGREES = 0.05  # of an outline, that is straight in degrees, between points where its size is taken
 LEAST_SHARE = 1e-9   # of a cell
 WHOLE = 0.99         # share of an area from which on it counts as inside the grid
-SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +50,13 @@ class Coverage:
         found = []
         if outside.any():
             found.append(f"Left out, for they lie outside the grid: {int(outside.sum())} of {len(cells)} areas, "
-                         f"{_some(names[outside])}.")
+                         f"{first_few(names[outside])}.")
         if partly.any():
             found.append(f"Partly outside the grid, means are of the part inside: {int(partly.sum())} of {len(cells)} "
-                         f"areas, {_some(by[partly])}.")
+                         f"areas, {first_few(by[partly])}.")
         if small.any():
             found.append(f"Smaller than a cell, with the values of the cells that they lie in: {int(small.sum())} of "
-                         f"{len(cells)} areas, {_some(names[small])}.")
+                         f"{len(cells)} areas, {first_few(names[small])}.")
         return found
 
 
@@ -152,7 +150,3 @@ def sphere_km2(shapes: np.ndarray) -> np.ndarray:
     dense = shapely.segmentize(np.asarray(shapes, object), EDGE_DEGREES)
     plane = shapely.transform(dense, lambda xy: np.stack([np.radians(xy[:, 0]), np.sin(np.radians(xy[:, 1]))], axis=1))
     return EARTH_RADIUS_KM**2 * shapely.area(plane)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

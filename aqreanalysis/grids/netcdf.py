@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.errors import UserError
+from aqreanalysis.errors import UserError, first_few
 from aqreanalysis.grids.kinds import STORE
 
 MOST_NAMES = 20  # of variables, in an error
@@ -134,8 +134,7 @@ def _find_variable(dataset: xr.Dataset, signs: CoordinateSigns, path: Path) -> s
 
 def _listed(dataset: xr.Dataset) -> str:
     names = [str(name) for name in dataset.variables]
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return (", ".join(names[:MOST_NAMES]) or "no variable outside groups") + more
+    return first_few(names, MOST_NAMES) or "no variable outside groups"
 
 
 def _fixed_dimensions(lat: xr.Variable, lon: xr.Variable, path: Path) -> list[str]:

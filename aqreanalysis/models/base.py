@@ -24,7 +24,7 @@ True
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -62,13 +62,12 @@ class Prepared(Protocol):
         """The stations that estimates at places (points,), in degrees, may be made from."""
 
 
-@runtime_checkable
-class Model(Protocol):
-    """What every model has; callers use these members and no others."""
+class ReadsFields(Protocol):
+    """What of a model, or of its description, says which observations and fields it reads."""
 
     @property
     def name(self) -> str:
-        """In tables and files."""
+        """In tables, files and messages."""
 
     @property
     def history(self) -> int:
@@ -85,6 +84,11 @@ class Model(Protocol):
     @property
     def fields_optional(self) -> bool:
         """Whether it was trained to go on where `fields` are None or NaN; else these are an error of the caller."""
+
+
+@runtime_checkable
+class Model(ReadsFields, Protocol):
+    """What every model has; callers use these members and no others."""
 
     @property
     def co_pollutants(self) -> int | None:
@@ -191,3 +195,44 @@ def observed_at(stations: xr.Dataset, hours: np.ndarray, name: str = schema.TARG
     """
     schema.check_station_cube(stations)
     return stations[name].reindex({schema.TIME: hours}).values
+
+
+@dataclass(frozen=True)
+class WrappedModel:
+    """What a model that only adds something to another one says of itself: the same as that one."""
+
+    model: Model
+
+    @property
+    def name(self) -> str:
+        """As of the model; so are the other properties."""
+        return self.model.name
+
+    @property
+    def history(self) -> int:
+        """See Model."""
+        return self.model.history
+
+    @property
+    def future(self) -> int:
+        """See Model."""
+        return self.model.future
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """See Model."""
+        return self.model.fields
+
+    @property
+    def fields_optional(self) -> bool:
+        """See Model."""
+        return self.model.fields_optional
+
+    @property
+    def co_pollutants(self) -> int | None:
+        """See Model."""
+        return self.model.co_pollutants
+
+    def fit(self, stations: xr.Dataset) -> Self:
+        """With the model fitted."""
+        return replace(self, model=self.model.fit(stations))

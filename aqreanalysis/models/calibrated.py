@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Self
 
 import numpy as np
 import xarray as xr
 
 from aqreanalysis import geo, schema, time_axis
-from aqreanalysis.models.base import Model, Prepared, Silent, Supporters
+from aqreanalysis.models.base import Model, Prepared, Silent, Supporters, WrappedModel
 from aqreanalysis.models.calibration import Calibration
 
 
@@ -26,45 +25,10 @@ def with_calibration(model: Model, calibration: Calibration | None) -> Model:
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class Calibrated(WrappedModel):
     """A model that gives raw standard errors, and factors that make bounds of them."""
 
-    model: Model
     calibration: Calibration
-
-    @property
-    def name(self) -> str:
-        """As of the model; so are the other properties."""
-        return self.model.name
-
-    @property
-    def history(self) -> int:
-        """See Model."""
-        return self.model.history
-
-    @property
-    def future(self) -> int:
-        """See Model."""
-        return self.model.future
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """See Model."""
-        return self.model.fields
-
-    @property
-    def fields_optional(self) -> bool:
-        """See Model."""
-        return self.model.fields_optional
-
-    @property
-    def co_pollutants(self) -> int | None:
-        """See Model."""
-        return self.model.co_pollutants
-
-    def fit(self, stations: xr.Dataset) -> Self:
-        """With the model fitted."""
-        return replace(self, model=self.model.fit(stations))
 
     def predict(self, stations: xr.Dataset, targets: xr.Dataset, fields: xr.Dataset | None = None) -> xr.Dataset:
         """As :meth:`Model.predict`, with bounds."""

@@ -171,19 +171,27 @@ def write_coordinates(file: netCDF4.Dataset, grid: Grid, stamps: np.ndarray, fre
                       distance: np.ndarray | None) -> None:
     """Coordinates, bounds and grid mapping of a NetCDF file."""
     for name, (dims, array, attributes) in coordinates(grid, stamps, frequency, distance).items():
-        for dimension, size in zip(dims, array.shape, strict=True):
-            if dimension not in file.dimensions:
-                file.createDimension(dimension, size)
-        if array.dtype == object:
-            write_text(file, name, dims, array, attributes)
-            continue
-        # In one piece; netCDF would by itself give each step of the bounds a chunk.
-        variable = file.createVariable(name, array.dtype, dims, chunksizes=array.shape if TIME in dims else None)
-        set_attributes(variable, attributes)
-        variable[...] = array
+        write_coordinate(file, name, dims, array, attributes)
     mapping = file.createVariable(cf.CRS, "i4")
     set_attributes(mapping, crs_attributes())
     mapping[...] = 0
+
+
+def write_coordinate(file: netCDF4.Dataset, name: str, dims: tuple[str, ...], array: np.ndarray,
+                     attributes: Mapping[str, Any]) -> None:
+    """A coordinate or its bounds, with the dimensions that are not there yet; what has time in one piece.
+
+    netCDF would by itself give each step of the bounds a chunk.
+    """
+    for dimension, size in zip(dims, array.shape, strict=True):
+        if dimension not in file.dimensions:
+            file.createDimension(dimension, size)
+    if array.dtype == object:
+        write_text(file, name, dims, array, attributes)
+        return
+    variable = file.createVariable(name, array.dtype, dims, chunksizes=array.shape if TIME in dims else None)
+    set_attributes(variable, attributes)
+    variable[...] = array
 
 
 def set_attributes(of: netCDF4.Dataset | netCDF4.Variable, attributes: Mapping[str, Any]) -> None:

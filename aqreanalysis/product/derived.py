@@ -9,7 +9,6 @@ so a resumed run, and one with many workers, makes the same bytes.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import shutil
 import zipfile
@@ -98,11 +97,6 @@ def kept_jobs(to: Path, identity: Mapping[str, Any]) -> Iterator[KeptJobs]:
             files.replace_text(place, text, OTHERWISE)
         yield KeptJobs(folder)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def digest_of(identity: Mapping[str, Any]) -> str:
-    """16 hex digits that tell an identity from others."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _keep(shared: tuple[Callable[..., Arrays], Any, Path], job: tuple[str, Any]) -> str:

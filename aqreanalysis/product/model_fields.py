@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -12,34 +11,11 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.fields.sampling import sample_fields
 from aqreanalysis.fields.source import FieldCheck, FieldSource
 from aqreanalysis.fields.variables import FIELDS, TRAINING_ONLY
+from aqreanalysis.models.base import ReadsFields
 from aqreanalysis.simulation.weather import FieldChoice
 from aqreanalysis.time_axis import HOUR, Period
 
 DOCS = "docs/fields.md says which files are read and where ERA5 comes from."
-
-
-class ReadsFields(Protocol):
-    """What of a model, or of its description, says which fields it reads."""
-
-    @property
-    def name(self) -> str:
-        """In messages."""
-
-    @property
-    def history(self) -> int:
-        """Hours before the first target hour."""
-
-    @property
-    def future(self) -> int:
-        """And after the last."""
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of fields."""
-
-    @property
-    def fields_optional(self) -> bool:
-        """Whether it goes on without."""
 
 
 @dataclass(frozen=True)

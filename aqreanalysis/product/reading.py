@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import output, periods
-from aqreanalysis.errors import BadFile, UserError
+from aqreanalysis.errors import BadFile, UserError, first_few
 from aqreanalysis.grids import Grid, parse_grid
 from aqreanalysis.output.cf import HOURS_USED
 from aqreanalysis.output.encoding import TIME_CHUNK, grid_rows, space_chunks
@@ -25,7 +25,6 @@ from aqreanalysis.schema import TARGET, TIME
 from aqreanalysis.time_axis import Period, local_days
 
 HOURS, DAYS, TRUTH = "hourly", "daily", "truth"  # the truth is hourly, and the twin's
-CHANGED_SHOWN = 3  # changed files in an error
 FIX = "Give the folder of a product that `aqreanalysis build` made, or one of its files."
 
 
@@ -232,17 +231,12 @@ def _missing(record: Record, frequencies: Sequence[str]) -> list[str]:
     """Sentences on what a product does not have that its period says."""
     months = [f"{month.first:%Y-%m}" for month in record.folder.period.months()]
     undone = [month for month in months if month not in record.content["months"]]
-    notes = [f"its build has not ended: {len(undone)} of {len(months)} months are not made, {_some(undone)}"
+    notes = [f"its build has not ended: {len(undone)} of {len(months)} months are not made, {first_few(undone)}"
              ] if undone else []
     for frequency in frequencies:
         if gone := [path.name for path in _named_files(record, frequency, done=True) if not path.exists()]:
-            notes.append(f"{len(gone)} of its {frequency} files are gone: {_some(gone)}")
+            notes.append(f"{len(gone)} of its {frequency} files are gone: {first_few(gone)}")
     return notes
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:CHANGED_SHOWN])
-    return shown + (f" and {len(names) - CHANGED_SHOWN} more" if len(names) > CHANGED_SHOWN else "")
 
 
 def _hashes(place: Path, record: Record | None, found: Mapping[str, list[Path]], verify: bool) -> dict[str, str]:
@@ -262,7 +256,7 @@ def _hashes(place: Path, record: Record | None, found: Mapping[str, list[Path]],
         changed += [] if same else [name]
     if changed:
         raise UserError(f"{len(changed)} of {len(hashes)} files of {place} are not what its build wrote: "
-                        f"{_some(changed)}.", f"Hashes are those in {RECORD}.",
+                        f"{first_few(changed)}.", f"Hashes are those in {RECORD}.",
                         "Give the command of its build again: what is damaged is made again, with the same bytes.")
     return hashes
 

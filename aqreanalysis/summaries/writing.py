@@ -17,7 +17,7 @@ from aqreanalysis import files
 from aqreanalysis.grids import Grid
 from aqreanalysis.output import cf
 from aqreanalysis.output.encoding import coordinates, grid_rows, space_chunks
-from aqreanalysis.output.netcdf_file import FLOAT_FILL, set_attributes, write_text
+from aqreanalysis.output.netcdf_file import FLOAT_FILL, set_attributes, write_coordinate
 from aqreanalysis.output.zarr_store import plain_attributes, write_whole
 from aqreanalysis.periods import CalendarPeriod
 from aqreanalysis.schema import TIME
@@ -84,7 +84,7 @@ def write_netcdf(path: Path, content: SummaryFile, tiles: Tiles, otherwise: str)
         set_attributes(file, content.attributes)
         file.createDimension(TIME, None)
         for name, (dims, array, attributes) in content.coordinates().items():
-            _write_coordinate(file, name, dims, array, attributes)
+            write_coordinate(file, name, dims, array, attributes)
         mapping = file.createVariable(cf.CRS, "i4")
         set_attributes(mapping, cf.crs_attributes())
         mapping[...] = 0
@@ -100,19 +100,6 @@ def write_netcdf(path: Path, content: SummaryFile, tiles: Tiles, otherwise: str)
             if variable.dtype == FLOAT:
                 np.copyto(values, FLOAT_FILL, where=np.isnan(values))
             file[variable.name][where] = values
-
-
-def _write_coordinate(file: netCDF4.Dataset, name: str, dims: tuple[str, ...], array: np.ndarray,
-                      attributes: Mapping[str, Any]) -> None:
-    for dimension, size in zip(dims, array.shape, strict=True):
-        if dimension not in file.dimensions:
-            file.createDimension(dimension, size)
-    if array.dtype == object:
-        write_text(file, name, dims, array, attributes)
-        return
-    variable = file.createVariable(name, array.dtype, dims, chunksizes=array.shape if TIME in dims else None)
-    set_attributes(variable, attributes)
-    variable[...] = array
 
 
 def write_zarr(path: Path, contents: Sequence[tuple[SummaryFile, Tiles]], otherwise: str) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis import files, time_axis
-from aqreanalysis.errors import UserError
+from aqreanalysis.errors import UserError, first_few
 from aqreanalysis.figures import comparison as figures
 from aqreanalysis.figures import diagrams
 from aqreanalysis.figures.layout import save_figure
@@ -218,7 +218,7 @@ def _facts(setting: _Setting) -> dict[str, str]:
             "simulated": "true" if setting.names.simulated else "false",
             "other_title": str(other.attributes.get("title", other.name)),
             "other_source": str(other.attributes.get("source", "")),
-            "other_files": ", ".join(told[:5]) + (f" and {len(told) - 5} more" if len(told) > 5 else ""),
+            "other_files": first_few(told, 5),
             "other_variable": f"{other.variable} ({other.units})", **product.provenance(f"compare with {other.name}")}
 
 

@@ -82,13 +82,3 @@ def advection_factor(distance: np.ndarray, decay_km: float = DECAY_KM, per_dista
     """What |u| cos(alpha) is multiplied by: exp(-d / decay) / d in 1/km; the earlier transcription had no 1/d."""
     faded = np.exp(-distance / decay_km)
     return faded / np.maximum(distance, LEAST_KM) if per_distance else faded
-
-
-def advection_rates(edges: Edges, u: np.ndarray, v: np.ndarray, decay_km: float = DECAY_KM,
-                    per_distance: bool = True) -> np.ndarray:
-    """r_ij (..., edges) before rows are divided by their sums, of winds at the sources (..., sources), m s-1.
-
-    In m s-1 km-1; times 3.6 it is the share per hour.
-    """
-    along = u[..., edges.source] * edges.east + v[..., edges.source] * edges.north
-    return np.maximum(along, 0.0) * advection_factor(edges.distance, decay_km, per_distance)

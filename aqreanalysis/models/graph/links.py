@@ -14,7 +14,7 @@ Degrees are of the stations that send. With s_j 1 where j sends, d_i = sum_j A_i
 - "diffusion":  m_i = sum_j A_ij s_j x_j / sqrt(d_i d_j)       (D^-1/2 A D^-1/2)
 - "average":    m_i = sum_j A_ij s_j x_j / d_i                   (rows sum to one)
 - "walk":       m_i = x_i / (1 + d_i) + sum_j A_ij s_j x_j / (1 + d_j), own edges of 1 included (IGNNK's rownorm(A)^T)
-- "advection":  m_i = sum_j r_ij s_j x_j / sum_j r_ij s_j       (graph.advection_rates; 0 without wind towards i)
+- "advection":  m_i = sum_j r_ij s_j x_j / sum_j r_ij s_j       (Links.rates; 0 without wind towards i)
 
 Where places are few the matrices are dense; else sparse (CSR), which no gradient is taken of.
 """
@@ -86,7 +86,7 @@ class Links:
         return product.reshape(self.targets, batch, width).transpose(0, 1)
 
     def rates(self, wind: torch.Tensor) -> torch.Tensor:
-        """r_ij (batch, edges) of winds (batch, sources, 2)."""
+        """r_ij (batch, edges) of winds (batch, sources, 2) in m s-1, in m s-1 km-1: times 3.6 the share per hour."""
         along = wind[:, self.source, 0] * self.east + wind[:, self.source, 1] * self.north
         return along.clamp(min=0.0) * self.factor
 

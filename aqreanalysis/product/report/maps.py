@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from aqreanalysis.output.cf import QUALITY_FLAG
 from aqreanalysis.product.plan import Plan
 from aqreanalysis.time_axis import HOURS_PER_DAY, Period
 from aqreanalysis.workers import run_jobs
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 ANNUAL_LIMITS = {"WHO 2021 annual": 5.0, "GB 3095 grade II annual": 35.0}  # ug m-3
 FEW_MAPS = 3      # are drawn sooner than other processes have started
@@ -133,17 +130,6 @@ def mean_of(paths: Sequence[Path], period: Period, grid: Grid, variable: str = s
     steps = period.n_days * (HOURS_PER_DAY if hourly else 1)
     return Mean(read[variable].values, period, int(used.min(initial=steps)) if used.size else 0,
                 int(used.max(initial=0)), steps, "hours" if hourly else "days")
-
-
-def day_map(paths: Sequence[Path], grid: Grid, attributes: Mapping[str, Any], mean: Mean) -> Figure:
-    """A map of some days of a product (`aqreanalysis map`); `attributes` are those of its file."""
-    one = mean.period.n_days == 1
-    title = f"PM2.5 on {mean.period.first} (UTC+8)" if one else f"PM2.5, mean of {mean.in_words}"
-    if one and mean.used:
-        title += f", mean of {mean.used}"
-    return maps.mean_map(mean.values, grid, title=title, subtitle=attributes.get("title", ""),
-                         flag=_usual_flag(paths, mean.period), simulated=attributes.get("simulated") == "true",
-                         note=attributes.get("source", ""))
 
 
 def in_words(period: Period) -> str:

@@ -7,16 +7,16 @@ from pathlib import Path
 from aqreanalysis.models import checkpoint
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.observations.readers.archive import ReadingOptions
+from aqreanalysis.product.derived import OnJob, unobserved
 from aqreanalysis.workflows.describe.archive import ArchiveFacts, archive_facts
 from aqreanalysis.workflows.describe.product import ProductFacts, product_facts, product_files
-from aqreanalysis.workflows.describe.progress import ReadingProgress, unobserved
 from aqreanalysis.workflows.describe.verification import verify
 
 __all__ = ["describe", "verify"]
 
 
 def describe(path: str, station_table: str | None = None,
-             progress: ReadingProgress = unobserved,
+             progress: OnJob = unobserved,
              utc_offset: float | None = None) -> ArchiveFacts | ProductFacts | checkpoint.Card:
     """The facts of what lies at a path: of an archive or a product, or the card of a checkpoint.
 

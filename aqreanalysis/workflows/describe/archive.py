@@ -14,8 +14,8 @@ from aqreanalysis.observations import checks, quality
 from aqreanalysis.observations.readers.archive import Archive
 from aqreanalysis.observations.readers.station_archive import StationArchive
 from aqreanalysis.observations.station_table import far_remark
+from aqreanalysis.product.derived import OnJob, unobserved
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period
-from aqreanalysis.workflows.describe.progress import ReadingProgress, unobserved
 
 STATION_SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)   # classes of stations by their share of PM2.5 hours
 
@@ -76,7 +76,7 @@ class ArchiveFacts:
         return int((self.last - self.first) / HOUR) + 1
 
 
-def archive_facts(archive: Archive, path: Path, progress: ReadingProgress = unobserved) -> ArchiveFacts:
+def archive_facts(archive: Archive, path: Path, progress: OnJob = unobserved) -> ArchiveFacts:
     """Read an archive once through: values, flags, gaps, anomalies.
 
     path : where it lies, for the table. progress : called with months done and months in all.

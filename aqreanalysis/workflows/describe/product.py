@@ -14,10 +14,10 @@ from aqreanalysis import output
 from aqreanalysis.errors import BadFile, UserError
 from aqreanalysis.observations.readers.station_archive import FORMAT_ATTRIBUTE
 from aqreanalysis.output import cf
+from aqreanalysis.product.derived import OnJob, unobserved
 from aqreanalysis.product.folder import RECORD
 from aqreanalysis.schema import LOWER, QUALITY, STANDARD_ERROR, TARGET, TIME, UPPER
 from aqreanalysis.time_axis import local_days
-from aqreanalysis.workflows.describe.progress import ReadingProgress, unobserved
 
 PRODUCT_SUFFIXES = {known.suffix for known in output.FORMATS.values()} | {".nc4"}
 PRODUCT_PATTERN = "*pm25_*ly_*"   # hourly and daily; the truth of a twin is no product
@@ -80,7 +80,7 @@ def _is_product_file(path: Path) -> bool:
         return False
 
 
-def product_facts(path: Path, files: list[Path], progress: ReadingProgress = unobserved) -> ProductFacts:
+def product_facts(path: Path, files: list[Path], progress: OnJob = unobserved) -> ProductFacts:
     """Read every file of a product once through. A file that can't be read is named and left out."""
     facts = ProductFacts(path, {}, "", {}, _read_run_json(path), [])
     for number, file in enumerate(files):

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from aqreanalysis import output
 from aqreanalysis.errors import UserError
+from aqreanalysis.product.derived import OnJob, unobserved
 from aqreanalysis.product.folder import RECORD, record_of
-from aqreanalysis.workflows.describe.progress import ReadingProgress, unobserved
 
 BUILD_AGAIN = "Give the command of its build again: what is damaged is made again, with the same bytes."
 
 
-def verify(path: str, progress: ReadingProgress = unobserved) -> int:
+def verify(path: str, progress: OnJob = unobserved) -> int:
     """Compare every file of a product with the hash in its run.json; returns how many there are.
 
     Raises
