@@ -1,11 +1,17 @@
-"""Distance and direction on the sphere, in km and radians, and the nearest stations."""
+"""Distance and direction on the sphere, in km and radians, the nearest stations, and boxes."""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from aqreanalysis.errors import UserError
+
 EARTH_RADIUS_KM = 6371.0088  # IUGG mean radius R1
+Box = tuple[float, float, float, float]  # west, south, east, north in degrees
 
 
 def unit_vectors(lat, lon) -> np.ndarray:
@@ -70,3 +76,29 @@ def nearest(lat, lon, to_lat, to_lon, k: int) -> tuple[np.ndarray, np.ndarray]:
     for array in (index, chord):
         array[ties] = np.take_along_axis(array[ties], order, axis=-1)
     return np.ascontiguousarray(index[:, :k]), chord_to_km(chord[:, :k])
+
+
+def check_box(box: Any, name: str = "--box") -> Box:
+    """West, south, east and north in degrees; `name` is what the user calls it.
+
+    Raises
+    ------
+    UserError : for what is not four numbers in this order.
+    """
+    rule = "A box is west, south, east and north in degrees, west less than east and south less than north."
+    fix = f"Example: {name} 113 36 120 41."
+    try:
+        west, south, east, north = (float(edge) for edge in box)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} {box} is not four numbers.", rule, fix) from error
+    text = f"{name} {west:g} {south:g} {east:g} {north:g}"
+    if not all(map(math.isfinite, (west, south, east, north))):
+        raise UserError(f"{text} is not finite.", rule, fix)
+    if max(abs(south), abs(north)) > 90:
+        raise UserError(f"{text} has a latitude beyond a pole.", rule, fix)
+    if west >= east or south >= north:
+        swapped = (min(west, east), min(south, north), max(west, east), max(south, north))
+        which = "west is not less than east" if west >= east else "south is not less than north"
+        raise UserError(f"{text} is reversed: {which}.", rule,
+                        f"Perhaps {name} {' '.join(f'{edge:g}' for edge in swapped)}.")
+    return west, south, east, north

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aqreanalysis.errors import UserError, first_few
-from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period, first_hours, last_hours, local_days
+from aqreanalysis.time_axis import HOUR, Period, first_hours, last_hours, local_days
 
 HOURLY_PERIOD, WHOLE = "hour", "all"
 EVERY = (HOURLY_PERIOD, "day", "month", "season", "year", WHOLE)  # what `--every` takes
@@ -124,8 +124,3 @@ def check_has(name: object, period: Period, days: np.ndarray) -> None:
     if not span(period.first, period.last).days_among(days):
         raise UserError(f"{name} has no day from {period.first} to {period.last}.",
                         f"It has {runs_in_words(np.unique(days))}.", "Choose days that it has.")
-
-
-def hours_in(period: Period) -> int:
-    """How many hours a period has."""
-    return period.n_days * HOURS_PER_DAY

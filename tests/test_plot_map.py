@@ -116,7 +116,7 @@ def test_what_is_no_label_is_refused(text):
 @pytest.mark.parametrize("options, words", [
     ({"show": "median"}, "--show median"), ({"projection": "mercator"}, "--projection mercator"),
     ({"palette": "jet"}, "--palette jet"), ({"width": "huge"}, "--width huge"), ({"inset": "paris"}, "--inset paris"),
-    ({"box": (120.0, 30.0, 110.0, 40.0)}, "no box"), ({"vmax": -1.0}, "--vmax"), ({"end": "2016-02-29"}, "--end"),
+    ({"box": (120.0, 30.0, 110.0, 40.0)}, "is reversed"), ({"vmax": -1.0}, "--vmax"), ({"end": "2016-02-29"}, "--end"),
     ({"start": "2016-02-28", "period": "2016"}, "together"), ({"hide": "single", "every": "day"}, "--hide"),
     ({"minus": "p", "show": "flag"}, "--minus"), ({"period": "2016-02-28T08", "show": "days-above"}, "of hours")])
 def test_bad_options_are_told(whole, options, words):

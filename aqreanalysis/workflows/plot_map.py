@@ -19,6 +19,7 @@ from aqreanalysis.figures.field import MapStations
 from aqreanalysis.figures.layout import check_picture_name, check_sheet, save_figure
 from aqreanalysis.figures.maps import Look
 from aqreanalysis.figures.scales import check_palette
+from aqreanalysis.geo import check_box
 from aqreanalysis.product import map_fields
 from aqreanalysis.product.map_fields import DAYS_ABOVE, MEAN, MapPeriod
 from aqreanalysis.product.map_stations import ObservedStations, hidden_map, observations_of, observed_stations
@@ -70,8 +71,8 @@ class MapOptions:
     @property
     def look(self) -> Look:
         """How it is drawn; UserError for what is unknown."""
-        look = Look(check_sheet(self.width), basemap.check_projection(self.projection), check_box(self.box, "--box"),
-                    parse_inset(self.inset))
+        look = Look(check_sheet(self.width), basemap.check_projection(self.projection),
+                    self.box and check_box(self.box), parse_inset(self.inset))
         _ = look.inset_box  # an error comes before anything is read
         return look
 
@@ -271,22 +272,8 @@ def file_label(options: MapOptions, asked: MapPeriod) -> str:
     return "_".join(parts)
 
 
-def check_box(box: tuple[float, float, float, float] | None, name: str) -> tuple[float, float, float, float] | None:
-    """The box itself; UserError where it is none."""
-    if box is not None and not (box[0] < box[2] and box[1] < box[3] and all(np.isfinite(box))
-                                and -180 <= box[0] and box[2] <= 180 and -90 <= box[1] and box[3] <= 90):
-        raise UserError(f"{name} {' '.join(f'{value:g}' for value in box)} is no box.",
-                        "It is west, south, east and north in degrees.", f"Example: {name} 113 36 120 41.")
-    return box
-
-
 def parse_inset(text: str | None) -> str | tuple[float, float, float, float] | None:
     """A name of an inset, or W,S,E,N."""
     if text is None or "," not in text:
         return text
-    try:
-        west, south, east, north = (float(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"--inset {text} is no box.", "It is a name, or west, south, east, north in degrees.",
-                        "Example: --inset 115.3,39.3,117.6,41.2.") from None
-    return check_box((west, south, east, north), "--inset")
+    return check_box(text.split(","), "--inset")

@@ -66,11 +66,6 @@ class Timeline:
     kind: str             # of STEPS
     words: str
 
-    @property
-    def is_local(self) -> bool:
-        """Whether every step is made of calendar days of UTC+8."""
-        return bool(((self.intervals + OFFSET).astype(int) % DAY_MINUTES == 0).all())
-
 
 def stamps_of(dataset: xr.Dataset, dims: Sequence[str], name: str) -> tuple[str | None, list[Stamped]]:
     """The dimension of time of a variable with some dimensions, None where it has none, and its steps as told.

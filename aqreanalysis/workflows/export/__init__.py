@@ -16,7 +16,7 @@ from typing import Any
 
 import xarray as xr
 
-from aqreanalysis import periods, time_axis
+from aqreanalysis import geo, periods, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.output.long_table import CSV, PARQUET
 from aqreanalysis.output.raster import LAYOUTS
@@ -151,7 +151,7 @@ def _check_options(is_raster: bool, to: str | Path, box: Any, points: Any, at: A
 def _chosen(steps: Steps, box: Sequence[float] | None, points: str | Path | None,
             at: Sequence[float] | None) -> Chosen:
     if box is not None:
-        return cells.in_box(steps.grid, cells.check_box(box))
+        return cells.in_box(steps.grid, geo.check_box(box))
     if points is None and at is None:
         return cells.every_cell(steps.grid)
     return cells.at_points(steps.grid, *(cells.points_in(points) if points is not None else cells.check_at(at)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from aqreanalysis.schema import REGION_EDGES
 PLACE_KM = 5.0     # how far the nearest place of a product of points may be
 ROUNDING = 1e-9    # degrees: a point on an edge lies in the cell to the north-east
 NAMES_SHOWN = 5
-Box = tuple[float, float, float, float]  # west, east, south, north
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,35 +54,9 @@ def every_cell(grid: Grid) -> Chosen:
     return Chosen(np.arange(grid.size))
 
 
-def check_box(box: Any) -> Box:
-    """West, south, east and north in degrees, as `--box` has them, as (west, east, south, north).
-
-    Raises
-    ------
-    UserError : for what is not four numbers in this order.
-    """
-    rule = "A box is west, south, east and north in degrees, west less than east and south less than north."
-    fix = "Example: --box 113 36 120 41."
-    try:
-        west, south, east, north = (float(edge) for edge in box)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"The box {box} is not four numbers.", rule, fix) from error
-    text = f"--box {west:g} {south:g} {east:g} {north:g}"
-    if not all(map(math.isfinite, (west, south, east, north))):
-        raise UserError(f"{text} is not finite.", rule, fix)
-    if max(abs(south), abs(north)) > 90:
-        raise UserError(f"{text} has a latitude beyond a pole.", rule, fix)
-    if west >= east or south >= north:
-        swapped = (min(west, east), min(south, north), max(west, east), max(south, north))
-        which = "west is not less than east" if west >= east else "south is not less than north"
-        raise UserError(f"{text} is reversed: {which}.", rule,
-                        f"Perhaps --box {' '.join(f'{edge:g}' for edge in swapped)}.")
-    return west, east, south, north
-
-
-def in_box(grid: Grid, box: Box) -> Chosen:
+def in_box(grid: Grid, box: geo.Box) -> Chosen:
     """The cells whose centres lie in a box, edges included; UserError where there are none."""
-    west, east, south, north = box
+    west, south, east, north = box
     inside = ((grid.lon >= west - ROUNDING) & (grid.lon <= east + ROUNDING)
               & (grid.lat >= south - ROUNDING) & (grid.lat <= north + ROUNDING))
     if not inside.any():
