@@ -22,6 +22,7 @@ versions. Nothing heavy is imported before it is used.
 `plot_validation`       figures of what a product's own validation found
 `summarise`             its months, seasons or years: means, percentiles, days above limits, with their errors
 `area_means`            means of a product over areas and their people, with the errors of these means
+`exposure`              how the people of areas are distributed over concentration
 `compare`               a product beside another gridded PM2.5, and both beside observations
 `evaluate`              scores of a checkpoint and the baselines at an archive's stations, each left out
 `train, recalibrate`    a checkpoint from a recipe
@@ -62,13 +63,14 @@ _PUBLIC = {
     "recalibrate": "workflows.train_analysis", "describe": "workflows.describe", "verify": "workflows.describe",
     "export": "workflows.export", "MapOptions": "workflows.plot_map", "plot_map": "workflows.plot_map",
     "plot_animation": "workflows.plot_animation", "plot_validation": "workflows.plot_validation",
-    "area_means": "workflows.areas", "compare": "workflows.compare", "summarise": "workflows.summarise",
+    "area_means": "workflows.areas", "exposure": "workflows.exposure", "compare": "workflows.compare",
+    "summarise": "workflows.summarise",
 }
 __all__ = [
     "BuildRequest", "MapOptions", "Period", "UserError", "__version__", "area_means", "build", "compare",
-    "describe", "describe_model", "evaluate", "export", "ingest_archives", "load_model", "load_recipe", "make_targets",
-    "open_archive", "open_fields", "open_product", "parse_period", "plot_animation", "plot_map", "plot_validation",
-    "recalibrate", "summarise", "train", "verify",
+    "describe", "describe_model", "evaluate", "export", "exposure", "ingest_archives", "load_model", "load_recipe",
+    "make_targets", "open_archive", "open_fields", "open_product", "parse_period", "plot_animation", "plot_map",
+    "plot_validation", "recalibrate", "summarise", "train", "verify",
 ]
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ if TYPE_CHECKING:
     from aqreanalysis.workflows.describe import describe, verify
     from aqreanalysis.workflows.evaluate_analysis import evaluate
     from aqreanalysis.workflows.export import export
+    from aqreanalysis.workflows.exposure import exposure
     from aqreanalysis.workflows.plot_animation import plot_animation
     from aqreanalysis.workflows.plot_map import MapOptions, plot_map
     from aqreanalysis.workflows.plot_validation import plot_validation

@@ -12,7 +12,8 @@ from aqreanalysis.recipes import ProductRecipe
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-VERBS = "build|compare|fetch|ingest|describe|map|animate|summarise|areas|export|evaluate|figures|train|simulate"
+VERBS = ("build|compare|fetch|ingest|describe|map|animate|summarise|areas|exposure|export|evaluate|figures|train|"
+         "simulate")
 COMMAND = re.compile(rf"aqreanalysis ({VERBS})\b([^`\n#]*)")
 
 

@@ -133,6 +133,49 @@ def areas_command(
     console.say(f"written: {path} ({path.stat().st_size / 1e6:.2f} MB)")
 
 
+def exposure_command(
+    product: Product,
+    to: Annotated[str, typer.Option(help="The table: .csv, .parquet, .gpkg or .nc; that of classes lies beside it.")],
+    population: Population = None,
+    every: Annotated[str, typer.Option(help="day, month, season (DJF ...), year, or all.")] = "year",
+    areas: AreasFile = None,
+    layer: Layer = None,
+    names: Names = None,
+    crs: Crs = None,
+    population_is: PopulationIs = None,
+    population_variable: PopulationVariable = None,
+    above: Annotated[
+        str | None, typer.Option(help="Limits in ug m-3 that people are counted above. Default: 5,10,15,25,35,75.")
+    ] = None,
+    percentiles: Annotated[str | None, typer.Option(help="Over people, in percent. Default: 5,25,50,75,95.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Edges of classes, ug m-3. Default: steps of 5 up to 75, then 100, 150, 250.")
+    ] = None,
+    figure: Annotated[
+        str | None, typer.Option(help="The picture: .png, .pdf, .svg ...; default a PNG beside the table.")
+    ] = None,
+    start: Start = None,
+    end: End = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+) -> None:
+    """How the people of areas are distributed over concentration: percentiles, classes, shares above limits."""
+    from aqreanalysis.cli import console, tables
+    from aqreanalysis.summaries import limits
+    from aqreanalysis.workflows import exposure as of
+    from aqreanalysis.workflows.areas import AreaRequest
+
+    count = worker_count(workers, scheduler)
+    wanted = AreaRequest(product, every, areas, layer, names, crs, population, population_is, population_variable,
+                         limits.parse_numbers(above, "--above", of.LIMITS), start, end)
+    request = of.ExposureRequest(wanted, limits.parse_numbers(percentiles, "--percentiles", of.PERCENTILES, high=100.0),
+                                 limits.parse_numbers(classes, "--classes", of.CLASSES))
+    with tables.reading_bar() as progress:
+        paths = of.write_exposure(request, to, figure, count, scheduler, progress, console.say)
+    for path in paths:
+        console.say(f"written: {path}")
+
+
 def compare_command(
     product: Product,
     others: Annotated[
@@ -171,4 +214,5 @@ def compare_command(
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"export": export_command, "summarise": summarise_command,
-                                            "areas": areas_command, "compare": compare_command}
+                                            "areas": areas_command, "exposure": exposure_command,
+                                            "compare": compare_command}

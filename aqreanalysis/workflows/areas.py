@@ -80,6 +80,7 @@ class AreaPlan:
     months: tuple[Period, ...]
     periods: tuple[CalendarPeriod, ...]  # () where each step is one
     steps: int                           # periods in all
+    days: np.ndarray                     # that are used, datetime64[D]
     correlation: ErrorCorrelation
     people: People | None
     notes: tuple[str, ...]
@@ -123,6 +124,20 @@ def area_means(product: str | Path | xr.Dataset, areas: str | Path | geopandas.G
 
 def _of_dataset(data: xr.Dataset, request: AreaRequest, given: Areas | None) -> xr.Dataset:
     """As `area_means`, of a Dataset of days, or of hours."""
+    data, plan = dataset_plan(data, request, given)
+    return joined(datasets_of(data, plan, request.every))
+
+
+def datasets_of(data: xr.Dataset, plan: AreaPlan, every: str) -> Iterator[xr.Dataset]:
+    """The parts of the result, of a Dataset and its plan, as of `dataset_plan`."""
+    made = {name: means_of_blocks(plan.setting, _blocks(data, month)) for name, month in plan.jobs.items()}
+    attributes = area_attributes(plan, "", data.attrs)
+    for part in means_of(plan, made.__getitem__):
+        yield dataset_of(part, plan.facts, plan.setting.limits, every, attributes)
+
+
+def dataset_plan(data: xr.Dataset, request: AreaRequest, given: Areas | None) -> tuple[xr.Dataset, AreaPlan]:
+    """The steps of a Dataset that are used, ascending, and their plan; UserError where it is no product's."""
     frequency = HOURS if request.every == "hour" else DAYS
     if lacking := [name for name in (TARGET, STANDARD_ERROR) if name not in data or data[name].dims[:1] != (TIME,)]:
         raise UserError(f"The Dataset has no {lacking[0]} over time.", "Areas need means and their standard errors.",
@@ -142,11 +157,7 @@ def _of_dataset(data: xr.Dataset, request: AreaRequest, given: Areas | None) -> 
     if frequency == DAYS and len(np.unique(there)) != len(there):
         raise UserError("The Dataset has more than one step a day.", "Periods of days and longer are made of days.",
                         'Give open_product(path, "daily"), or every="hour".')
-    plan = plan_of(request, grid, None, data.attrs, np.unique(there), [], given)
-    made = {name: means_of_blocks(plan.setting, _blocks(data, month)) for name, month in plan.jobs.items()}
-    attributes = area_attributes(plan, "", data.attrs)
-    return joined(dataset_of(part, plan.facts, plan.setting.limits, request.every, attributes)
-                  for part in means_of(plan, made.__getitem__))
+    return data, plan_of(request, grid, None, data.attrs, np.unique(there), [], given)
 
 
 def _blocks(data: xr.Dataset, month: Period) -> Iterator[ProductBlock]:
@@ -237,7 +248,7 @@ def plan_of(request: AreaRequest, grid: Grid, product: FinishedProduct | None, a
         stamps = product.stamps(frequency)
         count = int(np.isin(time_axis.local_days(stamps), days).sum())
     return AreaPlan(setting, AreaFacts(areas, coverage.area_km2, coverage.inside, living), coverage, _months(days),
-                    chosen, count, correlation, people, tuple(notes))
+                    chosen, count, days, correlation, people, tuple(notes))
 
 
 def _months(days: np.ndarray) -> tuple[Period, ...]:

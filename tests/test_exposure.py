@@ -1,0 +1,140 @@
+"""People over concentration: hand calculations, a product as files and as a Dataset, tables and figure that agree."""
+
+import math
+
+import geopandas
+import numpy as np
+import pandas as pd
+import product_samples as samples
+import pytest
+import shapely
+import xarray as xr
+from PIL import Image
+from scipy import sparse
+from typer.testing import CliRunner
+
+from aqreanalysis import exposure, open_product, summarise
+from aqreanalysis.cli.app import app
+from aqreanalysis.errors import UserError
+from aqreanalysis.periods import span
+from aqreanalysis.product.exposure import CellMeans, percentiles_of_people, shares_above
+from aqreanalysis.workflows.areas import AreaRequest
+from aqreanalysis.workflows.exposure import ExposureRequest, write_exposure
+
+BOXES = geopandas.GeoDataFrame(
+    {"name": ["west", "east"]}, crs="EPSG:4326",
+    geometry=[shapely.box(115.0, 39.1, 115.5, 39.8), shapely.box(115.5, 39.1, 115.9, 39.8)])
+
+
+def test_shares_and_percentiles_by_hand():
+    """1, 2, 1 and 5 people at 10, 20, 30 and no value; errors 5, 5, 10; nobody lives in the second area."""
+    people = sparse.csr_array(np.array([[1.0, 2.0, 1.0, 5.0], [0.0, 0.0, 0.0, 0.0]]))
+    cells = CellMeans(span(*2 * [samples.FIRST]), np.array([10.0, 20.0, 30.0, np.nan]),
+                      np.array([5.0, 5.0, 10.0, np.nan]))
+    plain, expected = shares_above(people, cells, [20.0, 9.0])
+    assert plain[:, 0].tolist() == [0.25, 1.0] and np.isnan(plain[:, 1]).all()
+
+    def beyond(z):
+        return 0.5 * math.erfc(z / math.sqrt(2))
+
+    assert expected[0, 0] == pytest.approx((beyond(2.0) + 2 * 0.5 + beyond(-1.0)) / 4)
+    assert expected[1, 0] == pytest.approx((beyond(-0.2) + 2 * beyond(-2.2) + beyond(-2.1)) / 4)
+    found = percentiles_of_people(people, cells, [20.0, 25.0, 26.0, 75.0, 76.0])
+    assert found[:, 0].tolist() == [10.0, 10.0, 20.0, 20.0, 30.0] and np.isnan(found[:, 1]).all()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A product of three days on 7 x 9 cells, over the end of a month; people; areas."""
+    folder = tmp_path_factory.mktemp("exposure")
+    grid = samples.grid("regular", folder)
+    product = samples.product(folder / "product", grid, samples.fields(grid.size))
+    BOXES.to_file(folder / "boxes.geojson")
+    people = 10.0 + np.arange(63.0).reshape(7, 9)
+    xr.Dataset({"people": (("lat", "lon"), people, {"units": "1"})},
+               coords={"lat": grid.axis_lat, "lon": grid.axis_lon}).to_netcdf(folder / "people.nc")
+    return folder, product, people
+
+
+def asked(made, every="month", **options):
+    folder, product, _ = made
+    return AreaRequest(str(product), every, str(folder / "boxes.geojson"), population=str(folder / "people.nc"),
+                       above=(60.0, 93.0), **options)
+
+
+def test_a_product_by_cells_of_its_summary(made):
+    """Means and errors of cells are those of `summarise`; of files and of a Dataset alike; classes add up."""
+    folder, product, people = made
+    found = exposure(product, folder / "people.nc", BOXES, "month", (60.0, 93.0), classes=(50.0, 93.0))
+    months = summarise(product, "month")
+    assert found.period.values.tolist() == ["2016-02", "2016-03"]
+    west = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0]) * people
+    for step in range(2):
+        mean, error = (months[name].values[step] for name in ("pm25", "pm25_standard_error"))
+        above = 100 * (west * (mean > 93)).sum() / west.sum()
+        chance = 0.5 * np.vectorize(math.erfc)((93 - mean.astype(float)) / error / math.sqrt(2))
+        assert found["people_above_93"].values[0, step] == pytest.approx(above, rel=1e-5)
+        assert found["people_above_93_expected"].values[0, step] == pytest.approx(
+            100 * (west * chance).sum() / west.sum(), rel=1e-5)
+        assert found["pm25_population_weighted"].values[0, step] == pytest.approx(
+            (west * mean).sum() / west.sum(), rel=1e-4)
+        half = np.repeat(mean[:, :5].ravel(), people[:, :5].astype(int).ravel())  # each person a value
+        middle = np.sort(half)[math.ceil(len(half) / 2) - 1]
+        assert found["pm25_people_percentile_50"].values[0, step] == middle
+    assert 0 < found["people_above_93"].values[0, 0] < 100
+    np.testing.assert_allclose(found.share_in_class.sum("class"), 100.0, rtol=1e-5)
+    np.testing.assert_allclose(found.share_in_class_expected.sum("class"), 100.0, rtol=1e-5)
+    np.testing.assert_allclose(found.people_in_class.sum("class").values[:, 0], found.people.values, rtol=1e-9)
+    np.testing.assert_allclose(found.share_above.sel({"class": 2}), found.people_above_93, rtol=1e-5)
+    again = exposure(open_product(product, "daily"), folder / "people.nc", BOXES, "month", (60.0, 93.0),
+                     classes=(50.0, 93.0))
+    xr.testing.assert_allclose(found.drop_attrs(), again.drop_attrs(), rtol=1e-4)
+
+
+def test_days_are_the_cells_as_they_are(made):
+    """Three days in two months: errors are those of the days."""
+    folder, product, people = made
+    found = exposure(product, folder / "people.nc", BOXES, "day", (60.0,))
+    days = open_product(product, "daily")
+    east = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1]) * people
+    chance = 0.5 * np.vectorize(math.erfc)((60 - days.pm25.values.astype(float)) / days.pm25_standard_error.values
+                                           / math.sqrt(2))
+    np.testing.assert_allclose(found.people_above_60_expected.values[1],
+                               100 * (east * chance).sum(axis=(1, 2)) / east.sum(), rtol=1e-4)
+
+
+def test_tables_and_figure(made, tmp_path):
+    folder, product, _ = made
+    request = ExposureRequest(asked(made), classes=(50.0, 93.0))
+    paths = write_exposure(request, tmp_path / "e.csv", tmp_path / "e.svg")
+    assert [path.name for path in paths] == ["e.csv", "e_classes.csv", "e.svg"]
+    expected = exposure(product, folder / "people.nc", folder / "boxes.geojson", "month", (60.0, 93.0),
+                        classes=(50.0, 93.0))
+    table, classes = pd.read_csv(paths[0]), pd.read_csv(paths[1])
+    np.testing.assert_allclose(table["people_above_93_expected"].to_numpy().reshape(2, 2),
+                               expected.people_above_93_expected.values.T, rtol=1e-5)
+    assert len(classes) == 2 * 2 * 3 and classes["class_to"].isna().sum() == 4
+    mine = classes[(classes.area == "east") & (classes.period == "2016-03")]
+    np.testing.assert_allclose(mine["share_in_class"], expected.share_in_class.values[1, 1], rtol=1e-5)
+    text = paths[2].read_text(encoding="utf-8")
+    assert "source_product_sha256" in text and "2016-02" in text and "west" in text
+    before = [path.read_bytes() for path in paths]
+    assert [path.read_bytes() for path in write_exposure(request, tmp_path / "e.csv", tmp_path / "e.svg")] == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".") and path.is_dir()]
+
+
+def test_the_command_and_what_it_refuses(made, tmp_path):
+    folder, product, _ = made
+    arguments = ["exposure", str(product), "--areas", str(folder / "boxes.geojson"), "--workers", "1",
+                 "--to", str(tmp_path / "e.parquet")]
+    living = ["--population", str(folder / "people.nc")]
+    run = CliRunner().invoke(app, [*arguments, *living, "--every", "all", "--classes", "20,80"])
+    assert run.exit_code == 0, run.output
+    assert pd.read_parquet(tmp_path / "e_classes.parquet").class_from.tolist()[:3] == [0.0, 20.0, 80.0]
+    with Image.open(tmp_path / "e.png") as picture:
+        assert picture.info["Title"].startswith("Exposure of people") and picture.info["source_product_sha256"]
+    for options, words in (([], "no population"), ([*living, "--every", "hour"], "not a period"),
+                           ([*living, "--figure", "e.txt"], "ends in .txt"),
+                           ([*living, "--classes", "a"], "not a list")):
+        raised = CliRunner().invoke(app, [*arguments, *options]).exception
+        assert isinstance(raised, UserError) and words in str(raised), (options, raised)
