@@ -13,7 +13,7 @@ import pytest
 import rasterio
 import xarray as xr
 
-from aqreanalysis import geo
+from aqreanalysis import geo, summarise
 from aqreanalysis.errors import UserError
 from aqreanalysis.workflows.export import export
 
@@ -194,6 +194,25 @@ def test_means_of_months_are_of_their_days(files, tmp_path):
     assert "2016-02 has 2 of its 29 days" in made.notes
 
 
+def test_means_have_the_errors_of_summaries(files, tmp_path):
+    """As bands after those of the means, seen by gdallocationinfo; and as columns of a table."""
+    tif = export(files["regular", "day"], tmp_path / "m.tif", "month", with_error=True).written[0]
+    months = summarise(files["regular", "day"], "month")
+    places = [(115.05, 39.15), (115.75, 39.65)]
+    cells = [(0, 0), (5, 7)]
+    seen = at_gdal(tif, places)
+    for row, (y, x) in zip(seen, cells, strict=True):
+        expected = [months[name].values[step, y, x] for step in range(2) for name in ("pm25", "pm25_standard_error")]
+        np.testing.assert_allclose(row, expected, rtol=1e-6)
+    with rasterio.open(tif) as image:
+        assert image.descriptions == ("PM2.5 2016-02", "standard error of PM2.5 2016-02", "PM2.5 2016-03",
+                                      "standard error of PM2.5 2016-03")
+        assert image.tags()["variable"] == "pm25 pm25_standard_error"
+    table = pd.read_csv(export(files["regular", "day"], tmp_path / "m.csv", "month", at=(115.75, 39.65)).written[0])
+    for name in ("pm25", "pm25_standard_error", "pm25_lower", "pm25_upper"):
+        np.testing.assert_allclose(table[name], months[name].values[:, 5, 7], rtol=1e-6)
+
+
 def test_a_dataset_is_exported_as_its_files_are(files, tmp_path):
     """From north to south and from east to west in memory, from south in the file: the same picture."""
     from aqreanalysis.output import open_product_file
@@ -237,6 +256,8 @@ WRONG = {
     "no file of points": (dict(to="x.csv", points="none.csv"), "There is no none.csv"),
     "a scale of a table": (dict(to="x.csv", scale=0.1), "--scale has no use"),
     "no scale": (dict(scale=0.0), "--scale 0 is no scale"),
+    "errors of a table": (dict(to="x.csv", with_error=True), "--with-error has no use"),
+    "errors of another variable": (dict(with_error=True, variables=["pm25_upper"]), "--with-error and --variable"),
     "an unknown layout": (dict(layout="jpeg"), "cog or geotiff"),
     "an unknown variable": (dict(variables=["pm10"]), "--variable pm10 is not in.*pm25_standard_error"),
     "an unknown period": (dict(every="week"), "--every week.*hour, day, month"),

@@ -38,6 +38,9 @@ def export_command(
     layout: Annotated[
         str | None, typer.Option(help="Of a GeoTIFF: cog, the default, or geotiff (bands apart).")
     ] = None,
+    with_error: Annotated[
+        bool, typer.Option("--with-error", help="Of a GeoTIFF: after each band the one of its standard error.")
+    ] = False,
     workers: Workers = None,
 ) -> None:
     """Write a product, or some of it, as GeoTIFF, CSV or Parquet, with what it is in each file."""
@@ -46,7 +49,7 @@ def export_command(
 
     with tables.reading_bar() as progress:
         made = export(product, to, every, variable or (), box, points, at, start, end, scale, layout,
-                      worker_count(workers), console.say, progress)
+                      worker_count(workers), with_error, console.say, progress)
     if made.rows is not None:
         console.say(f"{made.rows:,} rows")
     for path in made.kept:

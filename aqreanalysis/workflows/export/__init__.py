@@ -1,5 +1,6 @@
 """`aqreanalysis export`: a product as GeoTIFFs, or as a table at points or in a box, with what it is in each file.
 
+    means.py     means of longer periods, with their errors
     cells.py     which cells: all, those of a box, those that points lie in
     steps.py     which steps: hours, days, means of longer periods
     rasters.py   GeoTIFFs, a band a step
@@ -20,7 +21,7 @@ from aqreanalysis import geo, periods, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.output.long_table import CSV, PARQUET
 from aqreanalysis.output.raster import LAYOUTS
-from aqreanalysis.schema import TARGET
+from aqreanalysis.schema import STANDARD_ERROR, TARGET
 from aqreanalysis.workers import run_jobs
 from aqreanalysis.workflows.export import cells, rasters, rows
 from aqreanalysis.workflows.export.cells import Chosen
@@ -47,7 +48,7 @@ class Exported:
 def export(product: str | Path | xr.Dataset, to: str | Path, every: str = "day", variables: Sequence[str] = (),
            box: Sequence[float] | None = None, points: str | Path | None = None, at: Sequence[float] | None = None,
            start: str | None = None, end: str | None = None, scale: float | None = None, layout: str | None = None,
-           workers: int = 1, say: Callable[[str], None] = lambda text: None,
+           workers: int = 1, with_error: bool = False, say: Callable[[str], None] = lambda text: None,
            progress: OnPart = lambda done, of: None) -> Exported:
     """Write a product, or some of it, for other programs.
 
@@ -63,6 +64,7 @@ def export(product: str | Path | xr.Dataset, to: str | Path, every: str = "day",
     scale : of a GeoTIFF: whole numbers of this many ug m-3, instead of float32.
     layout : of a GeoTIFF: "cog" (cloud-optimised, the default) or "geotiff".
     workers : processes, each at one of several GeoTIFFs.
+    with_error : of a GeoTIFF: after the band of each mean the one of its standard error.
     say : is told what will be done, before it is; `progress` : parts done, and of how many.
 
     Raises
@@ -71,11 +73,13 @@ def export(product: str | Path | xr.Dataset, to: str | Path, every: str = "day",
     """
     target, is_raster = _target(to), Path(to).suffix.lower() in RASTERS
     _check_options(is_raster, to, box, points, at, scale, layout)
+    _check_error(with_error, is_raster, variables, to)
     period = time_axis.parse_period(None, start, end) if start or end else None
     steps = steps_of(product, every, period)
     if steps.product.simulated and not target.name.startswith(steps.product.prefix):
         target = target.with_name(steps.product.prefix + target.name)
-    names = chosen_variables(steps, variables, (TARGET,) if is_raster else tuple(steps.attributes))
+    names = chosen_variables(steps, (TARGET, STANDARD_ERROR) if with_error else variables,
+                             (TARGET,) if is_raster else tuple(steps.attributes))
     chosen = _chosen(steps, box, points, at)
     notes = (*steps.notes, *chosen.notes)
     for text in notes:
@@ -86,7 +90,7 @@ def export(product: str | Path | xr.Dataset, to: str | Path, every: str = "day",
         count = rows.write_rows(target, steps, chosen, names, about,
                                 lambda done: progress(done, len(steps.ends) * len(chosen.cells)))
         return Exported((target,), (), notes, count)
-    wanted = rasters.raster_files(steps, names, target)
+    wanted = rasters.raster_files(steps, [names] if with_error else [(name,) for name in names], target)
     job = rasters.RasterJob(chosen, about, scale, layout or LAYOUTS[0])
     done: list[tuple[Path, bool]] = []
     for number, made in enumerate(_each(job, wanted, workers), start=1):
@@ -146,6 +150,15 @@ def _check_options(is_raster: bool, to: str | Path, box: Any, points: Any, at: A
     if layout not in (None, *LAYOUTS):
         raise UserError(f"--layout {layout} is unknown.", f"A GeoTIFF is {' or '.join(LAYOUTS)}.",
                         "Leave it out for a cloud-optimised one.")
+
+
+def _check_error(with_error: bool, is_raster: bool, variables: Sequence[str], to: str | Path) -> None:
+    if with_error and not is_raster:
+        raise UserError(f"--with-error has no use with --to {to}.", "Errors are columns of a table anyway.",
+                        "Leave it out.")
+    if with_error and set(variables) - {TARGET}:
+        raise UserError(f"--with-error and --variable {variables[0]} were given.",
+                        f"Its bands are those of {TARGET} and {STANDARD_ERROR}.", "Leave one of them out.")
 
 
 def _chosen(steps: Steps, box: Sequence[float] | None, points: str | Path | None,

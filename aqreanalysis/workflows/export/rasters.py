@@ -15,7 +15,8 @@ from aqreanalysis.output.encoding import tiles
 from aqreanalysis.output.raster import CLASSES, PACKED, Band, BandStyle, Pixels, RasterWriter, pixels_of, says_the_same
 from aqreanalysis.schema import QUALITY, UNITS
 from aqreanalysis.workflows.export.cells import Chosen
-from aqreanalysis.workflows.export.steps import DAYS_USED, Steps, in_words, read_steps
+from aqreanalysis.workflows.export.means import DAYS_USED
+from aqreanalysis.workflows.export.steps import Steps, in_words, read_steps
 
 COUNTS = (OBSERVATIONS, HOURS_USED, DAYS_USED)
 NAMES = {"pm25": "PM2.5", "pm25_standard_error": "standard error of PM2.5", "pm25_lower": "lower bound of PM2.5",
@@ -24,9 +25,9 @@ NAMES = {"pm25": "PM2.5", "pm25_standard_error": "standard error of PM2.5", "pm2
 
 @dataclass(frozen=True, eq=False)
 class RasterFile:
-    """One file for each variable: `names` -> path, of some of the steps."""
+    """Files of some of the steps: a path for the variables whose bands it has, one after the other in each step."""
 
-    paths: dict[str, Path]
+    paths: dict[tuple[str, ...], Path]
     steps: Steps
 
 
@@ -40,16 +41,19 @@ class RasterJob:
     layout: str
 
 
-def raster_files(steps: Steps, variables: Sequence[str], to: Path) -> list[RasterFile]:
-    """The files that steps make: hours are cut at months and days at years, where there are several of them."""
+def raster_files(steps: Steps, variables: Sequence[tuple[str, ...]], to: Path) -> list[RasterFile]:
+    """The files that steps make: hours are cut at months and days at years, where there are several of them.
+
+    `variables` : those of each file.
+    """
     unit = {periods.HOURLY_PERIOD: "M", "day": "Y"}.get(steps.every)
     groups = steps.days.astype(f"datetime64[{unit}]") if unit else np.zeros(len(steps.ends), int)
     firsts = [0, *(np.flatnonzero(groups[1:] != groups[:-1]) + 1), len(groups)]
     found = []
     for first, stop in zip(firsts[:-1], firsts[1:], strict=True):
         label = f"_{groups[first]}".replace("-", "") if len(firsts) > 2 else ""
-        paths = {name: to.with_name(f"{to.stem}{f'_{name}' if len(variables) > 1 else ''}{label}{to.suffix}")
-                 for name in variables}
+        paths = {names: to.with_name(f"{to.stem}{f'_{names[0]}' if len(variables) > 1 else ''}{label}{to.suffix}")
+                 for names in variables}
         found.append(RasterFile(paths, steps.of(int(first), int(stop))))
     return found
 
@@ -61,28 +65,31 @@ def write_rasters(job: RasterJob, wanted: RasterFile) -> list[tuple[Path, bool]]
     """
     steps, chosen = wanted.steps, job.chosen
     pixels = cropped(pixels_of(steps.grid, str(steps.product.path)), chosen)
-    bands = {name: list(bands_of(steps, name)) for name in wanted.paths}
-    tags = {name: job.tags | {"period": in_words(steps)} | variable_tags(steps, name) for name in wanted.paths}
-    kept = {name for name, path in wanted.paths.items()
-            if says_the_same(path, pixels, bands[name], style_of(steps, name, job.scale), tags[name], job.layout)}
-    if left := [name for name in wanted.paths if name not in kept]:
+    bands = {names: [band for each in zip(*(bands_of(steps, name) for name in names), strict=True) for band in each]
+             for names in wanted.paths}
+    tags = {names: job.tags | {"period": in_words(steps)} | variable_tags(steps, names) for names in wanted.paths}
+    styles = {names: style_of(steps, names[0], job.scale) for names in wanted.paths}
+    kept = {names for names, path in wanted.paths.items()
+            if says_the_same(path, pixels, bands[names], styles[names], tags[names], job.layout)}
+    if left := [names for names in wanted.paths if names not in kept]:
         with ExitStack() as stack:
-            writers = {name: stack.enter_context(RasterWriter(
-                wanted.paths[name], pixels, bands[name], style_of(steps, name, job.scale), tags[name], job.layout))
-                for name in left}
+            writers = {names: stack.enter_context(RasterWriter(
+                wanted.paths[names], pixels, bands[names], styles[names], tags[names], job.layout)) for names in left}
             _fill(writers, steps, chosen)
-    return [(path, name not in kept) for name, path in wanted.paths.items()]
+    return [(path, names not in kept) for names, path in wanted.paths.items()]
 
 
-def _fill(writers: dict[str, RasterWriter], steps: Steps, chosen: Chosen) -> None:
+def _fill(writers: dict[tuple[str, ...], RasterWriter], steps: Steps, chosen: Chosen) -> None:
     height, width = steps.grid.shape
     south, north, _ = chosen.rows.indices(height)
     points = [slice(max(tile.start, south * width), min(tile.stop, north * width)) for tile in tiles(steps.grid)]
-    for block in read_steps(steps, list(writers), [some for some in points if some.start < some.stop]):
+    wanted = list(dict.fromkeys(name for names in writers for name in names))
+    for block in read_steps(steps, wanted, [some for some in points if some.start < some.stop]):
         rows = slice(block.points.start // width - south, block.points.stop // width - south)
-        for name, writer in writers.items():
-            values = block.arrays[name]
-            writer.write(block.first, rows, values.reshape(len(values), -1, width)[:, :, chosen.columns])
+        for names, writer in writers.items():
+            values = np.stack([block.arrays[name] for name in names], axis=1)
+            values = values.reshape(values.shape[0] * len(names), -1, width)
+            writer.write(block.first * len(names), rows, values[:, :, chosen.columns])
 
 
 def cropped(pixels: Pixels, chosen: Chosen) -> Pixels:
@@ -113,10 +120,11 @@ def bands_of(steps: Steps, name: str) -> Iterator[Band]:
         yield Band(f"{mark}{words} {what}{label}", {"time_begin": f"{begin}:00Z", "time_end": f"{end}:00Z"})
 
 
-def variable_tags(steps: Steps, name: str) -> dict[str, str]:
-    """What the cube says of a variable."""
+def variable_tags(steps: Steps, names: Sequence[str]) -> dict[str, str]:
+    """What the cube says of the first variable of a file, and which there are."""
+    name = names[0]
     found = {key: str(steps.attributes[name][key]) for key in ("long_name", "standard_name", "units", "comment")
              if key in steps.attributes[name]}
     if name == QUALITY_FLAG:
         found["classes"] = ", ".join(f"{number}: {word}" for number, word in enumerate(QUALITY))
-    return found | {"variable": name}
+    return found | {"variable": " ".join(names)}

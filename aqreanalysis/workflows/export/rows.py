@@ -25,7 +25,8 @@ from aqreanalysis.output.long_table import (
 )
 from aqreanalysis.schema import QUALITY
 from aqreanalysis.workflows.export.cells import Chosen
-from aqreanalysis.workflows.export.steps import DAYS_USED, StepBlock, Steps, read_steps
+from aqreanalysis.workflows.export.means import DAYS_USED
+from aqreanalysis.workflows.export.steps import StepBlock, Steps, read_steps
 
 MOST_ROWS = 200_000  # that are made at once
 COUNTS = (QUALITY_FLAG, OBSERVATIONS, HOURS_USED, DAYS_USED)

@@ -12,7 +12,7 @@ import xarray as xr
 from aqreanalysis import output, periods
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import Grid
-from aqreanalysis.output.cf import HOURS_USED
+from aqreanalysis.models import error_correlation
 from aqreanalysis.product.in_memory import DatasetProduct, blocks_of, dataset_product
 from aqreanalysis.product.reading import (
     DAYS,
@@ -20,14 +20,10 @@ from aqreanalysis.product.reading import (
     FinishedProduct,
     ProductBlock,
     open_finished,
-    row_slices,
 )
-from aqreanalysis.schema import TARGET
+from aqreanalysis.schema import STANDARD_ERROR
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, Period, local_days
-
-MEAN_POINTS = 20_000  # whose means of all periods are held at once
-DAYS_USED = "number_of_days"
-DAYS_ATTRIBUTES = {"units": "1", "long_name": "number of days with a value that the mean is made from"}
+from aqreanalysis.workflows.export.means import attributes_of_means, means_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +93,11 @@ def steps_of(path: Any, every: str, start: Period | None) -> Steps:
     wanted = periods.periods_of(every, local_days(stamps[inside]))
     bounds = np.array([of.bounds for of in wanted])
     notes += periods.incomplete(wanted, local_days(stamps[inside]))
+    if STANDARD_ERROR in attributes and not error_correlation.of_attributes(product.attributes, DAYS)[1]:
+        notes.append(f"the product does not say how its errors are correlated; what is used was measured "
+                     f"{error_correlation.DEFAULT.measured}")
     return Steps(product, every, period, bounds[:, 1], bounds[:, 0], tuple(of.label for of in wanted),
-                 _of_means(attributes, every), tuple(notes))
+                 attributes_of_means(attributes, every), tuple(notes))
 
 
 def _attributes(product: FinishedProduct | DatasetProduct, frequency: str) -> dict[str, dict[str, Any]]:
@@ -106,14 +105,6 @@ def _attributes(product: FinishedProduct | DatasetProduct, frequency: str) -> di
         return product.attributes_of()
     with output.open_product_file(product.files[frequency][0].path) as file:
         return {name: dict(file[name].attrs) for name in product.variables[frequency]}
-
-
-def _of_means(attributes: Mapping[str, Mapping[str, Any]], every: str) -> dict[str, Mapping[str, Any]]:
-    """What a mean over a longer period has: the mean, and days and hours that it is made from."""
-    what = {"all": "period"}.get(every, every)
-    target = {**attributes[TARGET], "long_name": f"mean mass concentration of PM2.5 of the {what}, of its daily means"}
-    hours = {**attributes.get(HOURS_USED, {}), "long_name": "hours with observations of the days that count"}
-    return {TARGET: target, DAYS_USED: DAYS_ATTRIBUTES} | ({HOURS_USED: hours} if HOURS_USED in attributes else {})
 
 
 def _holes(stamps: np.ndarray, period: Period, frequency: str) -> list[str]:
@@ -141,18 +132,12 @@ def _blocks(steps: Steps, variables: Sequence[str], points: Sequence[slice] | No
 
 def _read_means(steps: Steps, variables: Sequence[str], points: Sequence[slice] | None) -> Iterator[StepBlock]:
     """All periods of some points after the others: means of the days with a value."""
-    for some in points or row_slices(steps.grid, MEAN_POINTS):
-        size = len(range(*some.indices(steps.grid.size)))
-        total, days, hours = (np.zeros((len(steps.ends), size)) for _ in range(3))
-        for block in _blocks(steps, [name for name in (TARGET, HOURS_USED) if name in steps.attributes], [some]):
-            number = np.searchsorted(steps.ends, block.stamps)
-            there = np.isfinite(block.arrays[TARGET])
-            np.add.at(total, number, np.where(there, block.arrays[TARGET], 0.0))
-            np.add.at(days, number, there)
-            np.add.at(hours, number, np.where(there, block.arrays.get(HOURS_USED, 0.0), 0.0))
-        mean = np.where(days > 0, total / np.maximum(days, 1), np.nan).astype(np.float32)
-        found: dict[str, np.ndarray] = {TARGET: mean, DAYS_USED: days, HOURS_USED: hours}
-        yield StepBlock(0, some, {name: found[name] for name in variables})
+    def read(names: Sequence[str], some: Sequence[slice]) -> Iterator[ProductBlock]:
+        return _blocks(steps, [name for name in names if name in steps.attributes], some)
+
+    correlation, _ = error_correlation.of_attributes(steps.product.attributes, DAYS)
+    for some, arrays in means_at(steps.grid, steps.begins, steps.ends, correlation, variables, points, read):
+        yield StepBlock(0, some, arrays)
 
 
 def in_words(steps: Steps) -> str:
