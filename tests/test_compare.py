@@ -1,6 +1,8 @@
 """`aqreanalysis compare`: other products' files as they come, common cells and times, closed forms, stations."""
 
 import datetime as dt
+import importlib
+import pickle
 import re
 from pathlib import Path
 
@@ -12,11 +14,12 @@ import xarray as xr
 
 from aqreanalysis.errors import UserError
 from aqreanalysis.grids import parse_grid
-from aqreanalysis.product.comparison import scores
+from aqreanalysis.product.comparison import jobs, scores
 from aqreanalysis.product.comparison.other import OtherOptions, open_other
 from aqreanalysis.product.comparison.times import TimeOptions
 from aqreanalysis.workflows.compare import compare
 
+compare_module = importlib.import_module("aqreanalysis.workflows.compare")
 FIRST, DAYS = dt.date(2019, 1, 30), 5   # 30 January to 3 February: two months
 LAT, LON = 39.15 + 0.1 * np.arange(7), 115.05 + 0.1 * np.arange(9)   # of the sample grid
 REGION = (115.0, 115.9, 39.1, 39.8)
@@ -82,6 +85,33 @@ def test_the_difference_of_days_in_utc8_is_that_of_their_fields(made, tmp_path):
     far = compare(made["real"], field(np.array([local_day(n) + 20 for n in range(DAYS)]),
                                       time=daily("2019-01-29 16:00:00")), days="utc+8", stamp="start")
     assert far.pairs.iloc[0].held_percent == 0
+
+
+def test_a_run_that_was_killed_goes_on_with_the_same_bytes(made, tmp_path, monkeypatch):
+    """Jobs of two days, of which the second is interrupted; what is sent to workers gives the same sums."""
+    monkeypatch.setattr(jobs, "JOB_PERIODS", 2)
+    monkeypatch.setattr(compare_module, "_figures", lambda *given: {})
+    field(np.arange(DAYS) + 20.0, time=daily()).to_netcdf(tmp_path / "other.nc")
+    whole = compare(made["real"], tmp_path / "other.nc", tmp_path / "a", days="utc+8")
+    done = []
+
+    def stopping(setting, some):
+        if len(done) == 1:
+            raise KeyboardInterrupt
+        done.append(some.start)
+        return jobs.pairs_of_job(pickle.loads(pickle.dumps(setting)), some)
+
+    monkeypatch.setattr(compare_module, "pairs_of_job", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        compare(made["real"], tmp_path / "other.nc", tmp_path / "b", days="utc+8")
+    assert done == [0] and not (tmp_path / "b" / "statistics.csv").exists()
+    done = ["of the second run"] * 2  # never 1
+    again = compare(made["real"], tmp_path / "other.nc", tmp_path / "b", days="utc+8")
+    assert done[2:] == list(range(2, DAYS, 2))
+    assert [path.name for path in again.files] == [path.name for path in whole.files]
+    for one, two in zip(whole.files, again.files, strict=True):
+        assert one.read_bytes() == two.read_bytes(), one.name
+    assert not [path for path in (tmp_path / "b").iterdir() if path.is_dir()]
 
 
 def test_days_in_utc_are_compared_with_means_of_these_hours(made):

@@ -200,6 +200,8 @@ def compare_command(
     days: Annotated[str | None, typer.Option(help="Whose days its dates are: utc or utc+8.")] = None,
     step: Annotated[str | None, typer.Option(help="How long a step is: hour, day, month or year.")] = None,
     name: Annotated[str | None, typer.Option(help="What it is called in figures; default its file's name.")] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Compare a product with another gridded PM2.5 on common cells and times, and both with observations."""
     from aqreanalysis.cli import console, tables
@@ -208,7 +210,8 @@ def compare_command(
     with tables.reading_bar() as progress:
         found = compare(product, others, to, observations=observations, station_table=stations, variable=variable,
                         units=units, level=level, stamp=stamp, days=days, step=step, start=start, end=end, name=name,
-                        say=console.say, progress=progress)
+                        say=console.say, progress=progress, workers=worker_count(workers, scheduler),
+                        scheduler=scheduler)
     for row in found.pairs[found.pairs.by.isin(("all", "season"))].to_dict("records"):
         console.say(f"{row['slice']}: {row['pairs']:,} pairs, bias {row['bias']:+.2f} ({row['NMB_percent']:+.1f} %), "
                     f"RMSE {row['RMSE']:.2f}, r {row['r']:.3f}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +20,18 @@ from aqreanalysis.figures.layout import save_figure
 from aqreanalysis.grids import grid_of_axes
 from aqreanalysis.observations.readers import open_archive
 from aqreanalysis.product.comparison import page, pairs, scores, stations
+from aqreanalysis.product.comparison.jobs import AllPairs, PairSetting, pairs_of_job, put_together
 from aqreanalysis.product.comparison.other import OtherOptions, OtherProduct, open_other
 from aqreanalysis.product.comparison.pairs import CommonGrid, CommonTimes
 from aqreanalysis.product.comparison.scores import OTHER, OURS, StationSet
 from aqreanalysis.product.comparison.times import TimeOptions
+from aqreanalysis.product.derived import Arrays, KeptJobs, OnJob, identity_of, kept_jobs, unobserved
 from aqreanalysis.product.in_memory import DatasetProduct, dataset_product
 from aqreanalysis.product.reading import DAYS, HOURS, FinishedProduct, open_finished
 
 HASHED_BYTES = 2 << 30  # of the other product's files, up to which they are hashed
 OUR_NAME = "the product"
 FEW_PAIRS = "no cell has values in both at the same time"
-OnPeriod = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def compare(product: str | Path | xr.Dataset, others: Any, to: str | Path | None
             variable: str | None = None, units: str | None = None, level: int | None = None, stamp: str | None = None,
             days: str | None = None, step: str | None = None, start: str | None = None, end: str | None = None,
             name: str | None = None, say: Callable[[str], None] = lambda text: None,
-            progress: OnPeriod = lambda done, of: None) -> Compared:
+            progress: OnJob = unobserved, workers: int = 1, scheduler: str | None = None) -> Compared:
     """Compare a product with another gridded PM2.5.
 
     Parameters
@@ -72,6 +74,8 @@ def compare(product: str | Path | xr.Dataset, others: Any, to: str | Path | None
     variable, units, level, stamp, days, step : what the other's files are, where they do not say it or say it wrongly.
     start, end : days UTC+8, both included, that are compared.
     name : what the other is called in figures.
+    workers, scheduler : processes, or a Dask scheduler, of files that are compared into a folder. There, a run that was
+        killed goes on with what is missing.
 
     Raises
     ------
@@ -90,14 +94,16 @@ def compare(product: str | Path | xr.Dataset, others: Any, to: str | Path | None
     watch = stations.watched(table, hidden, setting.product, setting.other)
     if table is not None:
         stations.check_stations(table, watch, Path(str(observations)))
-    sums, ours, theirs = _gone_through(setting, watch, progress)
-    sets, how = _station_sets(setting, watch, archive, observations, ours, theirs, hidden)
-    found = _scored(setting, sums, sets)
-    notes = [*setting.notes, *([how] if how else []), *_odd(setting.other)]
-    for text in notes[len(setting.notes):]:
-        say(text)
-    written = _written(folder, setting, sums, sets, found, notes, how) if folder is not None else []
-    setting.other.close()
+    of_pairs = PairSetting(setting.product, setting.other, setting.grid, setting.common, watch.cells)
+    with _kept(folder, of_pairs, options) as kept:
+        pairs_ = _gone_through(of_pairs, kept, workers, scheduler, progress, say)
+        sums = pairs_.sums
+        sets, how = _station_sets(setting, watch, archive, observations, pairs_.ours, pairs_.other, hidden)
+        found = _scored(setting, sums, sets)
+        notes = [*setting.notes, *([how] if how else []), *_odd(pairs_.odd)]
+        for text in notes[len(setting.notes):]:
+            say(text)
+        written = _written(folder, setting, sums, sets, found, notes, how) if folder is not None else []
     return Compared(found["statistics"], found.get("stations", pd.DataFrame()), scores.pair_maps(sums), tuple(written),
                     tuple(notes))
 
@@ -127,20 +133,45 @@ def _our_name(product: FinishedProduct | DatasetProduct) -> str:
     return f"aqreanalysis, {identity['grid'].split()[0]}" if "grid" in identity else "aqreanalysis"
 
 
-def _gone_through(setting: _Setting, watch: stations.Watched,
-                  progress: OnPeriod) -> tuple[pairs.PairSums, np.ndarray, np.ndarray]:
-    """Sums of all periods, and both products at stations (periods, stations)."""
-    shape = (len(setting.common.intervals), len(watch.station_id))
-    ours, theirs = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
-    sums = pairs.PairSums(setting.grid.axes, pairs.seasons_of(setting.common))
-    for number, (one, two) in enumerate(pairs.compared(setting.product, setting.other, setting.grid, setting.common,
-                                                       watch.cells, sums)):
-        ours[number], theirs[number] = one, two
-        progress(number + 1, shape[0])
-    if not sums.count.any():
+def _kept(folder: Path | None, setting: PairSetting,
+          options: OtherOptions) -> contextlib.AbstractContextManager[KeptJobs | None]:
+    """Where jobs are kept; nowhere without a folder, and of Datasets."""
+    in_memory = isinstance(setting.product, DatasetProduct) or any(of.dataset is not None for of in setting.other.files)
+    if folder is None or in_memory:
+        return contextlib.nullcontext()
+    return kept_jobs(folder / "comparison", _identity(setting, options))
+
+
+def _identity(setting: PairSetting, options: OtherOptions) -> dict[str, Any]:
+    """What the sums of pairs depend on."""
+    assert isinstance(setting.product, FinishedProduct)  # jobs are kept of files
+    stats = [one.path.stat() for one in setting.other.files]
+    others = [[str(one.path.absolute()), of.st_size, of.st_mtime_ns]
+              for one, of in zip(setting.other.files, stats, strict=True)]
+    common = setting.common
+    return identity_of(setting.product, others=others, options=repr(options), frequency=common.frequency,
+                       intervals=[str(common.intervals[0, 0]), str(common.intervals[-1, 1]), len(common.intervals)],
+                       watched=[cells.tolist() for cells in setting.watched])
+
+
+def _gone_through(setting: PairSetting, kept: KeptJobs | None, workers: int, scheduler: str | None, progress: OnJob,
+                  say: Callable[[str], None]) -> AllPairs:
+    """Sums of all periods, from jobs that are kept or, of Datasets, one after the other here."""
+    jobs = setting.jobs
+    if kept is not None:
+        kept.run(pairs_of_job, jobs, setting, workers, scheduler, progress, say)
+        found = put_together(setting, jobs, kept.load)
+    else:
+        def load(name: str) -> Arrays:
+            made = pairs_of_job(setting, jobs[name])
+            progress(list(jobs).index(name) + 1, len(jobs))
+            return made
+
+        found = put_together(setting, jobs, load)
+    if not found.sums.count.any():
         raise UserError(f"{setting.product.path} and {setting.other.name}: {FEW_PAIRS}.",
                         "They are compared where both have values.", "Look at both with ncview or Panoply.")
-    return sums, ours, theirs
+    return found
 
 
 def _station_sets(setting: _Setting, watch: stations.Watched, archive: Any, observations: str | Path | None,
@@ -160,9 +191,9 @@ def _station_sets(setting: _Setting, watch: stations.Watched, archive: Any, obse
     return sets, how
 
 
-def _odd(other: OtherProduct) -> list[str]:
-    return [f"{other.odd:,} values of the other below {-0.5:g} or above 10,000 ug m-3 are taken for missing"] * (
-        other.odd > 0)
+def _odd(count: int) -> list[str]:
+    return [f"{count:,} values of the other below {-0.5:g} or above 10,000 ug m-3 are taken for missing"] * (
+        count > 0)
 
 
 def _scored(setting: _Setting, sums: pairs.PairSums, sets: Sequence[StationSet]) -> dict[str, pd.DataFrame]:

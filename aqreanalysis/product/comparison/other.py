@@ -111,6 +111,13 @@ class OtherProduct:
         self.odd += int(odd.sum())
         return np.where(odd, np.nan, np.maximum(values, 0.0))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which opens files itself."""
+        return self.__dict__ | {"_open": None, "_stack": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_stack": ExitStack()}
+
     def check_unit(self) -> None:
         """UserError where the first step that has values can't be in the unit."""
         for number in range(min(len(self.steps), STEPS_LOOKED_AT)):
