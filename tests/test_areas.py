@@ -8,6 +8,7 @@ import shapely
 import xarray as xr
 
 from aqreanalysis.errors import UserError
+from aqreanalysis.fields import people as people_module
 from aqreanalysis.fields.people import people_on_grid
 from aqreanalysis.geo import EARTH_RADIUS_KM
 from aqreanalysis.grids import coverage, parse_grid
@@ -174,13 +175,15 @@ def written(path, values, west, north, step, crs="EPSG:4326", units=None):
     with rasterio.open(path, "w", driver="GTiff", width=values.shape[1], height=values.shape[0], count=1,
                        dtype="float64", crs=crs, nodata=-999.0,
                        transform=rasterio.transform.from_origin(west, north, step, step)) as file:
-        file.write(np.where(np.isfinite(values), values, -999.0), 1)
+        file.write(np.where(np.isnan(values), -999.0, values), 1)
         if units:
             file.units = (units,)
     return path
 
 
-def test_people_are_conserved_from_finer_and_coarser_cells(tmp_path):
+def test_people_are_conserved_from_finer_and_coarser_cells(tmp_path, monkeypatch):
+    """Read in parts of few rows, of which only the grid's part is kept."""
+    monkeypatch.setattr(people_module, "MOST_VALUES", 300)
     rng = np.random.default_rng(0)
     for step in (0.15, 0.7, 2.5):
         values = rng.uniform(0, 1000, (int(16 / step), int(22 / step)))
@@ -214,6 +217,7 @@ def test_a_projected_raster_is_conserved(tmp_path):
 
 @pytest.mark.parametrize("values, kind, words", [
     (np.full((30, 30), 5.0), None, "does not say"), (np.full((30, 30), -5.0), "count", "fewer than 0"),
+    (np.diag([np.inf, *29 * [5.0]]), "count", "without an end"),
     (np.full((30, 30), 5.0), "heads", "unknown"), (np.zeros((30, 30)), "count", "no people"),
 ])
 def test_populations_that_are_refused(tmp_path, values, kind, words):

@@ -7,7 +7,7 @@ in them. What lies outside the grid is left out, and said.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ LONGITUDES, LATITUDES = ("lon", "longitude", "x"), ("lat", "latitude", "y")
 RULE = "A population is a raster (GeoTIFF ...) or NetCDF file with people per cell (count) or per km2 (density)."
 ASK = "Say which it is: --population-is count or --population-is density."
 STEP = 1e-3        # of a step, by which axes may miss equal steps
-CONSERVED = 1e-6   # relative difference of sums that is none
+MOST_VALUES = 4_000_000  # of a raster that are read at once, some 32 MB
+CACHE_MB = 64            # of GDAL's blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ def people_on_grid(path: str | Path, grid: Grid, kind: str | None = None, variab
     if kind is not None and kind not in KINDS:
         raise UserError(f"--population-is {kind} is unknown.", f"It is {' or '.join(KINDS)}.", "Choose one of them.")
     try:
-        raster = _of_netcdf(file, variable) if file.suffix.lower() in (".nc", ".nc4") else _of_raster(file)
+        raster = _of_netcdf(file, variable) if file.suffix.lower() in (".nc", ".nc4") else _of_raster(file, grid)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadFile(f"{file} can't be read ({' '.join(str(error).split())[:200]}).", RULE,
                       "Give another file with --population.") from error
@@ -76,46 +77,46 @@ def people_on_grid(path: str | Path, grid: Grid, kind: str | None = None, variab
     if found is None:
         raise UserError(f"{file} does not say whether it has people per cell or per km2 (it says {raster.says!r}).",
                         RULE, ASK)
-    _check(raster.values, file)
-    people = raster.values * (raster.km2() if found == DENSITY else 1.0)
-    cells = raster.onto(grid, people)
+    total = raster.totals[found]
+    if not total > 0:
+        raise UserError(f"{file} has no people.", RULE, "Give another file with --population.")
+    cells = raster.onto(grid, raster.values * (raster.km2() if found == DENSITY else 1.0))
     if not cells.sum() > 0:
         raise UserError(f"{file} has no people on the grid {grid.name}.", RULE,
                         "Give a population of this part of the world.")
-    return People(cells, float(people.sum()), file.name, found, files.sha256_of(file))
+    return People(cells, total, file.name, found, files.sha256_of(file))
 
 
 def _said(text: str) -> str | None:
     return DENSITY if PER_AREA.search(text) else COUNT if COUNTED.search(text) else None
 
 
-def _check(values: np.ndarray, file: Path) -> None:
-    if (values < 0).any():
-        raise UserError(f"{file} has {int((values < 0).sum()):,} cells with fewer than 0 people, such as "
-                        f"{values[values < 0][0]:g}.", "A missing value is the file's nodata value, or NaN.",
+def _checked(values: np.ndarray, file: Path) -> np.ndarray:
+    """Values with 0 for what is missing; UserError where some are no numbers of people."""
+    wrong = (values < 0) | np.isinf(values)
+    if wrong.any():
+        raise UserError(f"{file} has {int(wrong.sum()):,} cells or more with fewer than 0 people or without an end, "
+                        f"such as {values[wrong][0]:g}.", "A missing value is the file's nodata value, or NaN.",
                         "Set it: gdal_translate -a_nodata VALUE IN.tif OUT.tif.")
-    if not values.any():
-        raise UserError(f"{file} has no people.", RULE, "Give another file with --population.")
+    return np.nan_to_num(values, nan=0.0)
 
 
 @dataclass(frozen=True, eq=False)
 class _Raster:
     """Values (rows, columns), NaN as 0, in the cells between edges in degrees; or, of another coordinate system, those
-    of a transform. `says` are its units and names."""
+    of a transform. `says` are its units and names. Of a large file only the part that the grid needs; `totals` are the
+    people of the whole file if values are counts, and if they are densities."""
 
     values: np.ndarray
     y: np.ndarray       # (rows + 1,) edges, from north to south
     x: np.ndarray       # (columns + 1,)
     crs: Any            # None for degrees
     says: str
+    totals: dict[str, float]
 
     def km2(self) -> np.ndarray:
         """The size of each cell on the sphere."""
-        if self.crs is not None:
-            factor = (self.crs.axis_info[0].unit_conversion_factor if self.crs.axis_info else 1.0) / 1000.0
-            return np.abs(np.diff(self.y))[:, None] * np.abs(np.diff(self.x))[None, :] * factor**2
-        height = np.abs(np.diff(np.sin(np.radians(self.y))))
-        return EARTH_RADIUS_KM**2 * height[:, None] * np.radians(np.abs(np.diff(self.x)))[None, :]
+        return _km2(self.y, self.x, self.crs)
 
     def onto(self, grid: Grid, people: np.ndarray) -> np.ndarray:
         """People in the cells of a grid (cells,)."""
@@ -135,8 +136,7 @@ class _Raster:
         if max(np.ptp(np.diff(edges)) / abs(np.diff(edges).mean()) for edges in (self.y, self.x)) > STEP:
             raise UserError("The population's cells are of unequal sizes.", RULE,
                             "Regrid it to equal steps of degrees.")
-        cells = geopandas.GeoDataFrame(geometry=list(cell_polygons(grid)), crs="EPSG:4326")
-        cells = cells if self.crs is None else cells.to_crs(self.crs)
+        cells = geopandas.GeoDataFrame(geometry=_cells_in(grid, self.crs))
         raster = NumPyRasterSource(people.astype(np.float64), float(self.x[0]), float(self.y[-1]), float(self.x[-1]),
                                    float(self.y[0]))
         found = exactextract.exact_extract(raster, cells, ["sum"], output="pandas")["sum"].to_numpy(float)
@@ -150,25 +150,77 @@ def _shares(edges: np.ndarray, to: np.ndarray) -> np.ndarray:
     return np.maximum(np.minimum(high, until) - np.maximum(low, from_), 0.0) / (high - low)
 
 
-def _of_raster(file: Path) -> _Raster:
+def _km2(y: np.ndarray, x: np.ndarray, crs: Any) -> np.ndarray:
+    """Sizes (rows, columns) of cells between edges."""
+    if crs is not None:
+        factor = (crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0) / 1000.0
+        return np.abs(np.diff(y))[:, None] * np.abs(np.diff(x))[None, :] * factor**2
+    height = np.abs(np.diff(np.sin(np.radians(y))))
+    return EARTH_RADIUS_KM**2 * height[:, None] * np.radians(np.abs(np.diff(x)))[None, :]
+
+
+def _cells_in(grid: Grid, crs: Any) -> Any:
+    """The grid's cells, a GeoSeries in a coordinate reference system; None for degrees."""
+    import geopandas
+
+    cells = geopandas.GeoSeries(list(cell_polygons(grid)), crs="EPSG:4326")
+    return cells if crs is None else cells.to_crs(crs)
+
+
+def _needed(edges: np.ndarray, low: float, high: float) -> slice:
+    """Numbers of the intervals between monotonic edges that meet low to high; one at least."""
+    least, most = np.minimum(edges[:-1], edges[1:]), np.maximum(edges[:-1], edges[1:])
+    some = np.flatnonzero((most > low) & (least < high))
+    return slice(int(some[0]), int(some[-1]) + 1) if some.size else slice(0, 1)
+
+
+def _windows(shape: tuple[int, int], block: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of all parts of a raster, of whole blocks where these are not too large."""
+    high = min(block[0], shape[0], MOST_VALUES)
+    high = high * max(MOST_VALUES // (high * shape[1]), 1)
+    wide = max(MOST_VALUES // high // block[1] * block[1], block[1]) if high * shape[1] > MOST_VALUES else shape[1]
+    for row in range(0, shape[0], high):
+        for column in range(0, shape[1], wide):
+            yield slice(row, min(row + high, shape[0])), slice(column, min(column + wide, shape[1]))
+
+
+def _put(kept: np.ndarray, values: np.ndarray, kept_at: tuple[slice, slice], values_at: tuple[slice, slice]) -> None:
+    """Put of values, which lie at some rows and columns, what lies in those of `kept`."""
+    both = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(kept_at, values_at, strict=True)]
+    if all(one.start < one.stop for one in both):
+        to, of = (tuple(slice(one.start - at.start, one.stop - at.start) for one, at in zip(both, place, strict=True))
+                  for place in (kept_at, values_at))
+        kept[to] = values[of]
+
+
+def _of_raster(file: Path, grid: Grid) -> _Raster:
+    """A band in parts: of a file of the whole earth only the grid's part is kept."""
     import pyproj
     import rasterio
 
-    with rasterio.open(file) as source:
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), rasterio.open(file) as source:
         if source.crs is None:
             raise UserError(f"{file} does not say its coordinate reference system.", RULE,
                             "Set it: gdal_edit.py -a_srs EPSG:4326 FILE.tif.")
         transform = source.transform
         if transform.b or transform.d or transform.e >= 0:
             raise UserError(f"{file} is rotated or upside down.", RULE, "Turn it: gdalwarp IN.tif OUT.tif.")
-        values = source.read(1, masked=True).filled(np.nan).astype(np.float64) if source.dtypes[0].startswith(
-            "float") else source.read(1, masked=True).astype(np.float64).filled(np.nan)
         says = " ".join(str(text) for text in (source.units[0], source.descriptions[0], *source.tags().values(),
                                                *source.tags(1).values(), file.stem.replace("_", " ")) if text)
         y = transform.f + transform.e * np.arange(source.height + 1)
         x = transform.c + transform.a * np.arange(source.width + 1)
-        crs = pyproj.CRS.from_user_input(source.crs.to_wkt())
-    return _Raster(np.nan_to_num(values, nan=0.0), y, x, None if crs.is_geographic else crs, says)
+        known = pyproj.CRS.from_user_input(source.crs.to_wkt())
+        crs = None if known.is_geographic else known
+        west, south, east, north = _cells_in(grid, crs).total_bounds
+        rows, columns = _needed(y, south, north), _needed(x, west, east)
+        kept, sums = np.zeros((rows.stop - rows.start, columns.stop - columns.start)), np.zeros(source.height)
+        for down, across in _windows(source.shape, source.block_shapes[0]):
+            read = source.read(1, masked=True, window=((down.start, down.stop), (across.start, across.stop)))
+            values = _checked(read.astype(np.float64).filled(np.nan), file)
+            sums[down] += values.sum(axis=1)
+            _put(kept, values, (rows, columns), (down, across))
+    return _Raster(kept, y[rows.start:rows.stop + 1], x[columns.start:columns.stop + 1], crs, says,
+                   {COUNT: float(sums.sum()), DENSITY: float(sums @ _km2(y, x[:2], crs)[:, 0])})
 
 
 def _of_netcdf(file: Path, variable: str | None) -> _Raster:
@@ -188,11 +240,13 @@ def _of_netcdf(file: Path, variable: str | None) -> _Raster:
         lat, lon = (field[name].values.astype(float) for name in axes)
         says = " ".join(str(text) for text in (field.attrs.get("units"), field.attrs.get("long_name"), chosen)
                         if text).replace("_", " ")
-        values = np.nan_to_num(field.values.astype(np.float64), nan=0.0)
+        values = _checked(field.values.astype(np.float64), file)
     if lon.max() > 180.0:
         order = np.argsort((lon + 180.0) % 360.0 - 180.0, kind="stable")
         lon, values = ((lon + 180.0) % 360.0 - 180.0)[order], values[:, order]
-    return _Raster(values, np.clip(_edges(lat), -90.0, 90.0), _edges(lon), None, says)
+    y, x = np.clip(_edges(lat), -90.0, 90.0), _edges(lon)
+    return _Raster(values, y, x, None, says, {COUNT: float(values.sum()),
+                                              DENSITY: float((values * _km2(y, x, None)).sum())})
 
 
 def _chosen(file: Path, several: Sequence[str], variable: str | None) -> str:
