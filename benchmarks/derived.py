@@ -4,8 +4,8 @@
 
 Each command runs by itself with one worker. For each: seconds of the wall clock and of the processor, and the peak
 memory of the largest of its processes, in MiB (`wait4`). Counties are stood in for by squares of 0.45 degree, some
-2,000 km2. Without --population there is an even one of 0.05 degree. With --other, a folder for 365 days of another product at
-0.05 degree, written there from the product itself.
+2,000 km2. Without --population there is an even one of 0.05 degree. With --other, a folder for the days of another
+product at 0.05 degree, written there from the product itself.
 """
 
 from __future__ import annotations
