@@ -10,6 +10,7 @@ versions. Nothing heavy is imported before it is used.
 
 ======================  ======================================================================================
 `open_archive`          observations of any known layout: `read(start, end)` gives a station cube
+`simulate`              observations of the built-in twin, as tidy files
 `open_fields`           weather on a grid or at sites: `check`, `read` for a model, `sample` at places
 `load_model`            a model by name or folder: `predict(stations, targets)`
 `describe_model`        what a product says of a model, without loading it
@@ -18,6 +19,7 @@ versions. Nothing heavy is imported before it is used.
 `open_product`          the hours or days of a product as one Dataset
 `export`                a product, or some of it, as GeoTIFF, CSV or Parquet
 `MapOptions, plot_map`  a map of a product, fit to be printed
+`draw_map, draw_cells`  the same as a Figure; numbers of your own at a product's cells
 `plot_animation`        an episode as GIF or MP4
 `plot_validation`       figures of what a product's own validation found
 `summarise`             its months, seasons or years: means, percentiles, days above limits, with their errors
@@ -62,15 +64,16 @@ _PUBLIC = {
     "build": "workflows.build", "evaluate": "workflows.evaluate_analysis", "train": "workflows.train_analysis",
     "recalibrate": "workflows.train_analysis", "describe": "workflows.describe", "verify": "workflows.describe",
     "export": "workflows.export", "MapOptions": "workflows.plot_map", "plot_map": "workflows.plot_map",
+    "draw_map": "workflows.plot_map", "draw_cells": "workflows.plot_map", "simulate": "workflows.simulate",
     "plot_animation": "workflows.plot_animation", "plot_validation": "workflows.plot_validation",
     "area_means": "workflows.areas", "exposure": "workflows.exposure", "compare": "workflows.compare",
     "summarise": "workflows.summarise",
 }
 __all__ = [
     "BuildRequest", "MapOptions", "Period", "UserError", "__version__", "area_means", "build", "compare",
-    "describe", "describe_model", "evaluate", "export", "exposure", "ingest_archives", "load_model", "load_recipe",
-    "make_targets", "open_archive", "open_fields", "open_product", "parse_period", "plot_animation", "plot_map",
-    "plot_validation", "recalibrate", "summarise", "train", "verify",
+    "describe", "describe_model", "draw_cells", "draw_map", "evaluate", "export", "exposure", "ingest_archives",
+    "load_model", "load_recipe", "make_targets", "open_archive", "open_fields", "open_product", "parse_period",
+    "plot_animation", "plot_map", "plot_validation", "recalibrate", "simulate", "summarise", "train", "verify",
 ]
 
 if TYPE_CHECKING:
@@ -92,8 +95,9 @@ if TYPE_CHECKING:
     from aqreanalysis.workflows.export import export
     from aqreanalysis.workflows.exposure import exposure
     from aqreanalysis.workflows.plot_animation import plot_animation
-    from aqreanalysis.workflows.plot_map import MapOptions, plot_map
+    from aqreanalysis.workflows.plot_map import MapOptions, draw_cells, draw_map, plot_map
     from aqreanalysis.workflows.plot_validation import plot_validation
+    from aqreanalysis.workflows.simulate import simulate
     from aqreanalysis.workflows.summarise import summarise
     from aqreanalysis.workflows.train_analysis import recalibrate, train
 

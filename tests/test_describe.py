@@ -13,14 +13,14 @@ import pytest
 from models_fixtures import lively_calibration, small_checkpoint
 from rich.console import Console
 
-from aqreanalysis import schema, time_axis
+from aqreanalysis import schema
 from aqreanalysis.cli import tables
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.observations.ingest import ingest_archives
 from aqreanalysis.workflows.describe import describe
 from aqreanalysis.workflows.describe.archive import ArchiveFacts, MonthCounts, VariableCounts
-from aqreanalysis.workflows.simulate import write_observations
+from aqreanalysis.workflows.simulate import simulate
 
 
 def shown(facts, width=80):
@@ -118,7 +118,8 @@ def test_a_station_archive_is_described_as_its_files_are(archive, tmp_path):
 
 
 def test_a_simulated_archive_says_so(tmp_path):
-    list(write_observations(time_axis.parse_period(None, "2016-01-05", "2016-01-06"), tmp_path / "twin", 0))
+    written, = simulate(tmp_path / "twin", "2016-01-05", "2016-01-06")
+    assert written.name == "simulated_observations_201601.parquet"
     facts = describe(str(tmp_path / "twin"))
     assert facts.simulated and facts.hours == 48
     assert shown(facts).lstrip("╭─╮\n│ ").startswith("SIMULATED") and "no reference state" in words(shown(facts))

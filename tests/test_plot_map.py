@@ -25,9 +25,10 @@ from aqreanalysis.observations.readers.cube import CubeArchive
 from aqreanalysis.product import map_fields
 from aqreanalysis.product.map_fields import MapPeriod, field_dataset, map_field, open_for_maps
 from aqreanalysis.product.map_stations import hidden_map, observed_stations
+from aqreanalysis.product.reading import open_product
 from aqreanalysis.product.summary_fields import opened_summary, summary_field, summary_periods
 from aqreanalysis.time_axis import Period
-from aqreanalysis.workflows.plot_map import MapOptions, parse_label, plot_map
+from aqreanalysis.workflows.plot_map import MapOptions, draw_cells, draw_map, parse_label, plot_map
 
 DAYS = Period(samples.FIRST, samples.LAST)
 SINGLE = Look(SHEETS["single"])
@@ -305,6 +306,43 @@ def test_a_map_of_a_summary_is_of_one_of_its_periods(summary, tmp_path):
         plot_map(summary, MapOptions(period="2016-02", stations=True))
     path = plot_map(summary, MapOptions(period="2016-02", width="single"), tmp_path / "m.png")
     assert Image.open(path).text["Title"] == "PM2.5, mean of February 2016 (2 of 29 days)"
+
+
+def test_a_summary_in_memory_gives_the_same_map_as_its_file(summary, whole):
+    """The Dataset of `summarise` and the file of `write_summaries` are drawn alike; a product's Dataset is refused."""
+    from aqreanalysis.workflows.summarise import summarise
+
+    options = MapOptions(period="2016-02", show="error", width="single")
+    of_file, of_memory = (pixels(draw_map(of, options)) for of in (summary, summarise(whole[0], "month")))
+    assert np.array_equal(of_file, of_memory) and of_file.std() > 10
+    with pytest.raises(UserError, match="none of `summarise`"):
+        draw_map(open_product(whole[0], "daily"))
+
+
+def pixels(figure):
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())
+
+
+def test_own_numbers_are_drawn_at_the_products_cells(whole, monkeypatch):
+    """With the class of most steps, the colours of what is not on the sea, and the mark of a simulation."""
+    days, shown = open_product(whole[0], "daily").load(), {}
+    monkeypatch.setattr("aqreanalysis.workflows.plot_map.mean_map",
+                        lambda values, grid, **of: shown.update(of, values=values) or mean_map(values, grid, **of))
+    days["quality_flag"].values[:] = np.array([1, 1, 3])[:, None, None]
+    days["quality_flag"].values[:, 0, 0] = schema.SEA
+    change = (days.pm25.isel(time=0, drop=True) - days.pm25.isel(time=1, drop=True)).fillna(0.0)
+    change.values[0, 0] = 1e6
+    figure = draw_cells(change, days.assign_attrs(simulated="true"), "Change", "one less other", difference=True)
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert any("SIMULATED" in text and "Change" in text for text in texts)
+    assert shown["flag"][0, 0] == schema.SEA and (shown["flag"].ravel()[1:] == 1).all()
+    assert shown["scale"].levels[0] == -shown["scale"].levels[-1] < 0 and shown["scale"].levels[-1] < 1e5
+    np.testing.assert_array_equal(shown["values"], change.values)
+    assert not any("SIMULATED" in text.get_text() for text in draw_cells(change, days, "Change", "").findobj(Text))
+    for wrong in (days.pm25, change.isel(lat=slice(None, None, -1)), change.isel(lat=slice(2))):
+        with pytest.raises(UserError, match="not at the cells"):
+            draw_cells(wrong, days, "", "")
 
 
 def test_the_key_has_what_the_box_shows(region):

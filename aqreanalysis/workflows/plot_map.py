@@ -16,15 +16,24 @@ from aqreanalysis import periods, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.figures import basemap, product_maps
 from aqreanalysis.figures.field import MapStations
-from aqreanalysis.figures.layout import check_picture_name, check_sheet, save_figure
-from aqreanalysis.figures.maps import Look
-from aqreanalysis.figures.scales import check_palette
+from aqreanalysis.figures.layout import UNITS_TEXT, check_picture_name, check_sheet, save_figure
+from aqreanalysis.figures.maps import Look, mean_map
+from aqreanalysis.figures.scales import Scale, check_palette
 from aqreanalysis.geo import check_box
+from aqreanalysis.grids import grid_of
+from aqreanalysis.output.cf import QUALITY_FLAG
 from aqreanalysis.product import map_fields
 from aqreanalysis.product.map_fields import DAYS_ABOVE, MEAN, MapPeriod
 from aqreanalysis.product.map_stations import ObservedStations, hidden_map, observations_of, observed_stations
 from aqreanalysis.product.reading import DAYS, HOURS, FinishedProduct
-from aqreanalysis.product.summary_fields import is_summary, opened_summary, summary_field, summary_periods
+from aqreanalysis.product.summary_fields import (
+    PERIOD_NAME,
+    is_summary,
+    opened_summary,
+    summary_field,
+    summary_periods,
+)
+from aqreanalysis.schema import QUALITY, SEA, TARGET
 from aqreanalysis.time_axis import MINIMUM_HOURS, Period, local_days
 
 if TYPE_CHECKING:
@@ -98,7 +107,7 @@ DEFAULT = MapOptions()
 
 def plot_map(product: str | Path, options: MapOptions = DEFAULT, out: str | Path | None = None,
              say: Callable[[str], None] = lambda text: None) -> Path:
-    """Draw a map of a product; returns the picture's path.
+    """Draw a map of a product, or of a file of `summarise`; returns the picture's path.
 
     out : its name, whose ending is the format; default a PNG in the product's folder maps/.
     say : is told where days had no value, so that the mean is of fewer days than asked for; the title says so too.
@@ -110,35 +119,86 @@ def plot_map(product: str | Path, options: MapOptions = DEFAULT, out: str | Path
     target = Path(out).expanduser() if out else None
     if target:
         check_picture_name(target)
+    figure, field, default = _map_of(product, options, say)
+    return save_figure(figure, target or default, product_maps.identity_of(field, options.title), PRINT_DPI)
+
+
+def draw_map(product: str | Path | xr.Dataset, options: MapOptions = DEFAULT,
+             say: Callable[[str], None] = lambda text: None) -> Figure:
+    """The same map as a matplotlib Figure, which is not saved; also of a Dataset that `summarise` returned."""
+    return _map_of(product, options, say)[0]
+
+
+def draw_cells(values: xr.DataArray, product: xr.Dataset, title: str, label: str, units: str = UNITS_TEXT,
+               difference: bool = False, options: MapOptions = DEFAULT) -> Figure:
+    """A map of numbers of your own at the cells of a product, as a matplotlib Figure.
+
+    Parameters
+    ----------
+    values : (lat, lon), or as the product's cells are; in the product's order.
+    product : Dataset of `open_product` or `summarise`, which says whether it is simulated and what supports its cells:
+        the class of most of its steps.
+    title, label, units : of the map and its colour bar.
+    difference : whether values lie on both sides of 0; the colours do then too.
+    options : projection, palette, width, vmax, box and inset; the rest has no use here.
+
+    Raises
+    ------
+    UserError : for values of other cells than the product's, and for options that are unknown.
+    """
+    options.check()
+    cells = product[TARGET].isel(time=0) if "time" in product[TARGET].dims else product[TARGET]
+    if values.dims != cells.dims or any(not np.array_equal(values[axis].values, cells[axis].values)
+                                        for axis in ("lat", "lon") if axis in values.coords):
+        raise UserError(f"Values of {dict(values.sizes)} are not at the cells of the product, {dict(cells.sizes)}.",
+                        "A map of your own numbers has one for each cell.", "Take means over time first.")
+    flags = product[QUALITY_FLAG].transpose("time", ...).values if "time" in product[QUALITY_FLAG].dims else (
+        product[QUALITY_FLAG].values[None])
+    flag = np.stack([(flags == number).sum(axis=0) for number in range(len(QUALITY))]).argmax(axis=0)
+    palette = options.palette or product_maps.PALETTE_OF["error"]
+    on_land = np.where(flag == SEA, np.nan, values.values)
+    scale = Scale.of_differences([on_land], options.vmax) if difference else Scale.of([on_land], options.vmax, palette)
+    return mean_map(values.values, grid_of(product), title=title, label=label, units=units, flag=flag, scale=scale,
+                    note=f"{product.attrs.get('source', '')} {product_maps.BOUNDARIES}".strip(),
+                    simulated=product.attrs.get("simulated") == "true", look=options.look)
+
+
+def _map_of(product: str | Path | xr.Dataset, options: MapOptions,
+            say: Callable[[str], None]) -> tuple[Figure, xr.Dataset, Path]:
+    """The figure, the field that says what it is of, and what its file is called by default."""
     options.check()
     look = options.look
-    if is_summary(Path(product).expanduser()):
-        return _plot_summary(Path(product).expanduser(), options, look, target)
+    if isinstance(product, xr.Dataset):
+        if PERIOD_NAME not in product.variables:
+            raise UserError("The Dataset is none of `summarise`.", "A map is of a product's folder, one of its files, "
+                            "or a summary.", "Give the folder; for numbers of your own there is draw_cells.")
+        return _summary_map(product, Path("summary.nc"), options, look)
+    place = Path(product).expanduser()
+    if is_summary(place):
+        with opened_summary(place) as file:
+            return _summary_map(file, place, options, look)
     of, asked = opened(product, options)
     for note in of.notes:
         say(note)
     figure, field = _drawn(of, asked, options, look, say)
-    name = f"{of.prefix}pm25_{file_label(options, asked)}.png"
     folder = of.path if of.path.is_dir() and of.path.suffix != ".zarr" else of.path.parent
-    identity = product_maps.identity_of(field, options.title)
-    return save_figure(figure, target or folder / "maps" / name, identity, PRINT_DPI)
+    return figure, field, folder / "maps" / f"{of.prefix}pm25_{file_label(options, asked)}.png"
 
 
-def _plot_summary(path: Path, options: MapOptions, look: Look, target: Path | None) -> Path:
+def _summary_map(file: xr.Dataset, path: Path, options: MapOptions, look: Look) -> tuple[Figure, xr.Dataset, Path]:
     """A map of a file of `summarise`: of one of its periods, or with --every of all of them."""
     given = {"--start": options.start, "--end": options.end, "--minus": options.minus, "--hide": options.hide,
              "--stations": options.stations}
     if wrong := [name for name, value in given.items() if value]:
         raise UserError(f"{wrong[0]} has no use with {path}.", "It has periods that were summed up.",
                         "Choose one with --period, or give the product.")
-    with opened_summary(path) as file:
-        labels = summary_periods(file)
-        if options.period is None and len(labels) > 1 and not options.every:
-            raise UserError(f"{path} has {len(labels)} periods.", f"They are {', '.join(labels)}.",
-                            "Choose one with --period, or draw all with --every.")
-        chosen = [options.period] if options.period else labels
-        found = [summary_field(file, path, label, _words_of_label(label), options.show, options.above)
-                 for label in chosen[:MOST_PANELS]]
+    labels = summary_periods(file)
+    if options.period is None and len(labels) > 1 and not options.every:
+        raise UserError(f"{path} has {len(labels)} periods.", f"They are {', '.join(labels)}.",
+                        "Choose one with --period, or draw all with --every.")
+    chosen = [options.period] if options.period else labels
+    found = [summary_field(file, path, label, _words_of_label(label), options.show, options.above)
+             for label in chosen[:MOST_PANELS]]
     fields, grid = [field for field, _ in found], found[0][1]
     common: dict[str, Any] = {"look": look, "palette": options.palette, "vmax": options.vmax, "title": options.title,
                               "grid": grid}
@@ -147,8 +207,7 @@ def _plot_summary(path: Path, options: MapOptions, look: Look, target: Path | No
     figure = product_maps.field_map(fields[0], **common) if not options.every else (
         product_maps.period_maps(fields, **common))
     name = f"{path.stem}_{options.show.replace('-', '_')}_{chosen[0] if len(chosen) == 1 else 'all'}.png"
-    return save_figure(figure, target or path.with_name(name), product_maps.identity_of(fields[0], options.title),
-                       PRINT_DPI)
+    return figure, fields[0], path.with_name(name)
 
 
 def _words_of_label(label: str) -> str:

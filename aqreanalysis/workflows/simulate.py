@@ -12,10 +12,22 @@ import xarray as xr
 from aqreanalysis import __version__, files, schema
 from aqreanalysis.simulation import TwinArchive
 from aqreanalysis.simulation.weather import TwinFields
-from aqreanalysis.time_axis import HOUR, Period, complete_hours
+from aqreanalysis.time_axis import HOUR, Period, complete_hours, parse_period
 
 ELSEWHERE = "choose another folder with --out."
 FIELDS_MARGIN_HOURS = 72  # before and after the period: what a model reads besides
+
+
+def simulate(out: str | Path, start: str, end: str, seed: int = 0) -> list[Path]:
+    """Write the twin's observations as tidy Parquet, one file a month, into the folder `out`; returns their paths.
+
+    start, end : first and last day YYYY-MM-DD, UTC+8. Every row says that it is simulated.
+
+    Raises
+    ------
+    UserError : for days that are none, and a seed that is none.
+    """
+    return list(write_observations(parse_period(None, start, end), files.folder_named(str(out), "out"), seed))
 
 
 def write_observations(period: Period, folder: Path, seed: int) -> Iterator[Path]:
