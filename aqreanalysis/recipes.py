@@ -166,6 +166,7 @@ class ForecastModel(Strict):
     model: str | None = Field(None, description="Kind of the model: models.forecast.FORECAST_KINDS.")
     configurations: tuple[dict[str, bool | int | float | str], ...] = Field(
         ({},), min_length=1, description="Options of the model and fields of `training`; validation chooses.")
+    weather: bool = Field(True, description="Whether it reads the recipe's weather, where the model can.")
     like: str | None = Field(None, description="A row whose chosen configuration is taken, instead of `model`.")
     change: dict[str, bool | int | float | str] = Field(
         default_factory=dict, description="What differs from that row's configuration.")
@@ -186,6 +187,10 @@ class ForecastRecipe(Strict):
     observations: str = Field(description="Folder or file of observations.")
     stations: str | None = Field(None, description="Station table, where it does not lie beside the observations.")
     utc_offset: float | None = Field(None, ge=LOWEST_OFFSET, le=HIGHEST_OFFSET, description=OFFSET_TEXT)
+    start: Day | None = Field(None, description="First day, UTC+8; that of the archive unless given.")
+    end: Day | None = Field(None, description="Last day, UTC+8; that of the archive unless given.")
+    fields: str | None = Field(None, description="Fields whose weather is known of the target hours: file or folder.")
+    weather: tuple[str, ...] = Field((), description="Variables of the fields that are read.")
     history: int = Field(24, ge=2, description="Hours that a forecast reads.")
     horizon: int = Field(24, ge=1, description="Hours that it gives.")
     mean_hours: int = Field(1, ge=1, description="Errors are of means over so many hours; 24: of days.")
@@ -212,6 +217,8 @@ class ForecastRecipe(Strict):
     def _fits(self):
         if self.horizon % self.mean_hours or not all(1 <= n <= self.horizon // self.mean_hours for n in self.leads):
             raise ValueError("`horizon` is a multiple of `mean_hours`, and `leads` lie within it")
+        if bool(self.weather) != bool(self.fields):
+            raise ValueError("`fields` and `weather`, their variables, are given together")
         for name, row in self.models.items():
             if not re.match(r"\w", name) or not name.isprintable() or "|" in name:  # a formula in scores.csv, a column
                 raise ValueError(f"a row's name begins with a letter or number and has no |, unlike {name!r:.60}")

@@ -17,6 +17,7 @@ archive (`aqreanalysis ingest`) as PATH.
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import platform
@@ -42,12 +43,21 @@ def note(part: str, **facts) -> None:
     from aqreanalysis import files
 
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    results["machine"] = {"processor": processor(), "cores": len(os.sched_getaffinity(0)),
+    results["machine"] = {"date": dt.date.today().isoformat(), "network": _network(), "processor": processor(),
+                          "cores": len(os.sched_getaffinity(0)),
                           "python": platform.python_version(),
                           **files.package_versions("aqreanalysis", "numpy", "torch", "netCDF4", "zarr")}
     results[part] = facts
     RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(f"{part}: {json.dumps(facts, indent=1)}", flush=True)
+
+
+def _network() -> str:
+    """The shipped checkpoint and the hash of its weights."""
+    from aqreanalysis.models import checkpoint
+
+    card = checkpoint.read_card(checkpoint.SHIPPED / checkpoint.DEFAULT)
+    return f"{card.name}, weights {card.weights_sha256[:16]}"
 
 
 def processor() -> str:

@@ -24,7 +24,8 @@ def write(results: dict, folder: Path) -> list[Path]:
     machine = results["machine"]
     head = (f"# Performance\n\nMeasured by `benchmarks/performance.py` on {machine['cores']} cores of "
             f"{machine['processor']} (Python {machine['python']}, numpy {machine['numpy']}, torch {machine['torch']}, "
-            f"netCDF4 {machine['netCDF4']}, zarr {machine['zarr']}). CPU, float32, one thread a process.\n\n"
+            f"netCDF4 {machine['netCDF4']}, zarr {machine['zarr']}). CPU, float32, one thread a process. "
+            f"{machine['date']}, network {machine['network']}.\n\n"
             "![cost of gridding, by method, grid, stations and period](performance.png)\n")
     page, picture = folder / "performance.md", folder / "performance.png"
     page.write_text("\n".join([head, *sections]), encoding="utf-8")

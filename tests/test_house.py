@@ -16,8 +16,9 @@ MAX_LINES, MAX_BODY = 450, 40
 LATE = {"torch", "cartopy", "geopandas", "matplotlib"}  # slow to import; `--help` is instant
 # Networks: torch in, torch out. They may import torch at once, since nothing imports them at once.
 NETWORKS = ("models/aqnet/network.py", "models/aqnet/forecast.py", "models/aqnet/knn.py", "models/forecast/dlinear.py",
-            "models/forecast/linear.py", "models/forecast/lstm.py", "models/forecast/patchtst.py",
-            "models/forecast/window.py", "models/graph/ignnk.py", "models/graph/links.py", "models/graph/spin.py",
+            "models/forecast/known.py", "models/forecast/linear.py", "models/forecast/lstm.py",
+            "models/forecast/patchtst.py", "models/forecast/window.py", "models/graph/ignnk.py",
+            "models/graph/links.py", "models/graph/spin.py",
             "models/graph/stgcn.py")
 
 

@@ -43,6 +43,7 @@ class FieldVariable:
 _ALL = (
     FieldVariable("u10", "eastward wind at 10 m", "eastward_wind", "m s-1", -80, 80, ("10u", "u10m"), height=10.0),
     FieldVariable("v10", "northward wind at 10 m", "northward_wind", "m s-1", -80, 80, ("10v", "v10m"), height=10.0),
+    FieldVariable("ws10", "wind speed at 10 m", "wind_speed", "m s-1", 0, 120, ("si10", "10si", "wspd10"), height=10.0),
     FieldVariable("t2m", "air temperature at 2 m", "air_temperature", "K", 190, 340, ("2t",), height=2.0),
     FieldVariable("d2m", "dew point at 2 m", "dew_point_temperature", "K", 170, 320, ("2d", "t2mdew"), height=2.0),
     FieldVariable("q2m", "specific humidity at 2 m", "specific_humidity", "1", 0, 0.06, ("qv2m", "2sh"), height=2.0),
@@ -139,6 +140,10 @@ def _humidity_of_specific(t2m: np.ndarray, q2m: np.ndarray, sp: np.ndarray) -> n
     return np.minimum(100.0 * pressure / vapour_pressure(t2m), np.float32(100.0))
 
 
+def _speed(u10: np.ndarray, v10: np.ndarray) -> np.ndarray:
+    return np.hypot(u10, v10)
+
+
 @dataclass(frozen=True)
 class Derivation:
     """A field from others of the same hour and place."""
@@ -148,7 +153,8 @@ class Derivation:
     of: Callable[..., np.ndarray]
 
 
-DERIVATIONS = (Derivation("rh", ("t2m", "d2m"), _humidity_of_dew_point),
+DERIVATIONS = (Derivation("ws10", ("u10", "v10"), _speed),
+               Derivation("rh", ("t2m", "d2m"), _humidity_of_dew_point),
                Derivation("rh", ("t2m", "q2m", "sp"), _humidity_of_specific))
 
 

@@ -47,7 +47,7 @@ Network = TypeVar("Network", bound="nn.Module")
 WEIGHTS, DESCRIPTION = "model.safetensors", "checkpoint.json"
 FORECAST_DESCRIPTION = "forecast.json"  # the card's name in forecasts of version 1
 CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "aqreanalysis-checkpoint", 4
-LATER_FACT = "graph"  # which cards of version 4 did not have at first
+LATER_FACTS = {"graph", "weather"}  # which cards of version 4 did not have at first
 CHECKSUM = "description_sha256"  # key of the card's own checksum; the oldest cards have none
 ANALYSIS_TASK, FORECAST_TASK = "analysis", "forecast"  # tasks: what a network is for
 AQNET_ANALYSIS = "aqnet-analysis"
@@ -85,6 +85,7 @@ class ForecastFacts:
     configuration: int = 0    # number among its row's configurations
     seed: int = 0
     validation: float = 0.0   # mean absolute error in the validation slice, by which configurations are chosen
+    weather: dict = field(default_factory=dict)       # of graph.weather.WeatherInputs: what is known of target hours
 
 
 @dataclass(frozen=True)
@@ -220,9 +221,11 @@ def load_forecaster(folder: Path) -> tuple[Forecaster, Card]:
     card = read_card(folder, FORECAST_TASK)
     facts, scaler = card.forecast, Scaler(**card.scaler)
     level = (scaler.mean[schema.TARGET], scaler.std[schema.TARGET])
-    network = _with_weights(folder, card, lambda: make(card.model, facts.history, facts.horizon, level, card.network))
+    weather = WeatherInputs.of(facts.weather)
+    network = _with_weights(folder, card, lambda: make(card.model, facts.history, facts.horizon, level, card.network,
+                                                       len(weather.names)))
     return Forecaster(network, scaler, facts.history, facts.horizon, card.k, card.name,
-                      np.array(facts.error, np.float32), Trend(**facts.trend)), card
+                      np.array(facts.error, np.float32), Trend(**facts.trend), weather), card
 
 
 def checked_card(folder: Path, task: str | None = ANALYSIS_TASK) -> Card:
@@ -285,7 +288,7 @@ def _card_of(content: dict) -> Card:
     """The card of a version 4 description; TypeError, KeyError or ValueError for what is wrong in it."""
     task = content["kind"].rpartition("-")[2]
     facts = {ANALYSIS_TASK: AnalysisFacts, FORECAST_TASK: ForecastFacts}[task]
-    if missing := {of.name for of in fields(facts)} - {LATER_FACT} - set(content[task]):
+    if missing := {of.name for of in fields(facts)} - LATER_FACTS - set(content[task]):
         raise ValueError(f"it lacks {task}.{min(missing)}")
     card = Card(**content | {task: facts(**content[task])})
     if task == FORECAST_TASK:

@@ -13,9 +13,10 @@ import numpy as np
 from aqreanalysis import schema
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast import Forecaster, kinds
-from aqreanalysis.models.forecast.forecaster import concentration
+from aqreanalysis.models.forecast.forecaster import NO_WEATHER, concentration
 from aqreanalysis.models.forecast.series import Series, point_neighbours
 from aqreanalysis.models.forecast.trend import Trend
+from aqreanalysis.models.graph.weather import WeatherInputs
 from aqreanalysis.recipes import ForecastTraining
 from aqreanalysis.training import shrinkage
 from aqreanalysis.training.forecast_batches import forecast_batches
@@ -45,7 +46,8 @@ class FittedForecaster:
 
 
 def fit_forecaster(kind: str, options: dict, data: Series, scaler: Scaler, trend: Trend, slices: Slices,
-                   task: ForecastTask, settings: ForecastTraining, seed: int, k: int) -> FittedForecaster:
+                   task: ForecastTask, settings: ForecastTraining, seed: int, k: int,
+                   weather: WeatherInputs = NO_WEATHER) -> FittedForecaster:
     """Train one model with one seed.
 
     Parameters
@@ -53,6 +55,7 @@ def fit_forecaster(kind: str, options: dict, data: Series, scaler: Scaler, trend
     kind, options : of models.forecast.kinds.
     data : of all slices, made with this scaler and trend; only rows of training and validation are read.
     k : stations round a point that the neural kNN looks at.
+    weather : what is known of the target hours, of which the model reads all or none.
     """
     import torch
 
@@ -60,8 +63,8 @@ def fit_forecaster(kind: str, options: dict, data: Series, scaler: Scaler, trend
 
     torch.manual_seed(seed)
     level = (scaler.mean[schema.TARGET], scaler.std[schema.TARGET])
-    network = kinds.make(kind, task.history, task.horizon, level, options)
-    forecaster = Forecaster(network, scaler, task.history, task.horizon, k, kind, trend=trend)
+    network = kinds.make(kind, task.history, task.horizon, level, options, len(weather.names))
+    forecaster = Forecaster(network, scaler, task.history, task.horizon, k, kind, trend=trend, weather=weather)
     near = point_neighbours(data.lat, data.lon, data.lat, data.lon, k)
     solve_equations(network, data, slices, task, near, level[1])
     log, steps = list[tuple[int, float]](), 0

@@ -23,6 +23,7 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
 from aqreanalysis.models.checkpoint import FORECAST_TASK
 from aqreanalysis.models.forecast import kinds
+from aqreanalysis.models.forecast.forecaster import NO_WEATHER
 from aqreanalysis.models.forecast.series import NO_TREND
 from aqreanalysis.recipes import ForecastModel, ForecastRecipe, ForecastTraining, first_problem
 from aqreanalysis.training import forecast_data
@@ -62,6 +63,11 @@ class ForecastJob:
     def withheld(self) -> bool:
         """Whether the withheld stations are not read."""
         return self.recipe.models[self.row].withheld
+
+    @property
+    def reads_weather(self) -> bool:
+        """Whether the row reads the weather of the recipe."""
+        return self.recipe.models[self.row].weather and kinds.reads_weather(self.kind)
 
     @property
     def kind(self) -> str:
@@ -147,7 +153,13 @@ def _check_job(job: ForecastJob) -> None:
 
     recipe = job.recipe
     _ = job.settings
-    network = kinds.make(job.kind, recipe.history, recipe.horizon, (0.0, 1.0), job.options)
+    try:
+        network = kinds.make(job.kind, recipe.history, recipe.horizon, (0.0, 1.0), job.options,
+                             len(recipe.weather) * job.reads_weather)
+    except ValueError as error:
+        raise UserError(f"Configuration {job.configuration} of the row {job.row}: {error}.",
+                        "Known weather is read in means of a whole part of the horizon.",
+                        "Correct `weather_every`.") from error
     blocks = network.sizes.blocks if isinstance(network, AQNetForecast) else 1
     if recipe.horizon % (blocks * recipe.mean_hours):
         raise UserError(f"The row {job.row} cuts {recipe.horizon} h into {blocks} blocks.",
@@ -179,15 +191,17 @@ def train_forecaster(job: ForecastJob) -> str:
     data = forecast_data.of_recipe(recipe)
     scaler = data.scaler(job.withheld)
     trend = data.trend(job.withheld) if recipe.trend else NO_TREND
+    weather = data.weather_inputs() if job.reads_weather else NO_WEATHER
     began = time.monotonic()
-    fitted = fit_forecaster(job.kind, job.options, data.series(job.withheld, scaler, trend), scaler, trend,
-                            data.slices, forecast_data.task_of(recipe), settings, job.seed, recipe.k)
+    fitted = fit_forecaster(job.kind, job.options, data.series(job.withheld, scaler, trend, weather), scaler, trend,
+                            data.slices, forecast_data.task_of(recipe), settings, job.seed, recipe.k, weather)
     seconds = time.monotonic() - began
     hours = data.cube.time.values.astype("datetime64[h]").astype(str)
     facts = checkpoint.ForecastFacts(
         history=recipe.history, horizon=recipe.horizon, trend=asdict(trend),
         error=[round(float(error), ERROR_DIGITS) for error in np.asarray(fitted.forecaster.error)],
-        configuration=job.configuration, seed=job.seed, validation=round(fitted.validation, VALIDATION_DIGITS))
+        configuration=job.configuration, seed=job.seed, validation=round(fitted.validation, VALIDATION_DIGITS),
+        weather=weather.asdict())
     training = {"source": data.source, "fingerprint": data.fingerprint,
                 "stations": data.visible(job.withheld).sizes["station"],
                 "train": [hours[0], hours[data.slices.train - 1]],

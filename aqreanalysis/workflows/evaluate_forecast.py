@@ -97,7 +97,8 @@ def score_row(row: TrainedRow) -> tuple[str, dict[str, xr.Dataset]]:
     data = forecast_data.of_recipe(recipe)
     withheld = recipe.models[row.name].withheld
     loaded = [_matching_forecaster(folder, recipe, data.fingerprint) for folder in row.folders]
-    given = data.series(withheld, loaded[0][0].scaler, loaded[0][0].trend)
+    first = loaded[0][0]
+    given = data.series(withheld, first.scaler, first.trend, first.weather)
     asked = data.cube.sel(station=list(data.withheld)) if withheld else data.cube
     near = point_neighbours(given.lat, given.lon, asked.lat.values, asked.lon.values, recipe.k)
     truth = data.truth(asked)

@@ -70,7 +70,7 @@ def _opened(row: TrainedRow) -> Forecasts:
     recipe, withheld = row.recipe, row.recipe.models[row.name].withheld
     data = forecast_data.of_recipe(recipe)
     models = tuple(checkpoint.load_forecaster(folder)[0] for folder in row.folders)
-    given = data.series(withheld, models[0].scaler, models[0].trend)
+    given = data.series(withheld, models[0].scaler, models[0].trend, models[0].weather)
     near = point_neighbours(given.lat, given.lon, given.lat, given.lon, recipe.k)
     return Forecasts(recipe, models, given, near, data.slices.origins("test", recipe.history, recipe.horizon))
 

@@ -10,7 +10,9 @@ fitted before it and then fixed, in the logarithm. For a point x, a lead t in bl
     m_c   = [sum over i of a_hi (V q_ci + c_v)_h], h side by side  interpolated vector; each head has its part of V q
     y_t   = sum over i of a_1i r_ti + W_2 GELU(W_1 GELU(W_0 m_c + K clock_t + lead_t + c_0) + c_1) + c_2
 
-with r_ti the ridge regression at station i. y is PM2.5 as log1p, scaled, as a departure from the trend.
+with r_ti the ridge regression at station i. y is PM2.5 as log1p, scaled, as a departure from the trend. Where weather
+is known of the target hours, the regression reads it, and K clock_t becomes K clock_t + U w_t, w_t its means over the
+step of lead t, the step before and the step before that.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ from torch.nn import functional as F
 
 from aqreanalysis.models.aqnet.knn import ForecastKNN, over_all_stations, zero_linear
 from aqreanalysis.models.features import CLOCK_FEATURES
+from aqreanalysis.models.forecast.known import weather_means
 from aqreanalysis.models.forecast.linear import Ridge
 from aqreanalysis.models.forecast.window import Window, at_points, thin
 
+WEATHER_STEPS = 3  # means of known weather that a lead reads: its own and those before
 LEAD_STD = 0.1  # standard deviation of the leads' vectors before training: different, and small
 
 
@@ -51,6 +55,7 @@ class ForecastSizes:
     attention: bool = True
     knn: bool = True
     pollutants: int = 6      # 1: PM2.5 alone
+    weather_every: int = 24  # hours over which known weather is averaged
 
     def asdict(self) -> dict:
         return asdict(self)
@@ -89,7 +94,8 @@ class AQNetForecast(nn.Module):
 
     share: torch.Tensor  # (horizon,) of what was learned beyond the regression that is kept at each lead
 
-    def __init__(self, hours: int, horizon: int, level: tuple[float, float], sizes: ForecastSizes | None = None):
+    def __init__(self, hours: int, horizon: int, level: tuple[float, float], sizes: ForecastSizes | None = None,
+                 weather: int = 0):
         super().__init__()
         self.sizes = sizes = sizes or ForecastSizes()
         self.hours, self.horizon = hours, horizon
@@ -104,12 +110,14 @@ class AQNetForecast(nn.Module):
         self.context = nn.Linear(width, sizes.hidden)
         self.clock = nn.Linear(CLOCK_FEATURES, sizes.hidden, bias=False)
         self.lead = nn.Parameter(LEAD_STD * torch.randn(horizon, sizes.hidden))
+        self.weather = nn.Linear(WEATHER_STEPS * weather, sizes.hidden, bias=False) if weather else None
         self.inner = nn.Linear(sizes.hidden, sizes.hidden)
         self.out = zero_linear(sizes.hidden, 1)
         self.dropout = nn.Dropout(sizes.dropout)
         self.base = Ridge(hours, horizon, level, penalty=sizes.penalty,
                           network=min(sizes.network, sizes.pollutants) * sizes.knn,
-                          recent=sizes.base_recent, every=sizes.base_every)
+                          recent=sizes.base_recent, every=sizes.base_every, weather=weather,
+                          weather_every=sizes.weather_every)
         self.register_buffer("share", torch.ones(horizon))
 
     def sequence(self, window: Window) -> torch.Tensor:
@@ -153,6 +161,14 @@ class AQNetForecast(nn.Module):
         clock = clock if self.sizes.cyclic else torch.zeros_like(clock)
         return clock[:, None].expand(-1, window.values.shape[1], -1, -1).flatten(0, 1)
 
+    def weather_at_leads(self, window: Window) -> torch.Tensor:
+        """Known weather (batch, horizon, steps * variables): of each lead's step and the two before, latest first."""
+        every = self.sizes.weather_every
+        means = weather_means(window, every)
+        earlier = [torch.cat([means[:, :1]] * back + [means[:, :-back or None]], dim=1)[:, 1:]
+                   for back in range(WEATHER_STEPS)]
+        return torch.cat(earlier, dim=-1).repeat_interleave(every, dim=1)
+
     def forward(self, window: Window, left_out: torch.Tensor | None = None) -> torch.Tensor:
         """Scaled log1p(PM2.5) (batch, points, horizon), less the trend.
 
@@ -173,6 +189,8 @@ class AQNetForecast(nn.Module):
         hours_per_block = self.horizon // sizes.blocks
         clock = window.coming if sizes.cyclic else torch.zeros_like(window.coming)
         at = (self.clock(clock) + self.lead)[:, None]
+        if self.weather is not None:
+            at = at + self.weather(self.weather_at_leads(window))[:, None]
         context = self.context(self.dropout(pooled)).repeat_interleave(hours_per_block, dim=2)
         found = base + self.share * self.out(F.gelu(self.inner(F.gelu(context + at)))).squeeze(-1)
         return found if self.knn is not None else at_points(found, window.neighbours)

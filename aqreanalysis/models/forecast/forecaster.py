@@ -18,6 +18,7 @@ from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.features import Scaler
 from aqreanalysis.models.forecast.series import LARGEST_LOG1P, NO_TREND, Series, point_neighbours, station_series
 from aqreanalysis.models.forecast.trend import Trend
+from aqreanalysis.models.graph.weather import WeatherInputs
 from aqreanalysis.time_axis import HOUR
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from aqreanalysis.models.forecast.window import PointNeighbours, Window
 
+NO_WEATHER = WeatherInputs()
 WINDOWS_AT_ONCE = 64  # in one call of a network
 
 
@@ -34,7 +36,8 @@ class Forecaster:
     """A forecasting network with its scaler; `k` stations round each point, settable when it runs.
 
     `error` (horizon,) is the root mean square error in ug m-3 at each lead on the validation slice: the standard
-    error of a forecast; None before the validation.
+    error of a forecast; None before the validation. `weather` is what it reads of the fields: means over the places of
+    the stations, of the target hours and of a day before.
     """
 
     network: nn.Module
@@ -45,10 +48,15 @@ class Forecaster:
     name: str = "forecast"
     error: np.ndarray | None = None
     trend: Trend = NO_TREND
+    weather: WeatherInputs = NO_WEATHER
     future: int = field(default=0, init=False)
-    fields: tuple[str, ...] = field(default=(), init=False)
     fields_optional: bool = field(default=False, init=False)
     calibration: Calibration | None = field(default=None, init=False)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What it reads of the fields."""
+        return self.weather.names
 
     @property
     def co_pollutants(self) -> int:
@@ -75,7 +83,8 @@ class Forecaster:
         window = stations.isel({schema.TIME: slice(-self.history, None)})
         if not np.isfinite(window[schema.TARGET].values).any():
             return Silent()
-        return PreparedForecast(self, station_series(window, self.scaler, self.trend, self.horizon))
+        known = self._known_weather(window, fields)
+        return PreparedForecast(self, station_series(window, self.scaler, self.trend, self.horizon, known))
 
     def at_origins(self, data: Series, origins: np.ndarray, near: PointNeighbours) -> np.ndarray:
         """Forecasts (origins, points, horizon) in ug m-3, float32, many at a time."""
@@ -88,6 +97,18 @@ class Forecaster:
                 window = data.window(batch, self.history, self.horizon, near)
                 parts.append(concentration(self.network(window), window, self.scaler))
         return torch.cat(parts).numpy()
+
+    def _known_weather(self, window: xr.Dataset, fields: xr.Dataset | None) -> np.ndarray | None:
+        """The weather (history and horizon, variables) of the city, standardised; None where none is read."""
+        if not self.weather.names:
+            return None
+        if fields is None:
+            raise UserError(f"{self.name} reads the weather of the hours that are asked for.",
+                            f"It takes {', '.join(self.weather.names)} as known.", "Give fields.")
+        last = window.time.values[-1]
+        hours = last + HOUR * np.arange(1 - self.history, self.horizon + 1)
+        at_stations = self.weather.at(fields, hours, window.lat.values, window.lon.values)
+        return self.weather.standardised(city_mean(at_stations))
 
     def _check_leads(self, stations: xr.Dataset, hours: np.ndarray) -> None:
         """A UserError where hours cannot be forecast from `stations`."""
@@ -123,6 +144,14 @@ class PreparedForecast:
         """The `k` stations nearest to each place, which its forecast is interpolated from."""
         index, distance = geo.nearest(self.data.lat, self.data.lon, lat, lon, self.model.k)
         return Supporters(index, distance, self.model.k)
+
+
+def city_mean(values: np.ndarray) -> np.ndarray:
+    """Mean (hours, variables), float32, of values (hours, places, variables) that are known; NaN where none is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=1)
+    total = np.where(known, values, 0.0).sum(axis=1, dtype=np.float64)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def leads_of(issue: np.datetime64, hours: np.ndarray) -> np.ndarray:

@@ -47,16 +47,24 @@ def fitted_by(kind: str) -> str:
     return FORECAST_KINDS[kind].fitted_by
 
 
-def make(kind: str, hours: int, horizon: int, level: tuple[float, float], options: dict) -> nn.Module:
+def reads_weather(kind: str) -> bool:
+    """Whether a kind can read what is known of the weather of the target hours."""
+    entry = FORECAST_KINDS[kind]
+    return "weather" in inspect.signature(entry.found(entry.name)).parameters
+
+
+def make(kind: str, hours: int, horizon: int, level: tuple[float, float], options: dict,
+         weather: int = 0) -> nn.Module:
     """An untrained network for windows of `hours` and forecasts of `horizon` hours.
 
     `level` is mean and standard deviation of log1p(PM2.5) of the training slice; `options` are those of the model's
-    file. A UserError names an option that the model does not have.
+    file; `weather` is how many variables of it are known of the target hours. A UserError names an option that the
+    model does not have.
     """
     entry = FORECAST_KINDS[kind]
     network = entry.found(entry.name)
     arguments = list(inspect.signature(network).parameters)
-    given = {"hours": hours, "horizon": horizon, "level": tuple(level)}
+    given = {"hours": hours, "horizon": horizon, "level": tuple(level), "weather": weather}
     given = {name: value for name, value in given.items() if name in arguments}
     sizes = entry.found(entry.sizes) if entry.sizes else None
     known = list(inspect.signature(sizes).parameters) if sizes else [name for name in arguments if name not in given]

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from aqreanalysis.models.forecast.known import weather_means, weather_steps
 from aqreanalysis.models.forecast.series import LARGEST_LOG1P
 from aqreanalysis.models.forecast.window import Window, at_points, thin
 
@@ -53,22 +54,25 @@ class Ridge(nn.Module):
 
     `space` "log" works on scaled log1p, "value" on concentrations; `pollutants` are read of the station (1: PM2.5
     alone, 6: all), `network` of them also as the mean of all stations. `level` is mean and standard deviation of
-    log1p(PM2.5) in the training slice. Before the last `recent` hours means over `every` hours are read.
+    log1p(PM2.5) in the training slice. Before the last `recent` hours means over `every` hours are read. Of `weather`
+    variables the means over `weather_every` hours of all target hours, and of the time before them, are read too.
     """
 
     level: torch.Tensor
     weight: torch.Tensor
 
     def __init__(self, hours: int, horizon: int, level: tuple[float, float], penalty: float = 1e-4,
-                 space: str = "log", pollutants: int = 1, network: int = 0, recent: int = 48, every: int = 6):
+                 space: str = "log", pollutants: int = 1, network: int = 0, recent: int = 48, every: int = 6,
+                 weather: int = 0, weather_every: int = 24):
         super().__init__()
         if space not in ("log", "value"):
             raise ValueError(f"space is log or value, not {space!r}")
         self.space, self.pollutants, self.network, self.penalty = space, pollutants, network, penalty
-        self.recent, self.every = recent, every
+        self.recent, self.every, self.weather, self.weather_every = recent, every, weather, weather_every
         self.register_buffer("level", torch.tensor(level))
         steps = thin(torch.zeros(1, hours, 1), recent, every).shape[1]
-        self.register_buffer("weight", torch.zeros(steps * (pollutants + network) + 1, horizon))
+        known = weather_steps(horizon, weather_every) * weather if weather else 0
+        self.register_buffer("weight", torch.zeros(steps * (pollutants + network) + known + 1, horizon))
 
     def features(self, window: Window) -> torch.Tensor:
         """(batch, stations, features), the last of them 1."""
@@ -78,6 +82,8 @@ class Ridge(nn.Module):
         parts = [thin(own, self.recent, self.every).flatten(2)]
         if self.network:
             parts.append(thin(around, self.recent, self.every).flatten(2).expand(-1, own.shape[1], -1))
+        if self.weather:
+            parts.append(weather_means(window, self.weather_every).flatten(1)[:, None].expand(-1, own.shape[1], -1))
         return torch.cat([*parts, torch.ones_like(parts[0][..., :1])], dim=-1)
 
     def _values(self, logs: torch.Tensor) -> torch.Tensor:

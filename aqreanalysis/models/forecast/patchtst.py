@@ -4,7 +4,7 @@ Nie et al. 2023, "A Time Series is Worth 64 Words: Long-term Forecasting with Tr
 section 3.1: instance normalisation (Kim et al. 2022, RevIN, without affine), patches of `patch` hours every `stride`,
 the last value repeated at the end so that one patch more fits, learned positions, encoder layers with
 batch normalisation, a linear head over all patches. Channels are independent, so only the channel that is asked for,
-PM2.5, is computed.
+PM2.5, is computed. Known weather, if any, adds to it after the head.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from aqreanalysis.models.forecast.known import weather_head
 from aqreanalysis.models.forecast.window import Window, at_points
 
 POSITION_RANGE = 0.02            # learned positions are drawn from -0.02 ... 0.02 before training
@@ -44,7 +45,8 @@ class PatchTST(nn.Module):
     """
 
     def __init__(self, hours: int, horizon: int, patch: int = 16, stride: int = 8, width: int = 16, heads: int = 4,
-                 layers: int = 3, dropout: float = 0.2):
+                 layers: int = 3, dropout: float = 0.2, weather: int = 0, weather_every: int = 24,
+                 weather_hidden: int = 32):
         super().__init__()
         self.patch, self.stride = min(patch, hours), stride
         patches = (hours + stride - self.patch) // stride + 1
@@ -52,6 +54,7 @@ class PatchTST(nn.Module):
         self.position = nn.Parameter(torch.empty(patches, width).uniform_(-POSITION_RANGE, POSITION_RANGE))
         self.layers = nn.Sequential(*(EncoderLayer(width, heads, 2 * width, dropout) for _ in range(layers)))
         self.dropout, self.head = nn.Dropout(dropout), nn.Linear(patches * width, horizon)
+        self.weather = weather_head(weather, horizon, weather_every, weather_hidden)
 
     def patches(self, series: torch.Tensor) -> torch.Tensor:
         """(n, patches, patch) of series (n, hours)."""
@@ -64,4 +67,7 @@ class PatchTST(nn.Module):
         z = self.patches(((series - mean) / spread).flatten(0, 1))
         z = self.layers(self.dropout(self.embed(z) + self.position))
         found = self.head(z.flatten(1)).unflatten(0, series.shape[:2])
-        return at_points(found * spread + mean, window.neighbours)
+        found = found * spread + mean
+        if self.weather is not None:
+            found = found + self.weather(window)
+        return at_points(found, window.neighbours)

@@ -5,6 +5,7 @@
     truth          (hours, stations) PM2.5 in ug m-3, NaN where missing
     clock          (hours, 6) cyclic time
     trend          (hours,) of PM2.5, scaled as `values`, which are departures from it
+    weather        (hours, variables) of the city, standardised, 0 where missing; of no variables where none is known
 
 All float32, made once; a batch of windows is selected from them by index.
 """
@@ -43,6 +44,7 @@ class Series:
     truth: torch.Tensor
     clock: torch.Tensor
     trend: torch.Tensor
+    weather: torch.Tensor
     time: np.ndarray
     station: np.ndarray
     lat: np.ndarray
@@ -56,16 +58,17 @@ class Series:
         """
         import torch
 
-        from aqreanalysis.models.forecast.window import Window, carried, fill_gaps
+        from aqreanalysis.models.forecast.window import WEATHER_BEFORE, Window, carried, fill_gaps
 
         origins = torch.as_tensor(origins)
         before = origins[:, None] + torch.arange(1 - hours, 1)
         after = origins[:, None] + torch.arange(1, horizon + 1)
+        known = origins[:, None] + torch.arange(1 - min(WEATHER_BEFORE, hours), horizon + 1)
         place = before if stations is None else (before[..., None], torch.as_tensor(stations))
         values, mask = (array[place].transpose(1, 2) for array in (self.values, self.mask))
         mean = carried(self.mean[before], self.heard[before])
         return Window(fill_gaps(values, mask, mean), mask, mean, self.clock[before], self.clock[after],
-                      self.trend[origins], neighbours)
+                      self.trend[origins], neighbours, self.weather[known])
 
     def truth_after(self, origins: np.ndarray | torch.Tensor, horizon: int) -> torch.Tensor:
         """PM2.5 (batch, stations, horizon) of the hours after the origins, NaN where missing."""
@@ -75,8 +78,12 @@ class Series:
         return self.truth[after].transpose(1, 2)
 
 
-def station_series(cube: xr.Dataset, scaler: Scaler, trend: Trend = NO_TREND, more_hours: int = 0) -> Series:
-    """The arrays of a station cube; the clock continues for `more_hours` after its end."""
+def station_series(cube: xr.Dataset, scaler: Scaler, trend: Trend = NO_TREND, more_hours: int = 0,
+                   weather: np.ndarray | None = None) -> Series:
+    """The arrays of a station cube; the clock continues for `more_hours` after its end.
+
+    `weather` (hours and more_hours, variables) is that of the city, standardised, NaN where missing.
+    """
     import torch
 
     from aqreanalysis.models.forecast.window import network_mean
@@ -89,9 +96,10 @@ def station_series(cube: xr.Dataset, scaler: Scaler, trend: Trend = NO_TREND, mo
     mask = np.isfinite(values).astype(np.float32)
     clock = cyclic_time(np.concatenate([time, time[-1] + HOUR * np.arange(1, more_hours + 1)]))
     tensor = torch.from_numpy
+    known = np.zeros((len(clock), 0), np.float32) if weather is None else np.nan_to_num(weather).astype(np.float32)
     filled, seen = tensor(np.nan_to_num(values)), tensor(mask)
     return Series(filled, seen, *network_mean(filled, seen), tensor(cube[schema.TARGET].values.copy()), tensor(clock),
-                  tensor(line), time, cube.station.values, cube.lat.values, cube.lon.values)
+                  tensor(line), tensor(known), time, cube.station.values, cube.lat.values, cube.lon.values)
 
 
 def point_neighbours(lat: np.ndarray, lon: np.ndarray, to_lat: np.ndarray, to_lon: np.ndarray,

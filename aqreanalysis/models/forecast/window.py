@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+WEATHER_BEFORE = 24       # hours before the hour of issue and in it whose weather is known besides
 NEARNESS_FLOOR_KM = 1e-3  # added to distances before they are inverted
 
 
@@ -35,7 +36,9 @@ class Window:
 
     `values` (batch, stations, hours, pollutants) scaled log1p, PM2.5 first; `mask` the same shape, 1 where observed;
     `mean` (batch, hours, pollutants) over the network; `past` (batch, hours, 6) and `coming` (batch, horizon, 6)
-    cyclic time; `trend` (batch,) what was taken off PM2.5, to be added to the forecast; `neighbours` of the points.
+    cyclic time; `trend` (batch,) what was taken off PM2.5, to be added to the forecast; `neighbours` of the points;
+    `weather` (batch, hours, variables) of the hours to come and WEATHER_BEFORE hours before them, of no variables where
+    none is known.
     """
 
     values: torch.Tensor
@@ -45,6 +48,7 @@ class Window:
     coming: torch.Tensor
     trend: torch.Tensor
     neighbours: PointNeighbours
+    weather: torch.Tensor
 
     @property
     def horizon(self) -> int:

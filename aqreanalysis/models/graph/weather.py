@@ -56,9 +56,14 @@ class WeatherInputs:
         found = sample_fields(fields, hours, lat, lon, self.names)
         return np.stack([found[name].values for name in self.names], axis=-1)
 
+    def standardised(self, values: np.ndarray) -> np.ndarray:
+        """Values (..., names) less their mean, over their standard deviation, float32; NaN where they are."""
+        mean, deviation = np.asarray(self.mean, np.float32), np.asarray(self.deviation, np.float32)
+        return ((values - mean) / deviation).astype(np.float32)
+
     def as_inputs(self, values: np.ndarray, hours: np.ndarray) -> np.ndarray:
         """Values (hours, places, names) as a network reads them, float32 (hours, places, inputs), clock last."""
-        scaled = (values - np.asarray(self.mean, np.float32)) / np.asarray(self.deviation, np.float32)
+        scaled = self.standardised(values)
         clock = np.broadcast_to(cyclic_time(hours)[:, None], (*values.shape[:2], CLOCK_FEATURES))
         return np.concatenate([np.nan_to_num(scaled), clock], axis=-1).astype(np.float32)
 
