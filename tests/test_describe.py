@@ -10,6 +10,7 @@ import netCDF4
 import numpy as np
 import product_samples as samples
 import pytest
+import xarray as xr
 from models_fixtures import lively_calibration, small_checkpoint
 from rich.console import Console
 
@@ -217,6 +218,32 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path):
     (folder / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="damaged"):
         describe(str(folder))
+
+
+def test_fields_are_told(tmp_path):
+    """Weather at two sites, and the twin's on a grid; files of two grids are refused as what they are."""
+    (tmp_path / "rows.csv").write_text("time,station_id,lon,lat,t2m,dew_point\n" + "".join(
+        f"2016-01-01T0{hour}:00Z,{site},11{site}.5,38,280,1\n" for hour in (1, 2, 4) for site in (3, 5)))
+    facts = describe(str(tmp_path))
+    assert (str(facts.first)[:13], str(facts.last)[:13]) == ("2016-01-01T01", "2016-01-01T04")
+    text = words(shown(facts))
+    for told in ("2 sites, 113.50 to 115.50 E, 38.00 to 38.00 N; each holds within 120 km",
+                 "2016-01-01 01:00 to 2016-01-01 04:00 (UTC, END of the hour), 4 hours",
+                 "t2m air temperature at 2 m (K) d2m dew point at 2 m (K) rh relative humidity at 2 m (%), from others",
+                 f"hash {facts.fingerprint} of all files"):
+        assert told in text, told
+    with pytest.raises(UserError, match="rows.csv has no column pm25"):  # options are of observations
+        describe(str(tmp_path), utc_offset=8)
+    (tmp_path / "rows.csv").unlink()
+    for number in (2, 3):
+        axis = {name: np.arange(38.0, 38 + number) for name in ("lat", "lon")}
+        xr.Dataset({"t2m": (("time", "lat", "lon"), np.full((2, number, number), 280.0), {"units": "K"})}, attrs={
+            "simulated": "true"}, coords=axis | {"time": np.array(["2016-01-01T00", "2016-01-01T01"], "M8[ns]")}
+                   ).to_netcdf(tmp_path / f"{number}.nc")
+    text = shown(describe(str(tmp_path / "[2].nc")))
+    assert text.lstrip("╭─╮\n│ ").startswith("SIMULATED") and "38 to 39 E, 38 to 39 N" in words(text)
+    with pytest.raises(UserError, match="no file of a known layout.*Nor can it be read as fields: .*different grids"):
+        describe(str(tmp_path))
 
 
 def test_what_is_none_of_them_is_told(tmp_path):

@@ -9,7 +9,7 @@ from models_fixtures import lively_calibration, lively_graph_model
 
 from aqreanalysis import schema, time_axis
 from aqreanalysis.evaluation import inference
-from aqreanalysis.models import checkpoint
+from aqreanalysis.models import checkpoint, registry
 from aqreanalysis.models.graph.kinds import KINDS
 from aqreanalysis.models.graph.weather import WIND, WeatherInputs
 from aqreanalysis.recipes import GraphTraining
@@ -66,6 +66,24 @@ def test_a_hidden_station_in_training_is_a_target_in_use(cube, kind):
     estimate = model.predict(cube.isel(station=~hidden), targets, fields if names else None)
     assert np.ptp(estimate.pm25.values) > 0.3
     np.testing.assert_allclose(estimate.pm25, np.maximum(found[:, hidden], 0), rtol=1e-4, atol=1e-3)
+
+
+def test_an_estimate_with_weather_does_not_depend_on_what_else_is_asked(cube):
+    """As test_contract asks of every model; here advection carries, also where the wind of some hours is unknown."""
+    model = lively_graph_model("spin", weather=WEATHER)
+    rng = np.random.default_rng(3)
+    asked = schema.make_targets(cube.time.values[30:78], rng.uniform(36, 40, 9), rng.uniform(113, 119, 9))
+    fields = wind(cube)
+    calm = model.predict(cube, asked, wind(cube, calm=True)).pm25
+    fields["u10"] = fields.u10.where(rng.random(fields.u10.shape) > 0.3)
+    prepared = model.prepare(cube, asked.time.values, fields)
+    whole = prepared.at(asked)
+    assert (np.abs(whole.pm25 - calm).max("time") > 0.5).sum() >= 5, "the wind moves most places"
+    for points, rows in ((slice(0, 4), slice(0, 24)), (slice(4, 9), slice(24, 48)), ([8], [47, 3]), ([5, 2, 0], [1])):
+        part = asked.isel(point=points, time=rows)
+        expected = whole.isel(point=points, time=rows)
+        xr.testing.assert_allclose(prepared.at(part), expected, rtol=1e-5, atol=1e-4)
+        xr.testing.assert_allclose(model.predict(cube, part, fields), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_wind_counts_and_missing_wind_is_calm(cube):
@@ -133,6 +151,8 @@ def test_a_checkpoint_gives_the_model_back(cube, tmp_path):
         training={}, withheld={}, versions={}, calibration=lively_calibration().asdict(),
         analysis=checkpoint.AnalysisFacts(stations=[["S000", 36.5, 113.5, -1]], graph=graph))
     checkpoint.save(tmp_path / "small", model.network, card)
+    told = registry.describe_model(tmp_path / "small")  # what a build asks for fields by, without torch
+    assert (told.fields, told.fields_optional, told.history) == (WEATHER.names, True, model.history)
     read, _ = checkpoint.load(tmp_path / "small")
     targets = schema.make_targets(cube.time.values[30:60], [38.0], [115.0])
     found = read.predict(cube, targets, wind(cube))

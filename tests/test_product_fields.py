@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import xarray as xr
+from test_describe import shown, words
 
 import aqreanalysis
 from aqreanalysis import schema
@@ -19,6 +20,7 @@ from aqreanalysis.product.plan import BuildRequest, prepare
 from aqreanalysis.simulation.weather import TwinFields
 from aqreanalysis.time_axis import parse_period
 from aqreanalysis.workflows.build import build
+from aqreanalysis.workflows.describe import describe
 from aqreanalysis.workflows.simulate import write_fields
 
 PERIOD = parse_period(None, "2016-01-31", "2016-02-01")
@@ -115,9 +117,14 @@ def test_a_model_is_handed_the_fields_of_its_product(request_of, weather):
 
 @pytest.mark.product
 def test_a_model_that_can_goes_on_without_and_the_file_says_where(request_of, weather, tmp_path):
-    """Hours after 12 UTC of the second day have no wind: there the estimate is without, and flagged so."""
+    """Hours after 12 UTC of the second day have no wind: there the estimate is without, and flagged so. `describe`
+    counts them and names the fields."""
     some = cut(weather, tmp_path / "some", slice(None, "2016-02-01T12"))
-    found = hourly(build(request_of(checkpoint="all-weather", fields=some)))
+    folder = build(request_of(checkpoint="all-weather", fields=some))
+    found, told = hourly(folder), words(shown(describe(str(folder))))
+    assert "without fields somewhere in 4 of 48 hours; that is 8.33 % of all hours and places" in told
+    run = json.loads((folder / "run.json").read_text())
+    assert "fields u10, v10 of SIMULATED some (" in told and f"hash {run['identity']['fields']}" in told
     without = found.time.values > np.datetime64("2016-02-01T12")
     assert 0 < without.sum() == found.fields_flag.values[:, 0].sum() == 4
     assert np.array_equal(found.fields_flag.values == 1, np.broadcast_to(without[:, None], found.fields_flag.shape))

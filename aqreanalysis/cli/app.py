@@ -266,7 +266,7 @@ def _score_forecasts(run_folder: Path, workers: int) -> None:
 def describe_command(
     path: Annotated[
         str,
-        typer.Argument(help="Folder or file of observations, station archive, product folder or cube, or checkpoint."),
+        typer.Argument(help="Observations, station archive, product (folder or cube), checkpoint, or fields."),
     ],
     stations: Stations = None,
     utc_offset: UtcOffset = None,
@@ -274,7 +274,7 @@ def describe_command(
         bool, typer.Option("--verify", help="Compare every file of a product with the hash that its build noted.")
     ] = False,
 ) -> None:
-    """Tell what is in an archive, a product or a checkpoint: period, completeness, gaps, flags, oddities."""
+    """Tell what is in an archive, a product, a checkpoint or fields: period, completeness, gaps, flags, oddities."""
     from aqreanalysis import describe, time_axis
     from aqreanalysis import verify as verified
     from aqreanalysis.cli import console, tables

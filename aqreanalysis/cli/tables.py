@@ -21,7 +21,8 @@ from aqreanalysis.models.registry import BASELINES
 from aqreanalysis.time_axis import HOUR, UTC_OFFSET_HOURS
 from aqreanalysis.training.calibration import COVERAGE_SLICES
 from aqreanalysis.workflows.describe.archive import STATION_SHARES, ArchiveFacts, MonthCounts
-from aqreanalysis.workflows.describe.product import FrequencyFacts, ProductFacts
+from aqreanalysis.workflows.describe.fields import FieldFacts
+from aqreanalysis.workflows.describe.product import FieldsCount, FrequencyFacts, ProductFacts
 
 LISTED_AT_MOST = 10      # gaps, sentences and the like; the rest is counted
 MONTHS_AT_MOST = 36      # rows of a table; longer archives are shown by year
@@ -42,12 +43,14 @@ def reading_bar() -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
-def show_facts(facts: ArchiveFacts | ProductFacts | Card, out: Console | None = None) -> None:
+def show_facts(facts: ArchiveFacts | ProductFacts | FieldFacts | Card, out: Console | None = None) -> None:
     """Print what `describe` found."""
     if isinstance(facts, ArchiveFacts):
         parts = _archive_tables(facts)
     elif isinstance(facts, ProductFacts):
         parts = _product_tables(facts)
+    elif isinstance(facts, FieldFacts):
+        parts = _field_tables(facts)
     else:
         parts = _checkpoint_tables(facts)
     for part in parts:
@@ -153,8 +156,33 @@ def _product_tables(facts: ProductFacts) -> Iterator[RenderableType]:
         yield _ranges_table(kind)
         if kind.classes.sum():
             yield _classes_table(kind)
+        if kind.with_fields.hours:
+            yield Text(f"\n{_fields_in_words(kind.with_fields)}")
     if facts.damaged:
         yield _list_table("Files that can't be read", facts.damaged)
+
+
+def _fields_in_words(of: FieldsCount) -> str:
+    """Where a model went on without its fields."""
+    if not of.hours_without:
+        return f"fields_flag: fields were known everywhere in all {of.hours:,} hours"
+    return (f"fields_flag: without fields somewhere in {of.hours_without:,} of {of.hours:,} hours; that is "
+            f"{_percent_of(of.values_without, of.values)} % of all hours and places")
+
+
+def _field_tables(facts: FieldFacts) -> Iterator[RenderableType]:
+    if facts.simulated:
+        yield Panel("SIMULATED: these fields are the twin's, not of real air.", style="bold red")
+    yield _name_table([
+        ("fields", facts.path), ("source", facts.source), ("place", facts.place),
+        ("period", f"{_stamp(facts.first)} to {_stamp(facts.last)} (UTC, END of the hour), "
+                   f"{int((facts.last - facts.first) / HOUR) + 1:,} hours; which of them are whole, a build checks"),
+        ("hash", f"{facts.fingerprint} of all files")])
+    yield Text("\nVariables", style="bold")
+    yield _name_table([(name, text + ", from others" * (name in facts.derived))
+                       for name, text in facts.variables.items()])
+    if facts.notes:
+        yield _list_table("How the files are read", facts.notes)
 
 
 def _settings_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
@@ -167,9 +195,18 @@ def _settings_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
                          f"hours; a station {identity.get('minimum_station_hours')} in a month"),
             ("observations", f"{facts.get('stations', '?')} stations, {facts.get('files', '?')} files, "
                              f"{len(facts.get('files_skipped', []))} skipped"),
+            *_fields_row(facts),
             ("months done", f"{len(months)}; {sum(m['hours_without_observations'] for m in months.values())} hours "
                             "without any observation")]
     return rows + [("warning", text) for text in facts.get("warnings", [])[:LISTED_AT_MOST]]
+
+
+def _fields_row(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """The fields that the model read; no row where it read none."""
+    if "fields" not in facts:
+        return []
+    told = [text.removeprefix("fields: ") for text in facts.get("reading", []) if text.startswith("fields: ")]
+    return [("fields", "; ".join([*told, f"files {facts['fields']}", f"hash {facts['fields_hash']}"]))]
 
 
 def _ranges_table(kind: FrequencyFacts) -> Table:
@@ -308,7 +345,11 @@ def _list_table(title: str, texts: list[str]) -> Table:
 
 
 def _local_time(stamp: np.datetime64) -> str:
-    return str((stamp + UTC_OFFSET_HOURS * HOUR).astype("datetime64[m]")).replace("T", " ")
+    return _stamp(stamp + UTC_OFFSET_HOURS * HOUR)
+
+
+def _stamp(stamp: np.datetime64) -> str:
+    return str(stamp.astype("datetime64[m]")).replace("T", " ")
 
 
 def _short_number(value: float) -> str:

@@ -17,7 +17,7 @@ from aqreanalysis.fields.hours import HOUR_S, Steps, epoch_seconds, usual_step
 from aqreanalysis.fields.readers import GRIDDED
 from aqreanalysis.fields.readers.grid_layout import EXPVER, Axes, Found, axes_of
 from aqreanalysis.fields.sampling import wrapped
-from aqreanalysis.fields.source import Area, FieldSource
+from aqreanalysis.fields.source import Area, FieldSource, NoFields
 from aqreanalysis.fields.variables import FIELDS, INSTANT, check_values, conversion
 from aqreanalysis.schema import LAT, LON, TIME
 
@@ -48,9 +48,9 @@ class GriddedFields(FieldSource):
         self.simulated = False
         self._parts = [part for file in files for part in self._parts_of(file)]
         if not self._parts:
-            raise UserError(f"{path} has no field that is known.",
-                            f"Known are {', '.join(FIELDS)}, by these names, those of ECMWF and MERRA-2, or CF "
-                            "standard names.", "`ncdump -h FILE` shows what it has; docs/fields.md has the names.")
+            raise NoFields(f"{path} has no field that is known.",
+                           f"Known are {', '.join(FIELDS)}, by these names, those of ECMWF and MERRA-2, or CF "
+                           "standard names.", "`ncdump -h FILE` shows what it has; docs/fields.md has the names.")
         first = self._parts[0].axes
         for part in self._parts:
             if not (np.array_equal(part.axes.lats, first.lats) and np.array_equal(part.axes.lons, first.lons)):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aqreanalysis.errors import UserError
 from aqreanalysis.fields.field_files import field_files, paths_of
 from aqreanalysis.fields.gridded import GriddedFields
 from aqreanalysis.fields.readers import AT_SITES
 from aqreanalysis.fields.sites import SiteFields
-from aqreanalysis.fields.source import FieldSource
+from aqreanalysis.fields.source import FieldSource, NoFields
 
 
 def open_fields(path: str | Path) -> FieldSource:
@@ -20,11 +19,12 @@ def open_fields(path: str | Path) -> FieldSource:
 
     Raises
     ------
-    UserError : where there is nothing, or nothing that is known.
+    NoFields : where there is nothing, or nothing that is known.
+    UserError : where files can't be read, or do not fit together.
     """
     paths = paths_of(path)
     if not paths:
-        raise UserError(f"There are no fields at {path}.", "A path is a file, a folder or a pattern like 'era5/*.nc'.")
+        raise NoFields(f"There are no fields at {path}.", "A path is a file, a folder or a pattern like 'era5/*.nc'.")
     for layout in AT_SITES:
         if taken := layout.takes(paths):
             return SiteFields(path, layout.read(taken))

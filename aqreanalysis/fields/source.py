@@ -53,6 +53,10 @@ class FieldCheck:
         return in_runs(self.hours[self.missing])
 
 
+class NoFields(UserError):
+    """There is nothing at a path that is known as a field."""
+
+
 class FieldSource(ABC):
     """Fields of one origin.
 

@@ -126,8 +126,15 @@ def describe_model(name: str | Path | None = None, neighbours: int | None = None
         card.name, card.kind, card.identity, card.created, reference, None if graph else neighbours or card.k,
         reads.history, reads.future, bool(card.training.get("simulated")), memory_hours,
         _calibrated_error() if card.calibration else _raw_error("the network expects", memory_hours),
-        _conformal_bounds(card.calibration) if card.calibration else "", AQNetAnalysis.fields,
-        AQNetAnalysis.fields_optional)
+        _conformal_bounds(card.calibration) if card.calibration else "", *_fields_of(card))
+
+
+def _fields_of(card: checkpoint.Card) -> tuple[tuple[str, ...], bool]:
+    """Names of what a checkpoint's network reads besides pollutants, and whether it goes on without."""
+    if card.model not in GRAPH_KINDS:
+        return AQNetAnalysis.fields, AQNetAnalysis.fields_optional
+    facts = card.analysis.graph
+    return tuple(facts["weather"]["names"]), facts["fields_optional"]
 
 
 def _refuse_neighbours(name: str, neighbours: int | None) -> None:

@@ -38,6 +38,20 @@ class FieldRange:
 
 
 @dataclass
+class FieldsCount:
+    """Of a model that goes on where its fields are unknown: how many hours and values there are, and were without."""
+
+    hours: int = 0
+    hours_without: int = 0    # at one place at least
+    values: int = 0           # places and hours
+    values_without: int = 0
+
+    def __add__(self, other: FieldsCount) -> FieldsCount:
+        return FieldsCount(self.hours + other.hours, self.hours_without + other.hours_without,
+                           self.values + other.values, self.values_without + other.values_without)
+
+
+@dataclass
 class FrequencyFacts:
     """All files of a frequency together."""
 
@@ -49,6 +63,7 @@ class FrequencyFacts:
     variables: dict[str, str] = field(default_factory=dict)    # name -> long name and unit
     fields: dict[str, FieldRange] = field(default_factory=dict)   # of pm25, its standard error and bounds
     classes: np.ndarray = field(default_factory=lambda: np.zeros(len(QUALITY), np.int64))
+    with_fields: FieldsCount = field(default_factory=FieldsCount)
 
 
 @dataclass
@@ -118,6 +133,7 @@ def _add_file(facts: ProductFacts, path: Path) -> None:
             flags = file.variables[cf.QUALITY_FLAG]
             for piece in output.pieces(flags):
                 classes += np.bincount(flags[piece].values.ravel(), minlength=len(QUALITY))
+        flagged = _count_fields(file.variables[cf.FIELDS_FLAG]) if cf.FIELDS_FLAG in file.variables else FieldsCount()
         variables = {str(key): f"{v.attrs['long_name']} ({v.attrs.get('units', '1')})"
                      for key, v in file.variables.items() if TIME in v.dims and key != TIME and "long_name" in v.attrs}
         grid = _grid_in_words(file, attributes)
@@ -126,8 +142,18 @@ def _add_file(facts: ProductFacts, path: Path) -> None:
     kind.files, kind.bytes = kind.files + 1, kind.bytes + _size_on_disk(path)
     kind.first, kind.last = min(kind.first, days[0]), max(kind.last, days[1])
     kind.variables, kind.classes = variables, kind.classes + classes
+    kind.with_fields += flagged
     for key, found in fields.items():
         kind.fields[key] = _both_ranges(kind.fields.get(key, FieldRange()), found)
+
+
+def _count_fields(flags: xr.Variable) -> FieldsCount:
+    without, values = np.zeros(len(flags), bool), 0
+    for piece in output.pieces(flags):
+        there = flags[piece].values == cf.FIELDS_MEANINGS.index("without_fields")
+        without[piece[0]] |= there.any(axis=tuple(range(1, there.ndim)))
+        values += int(there.sum())
+    return FieldsCount(len(flags), int(without.sum()), flags.size, values)
 
 
 def _size_on_disk(path: Path) -> int:
