@@ -253,6 +253,13 @@ class GraphRow(Strict):
     training: dict[str, int | float] = Field(default_factory=dict, description="What differs from `training`.")
 
 
+class GraphCheckpoint(Strict):
+    """The network of a graph recipe that becomes a checkpoint: of a row, and of the first draw."""
+
+    name: str = Field(description="Of the checkpoint.", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    row: str = Field(description="Whose network it is.")
+
+
 class GraphRecipe(Strict):
     """How to train and score inference at hidden stations: every row of a table, all draws and shares."""
 
@@ -272,6 +279,7 @@ class GraphRecipe(Strict):
     test_every_nth_week: int = Field(5, ge=3, description="One week in so many is the test, the one before validates.")
     rows: dict[str, GraphRow] = Field(min_length=1, description="The rows of the table.")
     training: GraphTraining = Field(GraphTraining(), description="How networks are trained.")
+    checkpoint: GraphCheckpoint | None = Field(None, description="Which network is calibrated as a checkpoint, if any.")
     quality: QualitySettings = Field(DEFAULT_SETTINGS, description="Thresholds of quality control.")
 
     @property

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from aqreanalysis import schema
 from aqreanalysis.cli import console
-from aqreanalysis.models.checkpoint import FORECAST_TASK, Card
+from aqreanalysis.models.checkpoint import DEFAULT, FORECAST_TASK, Card
 from aqreanalysis.models.registry import BASELINES
 from aqreanalysis.time_axis import HOUR, UTC_OFFSET_HOURS
 from aqreanalysis.training.calibration import COVERAGE_SLICES
@@ -235,13 +235,12 @@ def _checkpoint_tables(card: Card) -> Iterator[RenderableType]:
     training = card.training
     if training.get("simulated"):
         yield Panel("SIMULATED: trained on the twin's observations, not on real air.", style="bold red")
+    if worse := _worse_than_kriging(card):
+        yield Panel(worse, style="bold yellow")
     sizes = ", ".join(f"{name} {value}" for name, value in card.network.items())
-    window = card.analysis.window
     yield _name_table([
         ("checkpoint", f"{card.name} ({card.kind}), made {card.created}"),
-        ("reads", f"{', '.join(schema.LONG_NAMES[name] for name in card.variables)}, from "
-                  f"{window.get('margin_hours', '?')} h before the target day to as long after it, means over "
-                  f"{window.get('context_hours', '?')} h on either side; {card.k} neighbours"),
+        ("reads", _read(card)),
         ("network", sizes),
         ("trained on", f"{training['source']}; {training['start']} to {training['end']}, {training['stations']} "
                        f"stations, every {training['every_nth_week_withheld']}th week left out"),
@@ -250,10 +249,34 @@ def _checkpoint_tables(card: Card) -> Iterator[RenderableType]:
         ("error", _error_in_words(card)),
         ("versions", ", ".join(f"{name} {text}" for name, text in card.versions.items())),
         ("weights", f"whole (sha256 {card.weights_sha256[:16]}...)")])
-    if coverage := card.calibration.get("facts", {}).get("at_other_towns"):
-        yield _coverage_table(coverage)
+    for others in ("towns", "stations"):
+        if coverage := card.calibration.get("facts", {}).get(f"at_other_{others}"):
+            yield _coverage_table(coverage, others)
     for name, rows in card.scores.items():
         yield _scores_table(f"Scores at {name.replace('_', ' ')}", rows)
+
+
+def _read(card: Card) -> str:
+    """What the network of an analysis reads, in words."""
+    window, pollutants = card.analysis.window, ', '.join(schema.LONG_NAMES[name] for name in card.variables)
+    if not (graph := card.analysis.graph):
+        return (f"{pollutants}, from {window.get('margin_hours', '?')} h before the target day to as long after it, "
+                f"means over {window.get('context_hours', '?')} h on either side; {card.k} neighbours")
+    fields = f"; fields {', '.join(graph['weather']['names'])}" if graph["weather"]["names"] else "; no fields"
+    without = ", and goes on without them" if graph["weather"]["names"] and graph["fields_optional"] else ""
+    return (f"{pollutants} of all stations in reach, from {window.get('hours_before', 0)} h before the hour to "
+            f"{window.get('hours_after', 0)} h after it; the clock{fields}{without}")
+
+
+def _worse_than_kriging(card: Card) -> str:
+    """A warning where, by the card's own scores, kriging has the smaller error of hours; empty where it has not."""
+    rows = [row for of in card.scores.values() for row in of if row["frequency"] == "hourly"]
+    worst = min(rows, key=lambda row: row["skill_percent"], default=None)
+    if worst is None or worst["skill_percent"] >= 0 or not card.analysis.graph:
+        return ""
+    return (f"Kriging is better: at the same hidden stations its mean absolute error is {worst['MAE_kriging']:.2f} "
+            f"ug m-3, this network's {worst['MAE']:.2f}. It is here to be compared and studied; for a product of your "
+            f"own use the default checkpoint, {DEFAULT}.")
 
 
 def _never_seen(card: Card) -> str:
@@ -295,9 +318,10 @@ def _error_in_words(card: Card) -> str:
             f"{by_lag[23]:.2f} after 23")
 
 
-def _coverage_table(found: dict[str, Any]) -> Table:
-    """`inside` should be 90 %, `z rms` 1; of factors that were fitted without the stations' own towns."""
-    table = _empty_table("Observations inside the bounds at stations left out, by factors fitted in other towns",
+def _coverage_table(found: dict[str, Any], others: str) -> Table:
+    """`inside` should be 90 %, `z rms` 1; of factors that were fitted in other towns, or at other stations."""
+    table = _empty_table("Observations inside the bounds at stations left out, by factors fitted "
+                         f"{'in' if others == 'towns' else 'at'} other {others}",
                          ("", "hours", "inside\n%", "z rms", "width", "days", "inside\n%", "z rms", "width"))
     there = dict.fromkeys(name for of in found.values() for name in of)
     names = [name for name in COVERAGE_SLICES if name in there]

@@ -6,6 +6,7 @@ the test weeks. What was read is kept in the run folder, one file for each draw.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +57,16 @@ class GraphData:
     cube: xr.Dataset
     weather: xr.Dataset
     hidden: np.ndarray
+    source: str = ""         # a phrase for what was observed ...
+    fields_source: str = ""  # ... and for the weather
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that is read."""
+        found = hashlib.sha256(self.hidden.tobytes())
+        for array in (self.cube[schema.TARGET], *self.weather.data_vars.values()):
+            found.update(np.ascontiguousarray(array.values).tobytes())
+        return found.hexdigest()[:16]
 
     @property
     def seen(self) -> xr.Dataset:
@@ -145,7 +156,7 @@ def prepare_data(recipe: GraphRecipe, out: Path) -> None:
     raw = screening.RawObservations.of(archive, period.hours[0], period.hours[-1], recipe.quality,
                                        (before, before - HOUR))
     all_of_them = reporting(raw.screened(), round(LEAST_HOURS_SHARE * len(period.hours)))
-    weather = _weather(recipe, all_of_them)
+    weather, fields_source = _weather(recipe, all_of_them)
     kept = np.ones(all_of_them.sizes[schema.STATION], bool) if recipe.near_km is None else (
         weather[SITE_DISTANCE].values < recipe.near_km)
     names = all_of_them.station.values[kept]
@@ -160,6 +171,7 @@ def prepare_data(recipe: GraphRecipe, out: Path) -> None:
         stored = stored.assign({f"field_{name}": field for name, field in here.data_vars.items()})
         stored = stored.assign_coords(hidden=("station", hidden), distance=("station", here[SITE_DISTANCE].values))
         stored["station"] = stored.station.astype(str)
+        stored.attrs = {"source": archive.source, "fields_source": fields_source}
         with files.whole(_file(out, draw), READ_AGAIN) as part:
             stored.to_netcdf(part)
 
@@ -171,7 +183,8 @@ def load_data(recipe: GraphRecipe, out: Path, draw: Draw) -> GraphData:
     fields = [str(name) for name in stored.data_vars if name != schema.TARGET]
     weather = stored[fields].rename({name: name.removeprefix("field_") for name in fields}).drop_vars("hidden")
     cube = stored[[schema.TARGET]].drop_vars(["hidden", "distance"])
-    return GraphData(recipe, cube, weather, stored.hidden.values.astype(bool))
+    return GraphData(recipe, cube, weather, stored.hidden.values.astype(bool), stored.attrs.get("source", ""),
+                     stored.attrs.get("fields_source", ""))
 
 
 def _file(out: Path, draw: Draw) -> Path:
@@ -186,14 +199,17 @@ def _archive(recipe: GraphRecipe):
     return recipe.files.open()
 
 
-def _weather(recipe: GraphRecipe, cube: xr.Dataset) -> xr.Dataset:
-    """The recipe's fields at the stations (time, station), and their distance from a site, 0 where there is none."""
-    found = schema.make_targets(cube.time.values, cube.lat.values, cube.lon.values)
+def _weather(recipe: GraphRecipe, cube: xr.Dataset) -> tuple[xr.Dataset, str]:
+    """The recipe's fields at the stations (time, station), with their distance from a site, 0 where there is none; and
+    a phrase for them."""
+    found, source = schema.make_targets(cube.time.values, cube.lat.values, cube.lon.values), ""
     if recipe.fields is not None:
-        found = open_fields(recipe.fields).sample(cube.time.values, cube.lat.values, cube.lon.values, recipe.weather)
+        opened = open_fields(recipe.fields)
+        found = opened.sample(cube.time.values, cube.lat.values, cube.lon.values, recipe.weather)
+        source = opened.source
     if SITE_DISTANCE not in found.coords:
         found = found.assign_coords({SITE_DISTANCE: (schema.POINT, np.zeros(cube.sizes[schema.STATION]))})
-    return found.rename({schema.POINT: schema.STATION})
+    return found.rename({schema.POINT: schema.STATION}), source
 
 
 def _hidden(stations: int, draw: Draw) -> np.ndarray:

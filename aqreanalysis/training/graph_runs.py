@@ -23,11 +23,12 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint, registry
 from aqreanalysis.models.base import Model
 from aqreanalysis.models.baselines import boosting
+from aqreanalysis.models.cross_fitting import NO_FOLD
 from aqreanalysis.models.graph.kinds import KINDS, make_network
 from aqreanalysis.recipes import GraphRecipe, GraphRow, GraphTraining, first_problem
 from aqreanalysis.time_axis import HOUR
 from aqreanalysis.training.graph import train_graph
-from aqreanalysis.training.graph_data import READ_AGAIN, Draw, GraphData, draws_of, load_data
+from aqreanalysis.training.graph_data import READ_AGAIN, TWIN, Draw, GraphData, draws_of, load_data
 
 ESTIMATE = "estimate.npy"
 BOOSTING = "boosting"
@@ -80,6 +81,10 @@ def check_graph_recipe(recipe: GraphRecipe) -> None:
         if row.aod != "none" and "aod" not in recipe.weather:
             raise UserError(f"The row {name} learns from optical depth, which the recipe does not read.",
                             "An optical depth is a variable of the fields.", "Add aod to `weather`.")
+    if recipe.checkpoint and recipe.rows.get(recipe.checkpoint.row, GraphRow(model="")).model not in KINDS:
+        raise UserError(f"The checkpoint is of the row {recipe.checkpoint.row}, which trains no graph network.",
+                        f"The rows are {', '.join(recipe.rows)}; networks are {', '.join(KINDS)}.",
+                        "Name another row in `checkpoint`.")
 
 
 def run_graph_job(job: GraphJob) -> str:
@@ -115,7 +120,7 @@ def _by_network(job: GraphJob, row: GraphRow, data: GraphData) -> tuple[np.ndarr
 
 def _card(job: GraphJob, row: GraphRow, data: GraphData, model, steps: int, seconds: float) -> checkpoint.Card:
     """The description of a network that has just been trained."""
-    stations = [[str(name), round(float(lat), 5), round(float(lon), 5), -1] for name, lat, lon in zip(
+    stations = [[str(name), round(float(lat), 5), round(float(lon), 5), NO_FOLD] for name, lat, lon in zip(
         data.seen.station.values, data.seen.lat.values, data.seen.lon.values, strict=True)]
     graph = {"settings": asdict(model.settings), "weather": model.weather.asdict(),
              "fields_optional": model.fields_optional}
@@ -123,10 +128,13 @@ def _card(job: GraphJob, row: GraphRow, data: GraphData, model, steps: int, seco
         name=job.row, kind=f"{row.model}-{checkpoint.ANALYSIS_TASK}",
         created=dt.datetime.now(dt.UTC).date().isoformat(),
         network=model.network.sizes.asdict(), scaler={}, k=0, variables=[schema.TARGET],
-        analysis=checkpoint.AnalysisFacts(stations=stations, graph=graph),
-        training={"source": job.recipe.observations, "start": job.recipe.start, "end": job.recipe.end,
-                  "stations": len(stations), "settings": job.settings.model_dump(), "seed": job.draw.number,
-                  "steps": steps, "seconds": round(seconds)},
+        analysis=checkpoint.AnalysisFacts(
+            window={"hours_before": model.history, "hours_after": model.future}, stations=stations, graph=graph),
+        training={"source": data.source, "fields": data.fields_source, "fingerprint": data.fingerprint,
+                  "start": job.recipe.start, "end": job.recipe.end, "every_nth_week_withheld":
+                  job.recipe.test_every_nth_week, "stations": len(stations), "settings": job.settings.model_dump(),
+                  "wind": row.wind, "seed": job.draw.number, "steps": steps, "seconds": round(seconds),
+                  "simulated": job.recipe.observations == TWIN},
         withheld={"test_single": [str(name) for name in data.asked.station.values], "test_city": [],
                   "validation_single": [], "validation_city": []},
         versions=files.package_versions("aqreanalysis", "torch"))

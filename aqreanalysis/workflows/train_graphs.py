@@ -1,8 +1,8 @@
 """`aqreanalysis train` with a graph recipe: every row of its table, every share of hidden stations and draw, scored.
 
 A job that is done is not done again: give the same command again to continue. What a run folder holds is in
-training/graph_runs.py. `scores-hiddenNN.csv` and `.md` are of the draws in which kriging is done and of the rows that
-are done in all of these.
+training/graph_runs.py; a recipe's `checkpoint` is made last (training/graph_checkpoint.py). `scores-hiddenNN.csv` and
+`.md` are of the draws in which kriging is done and of the rows that are done in all of these.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from aqreanalysis.evaluation import inference, statistics
 from aqreanalysis.evaluation.inference import REFERENCE_ROW
 from aqreanalysis.models.graph.weather import WIND
 from aqreanalysis.recipes import GraphRecipe
+from aqreanalysis.training.graph_checkpoint import job_of_row, make_checkpoint
 from aqreanalysis.training.graph_data import Draw, draws_of, load_data, loneliest, prepare_data
 from aqreanalysis.training.graph_runs import ESTIMATE, GraphJob, check_graph_recipe, graph_jobs, run_graph_job
 from aqreanalysis.training.run_folder import NEW_FOLDER, refuse_other_recipe, write_recipe
@@ -39,6 +40,8 @@ def train_graphs(recipe: GraphRecipe, out: Path, workers: int = 1,
     for number, text in enumerate(run_jobs(run_graph_job, todo, workers), start=1):
         report(f"{number} of {len(todo)}: {text}")
     score_graphs(recipe, out)
+    if ships := recipe.checkpoint:
+        report(f"checkpoint {make_checkpoint(job_of_row(recipe, out, ships.row), ships.name)}")
     return out
 
 
