@@ -10,7 +10,7 @@ TORCH ?= torch==2.13.0
 # One more than there are cores: many tests wait for processes that they started.
 TEST_PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: product test pytest lint docs clean
+.PHONY: product test pytest lint docs links clean
 
 product: $(STAMP)
 	$(BIN)/aqreanalysis build --year 2016 --grid 0.1deg
@@ -32,14 +32,21 @@ $(STAMP): $(VENV)/bin/python pyproject.toml $(SOURCES)
 	touch $(STAMP)
 
 lint: $(STAMP)
-	$(BIN)/ruff check aqreanalysis tests benchmarks
+	$(BIN)/ruff check aqreanalysis tests benchmarks examples
 	$(BIN)/mypy
 
-# The pages as HTML, without a network; a warning is an error.
+# The pages as HTML, without a network; a warning, a script of the gallery that fails and a link that leads nowhere are errors.
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet ".[docs]"
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+# Asks for every link that leads elsewhere: needs a network. The gallery is not run.
+links: $(STAMP)
+	$(BIN)/python -m pip install --quiet ".[docs]"
+	$(BIN)/python -m sphinx -q -D plot_gallery=0 -b linkcheck docs docs/_build/links
+
 clean:
-	rm -rf $(VENV) products docs/_build docs/reference
+	rm -rf $(VENV) products docs/_build docs/reference docs/gallery
+	find examples -mindepth 1 ! -name '*_*.py' ! -name README.rst ! -name .gitignore -delete

@@ -28,7 +28,7 @@ versions. Nothing heavy is imported before it is used.
 `compare`               a product beside another gridded PM2.5, and both beside observations
 `evaluate`              scores of a checkpoint and the baselines at an archive's stations, each left out
 `train, recalibrate`    a checkpoint from a recipe
-`load_recipe`           a recipe by name or file
+`load_recipe`           a recipe by name or file; `TrainingRecipe`: one for `train`, of Python values
 `ingest_archives`       archives of any layout into one station archive
 `describe, verify`      what is in an archive, a product or a checkpoint; whether a product's files are what was written
 `Period, parse_period`  calendar days in UTC+8
@@ -60,7 +60,8 @@ _PUBLIC = {
     "open_archive": "observations.readers", "ingest_archives": "observations.ingest",
     "open_fields": "fields.opening",
     "load_model": "models.registry", "describe_model": "models.registry",
-    "load_recipe": "recipes", "BuildRequest": "product.plan", "open_product": "product.reading",
+    "load_recipe": "recipes", "TrainingRecipe": "recipes", "BuildRequest": "product.plan",
+    "open_product": "product.reading",
     "build": "workflows.build", "evaluate": "workflows.evaluate_analysis", "train": "workflows.train_analysis",
     "recalibrate": "workflows.train_analysis", "describe": "workflows.describe", "verify": "workflows.describe",
     "export": "workflows.export", "MapOptions": "workflows.plot_map", "plot_map": "workflows.plot_map",
@@ -70,10 +71,11 @@ _PUBLIC = {
     "summarise": "workflows.summarise",
 }
 __all__ = [
-    "BuildRequest", "MapOptions", "Period", "UserError", "__version__", "area_means", "build", "compare",
-    "describe", "describe_model", "draw_cells", "draw_map", "evaluate", "export", "exposure", "ingest_archives",
-    "load_model", "load_recipe", "make_targets", "open_archive", "open_fields", "open_product", "parse_period",
-    "plot_animation", "plot_map", "plot_validation", "recalibrate", "simulate", "summarise", "train", "verify",
+    "BuildRequest", "MapOptions", "Period", "TrainingRecipe", "UserError", "__version__", "area_means", "build",
+    "compare", "describe", "describe_model", "draw_cells", "draw_map", "evaluate", "export", "exposure",
+    "ingest_archives", "load_model", "load_recipe", "make_targets", "open_archive", "open_fields", "open_product",
+    "parse_period", "plot_animation", "plot_map", "plot_validation", "recalibrate", "simulate", "summarise",
+    "train", "verify",
 ]
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ if TYPE_CHECKING:
     from aqreanalysis.observations.readers import open_archive
     from aqreanalysis.product.plan import BuildRequest
     from aqreanalysis.product.reading import open_product
-    from aqreanalysis.recipes import load_recipe
+    from aqreanalysis.recipes import TrainingRecipe, load_recipe
     from aqreanalysis.schema import make_targets
     from aqreanalysis.time_axis import Period, parse_period
     from aqreanalysis.workflows.areas import area_means

@@ -1,10 +1,13 @@
 """Sphinx configuration of the documentation: `make docs` builds it without a network, and a warning is an error."""
 
+import logging
+import os
 import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 import make_reference
 
 import aqreanalysis
@@ -13,10 +16,11 @@ project, author = "aqreanalysis", "aqreanalysis developers"
 copyright = author
 version = release = aqreanalysis.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton",
+              "sphinx_gallery.gen_gallery"]
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4  # as GitHub makes them, so that links are the same there and here
-exclude_patterns = ["_build", "examples"]
+exclude_patterns = ["_build", "examples", "gallery/*.ipynb", "gallery/*.py"]
 suppress_warnings = ["myst.header", "misc.highlighting_failure"]
 autodoc_member_order, autodoc_typehints = "bysource", "signature"
 napoleon_google_docstring, napoleon_numpy_docstring = False, True
@@ -28,6 +32,22 @@ html_static_path = ["_static"]
 html_css_files = ["tables.css"]
 html_show_sourcelink = html_copy_source = False
 html_theme_options = {"navigation_with_keys": False}
+
+# The gallery: every script of examples/ is run, and a failing one fails the build. They are to have the twin, whatever
+# observations lie in the data folder of whoever builds the pages.
+os.environ["XDG_DATA_HOME"] = str(HERE / "_build" / "no_data")
+os.environ["MPLBACKEND"] = "agg"
+logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)  # it tells of a cluster that is closed
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples", "gallery_dirs": "gallery", "filename_pattern": r"\d\d_", "ignore_pattern": r"^$",
+    "within_subsection_order": "FileNameSortKey", "image_scrapers": ("gallery_pictures",), "reset_modules": (),
+    "capture_repr": ("_repr_html_",), "run_stale_examples": True, "abort_on_example_error": False,
+    "show_signature": False, "write_computation_times": False, "min_reported_time": 0, "remove_config_comments": True,
+    "download_all_examples": False, "inspect_global_variables": False}
+
+# `make links` asks for every link elsewhere; some servers refuse what is no browser.
+linkcheck_timeout, linkcheck_retries, linkcheck_workers = 20, 2, 4
+linkcheck_anchors = False
 
 # Pages of the repository's top level that are pages here too.
 OUTSIDE = {"../CONTRIBUTING.md": "contributing.md", "../CHANGELOG.md": "changelog.md"}

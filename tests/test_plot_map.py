@@ -340,8 +340,10 @@ def test_own_numbers_are_drawn_at_the_products_cells(whole, monkeypatch):
     assert shown["scale"].levels[0] == -shown["scale"].levels[-1] < 0 and shown["scale"].levels[-1] < 1e5
     np.testing.assert_array_equal(shown["values"], change.values)
     assert not any("SIMULATED" in text.get_text() for text in draw_cells(change, days, "Change", "").findobj(Text))
-    for wrong in (days.pm25, change.isel(lat=slice(None, None, -1)), change.isel(lat=slice(2))):
-        with pytest.raises(UserError, match="not at the cells"):
+    draw_cells(change.isel(lat=slice(2, None)), days, "", "")  # other cells: only the sea is known of them
+    assert set(np.unique(shown["flag"])) <= {schema.SUPPORTED, schema.SEA}
+    for wrong in (days.pm25, change.isel(lat=0), change.drop_vars("lat")):
+        with pytest.raises(UserError, match="not those of cells"):
             draw_cells(wrong, days, "", "")
 
 

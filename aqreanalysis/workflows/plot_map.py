@@ -33,7 +33,7 @@ from aqreanalysis.product.summary_fields import (
     summary_field,
     summary_periods,
 )
-from aqreanalysis.schema import QUALITY, SEA, TARGET
+from aqreanalysis.schema import LAT, LON, QUALITY, SEA, SUPPORTED, TARGET
 from aqreanalysis.time_axis import MINIMUM_HOURS, Period, local_days
 
 if TYPE_CHECKING:
@@ -131,36 +131,46 @@ def draw_map(product: str | Path | xr.Dataset, options: MapOptions = DEFAULT,
 
 def draw_cells(values: xr.DataArray, product: xr.Dataset, title: str, label: str, units: str = UNITS_TEXT,
                difference: bool = False, options: MapOptions = DEFAULT) -> Figure:
-    """A map of numbers of your own at the cells of a product, as a matplotlib Figure.
+    """A map of numbers of your own, as a matplotlib Figure.
 
     Parameters
     ----------
-    values : (lat, lon), or as the product's cells are; in the product's order.
-    product : Dataset of `open_product` or `summarise`, which says whether it is simulated and what supports its cells:
-        the class of most of its steps.
+    values : one a cell, with their latitudes and longitudes: (lat, lon), or as the product's cells are.
+    product : Dataset of `open_product` or `summarise` that they were made from. It says whether they are simulated,
+        and, if they are at its cells, what is hatched: the class of most of its steps.
     title, label, units : of the map and its colour bar.
     difference : whether values lie on both sides of 0; the colours do then too.
     options : projection, palette, width, vmax, box and inset; the rest has no use here.
 
+    Returns
+    -------
+    matplotlib.figure.Figure, which is not saved.
+
     Raises
     ------
-    UserError : for values of other cells than the product's, and for options that are unknown.
+    UserError : for values with other dimensions than those of cells, and for options that are unknown.
     """
     options.check()
-    cells = product[TARGET].isel(time=0) if "time" in product[TARGET].dims else product[TARGET]
-    if values.dims != cells.dims or any(not np.array_equal(values[axis].values, cells[axis].values)
-                                        for axis in ("lat", "lon") if axis in values.coords):
-        raise UserError(f"Values of {dict(values.sizes)} are not at the cells of the product, {dict(cells.sizes)}.",
-                        "A map of your own numbers has one for each cell.", "Take means over time first.")
-    flags = product[QUALITY_FLAG].transpose("time", ...).values if "time" in product[QUALITY_FLAG].dims else (
-        product[QUALITY_FLAG].values[None])
-    flag = np.stack([(flags == number).sum(axis=0) for number in range(len(QUALITY))]).argmax(axis=0)
+    axes = [values[axis] for axis in (LAT, LON) if axis in values.coords and values[axis].ndim]
+    if len(axes) < 2 or set(values.dims) != {dim for axis in axes for dim in axis.dims}:
+        raise UserError(f"Values of {dict(values.sizes)} are not those of cells.", "A map of your own numbers has one "
+                        "for each cell, with its lat and lon.", "Take the mean over time, or choose one.")
+    grid, flag = grid_of(values.to_dataset(name=TARGET)), _class_of_most(product)
+    if not all(np.array_equal(values[axis].values, product[axis].values) for axis in (LAT, LON)):
+        flag = np.where(grid.land, SUPPORTED, SEA).reshape(values.shape)
     palette = options.palette or product_maps.PALETTE_OF["error"]
-    on_land = np.where(flag == SEA, np.nan, values.values)
-    scale = Scale.of_differences([on_land], options.vmax) if difference else Scale.of([on_land], options.vmax, palette)
-    return mean_map(values.values, grid_of(product), title=title, label=label, units=units, flag=flag, scale=scale,
+    on_land = [np.where(flag == SEA, np.nan, values.values)]
+    scale = Scale.of_differences(on_land, options.vmax) if difference else Scale.of(on_land, options.vmax, palette)
+    return mean_map(values.values, grid, title=title, label=label, units=units, flag=flag, scale=scale,
                     note=f"{product.attrs.get('source', '')} {product_maps.BOUNDARIES}".strip(),
                     simulated=product.attrs.get("simulated") == "true", look=options.look)
+
+
+def _class_of_most(product: xr.Dataset) -> np.ndarray:
+    """The quality class of most steps at each cell, of equals the lowest."""
+    flags = product[QUALITY_FLAG]
+    over = "time" if "time" in flags.dims else ()
+    return np.stack([(flags == number).sum(over) for number in range(len(QUALITY))]).argmax(axis=0)
 
 
 def _map_of(product: str | Path | xr.Dataset, options: MapOptions,
