@@ -45,10 +45,11 @@ def few_folds():
 
 @pytest.fixture
 def no_maps(monkeypatch):
-    """For builds whose maps nobody looks at: they are drawn here, after all files, and are seconds of work."""
+    """For builds whose maps and figures nobody looks at: they are drawn here, after all files: seconds of work."""
     from aqreanalysis.product import report
 
     monkeypatch.setattr(report, "draw_maps", lambda plan, workers: [])
+    monkeypatch.setattr(report.page, "hidden_charts", lambda folder, model: [])
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """`aqreanalysis evaluate` from files to figures: all stations of a small network, each left out once in each design;
 and those of them alone that the checkpoint withheld."""
 
+import re
 from dataclasses import replace
 from functools import partial
 
+import browsing
+import markupsafe
 import netCDF4
 import numpy as np
 import pandas as pd
@@ -211,27 +214,67 @@ def test_a_fit_without_several_folds_serves_them():
     assert found == {("1", "2"): ("1", "2", "3"), ("2", "3"): ("1", "2", "3"), ("4", "5"): ("4", "5"), ("6",): ("6",)}
 
 
-def test_a_folder_of_scores(result, tmp_path):
-    files = write_result(result, str(tmp_path / "scores"))
-    assert sorted(path.name for path in files) == sorted(path.name for path in (tmp_path / "scores").iterdir())
+HOSTILE = '--out "<script>alert(1)</script>"'
+
+
+@pytest.fixture(scope="module")
+def written(result, tmp_path_factory):
+    """The folder of an evaluation, and its files as they were told."""
+    folder = tmp_path_factory.mktemp("evaluated") / "scores"
+    return folder, write_result(result, str(folder), HOSTILE)
+
+
+def test_a_folder_of_scores(result, written):
+    folder, files = written
+    assert sorted(path.name for path in files) == sorted(path.name for path in (folder).iterdir())
     assert {path.name for path in files} == {"scores.csv", "scores.nc", "error_by_distance.png", "skill.png",
                                              "coverage.png", "reliability.png", "station_bias_skill.png",
                                              "error_bubbles.png", "soccer.png", "cycles.png", "calendar.png",
-                                             "days_above_75.png", "taylor.png", "target.png"}
+                                             "days_above_75.png", "taylor.png", "target.png", "report.html"}
     for name in ("station", "slice", "day", "place", "block", "scaled"):
-        with xr.open_dataset(tmp_path / "scores" / "scores.nc", group=name) as sums:
+        with xr.open_dataset(folder / "scores.nc", group=name) as sums:
             places = sums.load()[["lat", "lon"]].to_dataframe() if name == "station" else None
             xr.testing.assert_equal(sums.drop_vars(["lat", "lon"], errors="ignore"), getattr(result.sums, name))
             if places is not None:
                 told = result.stations.set_index("station_id").loc[places.index]
                 assert np.array_equal(places[["lat", "lon"]], told[["lat", "lon"]])
-    with netCDF4.Dataset(tmp_path / "scores" / "scores.nc") as file:  # texts are characters, as in all our files
+    with netCDF4.Dataset(folder / "scores.nc") as file:  # texts are characters, as in all our files
         assert not [name for group in file.groups.values() for name, of in group.variables.items() if of.dtype == str]
-    with xr.open_dataset(tmp_path / "scores" / "scores.nc") as root:
+    with xr.open_dataset(folder / "scores.nc") as root:
         assert root.attrs["notes"].splitlines() == result.notes
-    table = pd.read_csv(tmp_path / "scores" / "scores.csv", dtype={"slice": str})
+    table = pd.read_csv(folder / "scores.csv", dtype={"slice": str})
     assert len(table) == len(result.table) and not table.duplicated(["group", "hours", "by", "slice", "frequency",
                                                                      "model"]).any()
+
+
+def test_the_report_says_first_what_the_table_says(result, written):
+    """Key figures by hand from the table, in the design that stands for the map; what was not used; the command."""
+    folder, _ = written
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    whole = result.table[(result.table.hours == "all") & (result.table.by == "all")]
+    rows = whole[(whole.frequency == "hourly") & (whole.group == "map-matched")].set_index("model")
+    ours, other = rows.loc["AQ-Net"], rows.loc["kriging"]
+    values = re.findall('class="value">([^<]*)<', text)
+    assert values[:3] == [f"{abs(100 * (1 - ours.MAE / other.MAE)):.1f} %", f"{ours.NMB_percent:+.1f} %",
+                          f"{ours.MAE:.1f} µg m⁻³"]
+    assert ("better than kriging" if ours.MAE <= other.MAE else "WORSE than kriging") in text
+    assert f"kriging {other.NMB_percent:+.1f} %" in text and values[3].startswith(f"{100 * ours.coverage_90:.0f} %")
+    for note in (*result.notes, result.inventory.source, "simulated" if result.simulated else "Made from"):
+        assert str(markupsafe.escape(note)) in text
+    assert "<script>alert" not in text and "&lt;script&gt;alert(1)" in text
+    assert text.count('class="chart-box" id="figure-') == 12 and len(text) < 2e6
+
+
+def test_the_report_in_a_browser(written, tmp_path):
+    folder, _ = written
+    with browsing.browser(tmp_path) as driver:
+        driver.get((folder / "report.html").as_uri())
+        assert browsing.errors_and_requests(driver) == ([], {(folder / "report.html").as_uri()})
+        driver.find_element("id", "unfold-charts").send_keys("\ue007")  # Enter
+        assert browsing.violations(driver) == []
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                               {"width": 360, "height": 700, "deviceScaleFactor": 1, "mobile": True})
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 360
 
 
 def test_the_table_alone(result, tmp_path):

@@ -1,23 +1,23 @@
 """The report's map: what is packed into the page is what the cube has; and the page in a real browser."""
 
-import contextlib
-import json
 import re
-import shutil
 import time
 from dataclasses import replace
 
+import browsing
 import numpy as np
 import product_samples as samples
 import pytest
 import xarray as xr
 
 from aqreanalysis import output, schema
+from aqreanalysis.figures import validation
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.product import observed, report
 from aqreanalysis.product.plan import BuildRequest, prepare
 from aqreanalysis.product.report import packing, sections
 from aqreanalysis.product.report.explorer import MOST_CELL_DAYS, Sample
+from aqreanalysis.product.report.validation_charts import CHARTS
 
 HOSTILE = '<img src=x onerror="document.title=1"></script>万寿西宫 & "1"'
 PERIOD = ("2016-01-30", "2016-02-02")
@@ -96,26 +96,19 @@ def page(tmp_path_factory):
                                     {"pm25": values.astype(np.float32)}, station_name=[HOSTILE, "B"])
     for month in plan.period.months():
         observed.write_observed(plan.folder.observed(month), cube, month, 20, plan.about)
-    report.write_report(plan, {"identity": plan.identity, "facts": plan.facts, "months": {}}, [])
+    samples.hidden_rows(simulated=True).to_netcdf(plan.folder.validation("nc"), engine="netcdf4")
+    facts = {"headline": "hidden", "notes": []}
+    with pytest.MonkeyPatch.context() as patch:  # two of eleven figures
+        patch.setattr(validation, "FIGURES", {name: validation.FIGURES[name] for name in ("soccer", "days_above_75")})
+        patch.setattr(validation, "OF_ROWS", {})
+        report.write_report(plan, {"identity": plan.identity, "facts": plan.facts, "months": {},
+                                   "validation": {"facts": facts}}, [])
     return plan.folder.report, plan, plan.folder.daily()[0].path
 
 
 @pytest.fixture(scope="module")
 def browser(page, tmp_path_factory):
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser: pip install selenium")
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
-        pytest.skip("no chromium and chromedriver here: apt-get install chromium chromium-driver")
-    options = selenium.ChromeOptions()
-    options.binary_location = binary
-    for flag in ("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-dev-shm-usage",
-                 "disable-background-networking", "disable-component-update", "disable-sync", "window-size=1000,900",
-                 f"user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    with contextlib.ExitStack() as stack:
-        found = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
-        stack.callback(found.quit)
+    with browsing.browser(tmp_path_factory.mktemp("browser")) as found:
         found.get(page[0].as_uri())
         until(found, lambda: is_ready(found))
         yield found
@@ -148,12 +141,7 @@ def reading(driver):
 
 
 def test_it_loads_without_errors_and_asks_for_nothing(page, browser):
-    assert browser.get_log("browser") == []
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    own = {message["params"]["request"]["url"].partition("#")[0] for message in messages
-           if message["method"] == "Network.requestWillBeSent"
-           and message["params"].get("documentURL", "").startswith("file:")}
-    assert {url for url in own if not url.startswith("data:")} == {page[0].as_uri()}
+    assert browsing.errors_and_requests(browser) == ([], {page[0].as_uri()})
     browser.execute_script("fetch('https://example.org/').catch(() => { window.refused = true })")
     until(browser, lambda: browser.execute_script("return window.refused"))
     assert "Content Security Policy" in str(browser.get_log("browser"))
@@ -189,10 +177,33 @@ def test_arrow_keys_move_from_cell_to_cell(browser):
     assert browser.execute_script("return document.activeElement.id") == "map"
 
 
+def test_figures_of_the_validation_are_folded_but_printed(browser):
+    """Each with words in its place and its own size; what a reader folded is folded again after printing."""
+    boxes = browser.find_elements("css selector", "details.chart-box")
+    assert [box.get_attribute("id") for box in boxes] == ["figure-soccer", "figure-days_above_75"]
+
+    def are_open():
+        return [box.get_attribute("open") is not None for box in boxes]
+    assert are_open() == [True, False]
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert are_open() == [True, True]
+    shown = browser.execute_script("return [...document.querySelectorAll('.chart-box img')].map("
+                                   "i => [i.naturalWidth, i.width > 300, i.alt])")
+    assert all(width > 700 and wide and words.startswith("SIMULATED. ") for width, wide, words in shown)
+    browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert are_open() == [True, False]
+    browser.find_element("id", "unfold-charts").send_keys("\ue007")  # Enter
+    assert are_open() == [True, True]
+
+
+def test_every_figure_has_its_words():
+    """Of a product, and of `evaluate` beside."""
+    names = {*validation.FIGURES, *validation.OF_ROWS, "error_by_distance", "skill", "coverage", "reliability"}
+    assert set(CHARTS) == names
+
+
 def test_it_is_accessible_and_fits_a_phone(browser):
-    axe = pytest.importorskip("axe_core_python.selenium", reason="axe looks at the page: pip install axe-core-python")
-    found = axe.Axe().run(browser)
-    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]] == []
+    assert browsing.violations(browser) == []
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
                             {"width": 360, "height": 700, "deviceScaleFactor": 1, "mobile": True})
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 360

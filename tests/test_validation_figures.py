@@ -27,27 +27,7 @@ from aqreanalysis.workflows.plot_animation import plot_animation
 from aqreanalysis.workflows.plot_map import MapOptions
 from aqreanalysis.workflows.plot_validation import plot_validation
 
-STATIONS, DAYS = 12, 7
-
-
-def rows_of(simulated=False, seed=0):
-    """Hidden stations of two designs on seven days; kriging has twice the error of ours."""
-    rng = np.random.default_rng(seed)
-    n = 2 * STATIONS * DAYS
-    station, day = np.tile(np.arange(STATIONS), 2 * DAYS), np.repeat(np.tile(np.arange(DAYS), 2), STATIONS)
-    observed = 60 + 30 * np.sin(np.arange(24) / 4) + 15 * day[:, None] + rng.normal(0, 5, (n, 24))
-    error = rng.normal(0, 8, (n, 24)) + 4 * (station[:, None] - 6)
-    observed[3, 5], observed[4, :10] = np.nan, np.nan
-    stamps = np.datetime64("2019-01-06T17", "h") + 24 * day.astype("timedelta64[h]")
-    arrays = {"observed": observed, "pm25": observed + error, "kriging": observed + 2 * error,
-              "pm25_lower": observed + error - 20, "pm25_upper": observed + error + 20}
-    data = {name: (("row", "hour"), array.astype(np.float32)) for name, array in arrays.items()}
-    data |= {"station_id": ("row", np.array([f"S{i:02d}" for i in station])),
-             "design": ("row", np.repeat(["whole cities", "map-matched"], n // 2)),
-             "time": ("row", stamps.astype("datetime64[ns]")), "weight": ("row", np.repeat([1.0, 0.5], n // 2)),
-             "lat": ("row", 34 + 0.5 * station), "lon": ("row", 112 + 0.7 * station),
-             "distance_to_nearest_station": ("row", 3.0 + 8 * station)}
-    return xr.Dataset(data, attrs={"title": "Validation", "simulated": str(simulated).lower()})
+STATIONS, DAYS, rows_of = samples.HIDDEN_STATIONS, samples.HIDDEN_DAYS, samples.hidden_rows
 
 
 def sums_of(rows):

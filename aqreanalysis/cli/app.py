@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -212,7 +213,7 @@ def evaluate_command(
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option(help="Folder for scores.csv, scores.nc and figures; or a .csv file for the table alone."),
+        typer.Option(help="Folder for report.html, scores.csv, scores.nc, figures; or a .csv file: the table alone."),
     ] = None,
     fields: Fields = None,
     workers: Workers = None,
@@ -246,7 +247,8 @@ def evaluate_command(
     result = evaluate(observations, period, checkpoint, stations, count, scheduler,
                       lambda label: console.say(f"scored {label}"), quick, boosting, grid or DEFAULT_GRID, offset,
                       console.inventory, withheld, every_days or 1, fields)
-    written = write_result(result, out) if out else []  # before anything is shown
+    command = shlex.join(["aqreanalysis", *sys.argv[1:]])
+    written = write_result(result, out, command) if out else []  # before anything is shown
     score_tables.show_scores(result.table)
     for note in result.notes:
         console.say(note)
@@ -337,8 +339,6 @@ def fetch_command(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte.")] = 60.0,
 ) -> None:
     """Fetch an archive of observations. Run it again to go on, and to ask again for what was missing."""
-    import shlex
-
     from aqreanalysis import time_axis
     from aqreanalysis.cli import console
     from aqreanalysis.observations.download import fetch_files as run

@@ -36,6 +36,7 @@ from aqreanalysis.observations.readers.archive import Archive, Source, none_good
 from aqreanalysis.observations.readers.cube import CubeArchive
 from aqreanalysis.observations.stations import city_numbers
 from aqreanalysis.product.model_fields import ModelFields, check_fields_of, choose_fields
+from aqreanalysis.product.versions import installed_versions
 from aqreanalysis.time_axis import Period
 from aqreanalysis.training.boosting import train_boosting
 from aqreanalysis.training.regression import FITTED_DAYS, FITTED_STATIONS, fit_regression_kriging
@@ -60,6 +61,8 @@ class Result(NamedTuple):
     stations: pd.DataFrame | None = None  # station_id, lat, lon of the stations that reported
     about: str = ""      # of what it is, in words
     simulated: bool = False
+    inventory: Inventory | None = None  # what of the observations was used, and what was not
+    facts: Mapping[str, str] = {}       # what the scores were made from, by names
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,20 @@ def evaluate_source(source: Source, where: str, period: Period, asked: Evaluatio
         card.calibration)
     about = f"{card.name} at stations of {period.first} to {period.last} that were left out. {archive.source}"
     return Result(score_table(total, card.training["every_nth_week_withheld"], ours=OURS), total, notes,
-                  table[["station_id", "lat", "lon"]], about, archive.simulated)
+                  table[["station_id", "lat", "lon"]], about, archive.simulated, inventory,
+                  _facts(card, where, period, asked, days))
+
+
+def _facts(card: checkpoint.Card, where: str, period: Period, asked: Evaluation, days: np.ndarray) -> dict[str, str]:
+    """What scores were made from, for their report."""
+    stations = "those that training left aside, as it did" if asked.withheld else "all, each left out once a design"
+    versions = installed_versions()
+    return {"checkpoint": card.identity, "observations from": where,
+            "period": f"{period.first} to {period.last} (UTC+8)", "days scored": f"{len(days)} of {period.n_days}",
+            "stations scored": stations, "surroundings": "none taken out (--quick)" if asked.quick else
+            f"taken out so that distances are those of the land of the grid {asked.grid}",
+            **({"fields": asked.fields} if asked.fields else {}),
+            "versions": ", ".join(f"{name} {version}" for name, version in versions.items())}
 
 
 def _total_of_months(scoring: Scoring, period: Period, asked: Evaluation, on_month: Callable) -> Sums | None:

@@ -14,10 +14,12 @@ from aqreanalysis.figures.identity import Identity
 from aqreanalysis.figures.layout import save_figure
 from aqreanalysis.figures.scores import score_figures
 from aqreanalysis.figures.validation import validation_figures
+from aqreanalysis.product.report.evaluation_page import Evaluated, write_evaluation
 from aqreanalysis.product.validation.hidden import REFERENCE
 from aqreanalysis.workflows.evaluate_analysis import Result
 from aqreanalysis.workflows.score_months import OURS
 
+REPORT = "report.html"
 EVALUATION_FIX = "choose another place with --out."
 
 
@@ -34,12 +36,30 @@ def _is_table(out: str) -> bool:
     return Path(out).suffix.lower() == ".csv" and not out.endswith("/")
 
 
-def write_result(result: Result, out: str) -> list[Path]:
-    """The table as a .csv file; or a folder with scores.csv, scores.nc (the sums) and figures."""
+def write_result(result: Result, out: str, command: str = "") -> list[Path]:
+    """The table as a .csv file; or a folder with scores.csv, scores.nc (the sums), figures and report.html.
+
+    `command` is the line that asked for them, which the page shows.
+    """
     path = Path(out)
     if _is_table(out):
         return [_write_table(result.table, path)]
-    with files.whole(path / "scores.nc", EVALUATION_FIX) as part:
+    written = [_write_table(result.table, path / "scores.csv"), _write_sums(result, path / "scores.nc")]
+    figures = score_figures(result.table, OURS)
+    if result.stations is not None:
+        figures |= validation_figures(of_evaluation(result.sums, result.stations, OURS, REFERENCE, result.about,
+                                                    result.simulated))
+    about = {"source": result.about, "simulated": str(result.simulated).lower()}
+    written += [save_figure(figure, path / f"{name}.png", Identity.of(f"Validation: {name}", about))
+                for name, figure in figures.items()]
+    found = Evaluated(result.table, OURS, REFERENCE, result.about, result.simulated, result.notes, result.facts,
+                      result.inventory, [name.name for name in written], command)
+    return [*written, write_evaluation(path / REPORT, found, figures, EVALUATION_FIX)]
+
+
+def _write_sums(result: Result, path: Path) -> Path:
+    """A group for each kind of sums."""
+    with files.whole(path, EVALUATION_FIX) as part:
         xr.Dataset(attrs={"notes": "\n".join(result.notes)}).to_netcdf(part, engine="netcdf4")
         for name, sums in vars(result.sums).items():
             if name == "station" and result.stations is not None:
@@ -48,14 +68,7 @@ def write_result(result: Result, out: str) -> list[Path]:
                                          if of.dtype.kind in "OU"}
             encoding |= {str(key): {"zlib": True, "complevel": 1} for key in sums.data_vars}
             sums.to_netcdf(part, mode="a", group=name, engine="netcdf4", encoding=encoding)
-    figures = score_figures(result.table, OURS)
-    if result.stations is not None:
-        figures |= validation_figures(of_evaluation(result.sums, result.stations, OURS, REFERENCE, result.about,
-                                                    result.simulated))
-    about = {"source": result.about, "simulated": str(result.simulated).lower()}
-    return [_write_table(result.table, path / "scores.csv"), path / "scores.nc",
-            *(save_figure(figure, path / f"{name}.png", Identity.of(f"Validation: {name}", about))
-              for name, figure in figures.items())]
+    return path
 
 
 def _with_places(sums: xr.Dataset, stations: pd.DataFrame) -> xr.Dataset:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import xarray as xr
-
 from aqreanalysis.errors import UserError
-from aqreanalysis.evaluation.figure_sums import FigureSums, of_hidden_rows
+from aqreanalysis.evaluation.figure_sums import FigureSums
 from aqreanalysis.figures.identity import Identity
 from aqreanalysis.figures.layout import check_picture_name, save_figure
 from aqreanalysis.figures.validation import validation_figures
-from aqreanalysis.observations.stations import city_numbers
 from aqreanalysis.product.folder import record_of
+from aqreanalysis.product.report import validation_charts
 
 PRINT_DPI, ENDINGS = 300, ("png", "pdf", "svg")
 
@@ -47,15 +43,8 @@ def hidden_sums(product: str | Path) -> FigureSums:
     if not path.exists():
         raise UserError(f"{product} has no {path.name}.", "A product validates itself unless it was built with "
                         "--calibration checkpoint.", "Build it without that option.")
-    with xr.open_dataset(path, engine="netcdf4") as file:
-        rows = file.load()
-    if not rows.sizes["row"]:
+    found = validation_charts.hidden_sums(record.folder, str(record.content["identity"].get("checkpoint", "")))
+    if found is None:
         raise UserError(f"{path} has no row.", "Its stations were too few to hide some of them.",
                         "There is nothing to draw.")
-    names, first = np.unique(rows["station_id"].values.astype(str), return_index=True)
-    table = pd.DataFrame({"station_id": names, "lat": rows["lat"].values[first], "lon": rows["lon"].values[first]})
-    city = dict(zip(names.tolist(), city_numbers(table).tolist(), strict=True))
-    model = str(record.content["identity"].get("checkpoint", "")).split(" ")[0]
-    ours = "AQ-Net" if "aqnet" in model else model or "the model"
-    ours = f"{ours} (product)" if ours == "kriging" else ours
-    return of_hidden_rows(rows, city, ours)
+    return found

@@ -13,7 +13,7 @@ import xarray as xr
 
 from aqreanalysis import files
 from aqreanalysis.product.comparison.scores import OURS
-from aqreanalysis.product.report.page import TEMPLATE as OF_PRODUCT
+from aqreanalysis.product.report.html import HERE
 
 TEMPLATE = "comparison.html.j2"
 OTHERWISE = "choose another folder with --to."
@@ -70,7 +70,7 @@ def write_page(path: Path, *, title: str, headline: str, simulated: str, tables:
     """The page, with its pictures in it; every value is escaped."""
     import jinja2
 
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(OF_PRODUCT.parent), autoescape=True,
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True,
                                      undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     shown = [{"content": base64.b64encode(picture.read_bytes()).decode(), "words": CAPTIONS[_key(picture)]}
              for picture in pictures]

@@ -6,27 +6,26 @@ any other script. Nothing of the clock is on it: the same product in the same fo
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aqreanalysis import __version__, files, schema
+from aqreanalysis import files, schema
 from aqreanalysis.output.cf import About
 from aqreanalysis.product import observed as observed_days
 from aqreanalysis.product.observed import ObservedDays
 from aqreanalysis.product.plan import Plan
-from aqreanalysis.product.report import sections
+from aqreanalysis.product.report import html, sections
 from aqreanalysis.product.report.explorer import Explorer, explorer_of
 from aqreanalysis.product.report.key_figures import key_figures
 from aqreanalysis.product.report.outlines import frame_of
+from aqreanalysis.product.report.pictures import pictures_of
+from aqreanalysis.product.report.validation_charts import hidden_charts
 from aqreanalysis.product.report.validation_rows import shown_scores
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
-SCRIPT, STYLE = TEMPLATE.with_name("report.js"), TEMPLATE.with_name("report.css")
 LIST_TITLES = {"files_skipped": "Files that were skipped", "files_passed_over": "Files that were passed over",
                "oddities": "Odd, but used", "reading": "How the files were read", "warnings": "Warnings"}
+TWIN = "SIMULATED: made from the built-in twin, not from observations."
 BEIJING = (39.904, 116.407)  # where the map begins, if it has it; degrees north, east
 
 
@@ -43,18 +42,13 @@ def write_report(plan: Plan, record: Mapping[str, Any], pictures: list[Path]) ->
 
 def render_report(plan: Plan, record: Mapping[str, Any], pictures: Sequence[Path]) -> str:
     """The page as HTML; every value is escaped."""
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATE.parent), autoescape=True,
-                                     undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    script, style = (path.read_text(encoding="utf-8") for path in (SCRIPT, STYLE))
     observed = observed_days.read_observed([(plan.folder.observed(month), month) for month in plan.period.months()])
     explorer = _explorer(plan, observed)
-    return environment.get_template(TEMPLATE.name).render(
-        title=_title(plan), version=__version__,
-        script=Markup(script), script_hash=_hash(script), style=Markup(style), style_hash=_hash(style),
-        explorer=explorer, rounding=_rounding(explorer), pictures=_pictures(plan, pictures),
+    charts = hidden_charts(plan.folder, str(record["identity"].get("checkpoint", ""))) if "validation" in record else []
+    scripts = [name for name, of in ((html.MAP_SCRIPT, explorer), (html.CHARTS_SCRIPT, charts)) if of]
+    return html.render(
+        "report.html.j2", scripts, title=_title(plan), simulated=TWIN if plan.folder.simulated else "",
+        explorer=explorer, rounding=_rounding(explorer), charts=charts, pictures=_pictures(plan, pictures),
         more_maps=[path.name for path in pictures], completeness=sections.completeness_of(observed, plan.period.first),
         **_content(plan, record, explorer))
 
@@ -70,7 +64,7 @@ def _content(plan: Plan, record: Mapping[str, Any], explorer: Explorer | None) -
     truth, validation = true_errors(months), validation_of(plan, record)
     table = plan.folder.validation("csv") if validation and plan.folder.validation("csv").exists() else None
     return {
-        "simulated": plan.folder.simulated, "validation": validation, "true_errors": truth, "months": months,
+        "validation": validation, "true_errors": truth, "months": months,
         "figures": key_figures(table, explorer, plan.inventory.coverage, truth),
         "lead": (f"Hourly and daily PM2.5 from {plan.period.first} to {plan.period.last} (UTC+8) with standard error, "
                  f"{'bounds ' if about.bounds else ''}and quality flag; {plan.grid.name}, {plan.grid.size:,} "
@@ -88,11 +82,6 @@ def _content(plan: Plan, record: Mapping[str, Any], explorer: Explorer | None) -
 def _once(text: str, about: About) -> str:
     """Without what it was calibrated on, which stands in every sentence of a file and once on the page."""
     return text.replace(f"Calibrated on: {about.calibrated_on} ", "") if about.calibrated_on else text
-
-
-def _hash(text: str) -> str:
-    """What a Content-Security-Policy calls a script or style by."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def _explorer(plan: Plan, observed: ObservedDays | None) -> Explorer | None:
@@ -131,7 +120,7 @@ def _pictures(plan: Plan, paths: Sequence[Path]) -> list[dict[str, Any]]:
               map_of(f"standard_error_{label}").stem: f"Map of the mean standard error of daily PM2.5, {label}"}
     labels |= {map_of(f"months_{year}").stem: f"Maps of monthly mean PM2.5, {year}"
                for year in sorted({month.first.year for month in plan.period.months()})}
-    return sections.pictures_of(paths, labels)
+    return pictures_of(paths, labels)
 
 
 def validation_of(plan: Plan, record: Mapping[str, Any]) -> dict[str, Any]:

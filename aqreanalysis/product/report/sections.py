@@ -1,11 +1,8 @@
-"""What the page says of observations, quality control, use and citation; and pictures inside it."""
+"""What the page says of observations, quality control, use and citation."""
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +14,6 @@ from aqreanalysis.time_axis import HOURS_PER_DAY
 
 CHART_WIDTH, CHART_HEIGHT, CHART_TOP, MOST_BARS = 720, 90, 6, 366
 STATION_SHARES = ((0.9, "at least 90 %"), (0.75, "75 to 90 %"), (0.5, "50 to 75 %"), (0.0, "less than half"))
-PICTURE_WIDTH, PICTURE_COLOURS = 1100, 96
 KINDS = {
     "missing_code": "a code for missing, as -999", "out_of_range": "not what an instrument can report",
     "pm25_above_pm10": "more PM2.5 than PM10", "conflicting": "rows of the hour disagree",
@@ -109,24 +105,3 @@ def citation_of(plan: Plan) -> list[str]:
                f"aqreanalysis {about.software_version}, model {about.model}{at}.")
     return [product, f"Model: {about.model_reference}", f"Observations: {about.observations}",
             f"Licence: {about.license}"]
-
-
-def embedded(path: Path, words: str) -> dict[str, Any]:
-    """A picture inside the page: not wider than PICTURE_WIDTH, in PICTURE_COLOURS colours."""
-    from PIL import Image
-
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
-    if picture.width > PICTURE_WIDTH:
-        height = round(picture.height * PICTURE_WIDTH / picture.width)
-        picture = picture.resize((PICTURE_WIDTH, height), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.quantize(PICTURE_COLOURS, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
-    return {"data": "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii"),
-            "width": picture.width, "height": picture.height, "words": words}
-
-
-def pictures_of(paths: Sequence[Path], labels: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The pictures of these files that are there, in the order of `labels` (stem -> words)."""
-    by_stem = {path.stem: path for path in paths if path.exists()}
-    return [embedded(by_stem[stem], words) for stem, words in labels.items() if stem in by_stem]

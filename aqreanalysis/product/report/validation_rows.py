@@ -30,19 +30,19 @@ def _design(row: Mapping[Any, Any]) -> dict[str, Any]:
     known = row["skill_low"] == row["skill_low"]
     interval = f"{row['skill_low']:+.1f} to {row['skill_high']:+.1f}" if known else ""
     return {"name": row["design"], "cells": [
-        f"{row['stations']:,}", f"{row['n']:,}", _number(row["skill_percent"], "+.1f"), interval,
-        _number(row["MAE"], ".2f"), _number(row["MAE_kriging"], ".2f"), _number(row["RMSE"], ".2f"),
-        _number(row["NMB_percent"], "+.1f"), _number(row["NMB_percent_kriging"], "+.1f"),
-        _number(100 * row["coverage_90"], ".1f"), _number(row["width_90"], ".1f")]}
+        f"{row['stations']:,}", f"{row['n']:,}", number(row["skill_percent"], "+.1f"), interval,
+        number(row["MAE"], ".2f"), number(row["MAE_kriging"], ".2f"), number(row["RMSE"], ".2f"),
+        number(row["NMB_percent"], "+.1f"), number(row["NMB_percent_kriging"], "+.1f"),
+        number(100 * row["coverage_90"], ".1f"), number(row["width_90"], ".1f")]}
 
 
 def _stratum(row: Mapping[Any, Any], days: Mapping[Any, float]) -> dict[str, Any]:
     in_days = days.get((row["by"], row["slice"]), float("nan"))
     return {"by": row["by"], "name": row["slice"], "cells": [
-        f"{row['n']:,}", _number(row["skill_percent"], "+.1f"), _number(row["MAE"], ".2f"),
-        _number(row["NMB_percent"], "+.1f"), _number(100 * row["coverage_90"], ".1f"), _number(100 * in_days, ".1f")]}
+        f"{row['n']:,}", number(row["skill_percent"], "+.1f"), number(row["MAE"], ".2f"),
+        number(row["NMB_percent"], "+.1f"), number(100 * row["coverage_90"], ".1f"), number(100 * in_days, ".1f")]}
 
 
-def _number(value: float, form: str) -> str:
+def number(value: float, form: str) -> str:
     """A number as text; nothing where it is not known."""
     return format(value, form) if value == value else ""
