@@ -6,16 +6,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import xarray as xr
+from models_fixtures import lively_calibration, lively_graph_model
 from test_describe import shown, words
 
 import aqreanalysis
 from aqreanalysis import schema
 from aqreanalysis.errors import UserError
 from aqreanalysis.fields.sampling import sample_fields
-from aqreanalysis.models import registry
+from aqreanalysis.models import checkpoint, registry
 from aqreanalysis.models.base import PointwiseModel
+from aqreanalysis.models.graph.weather import WeatherInputs
 from aqreanalysis.models.supplied import Supplied
-from aqreanalysis.product import report
+from aqreanalysis.product import month, report
 from aqreanalysis.product.plan import BuildRequest, prepare
 from aqreanalysis.simulation.weather import TwinFields
 from aqreanalysis.time_axis import parse_period
@@ -134,6 +136,73 @@ def test_a_model_that_can_goes_on_without_and_the_file_says_where(request_of, we
     assert "fields_flag" in found.pm25.attrs["ancillary_variables"]
 
 
+@pytest.fixture
+def breezy(tmp_path, request_of):
+    """A request for a network of weather on observations of twelve stations; two instants of it are missing."""
+    weather = WeatherInputs(("u10", "v10"), (0.0, 0.0), (3.0, 3.0))
+    model = lively_graph_model("spin", weather=weather)
+    facts = checkpoint.AnalysisFacts(stations=[["T0", 36.5, 113.5, -1]], graph={
+        "settings": vars(model.settings), "weather": weather.asdict(), "fields_optional": True})
+    checkpoint.save(tmp_path / "spin", model.network, checkpoint.Card(
+        name="spin", kind="spin-analysis", created="2026-01-31", network=model.network.sizes.asdict(), scaler={}, k=0,
+        training={}, withheld={}, versions={}, calibration=lively_calibration().asdict(), analysis=facts))
+    write_rows(tmp_path / "rows.csv")
+    axes = {"time": np.datetime64("2016-01-29T00", "ns") + np.delete(np.arange(120), [70, 71]) * np.timedelta64(1, "h"),
+            "lat": np.arange(34.0, 43.0), "lon": np.arange(110.0, 121.0)}
+    values = np.random.default_rng(0).normal(0, 3, (2, 118, 9, 11))
+    fields = xr.Dataset({name: (tuple(axes), of, {"units": "m s-1"}) for name, of in
+                         zip(weather.names, values, strict=True)}, coords=axes)
+    for name, sign in (("wind", 1), ("other", -1)):
+        (sign * fields).assign_attrs(title=name).to_netcdf(tmp_path / f"{name}.nc")
+    return request_of(checkpoint=str(tmp_path / "spin"), observations=str(tmp_path / "rows.csv"),
+                      fields=str(tmp_path / "wind.nc"))
+
+
+@pytest.mark.product
+def test_a_product_of_a_graph_network_goes_on_to_the_same_bytes_and_with_no_other_fields(breezy, tmp_path, monkeypatch):
+    """Ended after its first month; estimates are those of the model with the wind of the file."""
+    whole, again = build(replace(breezy, out=str(tmp_path / "whole"))), replace(breezy, out=str(tmp_path / "again"))
+    with monkeypatch.context() as patch:
+        patch.setattr("aqreanalysis.workflows.build.analyse_month", ends_in_february)
+        with pytest.raises(KeyboardInterrupt):
+            build(again)
+    assert list(json.loads((tmp_path / "again" / "run.json").read_text())["months"]) == ["2016-01"]
+    with pytest.raises(UserError, match="again holds a product with fields = '.*'; now fields = "):
+        build(replace(again, fields=str(tmp_path / "other.nc")))
+    folder = build(again)
+    contents = [{path.name: path.read_bytes() for path in of.rglob("*.nc")} for of in (whole, folder)]
+    assert contents[0] == contents[1] and len(contents[0]) == 5
+    found = hourly(folder)
+    without = np.isin(found.time.values, np.datetime64("2016-01-31T22", "ns") + np.arange(3) * np.timedelta64(1, "h"))
+    np.testing.assert_array_equal(found.fields_flag, np.repeat(without[:, None], 2, 1))
+    hours = PERIOD.hours
+    before = np.arange(hours[0] - np.timedelta64(48, "h"), hours[-1] + np.timedelta64(1, "h"), np.timedelta64(1, "h"))
+    wind, other = (aqreanalysis.open_fields(tmp_path / f"{name}.nc").read(
+        before, ("u10", "v10"), [35.0, 41.0], [111.0, 119.0]) for name in ("wind", "other"))
+    model, asked = registry.load_model(breezy.checkpoint), schema.make_targets(hours, [39.9, 36.0], [116.4, 113.0])
+    direct, turned = (model.predict(mock_cube(), asked, of).pm25 for of in (wind, other))
+    np.testing.assert_allclose(found.pm25, direct, rtol=2.0**-10, atol=0.02)
+    assert np.abs(turned - direct).max() > 1, "the wind counts"
+    assert "all stations; a day needs" in words(shown(describe(str(folder))))
+
+
+def ends_in_february(job, period):
+    if period.first.month == 2:
+        raise KeyboardInterrupt
+    return month.analyse_month(job, period)
+
+
+def mock_cube():
+    """Twelve stations round the period."""
+    return schema.mock_station_cube(hours=120, stations=12, missing=0.0).assign_coords(
+        time=np.datetime64("2016-01-29T00", "ns") + np.arange(120) * np.timedelta64(1, "h"))
+
+
+def write_rows(path):
+    rows = mock_cube().pm25.to_dataframe().reset_index().rename(columns={"station": "station_id"})
+    rows.to_csv(path, index=False)
+
+
 def test_what_does_not_cover_the_product_is_an_error_before_the_run(request_of, weather, tmp_path):
     """Hours, the two before the period among them; places; a field; each by name."""
     with pytest.raises(UserError, match="and windy|reads none") as refused:
@@ -153,10 +222,7 @@ def test_what_does_not_cover_the_product_is_an_error_before_the_run(request_of, 
 
 def test_a_model_that_needs_fields_says_so(request_of, tmp_path):
     """With real observations and none given; simulated weather beside them is refused."""
-    cube = schema.mock_station_cube(hours=120, stations=12, missing=0.0).assign_coords(
-        time=np.datetime64("2016-01-29T00", "ns") + np.arange(120) * np.timedelta64(1, "h"))
-    rows = cube.pm25.to_dataframe().reset_index().rename(columns={"station": "station_id"})
-    rows.to_csv(tmp_path / "rows.csv", index=False)
+    write_rows(tmp_path / "rows.csv")
     with pytest.raises(UserError, match=r"windy reads fields.*u10 \(eastward wind at 10 m\).*--fields PATH"):
         prepare(request_of(observations=str(tmp_path / "rows.csv")))
     list(write_fields(PERIOD, tmp_path / "weather", seed=0))

@@ -191,7 +191,7 @@ def _settings_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
     asked = facts.get("recipe", {}).get("checkpoint")
     model = f"{asked}, {BASELINES[asked].kind}" if asked in BASELINES else identity.get("checkpoint", "").split()[0]
     rows = [("model" if asked in BASELINES else "checkpoint", model),
-            ("settings", f"{identity.get('neighbours')} neighbours; a day needs {identity.get('minimum_hours')} of 24 "
+            ("settings", f"{_neighbours(identity)}; a day needs {identity.get('minimum_hours')} of 24 "
                          f"hours; a station {identity.get('minimum_station_hours')} in a month"),
             ("observations", f"{facts.get('stations', '?')} stations, {facts.get('files', '?')} files, "
                              f"{len(facts.get('files_skipped', []))} skipped"),
@@ -199,6 +199,10 @@ def _settings_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
             ("months done", f"{len(months)}; {sum(m['hours_without_observations'] for m in months.values())} hours "
                             "without any observation")]
     return rows + [("warning", text) for text in facts.get("warnings", [])[:LISTED_AT_MOST]]
+
+
+def _neighbours(identity: dict[str, Any]) -> str:
+    return f"{identity['neighbours']} neighbours" if identity.get("neighbours") else "all stations"
 
 
 def _fields_row(facts: dict[str, Any]) -> list[tuple[str, str]]:
