@@ -99,7 +99,7 @@ def evaluation_figures(table: pd.DataFrame, ours: str, reference: str) -> list[K
     hours, where = rows.loc[HOURLY], DESIGN_WORDS[design]
     other = table[(table.hours == "all") & (table.by == "all") & (table.model == reference) & (table.group == design)
                   & (table.frequency == HOURLY)]
-    beside = [f"95 % interval {hours.NMB_low:+.1f} to {hours.NMB_high:+.1f} %"] * (hours.NMB_low == hours.NMB_low)
+    beside = [f"95 % interval {hours.NMB_low:+.1f} to {hours.NMB_high:+.1f} %"] * bool(hours.NMB_low == hours.NMB_low)
     beside += [f"{reference} {bias:+.1f} %" for bias in other.NMB_percent]
     found = [
         KeyFigure(f"{abs(hours.skill_percent):.1f} %",
