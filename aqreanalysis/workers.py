@@ -360,6 +360,7 @@ def _on_dask(function: Callable[..., Any], jobs: list, address: str, shared: Any
         try:
             for future in dask_as_completed(futures, loop=client.loop):
                 yield future.result()
+            client.unsubscribe_topic("all")  # else the scheduler tells this client that it leaves, and fails
         except KilledWorker as error:
             raise UserError(f"Workers of {address} died at one job again and again ({error}).",
                             "Most often their memory did not last; the logs of the workers tell.",

@@ -1,6 +1,5 @@
 """Sphinx configuration of the documentation: `make docs` builds it without a network, and a warning is an error."""
 
-import logging
 import os
 import re
 import sys
@@ -37,7 +36,7 @@ html_theme_options = {"navigation_with_keys": False}
 # observations lie in the data folder of whoever builds the pages.
 os.environ["XDG_DATA_HOME"] = str(HERE / "_build" / "no_data")
 os.environ["MPLBACKEND"] = "agg"
-logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)  # it tells of a cluster that is closed
+os.environ["DASK_LOGGING__DISTRIBUTED"] = "error"  # it tells of every step of a cluster that comes and goes
 sphinx_gallery_conf = {
     "examples_dirs": "../examples", "gallery_dirs": "gallery", "filename_pattern": r"\d\d_", "ignore_pattern": r"^$",
     "within_subsection_order": "FileNameSortKey", "image_scrapers": ("gallery_pictures",), "reset_modules": (),
