@@ -4,7 +4,8 @@
 
 PRODUCT is one of the twin (`aqreanalysis build` without observations), whose truth lies beside it: how often the bounds
 of means, of the 98th percentile and of the number of days above limits hold, in every cell of land and in those that
-stations support, beside those that follow if errors are taken as independent from day to day, and as all lasting; and
+stations support, beside those without what all cells have in common, and those that follow if errors are taken as
+independent from day to day, and as all lasting; and
 how far the number of days counted with best estimates and the expected number are from the true one.
 
 Of any product that validated itself: the share of hours above limits at stations that were hidden, as they observed it,
@@ -27,13 +28,14 @@ from scipy.special import ndtr
 import aqreanalysis
 from aqreanalysis import output, schema
 from aqreanalysis.models.calibration import NORMAL_QUANTILE
-from aqreanalysis.models.error_correlation import ATTRIBUTE
+from aqreanalysis.models.error_correlation import ATTRIBUTE, BIAS_ATTRIBUTE, of_attributes
 from aqreanalysis.product.reading import DAYS, TRUTH, FinishedProduct, open_finished, open_product, read_blocks
 from aqreanalysis.summaries.limits import name_of
 from aqreanalysis.time_axis import HOURS_PER_DAY
 
 EVERY = ("month", "season", "year")
-CORRELATIONS = {"measured": None, "independent": [[1.0, 0.0, 1e-3]], "lasting": [[1.0, 1000.0, None]]}
+CORRELATIONS = {"measured": None, "without common bias": [], "independent": [[1.0, 0.0, 1e-3]],
+                "lasting": [[1.0, 1000.0, None]]}
 QUANTITIES = ("pm25", "pm25_percentile_98")
 
 
@@ -50,7 +52,8 @@ def true_days(product: FinishedProduct) -> np.ndarray:
 def summaries(days: xr.Dataset, every: str, limits: tuple[float, ...]) -> Iterator[tuple[str, xr.Dataset]]:
     """Summaries by each correlation of CORRELATIONS."""
     for name, terms in CORRELATIONS.items():
-        taken = days if terms is None else days.assign_attrs({ATTRIBUTE: json.dumps(terms)})
+        plain = terms if terms or terms is None else of_attributes(days.attrs, "daily")[0].with_common(0.0).plain()
+        taken = days if plain is None else days.assign_attrs({ATTRIBUTE: json.dumps(plain), BIAS_ATTRIBUTE: 0.0})
         yield name, aqreanalysis.summarise(taken, every, percentiles=(98.0,), days_above=limits)
 
 

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from aqreanalysis import geo
+from aqreanalysis.evaluation.map_bias import MapBias, map_bias
+from aqreanalysis.evaluation.matching import RIDGE
 from aqreanalysis.models import error_correlation
+from aqreanalysis.models.area_errors import area_blocks, variance_of_steps
 from aqreanalysis.models.calibration import Calibration, of_card
 from aqreanalysis.models.error_correlation import (
+    BIAS_ATTRIBUTE,
     DEFAULT,
     CorrelatedErrors,
     ErrorCorrelation,
@@ -19,8 +23,8 @@ from aqreanalysis.models.error_correlation import (
     to_attributes,
     variance_of_mean,
 )
-from aqreanalysis.training.calibration import HeldOutDays
-from aqreanalysis.training.error_pairs import pair_moments
+from aqreanalysis.training.calibration import HeldOutDays, apply_bounds
+from aqreanalysis.training.error_pairs import errors_of, pair_moments
 from tests.test_calibration import lively_calibration
 
 MIXED = ErrorCorrelation.of_plain([[0.2, 0.0, 2.0], [0.5, 50.0, 10.0], [0.3, 20.0, None]])
@@ -58,13 +62,97 @@ def test_means_of_errors_that_last_and_of_errors_that_do_not():
     assert variance_of_mean(brief, hours, error) == pytest.approx(36.0 / 400)
 
 
+def test_what_all_cells_have_in_common_is_left_of_a_long_mean():
+    """One hour is as uncertain as before; of T hours at n places ever further apart the variance goes to share s^2."""
+    brief = ErrorCorrelation.of_plain([[0.4, 0.0, 1e-3], [0.6, 30.0, 1e-3]])
+    common = brief.with_common(0.25)
+    error = np.full((4000, 1), 6.0)
+    assert variance_of_mean(common, np.arange(1.0), error[:1]) == pytest.approx(36.0)
+    assert variance_of_mean(common, np.arange(4000.0), error) == pytest.approx(36.0 * (0.25 + 0.75 / 4000))
+    assert common.of_pairs(20_000.0, 1e9) == pytest.approx(0.25) and common.of_lag(0.0) == pytest.approx(1.0)
+    assert brief.with_common(0.0) == brief and common.with_common(0.0).of_lag(0.0) == pytest.approx(1.0)
+    assert common.with_common(0.1).common_share == 0.1
+    for share in (1.0, -0.1):
+        with pytest.raises(ValueError):
+            brief.with_common(share)
+
+
+def test_an_area_of_many_cells_has_what_they_have_in_common():
+    """100 cells 1000 km apart, their other errors brief and their own: (share + (1 - share) 0.6 / cells) s^2."""
+    common = ErrorCorrelation.of_plain([[0.4, 0.0, 1e-3], [0.6, 1.0, 1e-3]]).with_common(0.25)
+    lat, lon = (a.ravel() for a in np.meshgrid(np.arange(-45.0, 46.0, 10.0), np.arange(0.0, 100.0, 10.0)))
+    blocks = area_blocks(common, np.arange(100), np.ones(100), lat, lon, np.full(100, 1e-9))
+    found = variance_of_steps([blocks], np.full((1, 100), 6.0 / 100))
+    assert found[0, 0] == pytest.approx(36.0 * (0.25 + 0.75 * 0.6 / 100))
+
+
+def bias_rows(cities=40, weeks=10):
+    """A day of each week in each city, levels around 50 ug m-3, of the same weight, and a feature of mean 1."""
+    rng = np.random.default_rng(1)
+    city, week = (a.ravel() for a in np.meshgrid(np.arange(cities), np.arange(weeks)))
+    feature = 1.0 + rng.normal(size=cities)
+    return rng, city, np.datetime64("2019-01-03") + 7 * week, rng.uniform(30.0, 70.0, len(city)), feature[city, None]
+
+
+def test_the_bias_of_the_map_without_features_is_the_ratio_of_sums():
+    rng, city, day, level, feature = bias_rows()
+    error, weight = 0.1 * level + rng.normal(0.0, 2.0, len(level)), rng.uniform(0.5, 2.0, len(level))
+    found = map_bias(error, level, weight, feature[:, :0], day, city)
+    assert found.estimate == found.plain == pytest.approx((weight * error).sum() / (weight * level).sum())
+    assert 0.0 < found.error < 0.005 and found.spread == pytest.approx(math.hypot(found.estimate, found.error))
+    assert map_bias(error, level, weight, feature, day, city % 3) is None, "three cities"
+    assert map_bias(error, level, weight, feature, day[:1].repeat(len(day)), city) is None, "one week"
+
+
+def test_the_bias_of_the_map_is_carried_on_to_the_land():
+    """Cities' own biases are seen in the standard error: 0.05 / sqrt(40) with noise of 0.05. A slope on the feature is
+    carried to the land's mean, 0, but for the ridge: slope * mean * (1 - variance / (variance + ridge))."""
+    rng, city, day, level, feature = bias_rows()
+    noise = rng.normal(0.0, 0.05, 40)
+    found = map_bias(noise[city] * level, level, np.ones(len(level)), feature[:, :0], day, city)
+    assert found.error == pytest.approx(noise.std() / math.sqrt(40), rel=0.25)
+    x, share = feature[:, 0], level / level.sum()
+    mean = share @ x
+    variance = share @ (x - mean) ** 2
+    sloped = map_bias(0.08 * x * level, level, np.ones(len(level)), feature, day, city)
+    assert sloped.plain == pytest.approx(0.08 * mean)
+    assert sloped.estimate == pytest.approx(0.08 * mean * (1.0 - variance / (variance + RIDGE)))
+
+
+def test_the_common_share_is_of_the_bias_over_the_standard_errors():
+    """(0.06 level / error)^2, and of its variance the mean with a prior's."""
+    calibration, n = lively_calibration(), 60
+    rng = np.random.default_rng(2)
+    hours = np.full((n, 24), 50.0, np.float32)
+    days = HeldOutDays(hours, 0.2 * hours, hours + rng.normal(0.0, 10.0, (n, 24)).astype(np.float32), np.full(n, 20.0),
+                       np.datetime64("2019-01-01") + np.arange(n) % 20, np.array(["A", "B", "C"] * (n // 3), object),
+                       np.full(n, "whole cities", object), np.zeros(n, int), 36.0 + np.arange(n) % 3 / 4.0,
+                       np.full(n, 115.0))
+    error = apply_bounds(calibration.hourly, days)[0]
+    found = errors_of(days, calibration, None, 10.0, 0.0, "", np.ones(n), MapBias(0.036, 0.0, 0.048))
+    assert found.bias == pytest.approx(0.06)
+    assert found.hourly.common_share == pytest.approx((0.06 * 50.0 / error.mean(dtype=float)) ** 2, abs=2e-5)
+    mixed = errors_of(days, calibration, DEFAULT, 30.0, 10.0, "", np.ones(n), MapBias(0.036, 0.0, 0.048))
+    assert mixed.bias == pytest.approx(math.sqrt(0.75 * 0.06**2 + 0.25 * DEFAULT.bias**2), abs=1e-5)
+    kept = errors_of(days, calibration, DEFAULT, 30.0, 10.0, "")
+    assert kept.daily.common_share == pytest.approx(DEFAULT.daily.common_share, abs=2e-5) and kept.bias == DEFAULT.bias
+
+
 def test_plain_numbers_and_attributes_come_back():
     errors = CorrelatedErrors(MIXED, DEFAULT.daily, "where it was measured")
     assert of_dict(json.loads(json.dumps(errors.asdict()))) == errors
     attributes = to_attributes(errors, "hourly")
-    assert of_attributes(attributes, "hourly") == (MIXED, True)
+    assert of_attributes(attributes | {BIAS_ATTRIBUTE: 0.0}, "hourly") == (MIXED, "")
     assert "where it was measured" in attributes["error_correlation_comment"]
-    assert of_attributes({}, "daily") == (DEFAULT.daily, False)
+    found, lacking = of_attributes({}, "daily")
+    assert found == DEFAULT.daily and "how its errors are correlated" in lacking
+    older, lacking = of_attributes(attributes, "hourly")
+    assert older.common_share == pytest.approx(DEFAULT.hourly.common_share) and "lasting bias" in lacking
+    with_bias = CorrelatedErrors(MIXED.with_common(0.2), DEFAULT.daily, "there", 0.07)
+    assert of_dict(json.loads(json.dumps(with_bias.asdict()))) == with_bias
+    told = to_attributes(with_bias, "hourly")
+    assert told[BIAS_ATTRIBUTE] == 0.07 and json.loads(told["error_correlation"])[-1] == [0.2, None, None]
+    assert of_attributes(told, "hourly") == (with_bias.hourly, "")
     for wrong in ("[[0.5, 10, 3]]", "no JSON", "[[2, 10, 3], [-1, 10, 3]]", "[[1, 10, 0]]"):
         with pytest.raises(ValueError):
             of_attributes({"error_correlation": wrong}, "hourly")

@@ -123,7 +123,7 @@ def withheld_designs(table: pd.DataFrame, single: Sequence[str], cities: Sequenc
     if grid is None:
         return Designs(folds, [])
     test = [*single, *cities]
-    land = _land(table["lat"].to_numpy(), table["lon"].to_numpy(), grid)
+    land = land_among(table["lat"].to_numpy(), table["lon"].to_numpy(), grid)
     if land is None or len(table) < len(test) + LEAST_LEFT_WITHHELD:
         return Designs(folds, ["too few stations, or no land cell among them: scored as they were withheld only"])
     matched = distance_matched(table, test, land.distance_km, duplicates=duplicates)
@@ -137,7 +137,7 @@ def _leaves(table: pd.DataFrame, fold: Fold) -> bool:
     return len(table) - len(fold.removed) >= LEAST_LEFT_WITHHELD
 
 
-def _land(lat: np.ndarray, lon: np.ndarray, grid: Grid) -> Land | None:
+def land_among(lat: np.ndarray, lon: np.ndarray, grid: Grid) -> Land | None:
     """Land cells of a grid among stations; None where there is none."""
     inside = grid.land & inside_hull(lat, lon, grid.lat, grid.lon)
     if not inside.any():
@@ -245,7 +245,7 @@ def _commonest(values: np.ndarray) -> int:
 def map_folds(network: _Network, grid: Grid) -> tuple[list[Fold], list[str]]:
     """Stations with their surroundings, so that they are as far from others as land cells are, and weighted so that
     they are like them; and how well they match, or why there are none."""
-    land = _land(network.lat, network.lon, grid)
+    land = land_among(network.lat, network.lon, grid)
     if land is None:
         return [], [f"map-matched: left out, no land cell of {grid.name} lies among the stations"]
     fold, removed, lost = _surroundings_in_folds(network, land.distance_km)

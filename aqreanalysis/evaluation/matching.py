@@ -83,14 +83,7 @@ class Weights:
 def match_to_land(stations: Land, land: Land) -> Weights:
     """Weights (stations,) with which the stations' features have the land cells' means and mean squares."""
     land = land.thinned()
-    of_land, of_stations = land.features(), stations.features()
-    columns, unknown = {}, []
-    for name, values in of_land.items():
-        known = values[np.isfinite(values)]
-        if len(known) < len(values) / 2 or not np.isfinite(of_stations[name]).all() or known.std() <= LEAST_SPREAD:
-            unknown.append(name)
-        else:
-            columns[name] = (of_stations[name] - known.mean()) / known.std()
+    columns, unknown = standardised(stations, land)
     standard = np.stack(list(columns.values()), axis=1) if columns else np.zeros((len(stations.lat), 0))
     most = min(MOST_WEIGHT, max(len(standard) / LEAST_EFFECTIVE, 1.0))
     weights = balance(np.concatenate([standard, standard**2 - 1], axis=1), most)
@@ -98,6 +91,21 @@ def match_to_land(stations: Land, land: Land) -> Weights:
     return Weights(weights, effective_number(weights),
                    {name: float(value) for name, value in left.items() if abs(value) > UNMATCHED}, tuple(unknown),
                    float(wasserstein_distance(stations.distance_km, land.distance_km, weights)), len(land.lat))
+
+
+def standardised(stations: Land, land: Land) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Features of stations, (stations,) each, less the land's mean and over its standard deviation; and the names of
+    those that are not known, or the same everywhere."""
+    of_land, of_stations = land.features(), stations.features()
+    columns: dict[str, np.ndarray] = {}
+    unknown = []
+    for name, values in of_land.items():
+        known = values[np.isfinite(values)]
+        if len(known) < len(values) / 2 or not np.isfinite(of_stations[name]).all() or known.std() <= LEAST_SPREAD:
+            unknown.append(name)
+        else:
+            columns[name] = (of_stations[name] - known.mean()) / known.std()
+    return columns, unknown
 
 
 def effective_number(weights: np.ndarray) -> float:

@@ -8,7 +8,10 @@ apart, are correlated as a sum of terms
 each of which is a valid correlation in space and time by itself, and so is their sum. An infinite tau is what lasts:
 the bias of a place. A term with r = 0 is the station's own: what a single station feels and no other, its surroundings
 and its instrument. It is part of the error at a station, and so of the standard error of a product's cells; the mean
-over a cell or an area does not have it. The variance of a mean with weights a_i, sum 1, over cells and hours is
+over a cell or an area does not have it. A term whose range and memory are both infinite is an error of all cells
+at once that lasts: the network stands in towns, and the countryside is too high or too low everywhere. Pairs of
+stations do not show it; how large it may be is found in evaluation/map_bias.py. The variance of a mean
+with weights a_i, sum 1, over cells and hours is
 
     var = sum_ij a_i a_j s_i s_j rho(d_ij, h_ij)
 
@@ -22,7 +25,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +37,8 @@ RANGES_KM = (0.0, 6.0, 15.0, 35.0, 80.0, 250.0, 1000.0)             # of the ter
 MEMORIES = {"hourly": (1.5, 4.0, 12.0, 48.0, 240.0, 1440.0, math.inf),  # hours
             "daily": (12.0, 36.0, 96.0, 240.0, 1440.0, math.inf)}
 ATTRIBUTE = "error_correlation"  # of product files
+BIAS_ATTRIBUTE = "error_common_bias"  # of product files: standard deviation of a bias of all cells, over their mean
+MOST_COMMON = 0.9    # share of the variance that can be common to all cells
 LEAST_WEIGHT = 5e-4  # of a term that is kept
 DIGITS = 5
 UNIT_HOLD = 1e3      # how strongly the weights are held to a sum of 1, beside all pairs together
@@ -41,15 +46,21 @@ UNIT_HOLD = 1e3      # how strongly the weights are held to a sum of 1, beside a
 
 @dataclass(frozen=True)
 class ErrorTerm:
-    """A part of the variance: `weight`, over `range_km` (0: of one station alone) and `memory_hours` (inf: lasting)."""
+    """A part of the variance: `weight`, over `range_km` (0: of one station alone, inf: of all places alike) and
+    `memory_hours` (inf: lasting)."""
 
     weight: float
     range_km: float
     memory_hours: float
 
     def __post_init__(self):
-        if not (self.weight >= 0 and 0 <= self.range_km < math.inf and self.memory_hours > 0):
+        if not (self.weight >= 0 and self.range_km >= 0 and self.memory_hours > 0):
             raise ValueError(f"{self} is no term of a correlation")
+
+    @property
+    def is_common(self) -> bool:
+        """Whether it is of all places alike, and lasts."""
+        return math.isinf(self.range_km) and math.isinf(self.memory_hours)
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,23 @@ class ErrorCorrelation:
     def lasting_share(self) -> float:
         """The share of the variance that never fades at a place."""
         return sum(term.weight for term in self.terms if math.isinf(term.memory_hours))
+
+    @property
+    def common_share(self) -> float:
+        """The share of the variance that all places have in common and that never fades."""
+        return sum(term.weight for term in self.terms if term.is_common)
+
+    def with_common(self, share: float) -> ErrorCorrelation:
+        """With so much of the variance common to all places and lasting, in the place of what there is of it: the other
+        terms are scaled to what is left, so that an hour or a day at one place is as uncertain as before."""
+        others = [term for term in self.terms if not term.is_common]
+        before = sum(term.weight for term in others)
+        if not (0 <= share < 1 and before > 0):
+            raise ValueError(f"{share} can't be common to all places")
+        common = (ErrorTerm(share, math.inf, math.inf),) if share else ()
+        scaled = others if not share and before == 1.0 else [
+            replace(term, weight=term.weight * (1.0 - share) / before) for term in others]
+        return ErrorCorrelation((*scaled, *common))
 
     def of_pairs(self, km: Any, hours: Any) -> np.ndarray:
         """At two places `km` apart, `hours` apart (broadcast): without what is a station's own, so also for 0 km."""
@@ -108,68 +136,93 @@ class ErrorCorrelation:
         return total
 
     def plain(self) -> list[list[float | None]]:
-        """[weight, range in km, memory in hours] of each term; None for a memory without end."""
-        return [[t.weight, t.range_km, None if math.isinf(t.memory_hours) else t.memory_hours] for t in self.terms]
+        """[weight, range in km, memory in hours] of each term; None for a range or a memory without end."""
+        return [[t.weight, *(None if math.isinf(end) else end for end in (t.range_km, t.memory_hours))]
+                for t in self.terms]
 
     @classmethod
     def of_plain(cls, terms: Sequence[Sequence[float | None]]) -> ErrorCorrelation:
         """What `plain` gave; ValueError or TypeError where it is not that."""
-        return cls(tuple(ErrorTerm(float(weight or 0.0), float(km or 0.0), math.inf if hours is None else float(hours))
-                         for weight, km, hours in terms))
+        return cls(tuple(ErrorTerm(float(weight or 0.0), *(math.inf if end is None else float(end)
+                                                           for end in (km, hours))) for weight, km, hours in terms))
 
 
 @dataclass(frozen=True)
 class CorrelatedErrors:
-    """The correlation of the errors of hours and of daily means, and where it was measured, a sentence."""
+    """The correlation of the errors of hours and of daily means, and where it was measured, a sentence.
+
+    `bias` is the standard deviation of a lasting bias of all cells, over their mean, that the common terms stand for;
+    None in what was made before that was measured.
+    """
 
     hourly: ErrorCorrelation
     daily: ErrorCorrelation
     measured: str = ""
+    bias: float | None = None
 
     def asdict(self) -> dict[str, Any]:
-        """As plain numbers, for JSON."""
-        return {"hourly": self.hourly.plain(), "daily": self.daily.plain(), "measured": self.measured}
+        """As plain numbers, for JSON; without what it does not have."""
+        plain = {"hourly": self.hourly.plain(), "daily": self.daily.plain(), "measured": self.measured}
+        return plain if self.bias is None else plain | {"bias": self.bias}
+
 
 DEFAULT_WORDS = ("with the network that ships with aqreanalysis, not of this product, at 832 stations of the national "
                  "network that were hidden with their city or their surroundings on 120 days of 2019")
+DEFAULT_BIAS = 0.112  # of a product of 2019 at 0.25 degree with the shipped network: bias_of_map of its calibration.json
+BIAS_WORDS = ("as a product of the national network in 2019, with the network that ships with aqreanalysis, measured at its "
+              "own hidden stations")
 DEFAULT = CorrelatedErrors(  # benchmarks/error_correlation.py
     ErrorCorrelation.of_plain((
         (0.08614, 0, 1.5), (0.04709, 0, 4), (0.02363, 0, 1440), (0.02884, 6, None), (0.01174, 15, None),
         (0.43874, 35, 4), (0.02777, 35, 1440), (0.05236, 35, None), (0.07636, 80, 4), (0.10822, 80, 12),
-        (0.02448, 80, 48), (0.03001, 80, 240), (0.02667, 80, 1440), (0.01795, 1000, None))),
+        (0.02448, 80, 48), (0.03001, 80, 240), (0.02667, 80, 1440), (0.01795, 1000, None))).with_common(0.063),
     ErrorCorrelation.of_plain((
         (0.04416, 0, 12), (0.04285, 0, 240), (0.02257, 0, 1440), (0.03491, 6, None), (0.17066, 15, None),
         (0.20035, 35, 12), (0.02081, 35, 36), (0.04115, 35, 1440), (0.11959, 80, 12), (0.1372, 80, 36),
         (0.03779, 80, 240), (0.07553, 80, 1440), (0.00203, 250, 1440), (0.01944, 250, None), (0.00159, 1000, 1440),
-        (0.02937, 1000, None))), DEFAULT_WORDS)
+        (0.02937, 1000, None))).with_common(0.168), DEFAULT_WORDS, DEFAULT_BIAS)
 
 
 def of_dict(content: dict[str, Any]) -> CorrelatedErrors:
     """What `CorrelatedErrors.asdict` gave; ValueError, TypeError or KeyError where it is not that."""
     return CorrelatedErrors(ErrorCorrelation.of_plain(content["hourly"]), ErrorCorrelation.of_plain(content["daily"]),
-                            str(content.get("measured", "")))
+                            str(content.get("measured", "")), content.get("bias"))
 
 
-def to_attributes(errors: CorrelatedErrors, frequency: str) -> dict[str, str]:
+def to_attributes(errors: CorrelatedErrors, frequency: str) -> dict[str, Any]:
     """Attributes of a file of "hourly" or "daily" means that hold its correlation: JSON, and where it was measured."""
     terms = json.dumps(getattr(errors, frequency).plain())
-    return {ATTRIBUTE: terms, f"{ATTRIBUTE}_comment": (
+    found: dict[str, Any] = {ATTRIBUTE: terms, f"{ATTRIBUTE}_comment": (
         f"Correlation of errors over {schema.TARGET}_standard_error of two places and times, each term [weight, range "
-        "in km (0: of a station alone, no part of a mean over cells), e-folding time in hours (null: lasting)]: sum of "
-        f"weight exp(-distance / range) exp(-lag / time). Measured: {errors.measured}.")}
+        "in km (0: of a station alone, no part of a mean over cells; null: of all cells alike), e-folding time in hours "
+        "(null: lasting)]: sum of weight exp(-distance / range) exp(-lag / time). Measured: "
+        f"{errors.measured}.")}
+    if errors.bias is not None:
+        found |= {BIAS_ATTRIBUTE: errors.bias, f"{BIAS_ATTRIBUTE}_comment": (
+            "Standard deviation, over the mean, of a bias that all cells have in common and that lasts: the term without "
+            f"range and time of {ATTRIBUTE}.")}
+    return found
 
 
-def of_attributes(attributes: Mapping[str, Any], frequency: str) -> tuple[ErrorCorrelation, bool]:
-    """The correlation that a file's attributes hold; of a file from before it was measured DEFAULT's, and False.
+def of_attributes(attributes: Mapping[str, Any], frequency: str) -> tuple[ErrorCorrelation, str]:
+    """The correlation that a file's attributes hold, and a sentence on what they lack, "" for nothing.
 
-    Raises ValueError where there is one that can't be read.
+    Of a file from before it was measured DEFAULT's, and of one from before the common bias was measured DEFAULT's share
+    of that. Raises ValueError where there is one that can't be read.
     """
+    default: ErrorCorrelation = getattr(DEFAULT, frequency)
     if ATTRIBUTE not in attributes:
-        return getattr(DEFAULT, frequency), False
+        return default, ("The product does not say how its errors are correlated; what is used was measured "
+                         f"{DEFAULT.measured}.")
     try:
-        return ErrorCorrelation.of_plain(json.loads(str(attributes[ATTRIBUTE]))), True
+        found = ErrorCorrelation.of_plain(json.loads(str(attributes[ATTRIBUTE])))
     except (TypeError, ValueError) as error:
         raise ValueError(f"the attribute {ATTRIBUTE} is no correlation ({error})") from error
+    if found.common_share or BIAS_ATTRIBUTE in attributes:
+        return found, ""
+    return found.with_common(default.common_share), (
+        f"The product does not say how large a lasting bias of all its cells may be; {default.common_share:.1%} of the "
+        f"variance is taken, {BIAS_WORDS}.")
 
 
 class VarianceOfSum:
@@ -267,6 +320,11 @@ def fit(moments: PairMoments, frequency: str, prior: ErrorCorrelation | None, in
     matrix = np.concatenate([of_terms * weight[:, None], np.full((1, len(ranges)), UNIT_HOLD)])
     weights, _ = nnls(matrix, np.append(wanted * weight, UNIT_HOLD), maxiter=100 * len(ranges))
     return _rounded(weights, ranges, memories)
+
+
+def rounded(correlation: ErrorCorrelation) -> ErrorCorrelation:
+    """The same with few digits, as a fit gives it."""
+    return _rounded(*np.array([(t.weight, t.range_km, t.memory_hours) for t in correlation.terms]).T)
 
 
 def _rounded(weights: np.ndarray, ranges: np.ndarray, memories: np.ndarray) -> ErrorCorrelation:

@@ -91,9 +91,9 @@ def assembled(places: xr.Dataset, of_kind: Sequence[CalendarPeriod], arrays: Map
     known = {of.name: of for of in summary_variables(options, LOWER in arrays, simulated)}
     made = {name: (known[name].dims(dims), np.reshape(array, (*array.shape[:-1], *shape)), dict(known[name].attributes))
             for name, array in arrays.items()}
-    correlation, own = error_correlation.of_attributes(places.attrs, "daily")
+    correlation, lacking = error_correlation.of_attributes(places.attrs, "daily")
     said = global_attributes(places.attrs, {}, every, of_kind, {"daily": correlation},
-                             "" if own else f"It is {error_correlation.DEFAULT.measured}.", options, [])
+                             lacking, options, [])
     return xr.Dataset(made, coords, said)
 
 

@@ -206,7 +206,8 @@ def global_attributes(product: Mapping[str, Any], provenance: Mapping[str, Any],
         "time_coverage_resolution": RESOLUTION.get(every, f"P{days}D"),
         "error_correlation_comment": (
             "[weight, range in km, memory in hours] of terms of the correlation of errors over their standard errors, "
-            f"weight exp(-distance/range) exp(-lag/memory); a memory of null lasts. {measured}").strip(),
+            "weight exp(-distance/range) exp(-lag/memory); null: of all "
+            f"places, and lasting. {measured}").strip(),
         "draws": np.int32(options.draws), "draws_seed": np.int32(options.seed)}
     found |= {"error_correlation" if frequency == "daily" else f"error_correlation_{frequency}":
               json.dumps(correlation.plain()) for frequency, correlation in correlations.items()}

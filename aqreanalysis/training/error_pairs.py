@@ -11,12 +11,14 @@ Within a day each lag counts by itself; of two days, the mean over all pairs of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from aqreanalysis import geo
 from aqreanalysis.evaluation.holdout import SINGLE_STATIONS
+from aqreanalysis.evaluation.map_bias import MapBias
 from aqreanalysis.models import error_correlation
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.error_correlation import CorrelatedErrors, PairMoments
@@ -33,17 +35,47 @@ DISTANCES = len(EDGES_KM)  # classes: a station with itself, and between the edg
 
 
 def errors_of(days: HeldOutDays, made: Calibration, prior: CorrelatedErrors | None, independent: float, worth: float,
-              measured: str) -> CorrelatedErrors:
-    """The correlation of the errors of hidden stations, with a prior that is worth so many independent rows."""
+              measured: str, weight: np.ndarray | None = None, bias: MapBias | None = None) -> CorrelatedErrors:
+    """The correlation of the errors of hidden stations, with a prior that is worth so many independent rows.
+
+    `bias` of all cells, of the rows that `weight` (n,) is over 0 of, by which they stand for the map's land; without
+    one, what all cells have in common is the prior's.
+    """
     error, _, _ = apply_bounds(made.hourly, days)
     mean, raw, truth, distance, day = daily_means(days, error, made.correlation)
     of_days, _, _ = made.daily.apply(mean, raw, distance, day)
+    spread = _spread(bias, prior, independent, worth)
     found = []
-    for frequency, z in (("hourly", (days.truth - days.estimate) / error), ("daily", (truth - mean) / of_days)):
+    for frequency, z, level, of_level in (("hourly", (days.truth - days.estimate) / error, days.estimate, error),
+                                          ("daily", (truth - mean) / of_days, mean, of_days)):
         before = getattr(prior, frequency) if prior else None
         moments = pair_moments(days, z if z.ndim == 2 else z[:, None])
-        found.append(error_correlation.fit(moments, frequency, before, independent, worth))
-    return CorrelatedErrors(found[0], found[1], measured)
+        fitted = error_correlation.fit(moments, frequency, before.with_common(0.0) if before else None, independent,
+                                       worth)
+        if bias is None or weight is None or spread is None:
+            share = before.common_share if before else 0.0
+        else:
+            share = min((spread * _ratio(level, of_level, weight)) ** 2, error_correlation.MOST_COMMON)
+        found.append(error_correlation.rounded(fitted.with_common(share)))
+    return CorrelatedErrors(found[0], found[1], measured, None if spread is None else round(
+        spread, error_correlation.DIGITS))
+
+
+def _spread(bias: MapBias | None, prior: CorrelatedErrors | None, independent: float, worth: float) -> float | None:
+    """The standard deviation of a relative bias of all cells: of its variance the mean of rows and prior."""
+    before = prior.bias if prior else None
+    if bias is None or before is None:
+        return before if bias is None else bias.spread
+    share = independent / (independent + worth)
+    return math.sqrt(share * bias.spread**2 + (1.0 - share) * before**2)
+
+
+def _ratio(level: np.ndarray, error: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted sum of estimates (n, ...) over that of their standard errors."""
+    weight = weight if level.ndim == 1 else weight[:, None]
+    known = np.isfinite(level) & np.isfinite(error)
+    return float(np.sum(weight * np.where(known, level, 0.0), dtype=np.float64)
+                 / np.sum(weight * np.where(known, error, 0.0), dtype=np.float64))
 
 
 def pair_moments(days: HeldOutDays, z: np.ndarray) -> PairMoments:

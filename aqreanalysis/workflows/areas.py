@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,10 +231,9 @@ def plan_of(request: AreaRequest, grid: Grid, product: FinishedProduct | None, a
     coverage = cover(areas, grid)
     people = people_on_grid(request.population, grid, request.population_is, request.population_variable
                             ) if request.population else None
-    correlation, own = error_correlation.of_attributes(attributes, frequency)
+    correlation, lacking = error_correlation.of_attributes(attributes, frequency)
     notes = [*notes, *areas.notes, *coverage.notes(areas), *([people.words] if people else [])]
-    notes += [] if own else [f"The product does not say how its errors are correlated; what is used was measured "
-                             f"{error_correlation.DEFAULT.measured}."]
+    notes += [lacking] if lacking else []
     there = np.diff(coverage.share.indptr) > 0
     areas, coverage = areas[there], Coverage(coverage.share[np.flatnonzero(there)], coverage.cell_km2,
                                              coverage.area_km2[there])
@@ -316,7 +316,9 @@ def area_attributes(plan: AreaPlan, command: str, of: Any = None) -> dict[str, s
     found = {name: str(attributes[name]) for name in CARRIED if name in attributes}
     mark = "SIMULATED " if attributes.get("simulated") == "true" else ""
     found["title"] = f"{mark}PM2.5 of areas, every {plan.setting.every}, from: {attributes.get('title', 'a Dataset')}"
-    if "error_correlation" not in found:
+    if "error_correlation" in found:
+        found["error_correlation"] = json.dumps(plan.correlation.plain())
+    else:
         found["error_correlation_comment"] = f"Measured {error_correlation.DEFAULT.measured}."
     found |= product.provenance(command) if product else {}
     found |= {"areas": plan.facts.areas.source, "areas_sha256": plan.facts.areas.digest}

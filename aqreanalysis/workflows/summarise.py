@@ -157,12 +157,11 @@ def summary_plan(product: str | Path, every: Sequence[str], start: str | None, e
     periods.check_has(product, span, days)
     there = days[periods.span(span.first, span.last).has(days)]
     of_kinds = tuple((kind, periods_in(kind, span, there)) for kind in chosen)
-    correlations, own = {}, True
+    correlations, measured = {}, ""
     for frequency in opened.files:
-        correlations[frequency], found = error_correlation.of_attributes(
+        correlations[frequency], lacking = error_correlation.of_attributes(
             opened.attributes_by_frequency[frequency], frequency)
-        own &= found
-    measured = "" if own else f"It is {error_correlation.DEFAULT.measured}."
+        measured = measured or lacking
     return SummaryPlan(opened, span, of_kinds, correlations, measured, options)
 
 

@@ -13,14 +13,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from aqreanalysis.evaluation.designs import LEAST_STATIONS, archive_designs
-from aqreanalysis.evaluation.holdout import Fold
+from aqreanalysis.evaluation.designs import LEAST_STATIONS, archive_designs, land_among
+from aqreanalysis.evaluation.holdout import MAP_MATCHED, Fold
+from aqreanalysis.evaluation.map_bias import MapBias, map_bias
+from aqreanalysis.evaluation.matching import Land, standardised
 from aqreanalysis.evaluation.strata import kinds_of_place
 from aqreanalysis.models import error_correlation, registry
 from aqreanalysis.models.calibration import Calibration
@@ -33,6 +35,7 @@ from aqreanalysis.product.validation import fit, scores, store, words
 from aqreanalysis.product.validation.hidden import HiddenDays, HidingJob, hide_part
 from aqreanalysis.product.validation.sample import Part, parts_of, sampled_days
 from aqreanalysis.simulation import TwinArchive
+from aqreanalysis.training.calibration import apply_bounds, daily_means
 from aqreanalysis.training.error_pairs import errors_of
 
 COMPARED_PIECES = 3  # weeks of the period in which stations are compared for near duplicates
@@ -95,9 +98,11 @@ def validate(plan: Plan, run: Run, shown: Shown) -> None:
     days = _hidden(HidingJob(plan.job, cities), parts, run, shown)
     setting = _Setting(days, prior, plan.job.description.error_memory_hours)
     made, crossed = _factors(setting, run)
+    bias = bias_of_map(plan, days, made, table) if made else None
+    made = _with_errors(made, days, prior, bias) if made else None
     pairs = scores.pairs_of(days, crossed, kinds_of_place(table)) if len(days.day) else []
     scored = scores.score_table(pairs) if pairs else pd.DataFrame(columns=list(scores.KEYS))
-    facts = _facts(plan, days, made, prior, notes)
+    facts = _facts(plan, days, made, prior, notes) | _bias_facts(bias)
     facts |= {"headline": words.headline(scored, facts), "calibrated_on": words.calibrated_on(facts)}
     store.write_table(plan.folder.validation("csv"), scored)
     store.write_hours(plan.folder.validation("nc"), days, crossed.get(fit.CITIES), table, plan.about)
@@ -177,16 +182,36 @@ def _factors(setting: _Setting, run: Run) -> tuple[Calibration | None, dict[str,
     for (kind, number), mask in masks.items():
         if (one := made[kind, number]) is not None:
             crossed.setdefault(kind, fit.Fitted.unknown(len(days.day))).fill(mask, fit.fitted(days[mask], one))
-    return _with_errors(made["all", 0], days, prior), crossed
+    return made["all", 0], crossed
 
 
-def _with_errors(made: Calibration, days: HiddenDays, prior: Calibration | None) -> Calibration:
+def bias_of_map(plan: Plan, days: HiddenDays, made: Calibration, table: pd.DataFrame) -> MapBias | None:
+    """The bias of the map's land, from stations weighted to be like it; None where there are too few, or no land."""
+    mine = days[days.design == MAP_MATCHED]
+    land = land_among(table["lat"].to_numpy(float), table["lon"].to_numpy(float), plan.grid)
+    if not len(mine.day) or land is None:
+        return None
+    error, _, _ = apply_bounds(made.hourly, mine)
+    mean, _, truth, distance, day = daily_means(mine, error, made.correlation)
+    features, _ = standardised(Land(mine.lat, mine.lon, distance), land)
+    columns = np.stack(list(features.values()), axis=1) if features else np.zeros((len(mean), 0))
+    return map_bias(mean - truth, mean, mine.weight, columns, day, mine.city)
+
+
+def _bias_facts(bias: MapBias | None) -> dict[str, Any]:
+    """What is known of a bias of all cells, as plain values; relative, positive where the map is too high."""
+    return {"bias_of_map": {name: round(value, 4) for name, value in asdict(bias).items()}} if bias else {}
+
+
+def _with_errors(made: Calibration, days: HiddenDays, prior: Calibration | None, bias: MapBias | None) -> Calibration:
     """With the correlation of errors of different places and days: of the rows, with the checkpoint's, or the package's
     own, as a prior."""
     before = prior.errors if prior and prior.errors else error_correlation.DEFAULT
     measured = (f"at {len(np.unique(days.station.astype(str)))} of the product's own stations, hidden with their city "
                 f"or their surroundings, on {len(np.unique(days.day))} days from {days.day.min()} to {days.day.max()}")
-    return replace(made, errors=errors_of(days, made, before, fit.independent_number(days), fit.PRIOR_WORTH, measured))
+    weight = np.where(days.design == MAP_MATCHED, days.weight, 0.0)
+    return replace(made, errors=errors_of(days, made, before, fit.independent_number(days), fit.PRIOR_WORTH, measured,
+                                          weight, bias))
 
 
 def _fit_without(setting: _Setting, job: tuple[tuple[str, int], np.ndarray]) -> tuple[tuple[str, int],

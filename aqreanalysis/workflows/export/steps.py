@@ -93,9 +93,8 @@ def steps_of(path: Any, every: str, start: Period | None) -> Steps:
     wanted = periods.periods_of(every, local_days(stamps[inside]))
     bounds = np.array([of.bounds for of in wanted])
     notes += periods.incomplete(wanted, local_days(stamps[inside]))
-    if STANDARD_ERROR in attributes and not error_correlation.of_attributes(product.attributes, DAYS)[1]:
-        notes.append(f"the product does not say how its errors are correlated; what is used was measured "
-                     f"{error_correlation.DEFAULT.measured}")
+    if STANDARD_ERROR in attributes and (lacking := error_correlation.of_attributes(product.attributes, DAYS)[1]):
+        notes.append(f"{lacking[0].lower()}{lacking[1:].rstrip('.')}")
     return Steps(product, every, period, bounds[:, 1], bounds[:, 0], tuple(of.label for of in wanted),
                  attributes_of_means(attributes, every), tuple(notes))
 
