@@ -87,6 +87,14 @@ def test_cities_add_up(found):
     np.testing.assert_allclose(cities.lat.values, 34.25 + np.arange(6))
 
 
+def test_a_model_without_bounds_has_all_figures_but_their_reliability(found, monkeypatch):
+    """A baseline of too few stations: its build failed at its end, over its report."""
+    monkeypatch.setattr(validation, "FIGURES", {})  # of sums; they know of no bounds
+    without = replace(found, rows=found.rows.drop_vars(["pm25_lower", "pm25_upper"]))
+    assert set(validation_figures(found)) - set(validation_figures(without)) == {"reliability"}
+    assert set(validation_figures(without)) == {"scatter_density", "error_by_distance"}
+
+
 # --- figures ---------------------------------------------------------------------------------------
 
 def texts(figure):

@@ -28,9 +28,11 @@ SOCCER_END = 100.0  # per cent
 
 
 def validation_figures(found: FigureSums) -> dict[str, Figure]:
-    """File names without ending -> figures: all that the data allow."""
-    return {name: draw(found) for name, draw in FIGURES.items()} | (
-        {name: draw(found) for name, draw in OF_ROWS.items()} if found.rows is not None else {})
+    """File names without ending -> figures: all that the data allow. A model that gave no bounds has no reliability."""
+    of_rows = dict(OF_ROWS) if found.rows is not None else {}
+    if found.rows is not None and "pm25_lower" not in found.rows:
+        del of_rows["reliability"]
+    return {name: draw(found) for name, draw in (FIGURES | of_rows).items()}
 
 
 def soccer(found: FigureSums) -> Figure:
