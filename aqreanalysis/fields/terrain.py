@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 KM_PER_DEGREE = 111.2  # of latitude, on a sphere of 6371 km
@@ -17,31 +15,30 @@ def disc_statistics(elevation: np.ndarray, lat: np.ndarray, step: float, radius_
     from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
     rows = int(radius_km / (step * KM_PER_DEGREE))
+    cell_km = step * KM_PER_DEGREE * np.cos(np.radians(lat))
+    summed = np.concatenate([np.zeros((len(lat), 1)), np.cumsum(elevation, axis=1, dtype=float)], axis=1)
     total, count = np.zeros(elevation.shape), np.zeros(elevation.shape)
     lowest, highest = np.full(elevation.shape, np.inf), np.full(elevation.shape, -np.inf)
-    for i, of in enumerate(lat):
-        for j in range(max(0, i - rows), min(len(lat), i + rows + 1)):
-            north = (j - i) * step * KM_PER_DEGREE
-            half = int(np.sqrt(radius_km**2 - north**2) / (step * KM_PER_DEGREE * np.cos(np.radians(of))))
-            sums, counts = _running_sum(elevation[j], half)
-            total[i] += sums
-            count[i] += counts
+    for north in range(-rows, rows + 1):  # rows so far north of a cell's own, as wide as the disc is there
+        halves = (np.sqrt(radius_km**2 - (north * step * KM_PER_DEGREE) ** 2) / cell_km).astype(int)
+        halves[:max(0, -north)] = halves[len(lat) - max(0, north):] = -1  # beyond the raster
+        for half in np.unique(halves[halves >= 0]):
+            own = np.flatnonzero(halves == half)
+            sums, counts = _running_sum(summed[own + north], half)
+            total[own] += sums
+            count[own] += counts
             for running, combine, kept in ((minimum_filter1d, np.minimum, lowest),
                                            (maximum_filter1d, np.maximum, highest)):
-                combine(kept[i], _running(running, elevation[j], half), out=kept[i])
+                kept[own] = combine(kept[own], running(elevation[own + north], 2 * half + 1, mode="nearest"))
     return {"mean": total / count, "lowest": lowest, "highest": highest}
 
 
-def _running(running: Callable, row: np.ndarray, half: int) -> np.ndarray:
-    return running(row, 2 * half + 1, mode="nearest")
-
-
-def _running_sum(row: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number of a row's values within `half` cells of each."""
-    summed = np.concatenate([[0.0], np.cumsum(row, dtype=float)])
-    last = np.minimum(np.arange(row.size) + half + 1, row.size)
-    first = np.maximum(np.arange(row.size) - half, 0)
-    return summed[last] - summed[first], (last - first).astype(float)
+def _running_sum(summed: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and number of rows' values within `half` cells of each, from their cumulative sums, which begin with 0."""
+    size = summed.shape[1] - 1
+    last = np.minimum(np.arange(size) + half + 1, size)
+    first = np.maximum(np.arange(size) - half, 0)
+    return summed[:, last] - summed[:, first], (last - first).astype(float)
 
 
 def bilinear(raster: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
