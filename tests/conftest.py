@@ -11,6 +11,13 @@ SIX = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3")
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of tests that need a Dask cluster come first: so one of pytest-xdist's processes has them all, and one
+    cluster and one server of workers are started, not three."""
+    files = {item.path for item in items if "cluster" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in files)
+
+
 @pytest.fixture(scope="session")
 def archive_path() -> Path:
     """The folder of real observations, for tests marked `archive`; they are skipped where it is absent."""

@@ -37,13 +37,13 @@ def no_archive(monkeypatch, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory, worker_id):
-    """A finished product of the twin, made once for all of pytest-xdist's processes; nobody changes it."""
+    """A finished product of the twin, made by two processes, once for all of pytest-xdist's; nobody changes it."""
     os.environ["AQREANALYSIS_DATA"] = str(tmp_path_factory.mktemp("no-archive"))
     shared = tmp_path_factory.getbasetemp()
     shared = shared if worker_id == "master" else shared.parent
     with FileLock(shared / "product.lock"):
         if not (shared / "product" / "report.html").exists():
-            build(replace(REQUEST, out=str(shared / "product")))
+            build(replace(REQUEST, out=str(shared / "product"), workers=2))
     return shared / "product"
 
 
@@ -95,69 +95,53 @@ def test_a_twin_says_simulated_everywhere(product):
     assert all(path.name.startswith("simulated_") for path in (product / "maps").iterdir())
 
 
-def test_processes_write_the_same_bytes_as_one(product, tmp_path, no_maps):
-    parallel = build(replace(REQUEST, out=str(tmp_path / "parallel"), workers=2))
-    assert hashes(parallel) == hashes(product)
-
-
-def test_a_dask_cluster_writes_the_same_bytes(product, cluster, tmp_path, no_maps):
-    ours = build(replace(REQUEST, out=str(tmp_path / "dask"), scheduler=cluster))
-    assert hashes(ours) == hashes(product)
-
-
-def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(product, tmp_path, no_maps):
-    out = tmp_path / "killed"
+def started(out, *options, session=False):
+    """The command of `product` in a process of its own."""
     command = [sys.executable, "-m", "aqreanalysis", "build", "--start", REQUEST.start, "--end", REQUEST.end,
-               "--grid", REQUEST.grid, "--out", str(out), "--calibration", "checkpoint", "--workers", "1"]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+               "--grid", REQUEST.grid, "--out", str(out), "--calibration", "checkpoint", *options]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                            start_new_session=session)
+
+
+def wait_for(running, out, pattern):
+    """Until there is such a file; false where the process ended before."""
     deadline = time.monotonic() + 120
-    while not list(out.glob("*pm25_hourly_201601.nc")) and time.monotonic() < deadline and running.poll() is None:
+    while not list(out.glob(pattern)) and time.monotonic() < deadline and running.poll() is None:
         time.sleep(0.02)
+    return bool(list(out.glob(pattern)))
+
+
+def test_a_killed_build_goes_on_elsewhere_and_ends_in_the_same_bytes(product, cluster, tmp_path, no_maps):
+    """January by one process, which is killed, February on a Dask cluster: as two processes made them."""
+    out = tmp_path / "killed"
+    running = started(out, "--workers", "1")
+    assert wait_for(running, out, "*pm25_hourly_201601.nc")
     running.send_signal(signal.SIGKILL)
-    running.wait()
+    running.communicate()
     noted = json.loads((out / "run.json").read_text())["months"]
     done = {path: path.stat().st_mtime_ns for path in out.glob("*.nc") if "2016-01" in noted}
-    assert build(replace(REQUEST, out=str(out))) == out
+    assert build(replace(REQUEST, out=str(out), scheduler=cluster)) == out
     assert hashes(out) == hashes(product)
     assert {path: path.stat().st_mtime_ns for path in done} == done, "what was done is kept"
     assert set(json.loads((out / "run.json").read_text())["months"]) == {"2016-01", "2016-02"}
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(how, tmp_path, ctrl_c, product):
-    """Nothing half written is left; a file that was finished before the signal came is whole."""
+@pytest.mark.parametrize("whom", ["one process", "a group"])
+def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(whom, tmp_path, ctrl_c, product):
+    """Nothing half written is left; a file that was finished before the signal came is whole. A scheduler of jobs
+    signals the whole group, and so ends the server of workers too; the workers are still waited for."""
     out = tmp_path / "interrupted"
-    command = [sys.executable, "-m", "aqreanalysis", "build", "--start", REQUEST.start, "--end", REQUEST.end,
-               "--grid", REQUEST.grid, "--out", str(out), "--calibration", "checkpoint", "--workers",
-               "2" if how == signal.SIGTERM else "1"]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(out.glob(".*.nc.part-*")) and time.monotonic() < deadline and running.poll() is None:
-        time.sleep(0.02)
-    assert list(out.glob(".*.nc.part-*")), "it was writing"
-    running.send_signal(how)
+    running = started(out, "--workers", "2" if whom == "a group" else "1", session=whom == "a group")
+    assert wait_for(running, out, ".*.nc.part-*"), "it was writing"
+    if whom == "a group":
+        os.killpg(running.pid, signal.SIGTERM)
+    else:
+        running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=60)
     assert running.returncode == 130 and "Run the same command again" in told and "Traceback" not in told
     left = {path.name for path in out.iterdir()}
     assert not {name for name in left if ".part" in name or name == ".lock"}
     assert hashes(out).items() <= hashes(product).items() and "simulated_pm25_daily_2016.nc" not in left
-
-
-def test_a_signal_to_the_whole_group_leaves_nothing_half_written(tmp_path):
-    """It ends the server of workers too, as a scheduler of jobs does; the workers are still waited for."""
-    out = tmp_path / "interrupted"
-    command = [sys.executable, "-m", "aqreanalysis", "build", "--start", REQUEST.start, "--end", REQUEST.end,
-               "--grid", "0.25deg", "--out", str(out), "--calibration", "checkpoint", "--workers", "2"]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                               start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not list(out.glob(".*.nc.part-*")) and time.monotonic() < deadline and running.poll() is None:
-        time.sleep(0.02)
-    assert list(out.glob(".*.nc.part-*")), "it was writing"
-    os.killpg(running.pid, signal.SIGTERM)
-    _, told = running.communicate(timeout=60)
-    assert running.returncode == 130 and "Run the same command again" in told and "Traceback" not in told
-    assert not [path.name for path in out.iterdir() if ".part" in path.name or path.name == ".lock"]
 
 
 @pytest.fixture

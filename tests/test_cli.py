@@ -119,7 +119,8 @@ def test_periods_that_can_not_be_parsed(archive, tmp_path, options, words):
 
 
 def test_a_mistake_in_a_process_of_its_own(tmp_path):
-    refused(process("build", "--year", "20x6", "--out", tmp_path / "out", cwd=tmp_path), tmp_path, "20x6")
+    refused(process("build", "--year", "20x6", "--workers", 1, "--out", tmp_path / "out", cwd=tmp_path), tmp_path,
+            "20x6")
 
 
 @pytest.mark.parametrize(("grid", "words"), [
@@ -276,11 +277,12 @@ def test_the_analysis_at_a_station_is_what_it_measured(archive, tmp_path):
 def test_an_interrupt_ends_with_130_whatever_libraries_do_at_the_end(stop):
     """As a thread or an exit hook of a library that a second Ctrl-C meets while Python ends."""
     code = ("import atexit, os, signal, sys\n"
-            "from aqreanalysis.cli import app\nfrom aqreanalysis.workflows import build\n"
+            "import aqreanalysis\nfrom aqreanalysis.cli import app\n"
             "def again():\n    signal.signal(signal.SIGINT, signal.SIG_DFL)\n    os.kill(os.getpid(), signal.SIGINT)\n"
             "atexit.register(again)\n"
             f"def stop(*_):\n    {stop}\n"
-            "build.build = stop\nsys.argv = ['aqreanalysis', 'build', '--year', '2016']\napp.main()\n")
+            "aqreanalysis.build, aqreanalysis.BuildRequest = stop, print\n"  # whose modules are slow to import
+            "sys.argv = ['aqreanalysis', 'build', '--year', '2016', '--workers', '1']\napp.main()\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
     assert done.returncode == 130 and done.stderr.strip() == "Interrupted. Run the same command again to go on."

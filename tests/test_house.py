@@ -1,6 +1,7 @@
 """The house: floors, no cycles, sizes, late imports. The floors themselves stand in pyproject.toml (import-linter)."""
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from importlinter import cli
 
 PACKAGE = Path(__file__).resolve().parents[1] / "aqreanalysis"
 FILES = {str(file.relative_to(PACKAGE)): file for file in sorted(PACKAGE.rglob("*.py"))}
-TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in FILES.items()}
 
 MAX_LINES, MAX_BODY = 450, 40
 LATE = {"torch", "cartopy", "geopandas", "matplotlib"}  # slow to import; `--help` is instant
@@ -20,6 +20,12 @@ NETWORKS = ("models/aqnet/network.py", "models/aqnet/forecast.py", "models/aqnet
             "models/forecast/patchtst.py", "models/forecast/window.py", "models/graph/ignnk.py",
             "models/graph/links.py", "models/graph/spin.py",
             "models/graph/stgcn.py")
+
+
+@cache
+def trees():
+    """The syntax of every file, by name."""
+    return {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in FILES.items()}
 
 
 def test_imports_go_downwards(monkeypatch):
@@ -43,7 +49,7 @@ def body_lines(function):
 def test_files_and_functions_are_short():
     long = {name: len(file.read_text(encoding="utf-8").splitlines()) for name, file in FILES.items()}
     long = {name: lines for name, lines in long.items() if lines > MAX_LINES}
-    long |= {f"{name}:{node.name}": body_lines(node) for name, tree in TREES.items() for node in ast.walk(tree)
+    long |= {f"{name}:{node.name}": body_lines(node) for name, tree in trees().items() for node in ast.walk(tree)
              if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) > MAX_BODY}
     assert not long
 
@@ -66,7 +72,7 @@ def imported_at_once(node):
     ("networks", lambda module: module.startswith(tuple(
         f"aqreanalysis.{name.removesuffix('.py').replace('/', '.')}" for name in NETWORKS)))])
 def test_what_is_slow_is_imported_late(what, wanted):
-    early = {name: sorted(filter(wanted, imported_at_once(tree))) for name, tree in TREES.items()
+    early = {name: sorted(filter(wanted, imported_at_once(tree))) for name, tree in trees().items()
              if name not in NETWORKS}
     assert not {name: found for name, found in early.items() if found}, what
 

@@ -53,6 +53,7 @@ class Windy(PointwiseModel):
 def models(monkeypatch, tmp_path):
     monkeypatch.setenv("AQREANALYSIS_DATA", str(tmp_path / "nothing"))
     monkeypatch.setattr(report, "draw_maps", lambda plan, workers: [])
+    monkeypatch.setattr(report.page, "hidden_charts", lambda folder, model: [])
     for name, optional in (("windy", False), ("all-weather", True)):
         model = Windy(name=name, fields_optional=optional)
         monkeypatch.setitem(registry.BASELINES, name, registry.Baseline(lambda k, m=model: m, "wind", "", 8.0, None,

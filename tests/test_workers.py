@@ -349,6 +349,7 @@ def test_a_worker_killed_while_it_waits_does_not_hold_up_the_others(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
                       "from aqreanalysis import workers\nfrom test_workers import kill_the_idle_one\n"
+                      "workers.IMPORTED = ('torch',)\n"
                       "if __name__ == '__main__':\n"
                       "    print(sorted(workers.run_jobs(kill_the_idle_one, [0, 1], workers=2,\n"
                       f"                               shared={str(tmp_path / 'marks')!r})))\n")
@@ -399,6 +400,7 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
 
     code = (f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
             "from aqreanalysis import workers\nfrom test_workers import sleep_and_tell\n"
+            "workers.IMPORTED = ('torch',)\n"
             f"if __name__ == '__main__':\n"
             f"    list(workers.run_jobs(sleep_and_tell, [{str(tmp_path)!r}] * 2, workers=2))\n")
     script = tmp_path / "parent.py"
