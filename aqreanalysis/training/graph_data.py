@@ -181,7 +181,7 @@ def load_data(recipe: GraphRecipe, out: Path, draw: Draw) -> GraphData:
     with xr.open_dataset(_file(out, draw), engine="netcdf4") as stored:
         stored = stored.load()
     fields = [str(name) for name in stored.data_vars if name != schema.TARGET]
-    weather = stored[fields].rename({name: name.removeprefix("field_") for name in fields}).drop_vars("hidden")
+    weather = stored.drop_vars([schema.TARGET, "hidden"]).rename({name: name.removeprefix("field_") for name in fields})
     cube = stored[[schema.TARGET]].drop_vars(["hidden", "distance"])
     return GraphData(recipe, cube, weather, stored.hidden.values.astype(bool), stored.attrs.get("source", ""),
                      stored.attrs.get("fields_source", ""))
