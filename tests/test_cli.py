@@ -306,7 +306,8 @@ def test_local_workers_beside_a_cluster_are_refused_by_every_verb_that_has_both(
     import typer
 
     given = {"build": ("--start", "2019-01-05", "--end", "2019-01-05", "--observations", archive, "--out"),
-             "summarise": (archive, "--to"), "areas": (archive, "--to")}
+             "summarise": (archive, "--to"), "areas": (archive, "--to"), "compare": (archive, archive, "--to"),
+             "exposure": (archive, "--population", archive, "--to")}
     given["evaluate"] = given["build"]
     verbs = {verb: {name for parameter in command.params for name in parameter.opts}
              for verb, command in typer.main.get_command(app).commands.items()}

@@ -244,7 +244,7 @@ def test_a_station_archive_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ObservationFiles, "open", lambda self: object.__new__(StationArchive))
     with pytest.raises(UserError, match="station archive") as error:
-        forecast_data.load_forecast_data(ObservationFiles("archive.nc"), None, None, 0.7, 0.1, 0.0, 0, None, ())
+        forecast_data.load_forecast_data(ObservationFiles("archive.nc"), 0.7, 0.1, 0.0, 0)
     assert "must not know" in error.value.rule
 
 

@@ -59,7 +59,7 @@ class ForecastData:
         """Fitted likewise."""
         return WeatherInputs.fit(self.variables, self.weather[:self.slices.train]) if self.variables else NO_WEATHER
 
-    def series(self, withheld: bool, scaler: Scaler, trend: Trend, weather: WeatherInputs) -> Series:
+    def series(self, withheld: bool, scaler: Scaler, trend: Trend, weather: WeatherInputs = NO_WEATHER) -> Series:
         """The arrays of what a row may read."""
         known = weather.standardised(self.weather) if weather.names else None
         return station_series(self.visible(withheld), scaler, trend, weather=known)
@@ -81,14 +81,14 @@ def task_of(recipe: ForecastRecipe) -> ForecastTask:
 
 def of_recipe(recipe: ForecastRecipe) -> ForecastData:
     """The observations of a recipe."""
-    return load_forecast_data(recipe.files, recipe.start, recipe.end, recipe.train_share, recipe.validate_share,
-                              recipe.withheld_share, recipe.withheld_seed, recipe.fields, recipe.weather)
+    return load_forecast_data(recipe.files, recipe.train_share, recipe.validate_share, recipe.withheld_share,
+                              recipe.withheld_seed, recipe.start, recipe.end, recipe.fields, recipe.weather)
 
 
 @lru_cache(maxsize=1)
-def load_forecast_data(files: ObservationFiles, first: str | None, last: str | None, train_share: float,
-                       validate_share: float, withheld_share: float, withheld_seed: int, fields: str | None,
-                       variables: tuple[str, ...]) -> ForecastData:
+def load_forecast_data(files: ObservationFiles, train_share: float, validate_share: float, withheld_share: float,
+                       withheld_seed: int, first: str | None = None, last: str | None = None,
+                       fields: str | None = None, variables: tuple[str, ...] = ()) -> ForecastData:
     """Read an archive from its beginning to its end, or what lies between two days, and the weather of these hours.
 
     Only tests of single values screen it: a flag of a series depends on hours within a week on either side, also on
