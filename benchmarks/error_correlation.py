@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from aqreanalysis.evaluation.designs import archive_designs
-from aqreanalysis.evaluation.holdout import SINGLE_STATIONS
-from aqreanalysis.grids import parse_grid
+from aqreanalysis.evaluation.holdout import SINGLE_STATIONS, Fold
+from aqreanalysis.grids import Grid, parse_grid
 from aqreanalysis.models import registry
 from aqreanalysis.observations import readers, screening
 from aqreanalysis.observations.near_duplicates import find_duplicates
@@ -33,19 +34,18 @@ from aqreanalysis.training.error_pairs import DISTANCES, errors_of, pair_moments
 FIRST = ("01-04", "02-10", "03-04", "05-04", "06-10", "07-04", "09-20", "10-10", "11-04", "12-10")  # days of 2019
 
 
-def residuals(path: str, name: str | None, first: list[dt.date], days: int, visible: bool) -> HiddenDays:
-    """Rows of all folds on all days."""
+def residuals(path: str, name: str | None, first: list[dt.date], days: int, wanted: Callable[[Fold], bool],
+              grid: Grid | None) -> HiddenDays:
+    """Rows of the folds that are wanted, on all days; designs are matched to the land of `grid`, if there is one."""
     archive = readers.open_archive(path)
     table = archive.stations.reset_index(drop=True)
     duplicates = find_duplicates(table, [])
     networks, _ = registry.hiding_networks(name, table)
-    folds = archive_designs(table, parse_grid("0.1deg"), networks, duplicates).folds
-    folds = [fold for fold in folds if (SINGLE_STATIONS in fold.scored) == visible]
+    folds = [fold for fold in archive_designs(table, grid, networks, duplicates).folds if wanted(fold)]
     cities = duplicates.one_label(dict(zip(table.station_id, city_numbers(table).tolist(), strict=True)))
-    found = []
+    main, found = registry.load_model(name), []
     for start in first:
         dates = np.arange(start, start + dt.timedelta(days=days)).astype("datetime64[D]")
-        main = registry.load_model(name)
         cube = screening.observations_around(archive, main, Period(start, dates[-1].item()))
         for fold in folds:
             network = main if fold.network is None else registry.load_model(name, None, fold.network)
@@ -63,7 +63,8 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=12)
     parser.add_argument("--visible", action="store_true")
     asked = parser.parse_args()
-    rows = residuals(asked.archive, asked.model, asked.first, asked.days, asked.visible)
+    rows = residuals(asked.archive, asked.model, asked.first, asked.days,
+                     lambda fold: (SINGLE_STATIONS in fold.scored) == asked.visible, parse_grid("0.1deg"))
     made = registry.calibration_of(asked.model) or fit_calibration(rows)
     if asked.visible:
         rows = of_other_folds(rows)

@@ -15,42 +15,19 @@ import datetime as dt
 
 import numpy as np
 import pandas as pd
+from error_correlation import residuals
 
 from aqreanalysis import geo
-from aqreanalysis.evaluation.designs import archive_designs
 from aqreanalysis.evaluation.holdout import WHOLE_CITIES
 from aqreanalysis.models import registry
 from aqreanalysis.models.calibration import NORMAL_QUANTILE
 from aqreanalysis.models.error_correlation import DEFAULT, ErrorCorrelation
-from aqreanalysis.observations import readers, screening
-from aqreanalysis.observations.near_duplicates import find_duplicates
-from aqreanalysis.observations.stations import city_numbers
-from aqreanalysis.product.validation.hidden import HiddenDays, hidden_days
-from aqreanalysis.time_axis import HOURS_PER_DAY, Period
+from aqreanalysis.time_axis import HOURS_PER_DAY
 from aqreanalysis.training.calibration import apply_bounds, daily_means
 
 ERRORS = {"with the common bias": DEFAULT.daily, "without": DEFAULT.daily.with_common(0.0),
           "independent": ErrorCorrelation.of_plain([[1.0, 0.0, 1e-3]])}
 LEAST_STATIONS, LEAST_SHARE = 2, 0.7  # of a city; of a run's days that a station-mean needs
-
-
-def hidden_cities(path: str, first: list[dt.date], days: int) -> HiddenDays:
-    """Rows of all folds of whole cities."""
-    archive = readers.open_archive(path)
-    table = archive.stations.reset_index(drop=True)
-    duplicates = find_duplicates(table, [])
-    networks, _ = registry.hiding_networks(None, table)
-    folds = [fold for fold in archive_designs(table, None, networks, duplicates).folds if WHOLE_CITIES in fold.scored]
-    cities = duplicates.one_label(dict(zip(table.station_id, city_numbers(table).tolist(), strict=True)))
-    main, found = registry.load_model(None), []
-    for start in first:
-        dates = np.arange(start, start + dt.timedelta(days=days)).astype("datetime64[D]")
-        cube = screening.observations_around(archive, main, Period(start, dates[-1].item()))
-        for fold in folds:
-            network = main if fold.network is None else registry.load_model(None, None, fold.network)
-            found.append(hidden_days(network, cube, fold, dates, cities))
-        print(f"{start}: {len(folds)} folds", flush=True)
-    return HiddenDays.joined(found)
 
 
 def variance(correlation: ErrorCorrelation, rows: pd.DataFrame) -> float:
@@ -80,7 +57,7 @@ def main() -> None:
                         default=[dt.date(2019, 1, 1), dt.date(2019, 7, 1)])
     parser.add_argument("--days", type=int, default=31)
     asked = parser.parse_args()
-    hidden = hidden_cities(asked.archive, asked.first, asked.days)
+    hidden = residuals(asked.archive, None, asked.first, asked.days, lambda fold: WHOLE_CITIES in fold.scored, None)
     made = registry.calibration_of(None)
     error, _, _ = apply_bounds(made.hourly, hidden)
     mean, raw, truth, distance, day = daily_means(hidden, error, made.correlation)
