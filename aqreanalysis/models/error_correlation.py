@@ -194,8 +194,8 @@ def to_attributes(errors: CorrelatedErrors, frequency: str) -> dict[str, Any]:
     terms = json.dumps(getattr(errors, frequency).plain())
     found: dict[str, Any] = {ATTRIBUTE: terms, f"{ATTRIBUTE}_comment": (
         f"Correlation of errors over {schema.TARGET}_standard_error of two places and times, each term [weight, range "
-        "in km (0: of a station alone, no part of a mean over cells; null: of all cells alike), e-folding time in hours "
-        "(null: lasting)]: sum of weight exp(-distance / range) exp(-lag / time). Measured: "
+        "in km (0: of a station alone, no part of a mean over cells; null: of all cells alike), e-folding time in "
+        "hours (null: lasting)]: sum of weight exp(-distance / range) exp(-lag / time). Measured: "
         f"{errors.measured}.")}
     if errors.bias is not None:
         found |= {BIAS_ATTRIBUTE: errors.bias, f"{BIAS_ATTRIBUTE}_comment": (
