@@ -249,7 +249,8 @@ class GraphRow(Strict):
     sigma_km: float | None = Field(None, gt=0, description="Of the distance kernel; none for the published one.")
     wind: Literal["real", "permuted", "none"] = Field("real", description="Permuted: that of another day, at random.")
     weather: bool = Field(True, description="Whether other weather is read.")
-    aod: Literal["none", "real", "false"] = Field("none", description="AOD in the loss; false: that of another day.")
+    aod: Literal["none", "real", "permuted", "turned"] = Field(
+        "none", description="AOD in the loss; permuted: that of another day; turned: 1/AOD, high where it is low.")
     training: dict[str, int | float] = Field(default_factory=dict, description="What differs from `training`.")
 
 

@@ -124,6 +124,18 @@ def test_rows_of_a_kernel_sum_to_one(network):
     np.testing.assert_allclose(blown[0], np.broadcast_to((rates.sum(1) > 0)[:, None], (12, 4)), atol=1e-5)
 
 
+def test_a_lonely_place_gets_the_average_of_who_is_in_reach(network):
+    """150 km from its only station, ten lengths of the kernel: exp(-50) of weight, and all of it."""
+    import torch
+
+    *_, Among, Links = network
+    there = 150.0 / KM_PER_DEGREE
+    edges = edges_between([0, 0], [0, there], [0, 0], [0, there], among=True)
+    among = Among(Links.of(edges, closeness(edges.distance, 15.0)), torch.tensor([[1.0, 0.0]]))
+    found = among("average", torch.tensor([[[3.0], [7.0]]]))
+    assert found.ravel().tolist() == pytest.approx([0.0, 3.0], rel=1e-5)
+
+
 def test_diffusion_is_the_normalised_kernel(network):
     """D^-1/2 A D^-1/2 of the places that send, written out as matrices."""
     edges, weight, _, sending, states, Among, Links = network

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from rich.console import Console
 
 from aqreanalysis import schema
@@ -13,6 +14,7 @@ from aqreanalysis.cli import tables
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint, registry
 from aqreanalysis.recipes import GraphRecipe
+from aqreanalysis.training.graph_data import Draw, load_data
 from aqreanalysis.training.graph_runs import check_graph_recipe
 from aqreanalysis.workflows.train_graphs import train_graphs
 
@@ -97,3 +99,17 @@ def test_a_checkpoint_of_a_row_without_a_network_is_refused():
     for row in ("kriging", "spam"):
         with pytest.raises(UserError, match="trains no graph network"):
             check_graph_recipe(recipe_of(checkpoint={"name": "x", "row": row}))
+
+
+def test_data_without_weather_can_be_read(run, tmp_path):
+    """What a recipe without fields has read holds PM2.5 alone; the network reads the clock."""
+    out, cube, _ = run
+    (tmp_path / "data").mkdir()
+    with xr.open_dataset(out / "data" / "hidden25-draw0.nc") as stored:
+        stored.drop_vars(["field_u10", "field_v10"]).to_netcdf(tmp_path / "data" / "hidden25-draw0.nc")
+    recipe = recipe_of(weather=[])
+    data = load_data(recipe, tmp_path, Draw(0.25, 0))
+    assert not data.weather.data_vars and data.weather.distance.shape == (STATIONS,)
+    series = data.series(recipe.rows["SPIN"])
+    assert series.names == () and series.weather.shape == (24 * DAYS, STATIONS - len(HIDDEN), 0)
+    np.testing.assert_array_equal(series.pm25, np.delete(cube.pm25.values, HIDDEN, axis=1))

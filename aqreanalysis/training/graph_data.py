@@ -28,6 +28,7 @@ from aqreanalysis.training.graph import GraphSeries
 TWIN = "twin"
 LEAST_HOURS_SHARE = 0.3  # of the period that a station must have reported
 OPTICAL_DEPTH = "aod"
+LEAST_DEPTH = 0.01  # of one that is turned over
 PERMUTED_SEED = 7
 READ_AGAIN = "choose another folder with --out."
 
@@ -117,7 +118,9 @@ class GraphData:
         if row.aod == "none":
             return None
         depth = self.weather[OPTICAL_DEPTH].values[:, ~self.hidden]
-        return _of_other_days(depth) if row.aod == "false" else depth
+        if row.aod == "turned":
+            return 1.0 / np.maximum(depth, LEAST_DEPTH)
+        return _of_other_days(depth) if row.aod == "permuted" else depth
 
 
 def read_names(recipe: GraphRecipe, row: GraphRow) -> tuple[str, ...]:

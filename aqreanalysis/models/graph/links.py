@@ -30,6 +30,7 @@ from aqreanalysis.models.graph.graph import Edges, advection_factor
 
 DENSE = 256_000  # entries of a matrix, up to which it is dense
 TINY = 1e-12
+LEAST_DEGREE = 1e-36  # of an average: with a kernel of 15 km, one station 193 km away
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def received(kernel: str, among: Among, links: Links, sent: torch.Tensor, own: t
     if kernel == "diffusion":
         return links.near(sending * sent * root(among.degree)) * root(degree)
     if kernel == "average":
-        return links.near(sending * sent) / degree.clamp(min=TINY)
+        return links.near(sending * sent) / degree.clamp(min=LEAST_DEGREE)
     if kernel == "walk":
         return links.near(sending * sent / (1.0 + among.degree)) + own / (1.0 + degree)
     if kernel != "advection":
