@@ -87,6 +87,8 @@ def test_a_graph_checkpoint_says_what_it_reads_and_that_kriging_is_better(run):
     described = registry.describe_model(out / "spin-small")
     assert (described.fields, described.fields_optional) == (("u10", "v10"), True)
     assert "90 %" in described.bounds and described.history == 15
+    of_row = registry.describe_model(out / "hidden25-draw0" / "spin")  # neither calibrated nor scored
+    assert of_row.error_memory_hours == registry.BASELINES["kriging"].error_memory_hours and not of_row.bounds
     stream = io.StringIO()
     tables.show_facts(checkpoint.checked_card(out / "spin-small"), Console(file=stream, width=100))
     text = re.sub(r"[\s│]+", " ", stream.getvalue())

@@ -128,8 +128,9 @@ def test_errors_that_last_do_not_average_out():
     assert found["pm25_standard_error"].item() == pytest.approx(error.mean(), rel=1e-5)
 
 
-def test_errors_that_forget_average_out():
-    found = daily(*a_day(error=4.0), minimum_hours=20, correlation=exponential_correlation(1e-3))
+@pytest.mark.parametrize("memory_hours", [1e-3, 0.0])
+def test_errors_that_forget_average_out(memory_hours):
+    found = daily(*a_day(error=4.0), minimum_hours=20, correlation=exponential_correlation(memory_hours))
     assert found["pm25_standard_error"].item() == pytest.approx(4.0 / np.sqrt(24), rel=1e-5)
     error = np.linspace(1, 9, 24)
     found = daily(*a_day(error=error), minimum_hours=20, correlation=exponential_correlation(1e-3))

@@ -168,9 +168,9 @@ class CorrelatedErrors:
 
 DEFAULT_WORDS = ("with the network that ships with aqreanalysis, not of this product, at 832 stations of the national "
                  "network that were hidden with their city or their surroundings on 120 days of 2019")
-DEFAULT_BIAS = 0.112  # of a product of 2019 at 0.25 degree with the shipped network: bias_of_map of its calibration.json
-BIAS_WORDS = ("as a product of the national network in 2019, with the network that ships with aqreanalysis, measured at its "
-              "own hidden stations")
+DEFAULT_BIAS = 0.112  # of a product of 2019 at 0.25 degree, the shipped network: bias_of_map of its calibration.json
+BIAS_WORDS = ("as a product of the national network in 2019, with the network that ships with aqreanalysis, measured "
+              "at its own hidden stations")
 DEFAULT = CorrelatedErrors(  # benchmarks/error_correlation.py
     ErrorCorrelation.of_plain((
         (0.08614, 0, 1.5), (0.04709, 0, 4), (0.02363, 0, 1440), (0.02884, 6, None), (0.01174, 15, None),
@@ -199,8 +199,8 @@ def to_attributes(errors: CorrelatedErrors, frequency: str) -> dict[str, Any]:
         f"{errors.measured}.")}
     if errors.bias is not None:
         found |= {BIAS_ATTRIBUTE: errors.bias, f"{BIAS_ATTRIBUTE}_comment": (
-            "Standard deviation, over the mean, of a bias that all cells have in common and that lasts: the term without "
-            f"range and time of {ATTRIBUTE}.")}
+            "Standard deviation, over the mean, of a bias that all cells have in common and that lasts: the term "
+            f"without range and time of {ATTRIBUTE}.")}
     return found
 
 

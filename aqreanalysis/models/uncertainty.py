@@ -94,7 +94,7 @@ class Support:
 
 def exponential_correlation(memory_hours: float) -> np.ndarray:
     """Correlation (24,) of errors by lag where only an e-folding time is known: exp(-lag / memory_hours)."""
-    return np.exp(-np.arange(HOURS_PER_DAY) / memory_hours)
+    return np.exp(-np.arange(HOURS_PER_DAY) / max(memory_hours, 1e-6))
 
 
 def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: int,

@@ -129,7 +129,8 @@ def _card(job: GraphJob, row: GraphRow, data: GraphData, model, steps: int, seco
         created=dt.datetime.now(dt.UTC).date().isoformat(),
         network=model.network.sizes.asdict(), scaler={}, k=0, variables=[schema.TARGET],
         analysis=checkpoint.AnalysisFacts(
-            window={"hours_before": model.history, "hours_after": model.future}, stations=stations, graph=graph),
+            window={"hours_before": model.history, "hours_after": model.future}, stations=stations, graph=graph,
+            error_memory_hours=registry.BASELINES["kriging"].error_memory_hours),  # until it is measured
         training={"source": data.source, "fields": data.fields_source, "fingerprint": data.fingerprint,
                   "start": job.recipe.start, "end": job.recipe.end, "every_nth_week_withheld":
                   job.recipe.test_every_nth_week, "stations": len(stations), "settings": job.settings.model_dump(),
