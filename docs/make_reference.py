@@ -47,7 +47,7 @@ def commands() -> Iterator[str]:
 
     yield from ("# Command line", "",
                 "What `aqreanalysis VERB --help` prints. Exit codes: 0 done, 1 a fault of ours, 2 bad input, 130 "
-                "interrupted.", "")
+                "interrupted. `--quiet` and `--json` are explained in [the terminal](../terminal.md).", "")
     for name, verb in sorted(typer.main.get_command(app).commands.items()):
         yield from (f"## {name}", "", inspect.cleandoc(verb.help or ""), "", "| | | default |", "|---|---|---|")
         for of in verb.params:

@@ -253,6 +253,69 @@ def test_a_full_disk_is_told_and_leaves_only_whole_files(archive, tmp_path):
     assert not list((tmp_path / "out").glob("*.nc")) and not list((tmp_path / "out").glob("*.part*"))
 
 
+@pytest.fixture(scope="module")
+def one_day(tmp_path_factory):
+    """A folder with the product of a day at five stations and one point, and what its build printed with --json."""
+    folder = tmp_path_factory.mktemp("one_day")
+    (folder / "archive").mkdir()
+    (folder / "points.csv").write_text("station_id,lon,lat\nA,116.6,39.9\n")
+    (folder / "archive" / "stations.csv").write_text("station_id,lon,lat\n" + "".join(
+        f"S{n},{116 + 0.3 * n},{39.5 + 0.2 * n}\n" for n in range(1, 6)))
+    for day in ("20190104", "20190105", "20190106"):
+        (folder / "archive" / f"china_sites_{day}.csv").write_text(day_file(day, [f"S{n}" for n in range(1, 6)]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aqreanalysis.product.report.draw_maps", lambda plan, workers: [])
+        return folder, build(folder / "archive", folder, "--json")
+
+
+def test_json_has_every_file_with_its_size_and_prose_goes_to_the_error_stream(one_day):
+    folder, result = one_day
+    said = json.loads(result.stdout)
+    there = {str(path): path.stat().st_size for path in (folder / "out").rglob("*")
+             if path.is_file() and path.name != ".lock"}
+    assert {of["path"]: of["bytes"] for of in said["files"]} == there
+    assert said["verb"] == "build" and said["bytes"] == sum(there.values()) and said["seconds"] > 0
+    assert said["warnings"] == [], result.stdout
+    assert "stations:     5 used" in result.stderr and f"done in {said['seconds']:.0f} s" in result.stderr
+
+
+def test_what_a_build_warns_of_is_told_once_more_at_its_end_and_in_json(archive, tmp_path):
+    (archive / "china_sites_20190106.csv").write_bytes(b"")
+    result = build(archive, tmp_path)
+    told = "skipped: china_sites_20190106.csv"
+    assert result.stdout.count(told) == 2 and result.stdout.rindex(told) > result.stdout.index("scores:")
+    quiet = build(archive, tmp_path, "--quiet", "--json")
+    warnings = json.loads(quiet.stdout)["warnings"]
+    assert quiet.returncode == 0 and [text.startswith(told) for text in warnings] == [True, False]
+    assert [line.strip().removeprefix("warning: ") for line in quiet.stderr.splitlines()] == warnings
+
+
+def test_quiet_says_nothing_where_all_is_well_and_errors_come_with_their_code(one_day, tmp_path):
+    folder, _ = one_day
+    result = run("export", folder / "out", "--to", "a.csv", "--quiet", cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "") and (tmp_path / "a.csv").is_file()
+    for option in ("--quiet", "--json"):
+        result = run("export", folder / "nowhere", "--to", "a.csv", option, cwd=tmp_path)
+        assert (result.returncode, result.stdout) == (2, "") and "nowhere" in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell's pipe")
+def test_a_reader_that_has_had_enough_is_no_error(one_day, tmp_path):
+    folder, _ = one_day
+    line = f"{sys.executable} -m aqreanalysis export {folder / 'out'} --to a.csv --json | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, text=True, capture_output=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.stdout.strip() == "0" and "Traceback" not in done.stderr and "done in" in done.stderr
+
+
+def test_every_verb_that_writes_files_has_both_options():
+    import typer
+
+    verbs = {verb: {name for parameter in command.params for name in parameter.opts}
+             for verb, command in typer.main.get_command(app).commands.items()}
+    assert {verb for verb, options in verbs.items() if not {"--quiet", "--json"} <= options} == {"describe"}
+
+
 def test_simulate_writes_rows_that_stay_simulated(tmp_path):
     written = run("simulate", "--start", "2016-01-05", "--end", "2016-01-05", "--out", tmp_path / "twin", cwd=tmp_path)
     assert written.returncode == 0, written.stderr

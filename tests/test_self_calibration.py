@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from aqreanalysis.cli import console
+from aqreanalysis.cli.made import of_product
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation.holdout import SINGLE_STATIONS, Fold
 from aqreanalysis.models import registry
@@ -126,7 +126,7 @@ def test_run_json_and_the_report_hold_it(product):
     verify(str(product))
 
 
-def test_how_wide_the_bounds_are_stands_in_run_json_in_the_report_and_on_the_screen(product, capsys):
+def test_how_wide_the_bounds_are_stands_in_run_json_in_the_report_and_on_the_screen(product):
     """Half of what lies between them, in the mean of land."""
     record = json.loads((product / "run.json").read_text())
     width, count = 0.0, 0
@@ -136,8 +136,7 @@ def test_how_wide_the_bounds_are_stands_in_run_json_in_the_report_and_on_the_scr
             width, count = width + on_land.sum(dtype=float), count + on_land.size
     assert record["bounds"] == {"mean_half_width": pytest.approx(width / count / 2, abs=0.01), "cell_hours": count}
     words = f"{record['bounds']['mean_half_width']:.1f}"
-    console.product(product)
-    assert f"bounds:       90 %, {words} ug m-3 on either side" in capsys.readouterr().out
+    assert f"; 90 % bounds {words} ug m-3 on either side" in of_product(product).scores_in_words
     assert f"the bounds lie\n{words} µg m⁻³" in (product / "report.html").read_text()
 
 

@@ -14,6 +14,7 @@ import typer
 
 from aqreanalysis import __version__
 from aqreanalysis.cli import figure_verbs, machine, product_verbs, streams
+from aqreanalysis.cli.made import Made, of_checkpoint, of_evaluation, of_product, of_table
 from aqreanalysis.cli.options import (
     AnyModel,
     Checkpoint,
@@ -30,6 +31,7 @@ from aqreanalysis.cli.options import (
     refuse_options,
     worker_count,
 )
+from aqreanalysis.cli.summary import with_summary
 from aqreanalysis.errors import UserError
 from aqreanalysis.workers import stop_running, warm_up
 
@@ -41,6 +43,7 @@ app = typer.Typer(
 )
 
 @app.command("build")
+@with_summary
 def build_command(
     year: Year = None,
     start: Start = None,
@@ -77,7 +80,7 @@ def build_command(
     ] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
-) -> None:
+) -> Made:
     """Make hourly and daily cubes, maps and a report. Run it again to go on with an interrupted build."""
     count = worker_count(workers, scheduler)
     warm_up(1 if scheduler else count)
@@ -86,11 +89,11 @@ def build_command(
 
     request = BuildRequest(year, start, end, grid, observations, stations, recipe, checkpoint, neighbours, out,
                            count, scheduler, minimum_hours, format, utc_offset, calibration, fields)
-    folder = build(request, console.BuildProgress)
-    console.product(folder)
+    return of_product(build(request, console.BuildProgress))
 
 
 @app.command("ingest")
+@with_summary
 def ingest_command(
     sources: Annotated[
         list[str],
@@ -109,16 +112,13 @@ def ingest_command(
         typer.Option(help="Of the stations' places, where their table has no column for it: wgs84, gcj02 or bd09."),
     ] = None,
     workers: Workers = None,
-) -> None:
+) -> Made:
     """Read archives of any layout into one station archive, quality-controlled and with its provenance."""
-    import time
-
     from aqreanalysis import recipes, time_axis
     from aqreanalysis.cli import console
     from aqreanalysis.observations import quality
     from aqreanalysis.observations.ingest import ingest_archives
 
-    began = time.monotonic()
     period = time_axis.parse_period(None, start, end) if start or end else None
     offset = time_axis.parse_utc_offset(utc_offset)
     chosen = recipes.load_recipe(recipe, recipes.ProductRecipe) if recipe else None
@@ -132,10 +132,12 @@ def ingest_command(
     with console.months() as on_month:
         summary = ingest_archives(sources, to, stations, period, settings, worker_count(workers), datum, on_month,
                                   contact, offset, tell)
-    console.ingested(summary, time.monotonic() - began, before)
+    console.ingested(summary, before)
+    return Made([summary.path], facts={"stations": len(summary.archive.stations), "written": summary.written})
 
 
 @app.command("train")
+@with_summary
 def train_command(
     recipe: Annotated[str, typer.Argument(help="Training, forecast or graph recipe, a name or a YAML file.")],
     out: Annotated[str | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
@@ -148,7 +150,7 @@ def train_command(
     ] = None,
     fields: Fields = None,
     workers: Annotated[int, typer.Option(min=1, help="Local processes, each of which trains a network.")] = 1,
-) -> None:
+) -> Made:
     """Train an AQ-Net checkpoint by a recipe, or calibrate one again; or every forecast or graph of a table."""
     from aqreanalysis import files, recipes
     from aqreanalysis.cli import console
@@ -161,15 +163,15 @@ def train_command(
 
         folder = train_forecasts(chosen, given or Path(f"runs/{chosen.name}"), workers, console.say, console.warnings,
                                  console.inventory)
-        console.say(f"run folder: {folder}; next: aqreanalysis evaluate {folder}")
-        return
+        console.say(f"next: aqreanalysis evaluate {folder}")
+        return of_table(folder / "runs.csv", folder)
     if isinstance(chosen, recipes.GraphRecipe):
         refuse_options("a graph recipe", calibrate=calibrate)
         from aqreanalysis.workflows.train_graphs import train_graphs
 
         folder = train_graphs(chosen, given or Path(f"runs/{chosen.name}"), workers, console.say)
-        console.say(f"run folder: {folder}; the scores are in scores-hidden*.md and .csv there")
-        return
+        console.say("the scores are in scores-hidden*.md and .csv")
+        return Made([folder])
     if calibrate:
         from aqreanalysis import recalibrate
 
@@ -180,10 +182,11 @@ def train_command(
 
         folder = train(chosen, given or Path(f"runs/{chosen.name}"), console.say, console.warnings,
                        console.inventory, workers)
-    console.say(f"checkpoint: {folder}")
+    return of_checkpoint(folder)
 
 
 @app.command("evaluate")
+@with_summary
 def evaluate_command(
     run_folder: Annotated[
         str | None, typer.Argument(help="Run folder of a forecast recipe; else give --observations and a period.")
@@ -218,7 +221,7 @@ def evaluate_command(
     fields: Fields = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
-) -> None:
+) -> Made:
     """Score a checkpoint and the baselines at stations that are left out, of any archive; or a run of forecasts."""
     from aqreanalysis import time_axis
     from aqreanalysis.cli import console, score_tables
@@ -228,8 +231,7 @@ def evaluate_command(
                        year=year, start=start, end=end, stations=stations, utc_offset=utc_offset, out=out,
                        checkpoint=checkpoint, withheld=withheld, quick=quick, boosting=boosting, grid=grid,
                        scheduler=scheduler, every_days=every_days, fields=fields)
-        _score_forecasts(Path(run_folder), worker_count(workers))
-        return
+        return _score_forecasts(Path(run_folder), worker_count(workers))
     count = worker_count(workers, scheduler)
     if observations is None:
         raise UserError(
@@ -251,17 +253,17 @@ def evaluate_command(
     written = write_result(result, out, command) if out else []  # before anything is shown
     score_tables.show_scores(result.table)
     for note in result.notes:
-        console.say(note)
-    for path in written:
-        console.say(f"written: {path}")
+        console.note(note)
+    return of_evaluation(result.table, written)
 
 
-def _score_forecasts(run_folder: Path, workers: int) -> None:
+def _score_forecasts(run_folder: Path, workers: int) -> Made:
     from aqreanalysis.cli import console
     from aqreanalysis.workflows.evaluate_forecast import evaluate_run
 
     evaluate_run(run_folder, workers, lambda row: console.say(f"scored {row}"))
     console.say((run_folder / "tables.md").read_text(encoding="utf-8"))
+    return of_table(run_folder / "scores.csv", run_folder / "tables.md")
 
 
 @app.command("describe")
@@ -293,6 +295,7 @@ def describe_command(
 
 
 @app.command("simulate")
+@with_summary
 def simulate_command(
     year: Year = None,
     start: Start = None,
@@ -301,7 +304,7 @@ def simulate_command(
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another world.")] = 0,
     fields: Annotated[bool, typer.Option("--fields", help="Its weather and optical depth instead, as NetCDF.")] = False,
     lies: Annotated[bool, typer.Option("--lies", help="With --fields: an optical depth that is turned over.")] = False,
-) -> None:
+) -> Made:
     """Write the twin's simulated observations as tidy Parquet, one file a month, or its weather, to test with."""
     from aqreanalysis import files, time_axis
     from aqreanalysis.cli import console
@@ -309,11 +312,12 @@ def simulate_command(
 
     refuse_options("observations; it is of --fields", lies=lies and not fields)
     period, folder = time_axis.parse_period(year, start, end), files.folder_named(out)
-    for path in write_fields(period, folder, seed, lies) if fields else write_observations(period, folder, seed):
-        console.say(f"written: {path}")
+    of = write_fields(period, folder, seed, lies) if fields else write_observations(period, folder, seed)
+    return Made(list(console.files(of, len(period.months()), "months")))
 
 
 @app.command("fetch")
+@with_summary
 def fetch_command(
     source: Annotated[str, typer.Argument(help="cnemc (the national network) or openaq.")],
     year: Year = None,
@@ -337,7 +341,7 @@ def fetch_command(
     pause: Annotated[float, typer.Option(min=0, help="Seconds between two files.")] = 1.0,
     attempts: Annotated[int, typer.Option(min=1, help="At one file, with growing waits between.")] = 5,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte.")] = 60.0,
-) -> None:
+) -> Made:
     """Fetch an archive of observations. Run it again to go on, and to ask again for what was missing."""
     from aqreanalysis import time_axis
     from aqreanalysis.cli import console
@@ -350,11 +354,15 @@ def fetch_command(
     for line in summary.lines():
         console.say(line)
     summary.check(shlex.join(["aqreanalysis", *sys.argv[1:]]))
+    if summary.missing:
+        console.warn(f"{console.counted(len(summary.missing), 'file')} missing at the server")
+    return Made(summary.files, facts={"fetched": summary.fetched, "present": summary.present,
+                                      "missing": len(summary.missing)})
 
 
-_PRODUCT_VERBS: dict[str, Callable[..., None]] = {**product_verbs.COMMANDS, **figure_verbs.COMMANDS}
+_PRODUCT_VERBS: dict[str, Callable[..., Made]] = {**product_verbs.COMMANDS, **figure_verbs.COMMANDS}
 for _name, _command in _PRODUCT_VERBS.items():
-    app.command(_name)(_command)
+    app.command(_name)(with_summary(_command))
 
 
 def _version(asked: bool) -> None:

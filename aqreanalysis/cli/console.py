@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from aqreanalysis.time_axis import Period
 
 SHOWN = 5
+WARNINGS = ("warning", "skipped", "passed over", "gone, kept")  # kinds of sentences that --quiet does not silence
 NAME_WIDTH = 14  # of the names in front of what is told
 LOOK_S = 1.0  # between two looks at how far a build is
 TIMED = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
@@ -58,12 +58,41 @@ def _one_line(text: str) -> str:
     return text.replace("\n", " ")
 
 
-OUT, ERR = PlainConsole(), PlainConsole(stderr=True)
+@dataclass
+class Told:
+    """What a verb told beside its progress, each sentence once, for its summary."""
+
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self.warnings, self.notes = [], []
+
+    def keep(self, kind: str, texts: Iterable[str]) -> None:
+        """Keep sentences of a kind."""
+        kept = self.warnings if kind in WARNINGS else self.notes
+        before = "" if kind in ("warning", "note") else f"{kind}: "
+        kept += [text for text in dict.fromkeys(f"{before}{text}" for text in texts) if text not in kept]
+
+
+OUT, ERR, TOLD = PlainConsole(), PlainConsole(stderr=True), Told()
 
 
 def say(text: str) -> None:
     """One line, as it is."""
     OUT.print(text, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line that the summary of --json has too."""
+    TOLD.keep("note", [text])
+    say(text)
+
+
+def warn(text: str) -> None:
+    """What is strange and does not stop the work; said with --quiet too, and again at the end."""
+    some("warning", [text])
 
 
 def error(text: str) -> None:
@@ -72,16 +101,29 @@ def error(text: str) -> None:
 
 
 def warnings(texts: list[str]) -> None:
-    """What is strange and does not stop the work; a line each."""
+    """The same of several."""
     some("warning", texts)
 
 
 def some(kind: str, texts: list[str]) -> None:
-    """The first of some sentences, a line each, and how many there are in all."""
-    for text in texts[:SHOWN]:
-        say(_hanging(f"  {kind}: {_one_line(text)}", 4))
+    """The first of some sentences, a line each, and how many there are in all; warnings with --quiet too."""
+    TOLD.keep(kind, texts)
+    shown = [_hanging(f"  {kind}: {_one_line(text)}", 4) for text in texts[:SHOWN]]
     if len(texts) > SHOWN:
-        say(f"  {kind}: ... {len(texts)} in all; `aqreanalysis describe` tells them")
+        shown.append(f"  {kind}: ... {len(texts)} in all; `aqreanalysis describe` tells them")
+    for text in shown:
+        (ERR if OUT.quiet and kind in WARNINGS else OUT).print(text, soft_wrap=True)
+
+
+def repeat_warnings() -> None:
+    """What was warned of, once more at the end of a verb."""
+    if not TOLD.warnings:
+        return
+    line("warnings", str(len(TOLD.warnings)))
+    for text in TOLD.warnings[:SHOWN]:
+        say(_hanging(f"  {_one_line(text)}", 4))
+    if len(TOLD.warnings) > SHOWN:
+        say("  ... --json has all")
 
 
 class BuildProgress:
@@ -134,7 +176,7 @@ class BuildProgress:
 
     def message(self, text: str) -> None:
         """A line above the bar."""
-        self._bar.console.print(f"  {text}", soft_wrap=True)
+        warn(text)
 
     def _hours_done(self) -> int:
         """Hours of the period that are done, from one look a second into the folder: it may lie on a shared disk."""
@@ -149,8 +191,9 @@ def introduce(plan: Plan) -> None:
     if plan.folder.simulated:
         why = ("the observations are of a twin" if plan.job.source.files else
                "no observations of this period were found, so the built-in twin is used")
-        OUT.print(Panel(f"SIMULATED: {why}. The product is not real air. Give real ones with --observations.",
-                        style="bold red"))
+        told = f"SIMULATED: {why}. The product is not real air. Give real ones with --observations."
+        TOLD.keep("warning", [told])
+        (ERR if OUT.quiet else OUT).print(Panel(told, style="bold red"))
     inventory(plan.inventory)
     line("period", f"{plan.period.first} to {plan.period.last} (UTC+8), {counted(plan.period.n_days, 'day')}")
     far = f"; {plan.far_share:.0%} lie far from any station (quality_flag)" if plan.far_share > 0.01 else ""
@@ -200,24 +243,9 @@ class _HoursDone(Progress):
         yield from super().get_renderables()
 
 
-def product(folder: Path) -> None:
-    """The files of a finished product."""
-    from aqreanalysis.output import FORMATS
-
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    known = FORMATS[record["identity"]["format"]]
-    files = sorted(folder.glob(f"*{known.suffix}"))
-    parts = [part for path in files for part in (path.rglob("*") if path.is_dir() else [path])]
-    size = sum(part.stat().st_size for part in parts if part.is_file())
-    if bounds := record.get("bounds"):
-        line("bounds", f"90 %, {bounds['mean_half_width']:.1f} ug m-3 on either side in the mean of all hours on land")
-    say(f"done in {record['seconds']:.0f} s: {len(files)} {known.plural}, "
-        f"{size / 1e6:.0f} MB, {len(list((folder / 'maps').glob('*.png')))} maps, {folder / 'report.html'}")
-
-
-def files(wanted: list) -> Iterable:
-    """The files of a list one after the other, under a bar with the time left."""
-    return track(wanted, "files", console=OUT)
+def files(wanted: Iterable, total: int | None = None, what: str = "files") -> Iterable:
+    """The files of a list one after the other, under a bar with the time left; `total` of what has no length."""
+    return track(wanted, what, total, console=OUT)
 
 
 @contextlib.contextmanager
@@ -228,7 +256,7 @@ def months() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, of: progress.update(bar, completed=done, total=of)
 
 
-def ingested(summary, seconds: float, before: Iterable[Inventory]) -> None:
+def ingested(summary, before: Iterable[Inventory]) -> None:
     """What an ingest did, and what the archive is now; sentences of inventories `before` it are not repeated."""
     told = {text for found in before for texts in found.lists.values() for text in texts}
     for kind, texts in (("skipped", summary.skipped), ("passed over", summary.passed_over), ("odd", summary.anomalies),
@@ -245,5 +273,5 @@ def ingested(summary, seconds: float, before: Iterable[Inventory]) -> None:
     first, last = archive.period()
     say(f"{len(archive.stations)} stations, {first.astype('M8[h]')} to {last.astype('M8[h]')} UTC, "
         f"{len(archive.hours):,} hours, {counts['values'] - counts['repeated']:,} values")
-    done = f"written in {seconds:.0f} s" if summary.written else "nothing is new, so that it was not touched"
-    say(f"{summary.path}: {summary.path.stat().st_size / 1e6:.1f} MB, {done}")
+    if not summary.written:
+        say(f"{summary.path}: nothing is new, so that it was not touched")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from aqreanalysis.cli.made import Made
 from aqreanalysis.cli.options import End, Product, refuse_options
 
 Box = Annotated[
@@ -61,14 +62,14 @@ def map_command(
         str | None,
         typer.Option(help="The picture: .png, .pdf, .svg, .jpg, .tif or .webp; default a PNG in the product's maps/."),
     ] = None,
-) -> None:
+) -> Made:
     """Draw a map of a product: means, an hour, errors, flags, days above a limit, stations, a difference."""
     from aqreanalysis.cli import console
     from aqreanalysis.workflows.plot_map import MapOptions, plot_map
 
     options = MapOptions(start, end, period, every, show, above, minus, stations, hide, part, observations, projection,
                          palette, width, vmax, box, inset, title)
-    console.say(f"map: {plot_map(Path(product), options, out, console.say)}")
+    return Made([plot_map(Path(product), options, out, console.warn)])
 
 
 def animate_command(
@@ -87,7 +88,7 @@ def animate_command(
     inset: Inset = None,
     width: Width = "screen",
     title: Annotated[str | None, typer.Option(help="Before the time, instead of what is shown.")] = None,
-) -> None:
+) -> Made:
     """Draw an episode, hour by hour or day by day, as a GIF or MP4: all frames on one scale."""
     from aqreanalysis.cli import console
     from aqreanalysis.workflows.plot_animation import plot_animation
@@ -95,7 +96,7 @@ def animate_command(
 
     options = MapOptions(start, end, show=show, projection=projection, palette=palette, width=width, vmax=vmax, box=box,
                          inset=inset, title=title)
-    console.say(f"animation: {plot_animation(product, out, options, every, every_hours, per_second, console.say)}")
+    return Made([plot_animation(product, out, options, every, every_hours, per_second, console.warn)])
 
 
 def figures_command(
@@ -103,7 +104,7 @@ def figures_command(
     row: Annotated[str | None, typer.Option(help="Of forecasts: row of the tables, an AQ-Net.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder; default figures/ in the folder.")] = None,
     ending: Annotated[str, typer.Option("--format", help="Of a product's figures: png, pdf or svg.")] = "png",
-) -> None:
+) -> Made:
     """Draw a product's own validation at its hidden stations; or a forecast and its attention (figures 3 to 5)."""
     from aqreanalysis import files
     from aqreanalysis.cli import console
@@ -114,14 +115,14 @@ def figures_command(
         refuse_options("a product", row=row)
         from aqreanalysis.workflows.plot_validation import plot_validation
 
-        for path in plot_validation(folder, place, ending):
-            console.say(f"written: {path}")
-        return
+        return Made(plot_validation(folder, place, ending))
     refuse_options("a run folder of forecasts", format=None if ending == "png" else ending)
     from aqreanalysis.workflows.plot_forecast import draw_figures as run
 
-    for line in run(Path(folder), row or "AQ-Net", place):
-        console.say(line)
+    told = run(Path(folder), row or "AQ-Net", place)
+    for line in told:
+        console.note(line)
+    return Made([path for path in sorted(place.glob("figure_*.png")) if any(path.name in line for line in told)])
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"map": map_command, "animate": animate_command, "figures": figures_command}
+COMMANDS: dict[str, Callable[..., Made]] = {"map": map_command, "animate": animate_command, "figures": figures_command}

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from aqreanalysis.cli.made import Made, first_page
 from aqreanalysis.cli.options import End, Product, Scheduler, Start, Stations, Workers, worker_count
 
+COMPARED = ("slice", "pairs", "bias", "NMB_percent", "RMSE", "r")  # columns of what `compare` shows
 Every = Annotated[str, typer.Option(help="hour, day, or means of each month, season (DJF ...), year, or of all.")]
 
 
@@ -42,20 +44,19 @@ def export_command(
         bool, typer.Option("--with-error", help="Of a GeoTIFF: after each band the one of its standard error.")
     ] = False,
     workers: Workers = None,
-) -> None:
+) -> Made:
     """Write a product, or some of it, as GeoTIFF, CSV or Parquet, with what it is in each file."""
     from aqreanalysis.cli import console, tables
     from aqreanalysis.workflows.export import export
 
     with tables.reading_bar() as progress:
         made = export(product, to, every, variable or (), box, points, at, start, end, scale, layout,
-                      worker_count(workers), with_error, console.say, progress)
+                      worker_count(workers), with_error, console.note, progress)
     if made.rows is not None:
         console.say(f"{made.rows:,} rows")
     for path in made.kept:
         console.say(f"kept, as it is what would be written: {path}")
-    for path in made.written:
-        console.say(f"written: {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    return Made(made.written, facts={"rows": made.rows, "kept": [str(path) for path in made.kept]})
 
 
 def summarise_command(
@@ -75,7 +76,7 @@ def summarise_command(
     format: Annotated[str, typer.Option(help="netcdf: a file for each kind of period. zarr: one store.")] = "netcdf",
     workers: Workers = None,
     scheduler: Scheduler = None,
-) -> None:
+) -> Made:
     """Months, seasons and years of a product: means, percentiles, days above limits, each with its error."""
     from aqreanalysis.cli import console, tables
     from aqreanalysis.summaries import limits
@@ -89,9 +90,7 @@ def summarise_command(
     request = SummaryRequest(product, to, tuple(every.split(",")) if every else (), start, end, options, format,
                              worker_count(workers, scheduler), scheduler)
     with tables.reading_bar() as progress:
-        paths = write_summaries(request, progress, console.say)
-    for path in paths:
-        console.say(f"written: {path}")
+        return Made(write_summaries(request, progress, console.warn))
 
 
 AreasFile = Annotated[
@@ -122,7 +121,7 @@ def areas_command(
     end: End = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
-) -> None:
+) -> Made:
     """Means over areas, and over their people, each with its standard error and 90 % bounds."""
     from aqreanalysis.cli import console, tables
     from aqreanalysis.summaries import limits
@@ -132,8 +131,7 @@ def areas_command(
     request = AreaRequest(product, every, areas, layer, names, crs, population, population_is, population_variable,
                           limits.parse_numbers(above, "--above", LIMITS), start, end)
     with tables.reading_bar() as progress:
-        path = write_areas(request, to, count, scheduler, progress, console.say)
-    console.say(f"written: {path} ({path.stat().st_size / 1e6:.2f} MB)")
+        return Made([write_areas(request, to, count, scheduler, progress, console.note)])
 
 
 def exposure_command(
@@ -161,7 +159,7 @@ def exposure_command(
     end: End = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
-) -> None:
+) -> Made:
     """How the people of areas are distributed over concentration: percentiles, classes, shares above limits."""
     from aqreanalysis.cli import console, tables
     from aqreanalysis.summaries import limits
@@ -174,9 +172,7 @@ def exposure_command(
     request = of.ExposureRequest(wanted, limits.parse_numbers(percentiles, "--percentiles", of.PERCENTILES, high=100.0),
                                  limits.parse_numbers(classes, "--classes", of.CLASSES))
     with tables.reading_bar() as progress:
-        paths = of.write_exposure(request, to, figure, count, scheduler, progress, console.say)
-    for path in paths:
-        console.say(f"written: {path}")
+        return Made(of.write_exposure(request, to, figure, count, scheduler, progress, console.note))
 
 
 def compare_command(
@@ -202,7 +198,7 @@ def compare_command(
     name: Annotated[str | None, typer.Option(help="What it is called in figures; default its file's name.")] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
-) -> None:
+) -> Made:
     """Compare a product with another gridded PM2.5 on common cells and times, and both with observations."""
     from aqreanalysis.cli import console, tables
     from aqreanalysis.workflows.compare import compare
@@ -210,15 +206,16 @@ def compare_command(
     with tables.reading_bar() as progress:
         found = compare(product, others, to, observations=observations, station_table=stations, variable=variable,
                         units=units, level=level, stamp=stamp, days=days, step=step, start=start, end=end, name=name,
-                        say=console.say, progress=progress, workers=worker_count(workers, scheduler),
+                        say=console.note, progress=progress, workers=worker_count(workers, scheduler),
                         scheduler=scheduler)
-    for row in found.pairs[found.pairs.by.isin(("all", "season"))].to_dict("records"):
+    shown = found.pairs[found.pairs.by.isin(("all", "season"))].to_dict("records")
+    for row in shown:
         console.say(f"{row['slice']}: {row['pairs']:,} pairs, bias {row['bias']:+.2f} ({row['NMB_percent']:+.1f} %), "
                     f"RMSE {row['RMSE']:.2f}, r {row['r']:.3f}")
-    for path in found.files:
-        console.say(f"written: {path}")
+    return Made(found.files, [{name: row[name] for name in COMPARED} for row in shown],
+                open_first=first_page(found.files))
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"export": export_command, "summarise": summarise_command,
+COMMANDS: dict[str, Callable[..., Made]] = {"export": export_command, "summarise": summarise_command,
                                             "areas": areas_command, "exposure": exposure_command,
                                             "compare": compare_command}

@@ -34,7 +34,7 @@ def reading_bar() -> Iterator[Callable[[int, int], None]]:
     """A bar on the error stream that leaves nothing behind; what it yields takes parts done and parts in all."""
     with Progress(TextColumn("reading"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TextColumn("left:"),
                   TimeRemainingColumn(), console=console.ERR, transient=True,
-                  disable=not console.ERR.is_terminal) as bar:
+                  disable=console.OUT.quiet or not console.ERR.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
 
         def update(done: int, of: int) -> None:

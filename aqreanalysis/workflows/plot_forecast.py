@@ -44,7 +44,7 @@ class Forecasts:
 
 
 def draw_figures(run: Path, row: str, out: Path) -> list[str]:
-    """Write the figures of a row's trained forecasts into a folder; returns what was written and what they show."""
+    """Write the figures of a row's trained forecasts into a folder; returns what each shows, its name first."""
     trained = _trained(Path(run), row)
     forecasts = _opened(trained)
     lines = [f"{row}: {trained.seeds.sentence}"] if trained.seeds.missing else []
@@ -101,7 +101,7 @@ def _draw_week(of: Forecasts, out: Path) -> list[str]:
     title = f"PM2.5 of Beijing, {len(of.given.station)} stations, week from {first}, {issue}"
     path = save_figure(week_figure(slots, title), out / "figure_3_week.png")
     differences = [f"{slot.name} MAE {np.nanmean(np.abs(slot.observed - slot.forecast)):.1f}" for slot in slots]
-    return [f"written: {path} (the week of median error, {first}; {', '.join(differences)})"]
+    return [f"{path.name}: the week of median error, {first}; {', '.join(differences)}"]
 
 
 def _weeks(of: Forecasts) -> list[tuple[int, np.ndarray, np.ndarray]]:
@@ -134,9 +134,9 @@ def _draw_heads(recipe: recipes.ForecastRecipe, attention: Sequence[AttentionWei
     figure = heads_figure(HeadProfiles(profile, spread, place, cluster, chosen, ages),
                           f"Attention of two of {len(profile)} heads, {recipe.history} h read")
     sizes = np.bincount(cluster, minlength=2)
-    return (f"written: {save_figure(figure, out / 'figure_4_heads.png')} (mean age of what they see: {first:.1f} and "
+    return (f"{save_figure(figure, out / 'figure_4_heads.png').name}: mean age of what they see: {first:.1f} and "
             f"{second:.1f} h, all steps alike would be {ages.mean():.1f} h; {sizes[0]} and {sizes[1]} heads in their "
-            "clusters)")
+            "clusters")
 
 
 def _draw_blocks(recipe: recipes.ForecastRecipe, attention: Sequence[AttentionWeights], out: Path) -> str:
@@ -151,6 +151,6 @@ def _draw_blocks(recipe: recipes.ForecastRecipe, attention: Sequence[AttentionWe
     figure = blocks_figure(weight, past, coming,
                            f"Attention of target blocks over what is read ({'d' if by_day else 'h'})")
     differ = 50 * np.abs(weight - weight.mean(axis=0)).sum(axis=1).max()
-    return (f"written: {save_figure(figure, out / 'figure_5_blocks.png')} (the last {hours} h get "
+    return (f"{save_figure(figure, out / 'figure_5_blocks.png').name}: the last {hours} h get "
             f"{100 * weight[:, -1].min():.0f} to {100 * weight[:, -1].max():.0f} %; rows differ from their mean by at "
-            f"most {differ:.0f} % of the attention)")
+            f"most {differ:.0f} % of the attention")

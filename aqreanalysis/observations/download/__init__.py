@@ -40,6 +40,7 @@ class FetchSummary:
     failed: list[str] = field(default_factory=list)
     not_requested: int = 0        # as the server was in trouble
     advice: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)   # that are there now
 
     def lines(self) -> Iterator[str]:
         """The summary for the screen."""
@@ -105,6 +106,7 @@ def fetch_files(request: FetchRequest, policy: RetryPolicy | None = None,
                 summary.not_requested = sum(not other.path.exists() for other in wanted[number + 1:])
                 break
     summary.advice = _advice(request, summary.folder)
+    summary.files = [item.path for item in wanted if item.path.exists()]
     return summary
 
 
