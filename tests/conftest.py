@@ -50,6 +50,14 @@ def few_folds():
         yield
 
 
+@pytest.fixture(scope="session")
+def peopled(tmp_path_factory):
+    """A small product with people in its cells (product_samples.peopled), for tests that only read it."""
+    import product_samples
+
+    return product_samples.peopled(tmp_path_factory.mktemp("peopled"))
+
+
 @pytest.fixture
 def no_maps(monkeypatch):
     """For builds whose maps and figures nobody looks at: they are drawn here, after all files: seconds of work."""

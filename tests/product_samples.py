@@ -1,6 +1,7 @@
 """Small product files of every layout for the tests of output and of independent readers."""
 
 import datetime as dt
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,22 @@ def hidden_rows(simulated=False, seed=0):
              "lat": ("row", 34 + 0.5 * station), "lon": ("row", 112 + 0.7 * station),
              "distance_to_nearest_station": ("row", 3.0 + 8 * station)}
     return xr.Dataset(data, attrs={"title": "Validation", "simulated": str(simulated).lower()})
+
+
+@dataclass(frozen=True)
+class Peopled:
+    """A product, the people in the cells of its grid, and the file that says so."""
+
+    product: Path
+    grid: Grid
+    people: np.ndarray  # (7, 9)
+    population: Path
+
+
+def peopled(folder: Path) -> Peopled:
+    """A product of three days over the end of a month on 7 x 9 cells, and 10 to 72 people in each."""
+    where = grid("regular", folder)
+    people = 10.0 + np.arange(63.0).reshape(7, 9)
+    xr.Dataset({"people": (("lat", "lon"), people, {"units": "1"})},
+               coords={"lat": where.axis_lat, "lon": where.axis_lon}).to_netcdf(folder / "people.nc")
+    return Peopled(product(folder / "product", where, fields(where.size)), where, people, folder / "people.nc")

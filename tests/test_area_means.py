@@ -85,23 +85,18 @@ BOXES = geopandas.GeoDataFrame(
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A product of three days over the end of a month on 7 x 9 cells, its areas, and people in its cells."""
+def made(peopled, tmp_path_factory):
+    """Its product, grid and people, with a folder of areas and of the file of people."""
     folder = tmp_path_factory.mktemp("areas")
-    grid = samples.grid("regular", folder)
-    product = samples.product(folder / "product", grid, samples.fields(grid.size))
     BOXES.to_file(folder / "boxes.geojson")
-    people = np.arange(63.0).reshape(7, 9)
-    xr.Dataset({"people": (("lat", "lon"), people, {"units": "1"})},
-               coords={"lat": grid.axis_lat, "lon": grid.axis_lon}).to_netcdf(folder / "people.nc")
-    return folder, product, grid, people
+    return folder, peopled.product, peopled.grid, peopled.people
 
 
 @pytest.mark.parametrize("every, steps", [("hour", 72), ("day", 3), ("month", 2), ("all", 1)])
-def test_means_are_those_of_cells_by_their_sizes(made, every, steps):
+def test_means_are_those_of_cells_by_their_sizes(made, peopled, every, steps):
     """Half cells are halves; of files and of the Dataset alike; two parts sum to the whole."""
     folder, product, grid, people = made
-    found = area_means(product, folder / "boxes.geojson", folder / "people.nc", every)
+    found = area_means(product, folder / "boxes.geojson", peopled.population, every)
     assert found.sizes == {"area": 3, "time": steps, "nv": 2} and found.area.values.tolist() == ["west", "east", "both"]
     hours = samples.fields(63)["pm25"] if every == "hour" else None
     daily = open_product(product, "daily").pm25.values.reshape(3, 7, 9)
@@ -123,7 +118,7 @@ def test_means_are_those_of_cells_by_their_sizes(made, every, steps):
         assert hours is not None and np.isnan(hours[5, 1])
         assert found.share_with_values.values[0, 5] == pytest.approx(34 / 35, rel=1e-3)
     frequency = "hourly" if every == "hour" else "daily"
-    again = area_means(open_product(product, frequency), BOXES, folder / "people.nc", every)
+    again = area_means(open_product(product, frequency), BOXES, peopled.population, every)
     for name in found.data_vars:
         np.testing.assert_allclose(again[name].values, found[name].values, rtol=1e-4, err_msg=str(name))
 
@@ -152,10 +147,10 @@ def test_a_month_of_days_has_the_error_of_the_double_sum(made):
     assert "does not say how its errors" in found.attrs["comment"]
 
 
-def test_files_hold_the_same_numbers(made, tmp_path):
+def test_files_hold_the_same_numbers(made, peopled, tmp_path):
     folder, product, _, _ = made
-    request = AreaRequest(str(product), "day", str(folder / "boxes.geojson"), population=str(folder / "people.nc"))
-    expected = area_means(product, folder / "boxes.geojson", folder / "people.nc", "day")
+    request = AreaRequest(str(product), "day", str(folder / "boxes.geojson"), population=str(peopled.population))
+    expected = area_means(product, folder / "boxes.geojson", peopled.population, "day")
     said = []
     paths = {end: write_areas(request, tmp_path / f"means{end}", say=said.append)
              for end in (".csv", ".parquet", ".gpkg", ".nc")}

@@ -23,6 +23,7 @@ from aqreanalysis.models.error_correlation import (
     to_attributes,
     variance_of_mean,
 )
+from aqreanalysis.models.error_fields import ErrorFields
 from aqreanalysis.training.calibration import HeldOutDays, apply_bounds
 from aqreanalysis.training.error_pairs import errors_of, pair_moments
 from tests.test_calibration import lively_calibration
@@ -51,6 +52,25 @@ def test_variance_of_a_mean_is_the_double_sum(own):
     for place, count in ((0, 8), (1, 7)):
         assert found[place] == pytest.approx(known[:, place] @ of_pairs @ known[:, place] / count**2)
     assert np.isnan(found[2])
+
+
+def test_errors_of_means_by_range():
+    """Of one step the weights as they are; of many days what lasts alone is left: 20 km, with (0.2, 0.5) gone."""
+    assert MIXED.of_mean(np.zeros(1)) == [(20.0, pytest.approx(0.375)), (50.0, pytest.approx(0.625))]
+    days = 24.0 * np.arange(4)
+    left = 0.5 * np.exp(-np.abs(days[:, None] - days) / 10.0).mean()
+    total = 0.3 + left
+    assert MIXED.of_mean(days) == [(20.0, pytest.approx(0.3 / total)), (50.0, pytest.approx(left / total))]
+
+
+def test_drawn_fields_are_correlated_as_they_should_be():
+    """Mean products of 40,000 draws at places 0 to 240 km apart; half of the variance is common."""
+    lat, lon = np.full(5, 36.0), 115.0 + np.array([0.0, 0.2, 0.5, 1.2, 2.65])
+    z = ErrorFields(draws=40_000, seed=1).at(lat, lon, [(40.0, 0.3), (200.0, 0.2), (math.inf, 0.5)]).astype(float)
+    km = geo.pairwise_distance_km(lat, lon, lat, lon)
+    expected = 0.3 * np.exp(-km / 40.0) + 0.2 * np.exp(-km / 200.0) + 0.5
+    np.testing.assert_allclose(z.T @ z / len(z), expected, atol=0.03)
+    assert np.abs(z.mean(axis=0)).max() < 1e-6
 
 
 def test_means_of_errors_that_last_and_of_errors_that_do_not():

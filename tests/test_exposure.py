@@ -1,6 +1,7 @@
 """People over concentration: hand calculations, a product as files and as a Dataset, tables and figure that agree."""
 
 import math
+from types import SimpleNamespace
 
 import geopandas
 import numpy as np
@@ -11,13 +12,22 @@ import shapely
 import xarray as xr
 from PIL import Image
 from scipy import sparse
+from scipy.special import ndtri
 from typer.testing import CliRunner
 
 from aqreanalysis import exposure, open_product, summarise
 from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
+from aqreanalysis.models.error_correlation import DEFAULT, ErrorCorrelation
 from aqreanalysis.periods import span
-from aqreanalysis.product.exposure import CellMeans, percentiles_of_people, shares_above
+from aqreanalysis.product.exposure import (
+    CellMeans,
+    ExposureSetting,
+    ShareBounds,
+    percentiles_of_people,
+    shares_above,
+)
+from aqreanalysis.time_axis import Period
 from aqreanalysis.workflows.areas import AreaRequest
 from aqreanalysis.workflows.exposure import ExposureRequest, write_exposure
 
@@ -44,33 +54,32 @@ def test_shares_and_percentiles_by_hand():
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A product of three days on 7 x 9 cells, over the end of a month; people; areas."""
+def made(peopled, tmp_path_factory):
+    """A folder of areas, the product, its people, and their file."""
     folder = tmp_path_factory.mktemp("exposure")
-    grid = samples.grid("regular", folder)
-    product = samples.product(folder / "product", grid, samples.fields(grid.size))
     BOXES.to_file(folder / "boxes.geojson")
-    people = 10.0 + np.arange(63.0).reshape(7, 9)
-    xr.Dataset({"people": (("lat", "lon"), people, {"units": "1"})},
-               coords={"lat": grid.axis_lat, "lon": grid.axis_lon}).to_netcdf(folder / "people.nc")
-    return folder, product, people
+    return folder, peopled.product, peopled.people, peopled.population
 
 
 def asked(made, every="month", **options):
-    folder, product, _ = made
-    return AreaRequest(str(product), every, str(folder / "boxes.geojson"), population=str(folder / "people.nc"),
+    folder, product, _, population = made
+    return AreaRequest(str(product), every, str(folder / "boxes.geojson"), population=str(population),
                        above=(60.0, 93.0), **options)
 
 
 def test_a_product_by_cells_of_its_summary(made):
-    """Means and errors of cells are those of `summarise`; of files and of a Dataset alike; classes add up."""
-    folder, product, people = made
-    found = exposure(product, folder / "people.nc", BOXES, "month", (60.0, 93.0), classes=(50.0, 93.0))
-    months = summarise(product, "month")
+    """Means of cells are those of `summarise`, errors without a station's own; of files and of a Dataset alike; classes
+    add up."""
+    folder, product, people, population = made
+    found = exposure(product, population, BOXES, "month", (60.0, 93.0), classes=(50.0, 93.0))
+    months, days = summarise(product, "month"), open_product(product, "daily").pm25_standard_error.values
     assert found.period.values.tolist() == ["2016-02", "2016-03"]
     west = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0]) * people
     for step in range(2):
-        mean, error = (months[name].values[step] for name in ("pm25", "pm25_standard_error"))
+        mean, (first, last) = months.pm25.values[step], ((0, 2), (2, 3))[step]
+        apart = 24.0 * np.abs(np.subtract.outer(np.arange(first, last), np.arange(first, last)))
+        error = np.sqrt(np.einsum("syx,st,tyx->yx", days[first:last], DEFAULT.daily.of_lag(apart, own=False),
+                                  days[first:last])) / (last - first)
         above = 100 * (west * (mean > 93)).sum() / west.sum()
         chance = 0.5 * np.vectorize(math.erfc)((93 - mean.astype(float)) / error / math.sqrt(2))
         assert found["people_above_93"].values[0, step] == pytest.approx(above, rel=1e-5)
@@ -86,29 +95,48 @@ def test_a_product_by_cells_of_its_summary(made):
     np.testing.assert_allclose(found.share_in_class_expected.sum("class"), 100.0, rtol=1e-5)
     np.testing.assert_allclose(found.people_in_class.sum("class").values[:, 0], found.people.values, rtol=1e-9)
     np.testing.assert_allclose(found.share_above.sel({"class": 2}), found.people_above_93, rtol=1e-5)
-    again = exposure(open_product(product, "daily"), folder / "people.nc", BOXES, "month", (60.0, 93.0),
+    again = exposure(open_product(product, "daily"), population, BOXES, "month", (60.0, 93.0),
                      classes=(50.0, 93.0))
     xr.testing.assert_allclose(found.drop_attrs(), again.drop_attrs(), rtol=1e-4)
 
 
 def test_days_are_the_cells_as_they_are(made):
-    """Three days in two months: errors are those of the days."""
-    folder, product, people = made
-    found = exposure(product, folder / "people.nc", BOXES, "day", (60.0,))
+    """Three days in two months: errors are those of the days without a station's own."""
+    folder, product, people, population = made
+    found = exposure(product, population, BOXES, "day", (60.0,))
     days = open_product(product, "daily")
     east = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1]) * people
-    chance = 0.5 * np.vectorize(math.erfc)((60 - days.pm25.values.astype(float)) / days.pm25_standard_error.values
-                                           / math.sqrt(2))
+    error = days.pm25_standard_error.values * math.sqrt(1.0 - DEFAULT.daily.own_share)
+    chance = 0.5 * np.vectorize(math.erfc)((60 - days.pm25.values.astype(float)) / error / math.sqrt(2))
     np.testing.assert_allclose(found.people_above_60_expected.values[1],
                                100 * (east * chance).sum(axis=(1, 2)) / east.sum(), rtol=1e-4)
+    lower, expected, upper = (found[f"people_above_60_{end}"].values[0, 0] for end in ("lower", "expected", "upper"))
+    assert 90.0 < lower < expected < upper <= 100.0  # almost everybody in every draw
+
+
+@pytest.mark.parametrize("plain, middle, half", [
+    ([[1.0, None, None]], 50.0, 45.0),       # all cells err alike: the share above is that of a normal quantile
+    ([[1.0, 1e-3, None]], 50.0, 1.6449 * 50.0 / 10.0)])  # each by itself: a binomial of 100 cells
+def test_bounds_of_shares_in_closed_form(plain, middle, half):
+    """One person in each of 100 cells whose means are the middles of 100 equal parts of a normal distribution about the
+    limit, with standard errors that are the same; of the second case means are all at the limit."""
+    alike = plain[0][1] is None
+    y, x = (axis.ravel() for axis in np.mgrid[0:10, 0:10])
+    grid = SimpleNamespace(lat=36.0 + 0.5 * y, lon=110.0 + 0.5 * x)
+    days = Period(samples.FIRST, samples.LAST)
+    setting = ExposureSetting(SimpleNamespace(grid=grid), days, (), ErrorCorrelation.of_plain(plain), np.arange(100))
+    mean = 50.0 + (10.0 * ndtri((np.arange(100) + 0.5) / 100.0) if alike else 0.0 * x)
+    cells = CellMeans(span(samples.FIRST, samples.LAST), mean, np.full(100, 10.0))
+    lower, upper = 100.0 * ShareBounds(setting, sparse.csr_array(np.ones((1, 100)))).of(cells, [50.0])[:, 0, 0]
+    assert lower == pytest.approx(middle - half, abs=2.0) and upper == pytest.approx(middle + half, abs=2.0)
 
 
 def test_tables_and_figure(made, tmp_path):
-    folder, product, _ = made
+    folder, product, _, population = made
     request = ExposureRequest(asked(made), classes=(50.0, 93.0))
     paths = write_exposure(request, tmp_path / "e.csv", tmp_path / "e.svg")
     assert [path.name for path in paths] == ["e.csv", "e_classes.csv", "e.svg"]
-    expected = exposure(product, folder / "people.nc", folder / "boxes.geojson", "month", (60.0, 93.0),
+    expected = exposure(product, population, folder / "boxes.geojson", "month", (60.0, 93.0),
                         classes=(50.0, 93.0))
     table, classes = pd.read_csv(paths[0]), pd.read_csv(paths[1])
     np.testing.assert_allclose(table["people_above_93_expected"].to_numpy().reshape(2, 2),
@@ -124,10 +152,10 @@ def test_tables_and_figure(made, tmp_path):
 
 
 def test_the_command_and_what_it_refuses(made, tmp_path):
-    folder, product, _ = made
+    folder, product, _, population = made
     arguments = ["exposure", str(product), "--areas", str(folder / "boxes.geojson"), "--workers", "1",
                  "--to", str(tmp_path / "e.parquet")]
-    living = ["--population", str(folder / "people.nc")]
+    living = ["--population", str(population)]
     run = CliRunner().invoke(app, [*arguments, *living, "--every", "all", "--classes", "20,80"])
     assert run.exit_code == 0, run.output
     assert pd.read_parquet(tmp_path / "e_classes.parquet").class_from.tolist()[:3] == [0.0, 20.0, 80.0]

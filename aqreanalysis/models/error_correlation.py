@@ -126,6 +126,22 @@ class ErrorCorrelation:
         return [(term.range_km, term.weight) for term in self.terms
                 if term.memory_hours == memory_hours and term.range_km > 0]
 
+    def of_mean(self, hours: np.ndarray) -> list[tuple[float, float]]:
+        """(range in km, share) of the error of a mean over steps at `hours` (steps,), without what is a station's own.
+
+        Two means at places `d` km apart are correlated as the sum of share exp(-d / range), where errors are even in
+        time; shares are 1 in sum.
+        """
+        found: dict[float, float] = {}
+        even = np.ones((len(hours), 1))
+        for memory, _ in self.by_memory(own=False):
+            alone = ErrorCorrelation((ErrorTerm(1.0, 1.0, memory),))
+            left = float(variance_of_mean(alone, hours, even)[0])
+            for reach, weight in self.by_range(memory):
+                found[reach] = found.get(reach, 0.0) + weight * left
+        total = sum(found.values())
+        return [(reach, share / total) for reach, share in sorted(found.items())] if total > 0 else []
+
     @staticmethod
     def _sum(terms: Sequence[ErrorTerm], km: Any, hours: Any) -> np.ndarray:
         km, hours = np.asarray(km, float), np.abs(np.asarray(hours, float))

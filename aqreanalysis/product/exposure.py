@@ -1,13 +1,15 @@
 """How people are distributed over concentration: means of cells over periods, and the people who live in them.
 
 A tile of the grid is a job: the mean of each period at each of its cells with its standard error, as `summarise` has
-them. A period is then put together from the tiles, one at a time, so that memory grows with the grid's size alone.
+them, but without what only a single station feels. A period is then put together from the tiles, one at a time, so that
+memory grows with the grid's size alone.
 
 People of a cell breathe the mean of their cell: that is the best estimate, of which shares and percentiles are exact.
-The mean of a cell is known with an error, though. The probability that the truth at a place in it is above a limit is
-that of a normal distribution with the standard error of the mean; the expected share of people above adds these
-probabilities up. No correlation is needed for that, since an expected value of a sum is the sum of expected values.
-How far the true share may be from it depends on how errors are correlated, and is not said.
+The mean of a cell is known with an error, though. The probability that the truth is above a limit is that of a normal
+distribution with the standard error of the mean; the expected share of people above adds these probabilities up, for
+which it does not matter how errors of cells are correlated. How far the true share may be from it does depend on that:
+it is counted in draws of the errors of all cells (models/error_fields.py). Their correlation is that of means over the
+days of the period, which is exact where a cell's errors are even in time; their size is the cell's own.
 """
 
 from __future__ import annotations
@@ -20,18 +22,21 @@ from scipy import sparse
 from scipy.special import ndtr
 
 from aqreanalysis.models.error_correlation import ErrorCorrelation
+from aqreanalysis.models.error_fields import ErrorFields
 from aqreanalysis.periods import CalendarPeriod
 from aqreanalysis.product.derived import Arrays
 from aqreanalysis.product.in_memory import DatasetProduct, blocks_of
 from aqreanalysis.product.reading import DAYS, FinishedProduct, row_slices
 from aqreanalysis.schema import STANDARD_ERROR, TARGET
 from aqreanalysis.summaries.datasets import OF_DAYS, in_hours
-from aqreanalysis.summaries.statistics import LEAST_SCALE, mean_of_days
-from aqreanalysis.time_axis import Period, local_days
+from aqreanalysis.summaries.statistics import LEAST_SCALE, bounds_of_draws, mean_of_days
+from aqreanalysis.time_axis import HOURS_PER_DAY, Period, local_days
 
 RUN_DAYS = 366           # of short periods, that are read and kept together
 TILE_VALUES = 2_500_000  # days by cells of a tile
 MEANS, ERRORS = "mean", "error"
+SURE = 5.0               # standard errors from a limit, beyond which a cell lies on one side of it in every draw
+DRAWN_CELLS = 50_000     # whose draws are in memory at once, 40 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +102,7 @@ def _of_period(days: Arrays, stamps: np.ndarray, period: CalendarPeriod, correla
     some = period.has(local_days(stamps)) if len(stamps) else np.zeros(0, bool)
     if not some.any():
         return {name: np.full(cells, np.nan, np.float32) for name in (TARGET, STANDARD_ERROR)}
-    return mean_of_days({name: array[some] for name, array in days.items()}, in_hours(stamps[some]), correlation)
+    return mean_of_days({name: array[some] for name, array in days.items()}, in_hours(stamps[some]), correlation, False)
 
 
 def cell_means(setting: ExposureSetting, load_one) -> Iterator[CellMeans]:
@@ -129,6 +134,49 @@ def shares_above(people: sparse.csr_array, cells: CellMeans, limits: Sequence[fl
         plain[number] = people @ (known & (mean > limit)).astype(np.float64) / safe
         expected[number] = people @ np.where(known, ndtr((mean - limit) / error), 0.0) / safe
     return plain, expected
+
+
+class ShareBounds:
+    """90 % bounds of the shares of people above limits, from draws of the errors of all cells of a setting.
+
+    people : (areas, n) of the cells' parts in areas, of all cells that the setting needs.
+    """
+
+    def __init__(self, setting: ExposureSetting, people: sparse.csr_array):
+        self._days, self._correlation, self._draws = setting.days, setting.correlation, ErrorFields()
+        self._lat, self._lon = (axis[setting.cells] for axis in (setting.product.grid.lat, setting.product.grid.lon))
+        self._people = people
+        self._kept: dict[tuple, np.ndarray] = {}  # the draws that were used last
+
+    def of(self, cells: CellMeans, limits: Sequence[float]) -> np.ndarray:
+        """Shares (2, limits, areas), 0 to 1, that 5 % of the draws lie below, and above."""
+        days = min(cells.period.last, self._days.last) - max(cells.period.first, self._days.first)
+        by_range = tuple(self._correlation.of_mean(HOURS_PER_DAY * np.arange(days.days + 1.0)))
+        living = living_with_values(self._people, cells)
+        drawn = np.zeros((self._draws.draws, len(limits), self._people.shape[0]))
+        for first in range(0, len(cells.mean), DRAWN_CELLS):
+            some = slice(first, first + DRAWN_CELLS)
+            self._count(drawn, self._people[:, some].tocsc(), cells.mean[some], cells.error[some],
+                        self._errors(some, by_range), limits)
+        return np.stack(bounds_of_draws(drawn)) / np.where(living > 0, living, np.nan)
+
+    def _errors(self, some: slice, by_range: tuple) -> np.ndarray:
+        key = (some.start, by_range)
+        if key not in self._kept:
+            self._kept = {key: self._draws.at(self._lat[some], self._lon[some], by_range)}
+        return self._kept[key]
+
+    @staticmethod
+    def _count(drawn: np.ndarray, people: sparse.csc_array, mean: np.ndarray, error: np.ndarray, z: np.ndarray,
+               limits: Sequence[float]) -> None:
+        """Add the people above limits in each draw (draws, limits, areas)."""
+        known = np.isfinite(mean)
+        error = np.maximum(np.nan_to_num(error, nan=0.0), LEAST_SCALE)
+        for number, limit in enumerate(limits):
+            threshold = np.where(known, (limit - mean) / error, np.inf).astype(np.float32)
+            open_ = np.flatnonzero(np.abs(threshold) <= SURE)
+            above = (z[:, open_] > threshold[open_]).T.astype(np.float32)
+            drawn[:, number] += people @ (threshold < -SURE).astype(np.float64) + (people[:, open_] @ above).T
 
 
 def percentiles_of_people(people: sparse.csr_array, cells: CellMeans, shares: Sequence[float]) -> np.ndarray:

@@ -12,7 +12,13 @@ from scipy import sparse
 from aqreanalysis.output.long_table import BOOL, FLOAT32, FLOAT64, TEXT, TIME, TableColumn
 from aqreanalysis.product.area_means import PEOPLE
 from aqreanalysis.product.area_tables import AREA, PERIOD, PREFIXES
-from aqreanalysis.product.exposure import CellMeans, living_with_values, percentiles_of_people, shares_above
+from aqreanalysis.product.exposure import (
+    CellMeans,
+    ShareBounds,
+    living_with_values,
+    percentiles_of_people,
+    shares_above,
+)
 from aqreanalysis.schema import TARGET, UNITS
 from aqreanalysis.schema import TIME as TIME_DIM
 from aqreanalysis.summaries.limits import name_of
@@ -21,6 +27,8 @@ CLASS = "class"
 PERCENT = "percent"
 KEPT = ("number_of_days",)  # of what `areas` says, besides means over people
 CURVE_STEP = 1.0            # ug m-3
+SHARE_ENDS = (("", ""), ("_expected", ", expected from the errors of the means"), ("_lower", ", its lower 90 % bound"),
+              ("_upper", ", its upper 90 % bound"))  # of the names of shares, and in words
 TAIL = 3.0                  # standard errors beyond the highest mean, where a curve ends
 
 
@@ -39,10 +47,11 @@ class ExposureNumbers:
 
 
 def with_exposure(part: xr.Dataset, people: sparse.csr_array, cells: Sequence[CellMeans], numbers: ExposureNumbers,
-                  meaning: str) -> xr.Dataset:
+                  bounds: ShareBounds, meaning: str) -> xr.Dataset:
     """Means over people of areas (area, time), with what is known of their exposure.
 
     part : as `area_tables.dataset_of` makes it. people : (areas, n) in cells. cells : means of each of its periods.
+    bounds : of shares, of the same cells.
     """
     labels = [str(label) for label in part[PERIOD].values]
     if labels != [one.period.label for one in cells]:
@@ -58,11 +67,12 @@ def with_exposure(part: xr.Dataset, people: sparse.csr_array, cells: Sequence[Ce
         shares[number], UNITS[TARGET], f"mean PM2.5 of their cell that {share:g} % of the area's people do not exceed")
         for number, share in enumerate(numbers.percentiles)}
     plain, expected = _shares(people, cells, numbers.limits)
+    ends = 100.0 * np.stack([bounds.of(one, numbers.limits) for one in cells], axis=3)
     for number, limit in enumerate(numbers.limits):
         words = f"share of the area's people in cells whose mean of the period is above {limit:g} ug m-3"
-        made[f"people_above_{limit:g}"] = _variable(plain[number], PERCENT, words)
-        made[f"people_above_{limit:g}_expected"] = _variable(
-            expected[number], PERCENT, f"{words}, expected from the means' standard errors")
+        named = zip(SHARE_ENDS, (plain[number], expected[number], *ends[:, number]), strict=True)
+        made |= {f"people_above_{limit:g}{end}": _variable(values, PERCENT, words + more)
+                 for (end, more), values in named}
     classes, coords = _classes(people, cells, numbers, living)
     comment = f"{part.attrs.get('comment', '')} {meaning}".strip()
     title = str(part.attrs.get("title", "")).replace("PM2.5 of areas", "Exposure of people to PM2.5", 1)

@@ -77,11 +77,15 @@ def summary_of_days(days: Mapping[str, np.ndarray], hours: np.ndarray, correlati
     return {name: array for name, array in found.items() if bounded or not name.endswith(("_lower", "_upper"))}
 
 
-def mean_of_days(days: Mapping[str, np.ndarray], hours: np.ndarray, correlation: ErrorCorrelation) -> Arrays:
-    """The mean of the days that have a value, its standard error and, where days have bounds, its bounds."""
+def mean_of_days(days: Mapping[str, np.ndarray], hours: np.ndarray, correlation: ErrorCorrelation,
+                 of_station: bool = True) -> Arrays:
+    """The mean of the days that have a value, its standard error and, where days have bounds, its bounds.
+
+    `of_station`: as a station at the place would observe it, or without what is a single station's own.
+    """
     pm25, error = days[TARGET], days[STANDARD_ERROR]
     mean, full = _mean(pm25), _mean(error)
-    own = np.sqrt(variance_of_mean(correlation, hours, np.where(np.isfinite(pm25), error, np.nan)))
+    own = np.sqrt(variance_of_mean(correlation, hours, np.where(np.isfinite(pm25), error, np.nan), of_station))
     found = {TARGET: mean, STANDARD_ERROR: own}
     if LOWER in days:
         lasting = np.divide(own, full, out=np.ones_like(own), where=full > 0) ** 3
@@ -101,7 +105,7 @@ def exceedances(name: str, values: np.ndarray, scale: np.ndarray, draws: np.ndar
 
 def counted(name: str, plain: np.ndarray, expected: np.ndarray, drawn: np.ndarray) -> Arrays:
     """The variables of a count: `plain` and `expected` (places,), and what draws counted (draws, places)."""
-    lower, upper = _bounds(drawn)
+    lower, upper = bounds_of_draws(drawn)
     return {name: plain.astype(np.int32), f"{name}_expected": expected.astype(np.float32),
             f"{name}_standard_error": drawn.std(axis=0, dtype=np.float64).astype(np.float32),
             f"{name}_lower": lower.astype(np.float32), f"{name}_upper": upper.astype(np.float32)}
@@ -125,7 +129,7 @@ def percentiles_of_days(pm25: np.ndarray, scale: np.ndarray, draws: np.ndarray, 
     found: Arrays = {}
     for number, share in enumerate(shares):
         name = f"pm25_percentile_{name_of(share)}"
-        lower, upper = _bounds(drawn[number])
+        lower, upper = bounds_of_draws(drawn[number])
         found |= {name: plain[number], f"{name}_expected": drawn[number].mean(axis=0, dtype=np.float64),
                   f"{name}_standard_error": drawn[number].std(axis=0, dtype=np.float64), f"{name}_lower": lower,
                   f"{name}_upper": upper}
@@ -181,8 +185,8 @@ def _thresholds(values: np.ndarray, scale: np.ndarray, limit: float) -> np.ndarr
     return np.nan_to_num((np.float32(limit) - values) / scale, nan=np.inf)
 
 
-def _bounds(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What 5 % of the draws (draws, places) lie below and 5 % above."""
+def bounds_of_draws(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What 5 % of the draws (draws, ...) lie below and 5 % above, (...) each."""
     rank = int(np.floor(MISSED * len(drawn)))
     ordered = np.partition(drawn, (rank, len(drawn) - 1 - rank), axis=0)
     return ordered[rank], ordered[len(drawn) - 1 - rank]

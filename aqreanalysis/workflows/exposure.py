@@ -24,7 +24,7 @@ from aqreanalysis.output import area_files
 from aqreanalysis.output.long_table import CSV, PARQUET, LongTable
 from aqreanalysis.product.area_means import Arrays, month_of_areas
 from aqreanalysis.product.derived import OnJob, kept_jobs, unobserved
-from aqreanalysis.product.exposure import ExposureSetting, cell_means, means_of_tile
+from aqreanalysis.product.exposure import ExposureSetting, ShareBounds, cell_means, means_of_tile
 from aqreanalysis.product.exposure_tables import ExposureNumbers, class_columns, class_rows, curves_of, with_exposure
 from aqreanalysis.product.in_memory import dataset_product
 from aqreanalysis.time_axis import Period
@@ -51,8 +51,9 @@ CLASSES = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0, 50.0, 55.0, 60.0
 NOBODY = np.array([], int)
 CLASSES_FILE = "_classes"  # after the name of the table
 MEANING = ("People are those of the file of a population, in the cell that they live in; they breathe the mean of that "
-           "cell. Expected shares add up the probability of each cell that the truth at a place in it is above a "
-           "limit, from the mean's standard error by the normal distribution.")
+           "cell. Expected shares add up the probability of each cell that the truth is above a limit, from the mean's "
+           "standard error by the normal distribution, without what only a single station feels. Their 90 % bounds are "
+           "those of 200 draws of the errors of all cells, correlated in space.")
 
 
 @dataclass(frozen=True)
@@ -176,10 +177,10 @@ def _parts(plan: AreaPlan, setting: ExposureSetting, request: ExposureRequest, p
     """Parts of `areas` with what is known of exposure; curves of the areas that are `drawn` are put into `curves`."""
     people = plan.setting.people
     assert people is not None  # _check
-    cells = cell_means(setting, load_one)
+    cells, bounds = cell_means(setting, load_one), ShareBounds(setting, people)
     for part in parts:
         mine = list(itertools.islice(cells, part.sizes["time"]))
-        yield with_exposure(part, people, mine, request.numbers, MEANING)
+        yield with_exposure(part, people, mine, request.numbers, bounds, MEANING)
         if curves is not None and len(drawn):
             curves += [curves_of(people[drawn], one).assign_coords(area=part["area"].values[drawn],
                                                                   people=("area", part["people"].values[drawn]))
