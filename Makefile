@@ -20,10 +20,11 @@ test: $(STAMP)
 	$(MAKE) --no-print-directory -j 2 lint pytest
 
 # Tests start many processes: that none compiles the package anew saves more than a dozen seconds. Of pytest's plugins
-# only those that are used: the modules of others (zarr) are rewritten when they are imported.
+# only those that are used, by their modules' names, which every version of pytest takes: the modules of others (zarr)
+# are rewritten when they are imported.
 pytest: $(STAMP)
-	PYTHONDONTWRITEBYTECODE= PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p xdist \
-		-p hypothesispytest -n $(TEST_PROCESSES) --dist worksteal tests -m "not archive"
+	PYTHONDONTWRITEBYTECODE= PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p xdist.plugin \
+		-p _hypothesis_pytestplugin -n $(TEST_PROCESSES) --dist worksteal tests -m "not archive"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -45,8 +45,8 @@ KEPT_MIB, TRIMMED_MIB = 16, 64
 # What workers import, once for all of them: while the parent still checks the input, a server imports it that they
 # are then forked from (Python's own way on Linux from 3.14 on). It computes nothing, so it has no threads.
 IMPORTED = ("torch", "aqreanalysis.product.month", "aqreanalysis.product.validation",
-            "aqreanalysis.models.aqnet.network", "aqreanalysis.product.report", "cartopy.mpl.geoaxes",
-            "matplotlib.backends.backend_agg", "dask.array")
+            "aqreanalysis.models.aqnet.network", "aqreanalysis.product.report", "safetensors.torch",
+            "cartopy.mpl.geoaxes", "matplotlib.backends.backend_agg", "dask.array", "distributed")
 GRACE_S = 10.0   # seconds that a worker has to end
 LOOK_S = 1.0     # seconds between two looks whether the run is to stop
 START_ATTEMPTS, START_PAUSE_S = 25, 0.2  # until a server of workers that was killed is seen to be gone

@@ -1,5 +1,7 @@
 """What several tests share: the real archive, where there is one, and small national daily files."""
 
+import gc
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -9,6 +11,9 @@ import pytest
 
 SIX = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3")
 CHECKOUT = Path(__file__).resolve().parents[1]
+OBJECTS = 20_000  # that are made between two looks for garbage; Python's own 700 are for programs with a small heap
+
+gc.disable()  # what is imported and collected stays
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -16,6 +21,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     cluster and one server of workers are started, not three."""
     files = {item.path for item in items if "cluster" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: item.path not in files)
+
+
+def pytest_collection_finish() -> None:
+    """A million objects of modules and tests are never garbage: to look through them again and again took a quarter
+    of the time of all tests."""
+    gc.freeze()
+    gc.set_threshold(OBJECTS, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -80,17 +93,23 @@ def cluster() -> Iterator[str]:
     """The address of a real Dask cluster of two processes with one thread each.
 
     Its workers have the environment of our own; by itself Dask has glibc give memory back after every array, which
-    doubles the work. A job is given up when it has killed two workers, not four.
+    doubles the work. They are forked from the server of our own, which has imported torch for all. A job is given up
+    when it has killed two workers, not four.
     """
     import dask
     from dask.distributed import LocalCluster
 
-    from aqreanalysis.workers import WORKER_ENVIRONMENT
+    from aqreanalysis import workers
 
-    spawned = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in WORKER_ENVIRONMENT.items()}
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1} | spawned), LocalCluster(
+    workers.warm_up(2)
+    environment = {f"distributed.nanny.pre-spawn-environ.{name}": value
+                   for name, value in workers.WORKER_ENVIRONMENT.items()}
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1,
+                          "distributed.worker.multiprocessing-method": "forkserver"} | environment), LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1",
             silence_logs=50) as running:
+        # Dask has another list.
+        multiprocessing.get_context("forkserver").set_forkserver_preload(list(workers.IMPORTED))
         yield running.scheduler_address
 
 

@@ -5,6 +5,9 @@ Workers import this module, so it imports little at its top.
 
 import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,33 @@ from aqreanalysis.errors import BadFile, UserError
 
 JOBS = list(range(5))
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+TORCH = """def get_num_threads(): return 1
+def set_num_threads(number): pass
+"""
+
+
+def started(folder, code, **environment):
+    """A process with a server of workers of its own, which is killed or can't be made; `code` sees this module.
+
+    What it computes needs no torch, whose start takes seconds: there is one of two functions.
+    """
+    (folder / "torch.py").write_text(TORCH)
+    (folder / "script.py").write_text("from pathlib import Path\nfrom test_workers import *\n"
+                                      "workers.IMPORTED = ('torch', 'test_workers')\n"
+                                      f"if __name__ == '__main__':\n    print({code})\n")
+    places = os.pathsep.join([str(folder), os.path.dirname(__file__), *sys.path])
+    return subprocess.Popen([sys.executable, str(folder / "script.py")], stdout=subprocess.PIPE, text=True,
+                            env=os.environ | {"PYTHONPATH": places} | environment)
+
+
+def told(running):
+    """What such a process printed; it has to end by itself."""
+    try:
+        out, _ = running.communicate(timeout=120)
+    finally:
+        running.kill()
+    assert running.returncode == 0
+    return out
 
 
 def work(job):
@@ -261,7 +291,6 @@ def die_once(folder, job):
 def kill_the_server_once(folder, job):
     """Job 2 kills the process that workers are forked from, unless it did so before."""
     import signal
-    from pathlib import Path
 
     mark = folder / "killed"
     if job == 2 and not mark.exists():
@@ -315,18 +344,23 @@ def test_a_killed_worker_costs_its_own_job_only(tmp_path):
     assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["0", "1", "1"], "job 0 was begun once"
 
 
+def two_runs(folder):
+    """The results of one whose server is killed and of the next, which has another server."""
+    return [sorted(workers.run_jobs(kill_the_server_once, JOBS, workers=2, shared=folder)),
+            sorted(workers.run_jobs(with_shared, JOBS, workers=2, shared={"what": 7}))]
+
+
 def test_the_server_of_workers_may_be_killed_too(tmp_path):
-    assert sorted(workers.run_jobs(kill_the_server_once, JOBS, workers=2, shared=tmp_path)) == JOBS
-    assert (tmp_path / "killed").exists()
-    again = sorted(workers.run_jobs(work, [0, 1], workers=2))
-    assert again == sorted(workers.run_jobs(work, [0, 1])), "another one serves"
+    (tmp_path / "marks").mkdir()
+    running = started(tmp_path, f"two_runs(Path({str(tmp_path / 'marks')!r}))")
+    assert told(running) == f"{[JOBS, [(job, 7) for job in JOBS]]}\n"
+    assert (tmp_path / "marks" / "killed").exists()
 
 
 def kill_the_idle_one(folder, job):
     """Job 1 kills the worker of job 0, which has nothing left to do, and continues."""
     import signal
     import time
-    from pathlib import Path
 
     mine, other = Path(folder, str(job)), Path(folder, str(1 - job))
     first = not mine.exists()
@@ -341,37 +375,19 @@ def kill_the_idle_one(folder, job):
 
 
 def test_a_worker_killed_while_it_waits_does_not_hold_up_the_others(tmp_path):
-    import subprocess
-    import sys
-    from pathlib import Path
-
     (tmp_path / "marks").mkdir()
-    script = tmp_path / "script.py"
-    script.write_text(f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-                      "from aqreanalysis import workers\nfrom test_workers import kill_the_idle_one\n"
-                      "workers.IMPORTED = ('torch',)\n"
-                      "if __name__ == '__main__':\n"
-                      "    print(sorted(workers.run_jobs(kill_the_idle_one, [0, 1], workers=2,\n"
-                      f"                               shared={str(tmp_path / 'marks')!r})))\n")
-    found = subprocess.run([sys.executable, str(script)], timeout=100, capture_output=True, text=True)
-    assert found.stdout == "[0, 1]\n", found.stderr
+    running = started(tmp_path, f"sorted(workers.run_jobs(kill_the_idle_one, [0, 1], workers=2, "
+                                f"shared={str(tmp_path / 'marks')!r}))")
+    assert told(running) == "[0, 1]\n"
 
 
 def test_where_no_server_can_listen_workers_are_spawned(tmp_path):
     """The name of a socket has at most 107 bytes."""
-    import subprocess
-    import sys
-
     long = tmp_path / ("x" * 100)
     long.mkdir()
-    code = ("from aqreanalysis import workers\nfrom os.path import basename\n"
-            "if __name__ == '__main__':\n"
-            "    print(list(workers.run_jobs(basename, ['a/b', 'c/d'], workers=2)), workers._context())\n")
-    script = tmp_path / "script.py"
-    script.write_text(code)
-    found = subprocess.run([sys.executable, str(script)], env=os.environ | {"TMPDIR": str(long)}, capture_output=True,
-                           text=True, check=True)
-    assert "SpawnContext" in found.stdout and "'b'" in found.stdout and "'d'" in found.stdout
+    running = started(tmp_path, "sorted(workers.run_jobs(os.path.basename, ['a/b', 'c/d'], workers=2)), "
+                                "workers._context()", TMPDIR=str(long))
+    assert (out := told(running)).startswith("['b', 'd'] ") and "SpawnContext" in out
 
 
 @pytest.mark.parametrize("where", ["processes", "dask"])
@@ -384,7 +400,6 @@ def test_a_job_that_kills_every_worker_is_the_users_to_mend(where, cluster, tmp_
 
 def sleep_and_tell(folder):
     import time
-    from pathlib import Path
 
     Path(folder, str(os.getpid())).touch()
     time.sleep(300)
@@ -393,21 +408,12 @@ def sleep_and_tell(folder):
 def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     """kill -9 lets the parent say nothing; whoever it started must see for itself."""
     import signal
-    import subprocess
-    import sys
     import time
-    from pathlib import Path
 
-    code = (f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-            "from aqreanalysis import workers\nfrom test_workers import sleep_and_tell\n"
-            "workers.IMPORTED = ('torch',)\n"
-            f"if __name__ == '__main__':\n"
-            f"    list(workers.run_jobs(sleep_and_tell, [{str(tmp_path)!r}] * 2, workers=2))\n")
-    script = tmp_path / "parent.py"
-    script.write_text(code)
-    parent = subprocess.Popen([sys.executable, str(script)])
+    (tmp_path / "marks").mkdir()
+    parent = started(tmp_path, f"list(workers.run_jobs(sleep_and_tell, [{str(tmp_path / 'marks')!r}] * 2, workers=2))")
     deadline = time.monotonic() + 90
-    while len(workers := [p for p in tmp_path.iterdir() if p.name.isdigit()]) < 2 and time.monotonic() < deadline:
+    while len(workers := list((tmp_path / "marks").iterdir())) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
     assert len(workers) == 2
     parent.send_signal(signal.SIGKILL)
@@ -418,8 +424,6 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
 
 
 def _alive(pid):
-    from pathlib import Path
-
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
