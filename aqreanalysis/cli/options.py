@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 from aqreanalysis.errors import UserError
 from aqreanalysis.workers import available_cores
 
+Result = TypeVar("Result")
 Product = Annotated[str, typer.Argument(help="Folder of a product, or one of its files.")]
 Year = Annotated[str | None, typer.Option(help="A whole year, as 2016.")]
 Start = Annotated[str | None, typer.Option(help="First day YYYY-MM-DD, UTC+8, instead of --year.")]
@@ -48,6 +53,30 @@ Workers = Annotated[
 ]
 CORES = min(available_cores(), 3)  # each takes some 0.8 GiB: three stay under 3 GiB
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT.")]
+
+
+def expanded(command: Callable[..., Result]) -> Callable[..., Result]:
+    """A command as Typer needs it: in the place of a parameter that is a dataclass of options are its fields."""
+    hints = get_type_hints(command, include_extras=True)
+    signature = inspect.signature(command)
+    sets = {name: hints[name] for name in signature.parameters if is_dataclass(hints[name])}
+    parameters = []
+    for name, parameter in signature.parameters.items():
+        if name in sets:
+            of_fields = get_type_hints(sets[name], include_extras=True)
+            parameters += [inspect.Parameter(field.name, parameter.kind, default=field.default,
+                                             annotation=of_fields[field.name]) for field in fields(sets[name])]
+        else:
+            parameters.append(parameter.replace(annotation=hints[name]))
+
+    @functools.wraps(command)
+    def called(**given: Any) -> Result:
+        made = {name: of(**{field.name: given.pop(field.name) for field in fields(of)}) for name, of in sets.items()}
+        return command(**given, **made)
+
+    vars(called)["__signature__"] = inspect.Signature(parameters, return_annotation=hints["return"])
+    called.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": hints["return"]}
+    return called
 
 
 def worker_count(workers: int | None, scheduler: str | None = None) -> int:

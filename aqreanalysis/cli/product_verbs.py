@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aqreanalysis.cli.made import Made, first_page
-from aqreanalysis.cli.options import End, Product, Scheduler, Start, Stations, Workers, worker_count
+from aqreanalysis.cli.options import End, Product, Scheduler, Start, Stations, Workers, expanded, worker_count
+
+if TYPE_CHECKING:
+    from aqreanalysis.workflows.areas import AreaRequest
 
 COMPARED = ("slice", "pairs", "bias", "NMB_percent", "RMSE", "r")  # columns of what `compare` shows
 Every = Annotated[str, typer.Option(help="hour, day, or means of each month, season (DJF ...), year, or of all.")]
@@ -93,58 +97,62 @@ def summarise_command(
         return Made(write_summaries(request, progress, console.warn))
 
 
-AreasFile = Annotated[
-    str | None, typer.Option("--areas", help="Vector file of polygons. Default: the provinces that ship.")
-]
-Layer = Annotated[str | None, typer.Option(help="Of a file of areas with several.")]
-Names = Annotated[str | None, typer.Option(help="The column with the areas' names.")]
-Crs = Annotated[str | None, typer.Option(help="Of a file of areas that does not say its own: EPSG:4326.")]
-Population = Annotated[str | None, typer.Option(help="Raster or NetCDF file with people per cell, or per km2.")]
-PopulationIs = Annotated[str | None, typer.Option(help="count or density, where the file does not say it.")]
-PopulationVariable = Annotated[str | None, typer.Option(help="Of a NetCDF file with several.")]
-Above = Annotated[str | None, typer.Option(help="Limits in ug m-3 that days and people are counted above: 15,35,75.")]
+@dataclass(frozen=True)
+class AreaOptions:
+    """Which areas, people and days: of every verb that makes means over areas."""
+
+    areas: Annotated[
+        str | None, typer.Option("--areas", help="Vector file of polygons. Default: the provinces that ship.")
+    ] = None
+    layer: Annotated[str | None, typer.Option(help="Of a file of areas with several.")] = None
+    names: Annotated[str | None, typer.Option(help="The column with the areas' names.")] = None
+    crs: Annotated[str | None, typer.Option(help="Of a file of areas that does not say its own: EPSG:4326.")] = None
+    population: Annotated[
+        str | None, typer.Option(help="Raster or NetCDF file with people per cell, or per km2.")
+    ] = None
+    population_is: Annotated[str | None, typer.Option(help="count or density, where the file does not say it.")] = None
+    population_variable: Annotated[str | None, typer.Option(help="Of a NetCDF file with several.")] = None
+    start: Start = None
+    end: End = None
+
+    def request(self, product: str, every: str, above: str | None, limits: tuple[float, ...]) -> AreaRequest:
+        """What is asked for; `limits` in the place of `above` where that is not given."""
+        from aqreanalysis.summaries.limits import parse_numbers
+        from aqreanalysis.workflows.areas import AreaRequest
+
+        return AreaRequest(product, every, above=parse_numbers(above, "--above", limits), **asdict(self))
 
 
+NO_AREA_OPTIONS = AreaOptions()
+
+
+@expanded
 def areas_command(
     product: Product,
     to: Annotated[str, typer.Option(help="The file: .csv, .parquet, .gpkg (GeoPackage) or .nc (CF).")],
     every: Annotated[str, typer.Option(help="hour, day, month, season (DJF ...), year, or all.")] = "month",
-    areas: AreasFile = None,
-    layer: Layer = None,
-    names: Names = None,
-    crs: Crs = None,
-    population: Population = None,
-    population_is: PopulationIs = None,
-    population_variable: PopulationVariable = None,
-    above: Above = None,
-    start: Start = None,
-    end: End = None,
+    above: Annotated[
+        str | None, typer.Option(help="Limits in ug m-3 that days and people are counted above: 15,35,75.")
+    ] = None,
+    options: AreaOptions = NO_AREA_OPTIONS,
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> Made:
     """Means over areas, and over their people, each with its standard error and 90 % bounds."""
     from aqreanalysis.cli import console, tables
-    from aqreanalysis.summaries import limits
-    from aqreanalysis.workflows.areas import LIMITS, AreaRequest, write_areas
+    from aqreanalysis.workflows.areas import LIMITS, write_areas
 
     count = worker_count(workers, scheduler)
-    request = AreaRequest(product, every, areas, layer, names, crs, population, population_is, population_variable,
-                          limits.parse_numbers(above, "--above", LIMITS), start, end)
+    request = options.request(product, every, above, LIMITS)
     with tables.reading_bar() as progress:
         return Made([write_areas(request, to, count, scheduler, progress, console.note)])
 
 
+@expanded
 def exposure_command(
     product: Product,
     to: Annotated[str, typer.Option(help="The table: .csv, .parquet, .gpkg or .nc; that of classes lies beside it.")],
-    population: Population = None,
     every: Annotated[str, typer.Option(help="day, month, season (DJF ...), year, or all.")] = "year",
-    areas: AreasFile = None,
-    layer: Layer = None,
-    names: Names = None,
-    crs: Crs = None,
-    population_is: PopulationIs = None,
-    population_variable: PopulationVariable = None,
     above: Annotated[
         str | None, typer.Option(help="Limits in ug m-3 that people are counted above. Default: 5,10,15,25,35,75.")
     ] = None,
@@ -155,8 +163,7 @@ def exposure_command(
     figure: Annotated[
         str | None, typer.Option(help="The picture: .png, .pdf, .svg ...; default a PNG beside the table.")
     ] = None,
-    start: Start = None,
-    end: End = None,
+    options: AreaOptions = NO_AREA_OPTIONS,
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> Made:
@@ -164,12 +171,10 @@ def exposure_command(
     from aqreanalysis.cli import console, tables
     from aqreanalysis.summaries import limits
     from aqreanalysis.workflows import exposure as of
-    from aqreanalysis.workflows.areas import AreaRequest
 
     count = worker_count(workers, scheduler)
-    wanted = AreaRequest(product, every, areas, layer, names, crs, population, population_is, population_variable,
-                         limits.parse_numbers(above, "--above", of.LIMITS), start, end)
-    request = of.ExposureRequest(wanted, limits.parse_numbers(percentiles, "--percentiles", of.PERCENTILES, high=100.0),
+    request = of.ExposureRequest(options.request(product, every, above, of.LIMITS),
+                                 limits.parse_numbers(percentiles, "--percentiles", of.PERCENTILES, high=100.0),
                                  limits.parse_numbers(classes, "--classes", of.CLASSES))
     with tables.reading_bar() as progress:
         return Made(of.write_exposure(request, to, figure, count, scheduler, progress, console.note))
