@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from filelock import FileLock
+from forked import Command
 
 from aqreanalysis.errors import UserError
 from aqreanalysis.product import month
@@ -97,16 +98,14 @@ def test_a_twin_says_simulated_everywhere(product):
 
 def started(out, *options, session=False):
     """The command of `product` in a process of its own."""
-    command = [sys.executable, "-m", "aqreanalysis", "build", "--start", REQUEST.start, "--end", REQUEST.end,
-               "--grid", REQUEST.grid, "--out", str(out), "--calibration", "checkpoint", *options]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                            start_new_session=session)
+    return Command(out.parent, "build", "--start", REQUEST.start, "--end", REQUEST.end, "--grid", REQUEST.grid, "--out",
+                   out, "--calibration", "checkpoint", *options, session=session)
 
 
 def wait_for(running, out, pattern):
     """Until there is such a file; false where the process ended before."""
     deadline = time.monotonic() + 120
-    while not list(out.glob(pattern)) and time.monotonic() < deadline and running.poll() is None:
+    while not list(out.glob(pattern)) and time.monotonic() < deadline and running.runs():
         time.sleep(0.02)
     return bool(list(out.glob(pattern)))
 
@@ -116,8 +115,8 @@ def test_a_killed_build_goes_on_elsewhere_and_ends_in_the_same_bytes(product, cl
     out = tmp_path / "killed"
     running = started(out, "--workers", "1")
     assert wait_for(running, out, "*pm25_hourly_201601.nc")
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
+    running.signal(signal.SIGKILL)
+    running.ended()
     noted = json.loads((out / "run.json").read_text())["months"]
     done = {path: path.stat().st_mtime_ns for path in out.glob("*.nc") if "2016-01" in noted}
     assert build(replace(REQUEST, out=str(out), scheduler=cluster)) == out
@@ -127,7 +126,7 @@ def test_a_killed_build_goes_on_elsewhere_and_ends_in_the_same_bytes(product, cl
 
 
 @pytest.mark.parametrize("whom", ["one process", "a group"])
-def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(whom, tmp_path, ctrl_c, product):
+def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(whom, tmp_path, product):
     """Nothing half written is left; a file that was finished before the signal came is whole. A scheduler of jobs
     signals the whole group, and so ends the server of workers too; the workers are still waited for."""
     out = tmp_path / "interrupted"
@@ -136,9 +135,9 @@ def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(whom, tmp_path,
     if whom == "a group":
         os.killpg(running.pid, signal.SIGTERM)
     else:
-        running.send_signal(signal.SIGINT)
-    _, told = running.communicate(timeout=60)
-    assert running.returncode == 130 and "Run the same command again" in told and "Traceback" not in told
+        running.signal(signal.SIGINT)
+    code, told = running.ended()
+    assert code == 130 and "Run the same command again" in told and "Traceback" not in told
     left = {path.name for path in out.iterdir()}
     assert not {name for name in left if ".part" in name or name == ".lock"}
     assert hashes(out).items() <= hashes(product).items() and "simulated_pm25_daily_2016.nc" not in left

@@ -4,8 +4,6 @@ is said where stations are too few."""
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -13,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from forked import Command
 
 from aqreanalysis.cli.made import of_product
 from aqreanalysis.errors import UserError
@@ -32,7 +31,7 @@ from aqreanalysis.workflows.describe import verify
 PERIOD = parse_period(None, "2019-01-28", "2019-02-03")  # a week in two months
 VALIDATION = {"validation.csv", "validation.nc", "calibration.json"}
 pytestmark = pytest.mark.usefixtures("no_maps")
-FEW = "from aqreanalysis.product.validation import sample; sample.STATION_DAYS = 60"  # as small_sample, in a process
+STATION_DAYS = 60
 
 
 def write(folder, stations=18, seed=0, change=lambda name, values: values):
@@ -63,7 +62,7 @@ def observations(tmp_path_factory):
 def small_sample():
     """Of so small a network every station would be hidden on each day, in a hundred folds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "STATION_DAYS", 60)
+        patch.setattr(sample, "STATION_DAYS", STATION_DAYS)
         yield
 
 
@@ -147,15 +146,14 @@ def test_a_build_that_was_killed_after_its_validation_goes_on_with_the_same_fact
                                                                                     tmp_path):
     """Validated by one process, its months are made on a Dask cluster."""
     out = tmp_path / "killed"
-    code = f"{FEW}\nfrom aqreanalysis.cli.app import main; main()"
-    command = [sys.executable, "-c", code, "build", "--start", "2019-01-28", "--end", "2019-02-03", "--grid", "1deg",
-               "--observations", observations, "--checkpoint", "kriging", "--out", str(out), "--workers", "1"]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = Command(tmp_path, "build", "--start", "2019-01-28", "--end", "2019-02-03", "--grid", "1deg",
+                      "--observations", observations, "--checkpoint", "kriging", "--out", out, "--workers", "1",
+                      changes={f"{sample.__name__}.STATION_DAYS": STATION_DAYS})
     deadline = time.monotonic() + 300
-    while not (out / "calibration.json").exists() and time.monotonic() < deadline and running.poll() is None:
+    while not (out / "calibration.json").exists() and time.monotonic() < deadline and running.runs():
         time.sleep(0.01)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    running.signal(signal.SIGKILL)
+    running.ended()
     was_noted = "validation" in json.loads((out / "run.json").read_text())
     before = (out / "calibration.json").stat().st_mtime_ns
     build(request_of(observations, out, scheduler=cluster))
