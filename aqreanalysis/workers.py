@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from threadpoolctl import threadpool_limits
 
 from aqreanalysis.errors import UserError
+from aqreanalysis.main_script import check_guard
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
@@ -82,7 +83,8 @@ def run_jobs(function: Callable[..., Any], jobs: Iterable[Any], workers: int = 1
 
     Raises
     ------
-    UserError : for a scheduler that does not answer or goes away, and for workers that are lost again and again.
+    UserError : for a scheduler that does not answer or goes away, for workers that are lost again and again, and in a
+        script that would begin anew in each worker (`main_script`).
     """
     jobs, stop = list(jobs), threading.Event()
     results: Generator[Any, None, None]
@@ -91,6 +93,7 @@ def run_jobs(function: Callable[..., Any], jobs: Iterable[Any], workers: int = 1
     elif workers <= 1 or len(jobs) <= 1:
         results = (single_threaded(_with(function, shared), job) for job in jobs)
     else:
+        check_guard(min(workers, len(jobs)))
         results = _in_processes(pickle.dumps((function, shared)), jobs, min(workers, len(jobs)), message, stop)
     _runs.append(stop)
     try:

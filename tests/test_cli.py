@@ -308,6 +308,16 @@ def test_a_reader_that_has_had_enough_is_no_error(one_day, tmp_path):
     assert done.stdout.strip() == "0" and "Traceback" not in done.stderr and "done in" in done.stderr
 
 
+@pytest.mark.parametrize("typed, offered", [("aqreanalysis summ", "summarise"), ("aqreanalysis export --js", "--json")])
+def test_the_shell_completes_commands_and_options(typed, offered, tmp_path):
+    """As bash asks, by the function of --install-completion."""
+    code = "import sys; from aqreanalysis.cli.app import main; sys.argv = ['aqreanalysis']; main()"
+    asked = {"_AQREANALYSIS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
+                          env={**os.environ, **asked, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.stdout.split() == [offered], done.stderr
+
+
 def test_every_verb_that_writes_files_has_both_options():
     import typer
 

@@ -54,6 +54,22 @@ def work(job):
     return job, (matrix @ matrix).sum().item(), torch.get_num_threads()
 
 
+@pytest.mark.parametrize("guard", ["", "if __name__ == '__main__':\n    "])
+def test_a_script_whose_work_would_begin_again_in_each_worker_is_told(guard, tmp_path):
+    """Python's own way for such a script is that workers die at once, each with a traceback of their start."""
+    (tmp_path / "mine.py").write_text("import aqreanalysis.workers as of\nprint('begins')\n" + guard
+                                      + "print(sorted(of.run_jobs(abs, [-1, -2], workers=2)))\n")
+    done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    if guard:
+        assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[1, 2]", done.stderr
+        return
+    assert done.returncode == 1 and done.stdout == "begins\n" and done.stderr.count("Traceback") == 1
+    said = done.stderr.strip().splitlines()[-1]
+    for words in ("mine.py asks for 2 workers", "begin its work once more", 'if __name__ == "__main__":', "workers=1"):
+        assert words in said
+
+
 def test_an_interrupt_that_is_lost_ends_the_run_after_the_result_in_hand():
     """As one that is raised in a destructor, which Python ignores."""
     done = []
