@@ -153,3 +153,21 @@ def test_networks_as_the_cases_have_them():
     thinned = robustness.ChangedArchive(CubeArchive(cube), "thinned")
     read = thinned.read(*cube.time.values[[0, -1]])
     assert read.sizes["station"] == len(thinned.stations) == 30 and read.equals(cube.sel(station=read.station))
+
+
+def test_shares_on_the_land_count_by_its_weights():
+    """Of row_weights.py: two matched days of weights 3 and 1, the first inside; a single station's, outside."""
+    table = loaded("row_weights").table
+    rows = {"design": np.array(["distance-matched", "distance-matched", "single stations"]),
+            "land": np.array([3.0, 1.0, 2.0]), "town": np.array([0, 1, 0]),
+            "day": np.array(["2019-01-01", "2019-01-02", "2019-07-01"], "datetime64[D]"),
+            **{place: np.zeros(3, bool) for place in ("background", "sparse", "elevated", "urban")}}
+    bounds = np.array([[10.0, 10.0, 10.0], [20.0, 20.0, 20.0]])
+    found = table(rows, {name: bounds for name in loaded("row_weights").SCHEMES} | {
+        "mean": np.array([15.0, 15.0, 15.0]), "truth": np.array([16.0, 21.0, 8.0])})
+    share = found.set_index(["design", "stratum"])
+    assert share.loc[("map-matched", "all"), "land: inside"] == 0.75
+    assert share.loc[("distance-matched", "all"), "land: inside"] == 0.5
+    assert share.loc[("map-matched", "all"), "land: score"] == 10 + 20 * 0.25 * 1  # one in four is missed by 1
+    assert share.loc[("map-matched", "all"), "NMB %"] == pytest.approx(100 * (3 * -1 - 6) / (3 * 16 + 21))
+    assert ("single stations", "winter") not in share.index
