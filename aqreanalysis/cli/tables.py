@@ -248,7 +248,7 @@ def _checkpoint_tables(card: Card) -> Iterator[RenderableType]:
         ("network", sizes),
         ("trained on", f"{training['source']}; {training['start']} to {training['end']}, {training['stations']} "
                        f"stations, every {training['every_nth_week_withheld']}th week left out"),
-        ("effort", f"{training['steps']:,} steps, {training['seconds'] / 60:.0f} minutes"),
+        ("effort", f"{training['steps']:,} steps, {_time(training['seconds'])}"),
         ("never seen", _never_seen(card)),
         ("error", _error_in_words(card)),
         ("versions", ", ".join(f"{name} {text}" for name, text in card.versions.items())),
@@ -258,6 +258,10 @@ def _checkpoint_tables(card: Card) -> Iterator[RenderableType]:
             yield _coverage_table(coverage, others)
     for name, rows in card.scores.items():
         yield _scores_table(f"Scores at {name.replace('_', ' ')}", rows)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _read(card: Card) -> str:
@@ -305,7 +309,7 @@ def _forecaster_table(card: Card) -> Table:
                   f"PM2.5 of {facts.horizon} h; {card.k} neighbours"),
         ("network", sizes or "no options"),
         ("trained on", f"{training['source']}; {' to '.join(training['train'])}, {training['stations']} stations"),
-        ("effort", f"{training['steps']:,} steps, {training['seconds'] / 60:.0f} minutes"),
+        ("effort", f"{training['steps']:,} steps, {_time(training['seconds'])}"),
         ("validation", f"{' to '.join(training['validate'])}, mean absolute error {facts.validation:.2f} ug m-3"),
         ("never seen", f"{len(card.withheld['test_single'])} single stations"),
         ("versions", ", ".join(f"{name} {text}" for name, text in card.versions.items())),

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import files, schema
+from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation import inference, statistics
 from aqreanalysis.evaluation.inference import REFERENCE_ROW
 from aqreanalysis.models.graph.weather import WIND
@@ -48,8 +49,7 @@ def train_graphs(recipe: GraphRecipe, out: Path, workers: int = 1,
 def score_graphs(recipe: GraphRecipe, out: Path) -> None:
     """Write the scores of each share, of the draws that are done."""
     for share in recipe.hidden:
-        draws = [draw for draw in draws_of(recipe)
-                 if draw.share == share and _is_done(recipe, out, REFERENCE_ROW, draw)]
+        draws = _draws_done(recipe, out, share, [REFERENCE_ROW])
         rows = [row for row in recipe.rows if all(_is_done(recipe, out, row, draw) for draw in draws)]
         if not draws:
             continue
@@ -62,6 +62,26 @@ def score_graphs(recipe: GraphRecipe, out: Path) -> None:
         said = f"{recipe.name}: {100 * share:.0f} % of the stations hidden, {len(draws)} of {recipe.draws} draws" + (
             f"; not done in all of them: {', '.join(lacking)}" if lacking else "") + "\n\n"
         files.replace_text(out / f"{name}.md", said + inference.as_markdown(scores), NEW_FOLDER)
+
+
+def sums_of(recipe: GraphRecipe, out: Path, share: float, rows: list[str]) -> tuple[xr.Dataset, int]:
+    """Sums of some rows over the draws in which all of them are done, and the number of these.
+
+    Raises
+    ------
+    UserError : where there is no such draw.
+    """
+    if not (draws := _draws_done(recipe, out, share, rows)):
+        raise UserError(f"No draw of {100 * share:.0f} % has all of {'; '.join(rows)}.",
+                        f"The rows are {'; '.join(recipe.rows)}; those that are done lie in {out}.",
+                        f"Run `aqreanalysis train` with the recipe {recipe.name} first.")
+    return statistics.add([_sums(recipe, out, draw, rows) for draw in draws]), len(draws)
+
+
+def _draws_done(recipe: GraphRecipe, out: Path, share: float, rows: list[str]) -> list[Draw]:
+    """The draws of a share in which some rows are done."""
+    return [draw for draw in draws_of(recipe)
+            if draw.share == share and all(_is_done(recipe, out, row, draw) for row in rows)]
 
 
 def _is_done(recipe: GraphRecipe, out: Path, row: str, draw: Draw) -> bool:

@@ -21,6 +21,7 @@ Where places are few the matrices are dense; else sparse (CSR), which no gradien
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,7 +72,10 @@ class Links:
         """Values (edges,) as a CSR matrix (targets, sources)."""
         rows = torch.zeros(self.targets + 1, dtype=torch.long)
         rows[1:] = torch.bincount(self.target, minlength=self.targets).cumsum(0)
-        return torch.sparse_csr_tensor(rows, self.source, values, (self.targets, self.sources), check_invariants=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR")  # torch says once that they are young
+            return torch.sparse_csr_tensor(rows, self.source, values, (self.targets, self.sources),
+                                           check_invariants=False)
 
     @cached_property
     def _near(self) -> torch.Tensor:
