@@ -6,6 +6,7 @@ import pickle
 import re
 from pathlib import Path
 
+import browsing
 import numpy as np
 import pandas as pd
 import product_samples as samples
@@ -23,6 +24,7 @@ compare_module = importlib.import_module("aqreanalysis.workflows.compare")
 FIRST, DAYS = dt.date(2019, 1, 30), 5   # 30 January to 3 February: two months
 LAT, LON = 39.15 + 0.1 * np.arange(7), 115.05 + 0.1 * np.arange(9)   # of the sample grid
 REGION = (115.0, 115.9, 39.1, 39.8)
+HOSTILE = 'CHAP <b onclick="x">北京</b> & "1"'
 MIDNIGHT = np.datetime64("2019-01-30T00", "m")
 
 
@@ -82,9 +84,26 @@ def test_the_difference_of_days_in_utc8_is_that_of_their_fields(made, tmp_path):
     assert {path.name for path in found.files} >= {"comparison.html", "statistics.csv", "difference.nc", "taylor.png"}
     page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
     assert page.count("data:image/png") == 5 and "src=\"http" not in page and "SIMULATED" not in page
+    assert re.findall('class="value">([^<]*)<', page) == ["+3.7 %", "3.0 µg m⁻³", "1.00", "100 %"]
     far = compare(made["real"], field(np.array([local_day(n) + 20 for n in range(DAYS)]),
                                       time=daily("2019-01-29 16:00:00")), days="utc+8", stamp="start")
     assert far.pairs.iloc[0].held_percent == 0
+
+
+def test_the_page_in_a_browser(made, tmp_path):
+    """No error, no request, nothing that shuts people out; on a phone nothing but tables is wider than the screen."""
+    field(np.arange(DAYS) + 20.0, time=daily()).to_netcdf(tmp_path / "other.nc")
+    compare(made["real"], tmp_path / "other.nc", tmp_path / "out", days="utc+8", name=HOSTILE)
+    with browsing.browser(tmp_path / "profile") as driver:
+        address = (tmp_path / "out" / "comparison.html").as_uri()
+        driver.get(address)
+        assert browsing.errors_and_requests(driver) == ([], {address})
+        assert driver.find_element("tag name", "h1").text.startswith(HOSTILE) and driver.title.startswith(HOSTILE)
+        driver.find_element("id", "unfold-charts").send_keys("\ue007")  # Enter
+        assert browsing.violations(driver) == []
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                               {"width": 360, "height": 700, "deviceScaleFactor": 1, "mobile": True})
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 360
 
 
 def test_a_run_that_was_killed_goes_on_with_the_same_bytes(made, tmp_path, monkeypatch):

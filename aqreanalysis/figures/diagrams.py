@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.figures.layout import CHART, UNITS_MATH, charts, figure_style, wrap
+from aqreanalysis.figures.layout import CHART, UNITS_MATH, UNITS_TEXT, charts, figure_style, wrap
 from aqreanalysis.figures.maps import SIMULATED_MARK
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def density_figure(density: xr.DataArray, names: Names, words: str, title: str =
 
 
 def _axis(name: str) -> str:
-    return "\n".join(wrap(f"PM2.5 of {name} (", 3.4, 8)) + UNITS_MATH + ")"
+    units = UNITS_MATH if name.isascii() else UNITS_TEXT  # mathematics has one font, without Chinese
+    return "\n".join(wrap(f"PM2.5 of {name} (", 3.4, 8)) + units + ")"
 
 
 def wrapped(text: str, width: float = LABEL_WIDTH) -> str:

@@ -141,11 +141,11 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 
 
 def wrap(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
-    """`text` in lines of at most `width` inches, cut at blanks, and inside a word that is too long."""
+    """`text` in lines of at most `width` inches, cut at blanks but not in a unit, and in a word that is too long."""
     lines: list[str] = []
     for paragraph in text.splitlines():
         line = ""
-        for word in paragraph.split():
+        for word in (part.replace("\0", " ") for part in paragraph.replace("µg m", "µg\0m").split()):
             longer = f"{line} {word}".strip()
             if text_width(longer, size, weight) <= width:
                 line = longer

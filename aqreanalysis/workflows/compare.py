@@ -222,10 +222,11 @@ def _written(folder: Path, setting: _Setting, sums: pairs.PairSums, sets: Sequen
     simulated = ("made from the built-in twin, not from observations." if setting.product.simulated else
                  "the other product says that it is.") if setting.names.simulated else ""
     title = f"{setting.names.other} beside {setting.names.ours}, {period}"
-    written.append(page.write_page(
+    written += pictures
+    key = page.key_figures(found["statistics"], found.get("stations"), setting.names.other, setting.common.kind)
+    return [*written, page.write_page(
         folder / f"{prefix}comparison.html", title=title, headline=_headline(found, setting), simulated=simulated,
-        tables=tables, pictures=pictures, notes=notes, facts=facts))
-    return written + pictures
+        figures=key, tables=tables, drawn=drawn, notes=notes, facts=facts, names=[path.name for path in written])]
 
 
 def _headline(found: dict[str, pd.DataFrame], setting: _Setting) -> str:

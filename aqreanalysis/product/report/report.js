@@ -379,7 +379,7 @@
     return found;
   }
   function dayTicks(width) {
-    const most = Math.max(2, Math.floor(width / 75));
+    const most = Math.max(2, Math.floor(width / 90));
     if (days <= 92) return range(0, days - 1).filter((d) => d % Math.ceil(days / most) === 0);
     const firsts = range(0, days - 1).filter((d) => dayText(d).endsWith("-01"));
     return firsts.filter((_, i) => i % Math.ceil(firsts.length / most) === 0);

@@ -82,11 +82,12 @@ CHARTS: Mapping[str, ChartWords] = {
         "Tables of days above and not above 75 µg m⁻³, observed and estimated, for the model and for kriging")}
 
 
-def charts_of(figures: Mapping[str, Figure], simulated: bool = False) -> list[dict[str, Any]]:
-    """Figures by their names -> pictures with their words, in the order of CHARTS."""
+def charts_of(figures: Mapping[str, Figure], simulated: bool = False,
+              words_of: Mapping[str, ChartWords] = CHARTS) -> list[dict[str, Any]]:
+    """Figures by their names -> pictures with their words, in the order of these."""
     mark = "SIMULATED. " if simulated else ""
     return [{**drawn(figures[name], f"{mark}{words.shows}."), "name": name, "title": words.title,
-             "reading": words.reading} for name, words in CHARTS.items() if name in figures]
+             "reading": words.reading} for name, words in words_of.items() if name in figures]
 
 
 def hidden_charts(folder: ProductFolder, model: str) -> list[dict[str, Any]]:
