@@ -279,10 +279,13 @@ def test_json_has_every_file_with_its_size_and_prose_goes_to_the_error_stream(on
     assert "stations:     5 used" in result.stderr and f"done in {said['seconds']:.0f} s" in result.stderr
 
 
-def test_what_a_build_warns_of_is_told_once_more_at_its_end_and_in_json(archive, tmp_path):
+def test_what_a_build_warns_of_is_told_once_more_at_its_end_and_in_json(archive, tmp_path, monkeypatch):
     (archive / "china_sites_20190106.csv").write_bytes(b"")
-    result = build(archive, tmp_path)
     told = "skipped: china_sites_20190106.csv"
+    short = build(archive, tmp_path).stdout
+    assert short.count(told) == 1 and "warnings:     2, told above" in short
+    monkeypatch.setattr("aqreanalysis.cli.console.LONG_S", 0.0)
+    result = build(archive, tmp_path)
     assert result.stdout.count(told) == 2 and result.stdout.rindex(told) > result.stdout.index("scores:")
     quiet = build(archive, tmp_path, "--quiet", "--json")
     warnings = json.loads(quiet.stdout)["warnings"]

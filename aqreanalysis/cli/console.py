@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aqreanalysis.time_axis import Period
 
 SHOWN = 5
+LONG_S = 30.0   # seconds after which warnings are told once more
 WARNINGS = ("warning", "skipped", "passed over", "gone, kept")  # kinds of sentences that --quiet does not silence
 NAME_WIDTH = 14  # of the names in front of what is told
 LOOK_S = 1.0  # between two looks at how far a build is
@@ -115,14 +116,15 @@ def some(kind: str, texts: list[str]) -> None:
         (ERR if OUT.quiet and kind in WARNINGS else OUT).print(text, soft_wrap=True)
 
 
-def repeat_warnings() -> None:
-    """What was warned of, once more at the end of a verb."""
+def repeat_warnings(seconds: float) -> None:
+    """What was warned of, once more at the end of a verb that took so long that it may have left the screen."""
     if not TOLD.warnings:
         return
-    line("warnings", str(len(TOLD.warnings)))
-    for text in TOLD.warnings[:SHOWN]:
+    again = TOLD.warnings if seconds >= LONG_S else []
+    line("warnings", f"{len(TOLD.warnings)}" + (":" if again else ", told above"))
+    for text in again[:SHOWN]:
         say(_hanging(f"  {_one_line(text)}", 4))
-    if len(TOLD.warnings) > SHOWN:
+    if len(again) > SHOWN:
         say("  ... --json has all")
 
 

@@ -78,7 +78,7 @@ def show(made: Made, seconds: float) -> None:
         console.say(f"written: {path} ({size_in_words(sizes[path])})")
     if made.scores_in_words:
         console.line("scores", made.scores_in_words)
-    console.repeat_warnings()
+    console.repeat_warnings(seconds)
     folders = sorted({str(path.parent) if path in sizes else str(path) for path in made.paths})
     console.say(f"done in {seconds:.0f} s: {console.counted(len(sizes), 'file')}, "
                 f"{size_in_words(sum(sizes.values()))}" + (f" in {', '.join(folders)}" if sizes else "")
