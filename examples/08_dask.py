@@ -25,16 +25,16 @@ def hashes(folder):
 
 
 # %%
-# Two days on either side of the end of January, of the simulated stations round Beijing: two months, at a coarse
-# grid, so that the page is quick. The condition is Python's rule for scripts that start processes: workers read the
+# A day on either side of the end of January, of the simulated stations round Beijing: two months, at a coarse grid,
+# so that the page is quick. The condition is Python's rule for scripts that start processes: workers read the
 # script too, and must not begin the work anew.
 if __name__ == "__main__":
-    for written in aqreanalysis.simulate("ten_days", "2016-01-26", "2016-02-05"):
+    for written in aqreanalysis.simulate("a_week", "2016-01-28", "2016-02-04"):
         rows = pd.read_parquet(written)
         rows[rows.lon.between(112, 119) & rows.lat.between(35, 41)].to_parquet(written)
     Path("round_beijing.txt").write_text("gridtype = lonlat\nxsize = 24\nysize = 20\n"
                                          "xfirst = 112.625\nxinc = 0.25\nyfirst = 35.625\nyinc = 0.25\n")
-    request = {"start": "2016-01-30", "end": "2016-02-02", "grid": "round_beijing.txt", "observations": "ten_days",
+    request = {"start": "2016-01-31", "end": "2016-02-01", "grid": "round_beijing.txt", "observations": "a_week",
                "calibration": "checkpoint"}
 
     # In this process.
@@ -52,5 +52,5 @@ if __name__ == "__main__":
     print(table.to_string())
     assert (table["serial"] == table["Dask"]).all()
 
-    # The mean of the four days, from the files that Dask made.
+    # The mean of both days, from the files that Dask made.
     figure = aqreanalysis.draw_map(shared)
