@@ -184,19 +184,19 @@ class CorrelatedErrors:
 
 DEFAULT_WORDS = ("with the network that ships with aqreanalysis, not of this product, at 832 stations of the national "
                  "network that were hidden with their city or their surroundings on 120 days of 2019")
-DEFAULT_BIAS = 0.112  # of a product of 2019 at 0.25 degree, the shipped network: bias_of_map of its calibration.json
+DEFAULT_BIAS = 0.052  # of a product of 2019 at 0.5 degree, the shipped network: bias_of_map of its calibration.json
 BIAS_WORDS = ("as a product of the national network in 2019, with the network that ships with aqreanalysis, measured "
               "at its own hidden stations")
 DEFAULT = CorrelatedErrors(  # benchmarks/error_correlation.py
     ErrorCorrelation.of_plain((
         (0.08614, 0, 1.5), (0.04709, 0, 4), (0.02363, 0, 1440), (0.02884, 6, None), (0.01174, 15, None),
         (0.43874, 35, 4), (0.02777, 35, 1440), (0.05236, 35, None), (0.07636, 80, 4), (0.10822, 80, 12),
-        (0.02448, 80, 48), (0.03001, 80, 240), (0.02667, 80, 1440), (0.01795, 1000, None))).with_common(0.063),
+        (0.02448, 80, 48), (0.03001, 80, 240), (0.02667, 80, 1440), (0.01795, 1000, None))).with_common(0.0136),
     ErrorCorrelation.of_plain((
         (0.04416, 0, 12), (0.04285, 0, 240), (0.02257, 0, 1440), (0.03491, 6, None), (0.17066, 15, None),
         (0.20035, 35, 12), (0.02081, 35, 36), (0.04115, 35, 1440), (0.11959, 80, 12), (0.1372, 80, 36),
         (0.03779, 80, 240), (0.07553, 80, 1440), (0.00203, 250, 1440), (0.01944, 250, None), (0.00159, 1000, 1440),
-        (0.02937, 1000, None))).with_common(0.168), DEFAULT_WORDS, DEFAULT_BIAS)
+        (0.02937, 1000, None))).with_common(0.0362), DEFAULT_WORDS, DEFAULT_BIAS)
 
 
 def of_dict(content: dict[str, Any]) -> CorrelatedErrors:

@@ -49,8 +49,9 @@ LIMITS = (15.0, 35.0, 75.0)  # ug m-3: WHO's and China's of a day
 CARRIED = ("title", "source", "simulated", "reference_state", "license", "references", "acknowledgement",
            "calibrated_on", "institution", "error_correlation", "error_correlation_comment")
 ERRORS = ("Standard errors of means over an area follow from those of its cells and from how errors are correlated in "
-          "space and time (error_correlation). What only a single station feels is no part of them. Bounds hold 90 %: "
-          "1.645 standard errors on either side.")
+          "space and time (error_correlation). What only a single station feels is no part of them. Bounds of 90 %: "
+          "1.645 standard errors on either side. On simulated air, whose truth is known, they held 83 to 92 % of means "
+          "of days, months and longer, the fewest in summer and for areas that reach out of the network.")
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,7 @@ def bias_of_map(plan: Plan, days: HiddenDays, made: Calibration, table: pd.DataF
     mean, _, truth, distance, day = daily_means(mine, error, made.correlation)
     features, _ = standardised(Land(mine.lat, mine.lon, distance), land)
     columns = np.stack(list(features.values()), axis=1) if features else np.zeros((len(mean), 0))
-    return map_bias(mean - truth, mean, mine.weight, columns, day, mine.city)
+    return map_bias(mean - truth, mean, mine.weight, columns, day, mine.city, mine.station.astype(str))
 
 
 def _bias_facts(bias: MapBias | None) -> dict[str, Any]:
