@@ -21,7 +21,7 @@ from models_fixtures import (
 )
 
 from aqreanalysis.errors import UserError
-from aqreanalysis.models import checkpoint
+from aqreanalysis.models import checkpoint, registry
 from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
 from aqreanalysis.models.checkpoint import CHECKSUM, WEIGHTS, AnalysisFacts, Card, with_checksum
 from aqreanalysis.models.cross_fitting import NEVER_SEEN, NO_FOLD, training_folds
@@ -238,6 +238,15 @@ def test_the_network_of_a_fold(folder, cube):
     with pytest.raises(UserError, match="fold-2") as caught:
         checkpoint.load(folder, fold=2)
     assert caught.value.rule and caught.value.fix
+
+
+def test_the_network_of_a_fold_has_the_calibration_of_its_checkpoint(folder):
+    """A fold's own description has none: what it is asked for would be scored with raw errors."""
+    checkpoint.save(folder, lively_network(), card_of(calibration=lively_calibration().asdict()))
+    checkpoint.save(checkpoint.fold_folder(folder, 1), lively_network(seed=1), card_of(name="of-fold"))
+    one = registry.load_model(folder, fold=1)
+    assert one.calibration == lively_calibration() == registry.load_model(folder).calibration
+    assert torch.equal(one.network.head.out.weight, lively_network(seed=1).head.out.weight)
 
 
 def test_covariates_come_back_with_the_sources_and_scales_that_they_were_trained_with(folder):

@@ -19,6 +19,7 @@ from aqreanalysis.models.aqnet.analysis import AQNetAnalysis
 from aqreanalysis.models.base import Model
 from aqreanalysis.models.baselines import idw, kriging, regression_kriging
 from aqreanalysis.models.baselines.mean import FlatMean
+from aqreanalysis.models.calibrated import with_calibration
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.error_correlation import DEFAULT, CorrelatedErrors
 from aqreanalysis.models.graph.kinds import KINDS as GRAPH_KINDS
@@ -101,7 +102,8 @@ def load_model(name: str | Path | None = None, neighbours: int | None = None, fo
     name : of a baseline (mean, nearest, idw, plain-kriging, kriging, regression-kriging), or name or folder of a
         checkpoint; None for the checkpoint that ships with the package.
     neighbours : how many stations an estimate is made from; None for the model's own choice.
-    fold : of a checkpoint with cross-fitting, the network of this fold; None for the main one. A baseline has one.
+    fold : of a checkpoint with cross-fitting, the network of this fold, with the checkpoint's calibration, which was
+        fitted to the estimates of these networks; None for the main one. A baseline has one.
 
     Raises
     ------
@@ -110,7 +112,7 @@ def load_model(name: str | Path | None = None, neighbours: int | None = None, fo
     if name in BASELINES:
         return _checked_baseline(str(name), neighbours).make(neighbours)
     model, _ = checkpoint.load(_checkpoint(name), neighbours, fold)
-    return model
+    return model if fold is None else with_calibration(model, calibration_of(name))
 
 
 def describe_model(name: str | Path | None = None, neighbours: int | None = None) -> ModelDescription:
