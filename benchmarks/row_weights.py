@@ -7,8 +7,9 @@ that never saw them. Factors of days are fitted with equal weights, as a checkpo
 distance-matched rows stand for the map's land (evaluation/matching.py): in their place, half in their place, or beside
 them as rows of their own. Each time without a fifth of the towns, or of the weeks, and judged there: the share of the
 days inside the bounds with its 95 % interval over weeks and towns, and the mean interval score, in each design and on
-the land, by season, estimated level and kind of place. Factors of hours are of equal weights throughout. It also prints
-the bias of each kind of place. Rows are kept in FILE, and taken from there if it exists.
+the land, by season, estimated level and kind of place. Factors of hours are of equal weights throughout; the share of
+the hours inside is of days of the level. It also prints the bias of each stratum. Rows are kept in
+FILE, and are those of FILE if it exists.
 """
 
 from __future__ import annotations
@@ -79,11 +80,11 @@ def kept(path: Path | None, recipe: str, name: str | None) -> dict[str, np.ndarr
 
 
 def judged(days: HeldOutDays, land: np.ndarray, group: np.ndarray) -> dict[str, np.ndarray]:
-    """Daily bounds (2, n) of each scheme, fitted without the rows' own fifth of the groups (n,); and `mean`, `truth`
-    (n,) ug m-3."""
+    """Daily bounds (2, n) of each scheme, fitted without the rows' own fifth of the groups (n,); `mean`, `truth` (n,)
+    ug m-3; and how many `hours` (n,) are known, and `hours_inside` their bounds."""
     part, matched = dealt(group), days.design == DISTANCE_MATCHED
     found = {name: np.full((2, len(land)), np.nan) for name in SCHEMES}
-    mean, truth = np.full((2, len(land)), np.nan)
+    mean, truth, inside = np.full((3, len(land)), np.nan)
     for number in np.unique(part):
         others, left = days[part != number], days[part == number]
         hours = np.zeros(others.truth.shape, bool)
@@ -91,7 +92,8 @@ def judged(days: HeldOutDays, land: np.ndarray, group: np.ndarray) -> dict[str, 
         distance, day = (np.broadcast_to(a[:, None], hours.shape) for a in (others.distance, others.day))
         hourly = calibration.fit_to_prior(Prior(), *(a[hours] for a in (
             others.estimate, others.scale, others.truth, distance, day)), np.ones(hours.sum()))
-        error, of_left = (apply_bounds(hourly, rows)[0] for rows in (others, left))
+        error, (of_left, lower, upper) = apply_bounds(hourly, others)[0], apply_bounds(hourly, left)
+        inside[part == number] = ((lower <= left.truth) & (left.truth <= upper)).sum(axis=1)
         correlation = tuple(calibration.correlation_by_lag((others.truth - others.estimate) / error))
         asked = daily_means(left, of_left, correlation)
         mean[part == number], truth[part == number] = asked[0], asked[2]
@@ -99,7 +101,8 @@ def judged(days: HeldOutDays, land: np.ndarray, group: np.ndarray) -> dict[str, 
             weight = scheme(matched[part != number], land[part != number])
             daily = calibration.fit_to_prior(Prior(), *daily_means(others, error, correlation), weight)
             found[name][:, part == number] = daily.apply(asked[0], asked[1], asked[3], asked[4])[1:]
-    return found | {"mean": mean, "truth": truth}
+    hours = (np.isfinite(days.estimate) & np.isfinite(days.truth)).sum(axis=1)
+    return found | {"mean": mean, "truth": truth, "hours": hours, "hours_inside": inside}
 
 
 def strata(rows: dict[str, np.ndarray], mean: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
@@ -144,6 +147,7 @@ def table(rows: dict[str, np.ndarray], bounds: dict[str, np.ndarray]) -> pd.Data
                      f"{scheme}: score": np.average(upper - lower + PENALTY * missed, weights=weight)}
             if scheme == "equal":
                 line["low"], line["high"] = drawn(inside, weight, week, town)
+        line["hours inside"] = (weight @ bounds["hours_inside"]) / (weight @ bounds["hours"])
         level = weight @ truth
         low, high = drawn(np.divide(mean - truth, truth, where=truth > 0, out=np.zeros(len(truth))), weight * truth,
                           week, town)

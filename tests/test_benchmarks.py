@@ -164,10 +164,12 @@ def test_shares_on_the_land_count_by_its_weights():
             **{place: np.zeros(3, bool) for place in ("background", "sparse", "elevated", "urban")}}
     bounds = np.array([[10.0, 10.0, 10.0], [20.0, 20.0, 20.0]])
     found = table(rows, {name: bounds for name in loaded("row_weights").SCHEMES} | {
-        "mean": np.array([15.0, 15.0, 15.0]), "truth": np.array([16.0, 21.0, 8.0])})
+        "mean": np.array([15.0, 15.0, 15.0]), "truth": np.array([16.0, 21.0, 8.0]),
+        "hours": np.array([24, 20, 24]), "hours_inside": np.array([24.0, 10.0, 0.0])})
     share = found.set_index(["design", "stratum"])
     assert share.loc[("map-matched", "all"), "land: inside"] == 0.75
     assert share.loc[("distance-matched", "all"), "land: inside"] == 0.5
     assert share.loc[("map-matched", "all"), "land: score"] == 10 + 20 * 0.25 * 1  # one in four is missed by 1
     assert share.loc[("map-matched", "all"), "NMB %"] == pytest.approx(100 * (3 * -1 - 6) / (3 * 16 + 21))
+    assert share.loc[("map-matched", "all"), "hours inside"] == (3 * 24 + 10) / (3 * 24 + 20)
     assert ("single stations", "winter") not in share.index
