@@ -1,6 +1,8 @@
 """What several tests share: the real archive, where there is one, and small national daily files."""
 
+import contextlib
 import gc
+import importlib
 import multiprocessing
 import os
 import signal
@@ -14,6 +16,17 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 OBJECTS = 20_000  # that are made between two looks for garbage; Python's own 700 are for programs with a small heap
 
 gc.disable()  # what is imported and collected stays
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Each of pytest-xdist's processes begins with other files: what a fresh checkout has to compile is compiled once,
+    not by all of them at the same time."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if number and any(Path(asked).is_dir() for asked in session.config.args):
+        files = sorted(Path(__file__).parent.glob("test_*.py"))
+        for path in files[int(number)::int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]:
+            with contextlib.suppress(BaseException):  # told when the file is collected
+                importlib.import_module(path.stem)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,14 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
 from filelock import FileLock
-from forked import Command
+from forked import Forked, command
 
 from aqreanalysis.errors import UserError
 from aqreanalysis.product import month
@@ -98,23 +97,15 @@ def test_a_twin_says_simulated_everywhere(product):
 
 def started(out, *options, session=False):
     """The command of `product` in a process of its own."""
-    return Command(out.parent, "build", "--start", REQUEST.start, "--end", REQUEST.end, "--grid", REQUEST.grid, "--out",
-                   out, "--calibration", "checkpoint", *options, session=session)
-
-
-def wait_for(running, out, pattern):
-    """Until there is such a file; false where the process ended before."""
-    deadline = time.monotonic() + 120
-    while not list(out.glob(pattern)) and time.monotonic() < deadline and running.runs():
-        time.sleep(0.02)
-    return bool(list(out.glob(pattern)))
+    return Forked(command, {}, "build", "--start", REQUEST.start, "--end", REQUEST.end, "--grid",
+                  REQUEST.grid, "--out", out, "--calibration", "checkpoint", *options, session=session)
 
 
 def test_a_killed_build_goes_on_elsewhere_and_ends_in_the_same_bytes(product, cluster, tmp_path, no_maps):
     """January by one process, which is killed, February on a Dask cluster: as two processes made them."""
     out = tmp_path / "killed"
     running = started(out, "--workers", "1")
-    assert wait_for(running, out, "*pm25_hourly_201601.nc")
+    assert running.wait_for(lambda: list(out.glob("*pm25_hourly_201601.nc")))
     running.signal(signal.SIGKILL)
     running.ended()
     noted = json.loads((out / "run.json").read_text())["months"]
@@ -131,7 +122,7 @@ def test_an_interrupted_build_ends_cleanly_and_says_how_to_go_on(whom, tmp_path,
     signals the whole group, and so ends the server of workers too; the workers are still waited for."""
     out = tmp_path / "interrupted"
     running = started(out, "--workers", "2" if whom == "a group" else "1", session=whom == "a group")
-    assert wait_for(running, out, ".*.nc.part-*"), "it was writing"
+    assert running.wait_for(lambda: list(out.glob(".*.nc.part-*"))), "it was writing"
     if whom == "a group":
         os.killpg(running.pid, signal.SIGTERM)
     else:

@@ -4,10 +4,9 @@ import errno
 import fcntl
 import hashlib
 import os
+import resource
 import signal
-import subprocess
-import sys
-import textwrap
+import time
 import zipfile
 
 import netCDF4
@@ -15,13 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from forked import Forked
 from typer.testing import CliRunner
 
 from aqreanalysis import schema, time_axis
 from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
 from aqreanalysis.observations import quality
-from aqreanalysis.observations.ingest import ingest_archives
+from aqreanalysis.observations.ingest import archive_writer, ingest_archives
 from aqreanalysis.observations.readers import open_archive
 
 DAYS = ("20190130", "20190131", "20190202")  # 1 February has no file
@@ -245,45 +245,38 @@ def test_days_outside_the_period_are_not_read_and_can_be_added(folder, target):
     assert open_archive(target).period() == (np.datetime64("2019-01-29T16"), np.datetime64("2019-02-02T15"))
 
 
-KILLED = """
-    import sys, time
-    from aqreanalysis.observations.ingest import ingest_archives
-    from aqreanalysis.observations.ingest import archive_writer
+def ingest_half(folder, target):
+    """Print "half" when all is read, and wait before the file is finished."""
     def wait(*_):
         print("half", flush=True)
         time.sleep(60)
     archive_writer.ArchiveFile.finish = wait
-    ingest_archives([sys.argv[1]], sys.argv[2])
-"""
+    ingest_archives([folder], target)
 
 
 def test_killed_the_old_file_is_whole_and_the_next_run_works(national, folder, target):
     ingest_archives([str(folder)], target)
     before = state(target)
     national.write(folder, "20190201")
-    running = subprocess.Popen([sys.executable, "-c", textwrap.dedent(KILLED), str(folder), str(target)],
-                               stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
-    assert running.stdout.readline() == b"half\n"
+    running = Forked(ingest_half, str(folder), str(target))
+    assert running.wait_for(lambda: "half" in running.told())
     assert any(name.startswith(".archive.nc.part") for name in beside(target)), "it was killed while it wrote"
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    running.signal(signal.SIGKILL)
+    running.ended()
     assert state(target) == before and open_archive(target).provenance()
     assert ingest_archives([str(folder)], target).files["new"] == 1
     assert beside(target) == set()
 
 
-FULL = """
-    import resource, signal, sys
-    from aqreanalysis.errors import UserError
-    from aqreanalysis.observations.ingest import ingest_archives
+def ingest_within(folder, target, *limits):
+    """With a limit of the size of files, one after the other; prints what is told."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    for limit in map(int, sys.argv[3:]):
+    for limit in limits:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         try:
-            ingest_archives([sys.argv[1]], sys.argv[2])
+            ingest_archives([folder], target)
         except UserError as error:
-            print(error)
-"""
+            print(error, flush=True)
 
 
 def test_a_full_disk_is_told_and_costs_nothing(national, folder, target):
@@ -291,10 +284,9 @@ def test_a_full_disk_is_told_and_costs_nothing(national, folder, target):
     ingest_archives([str(folder)], target)
     before = state(target)
     national.write(folder, "20190201")
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(FULL), str(folder), str(target), "1000", "40000"],
-                          capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
-    assert done.returncode == 0, done.stderr
-    told = done.stdout.splitlines()
+    code, told = Forked(ingest_within, str(folder), str(target), 1000, 40000).ended()
+    assert code == 0, told
+    told = told.splitlines()
     assert len(told) == 2 and all("bytes are free" in line and "--to" in line for line in told)
     assert state(target) == before and beside(target) == set()
 

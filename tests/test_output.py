@@ -2,9 +2,7 @@
 
 import hashlib
 import os
-import subprocess
-import sys
-import textwrap
+import signal
 import time
 
 import netCDF4
@@ -12,6 +10,7 @@ import numpy as np
 import product_samples as samples
 import pytest
 import xarray as xr
+from forked import Forked
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -248,31 +247,26 @@ def test_parts_that_fail_leave_no_daily_file(tmp_path, grid):
     assert list(folder.iterdir()) == []
 
 
-FULL_DISK = """
-    import resource, signal, sys
-    from pathlib import Path
-    import product_samples as samples
-    from aqreanalysis.errors import UserError
+def write_within(folder, limit):
+    """An hourly file, with a limit of the size of files; prints what is told."""
+    import resource
+
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    folder = Path(sys.argv[1])
     grid = samples.grid("regular", folder)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
         samples.hourly_file(folder / "product" / "h.nc", grid)
     except UserError as error:
-        print(error.problem, "|", error.rule, "|", error.fix)
-"""
+        print(error.problem, "|", error.rule, "|", error.fix, flush=True)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of file size are POSIX")
 @pytest.mark.parametrize("limit", [2_000, 30_000])
 def test_a_disk_without_space_is_the_users_to_mend(tmp_path, limit):
     """Files may have so many bytes and no more: the system refuses real writes, in the head or in the data."""
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(FULL_DISK), str(tmp_path), str(limit)],
-                          capture_output=True, text=True, cwd=os.path.dirname(__file__),
-                          env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
-    assert done.returncode == 0, done.stderr
-    problem, rule, fix = done.stdout.split(" | ")
+    code, told = Forked(write_within, tmp_path, limit).ended()
+    assert code == 0, told
+    problem, rule, fix = told.split(" | ")
     assert "h.nc could not be written in" in problem and "bytes are free" in problem
     assert "room" in rule and "same command again" in fix
     assert list((tmp_path / "product").iterdir()) == []

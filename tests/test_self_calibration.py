@@ -4,14 +4,13 @@ is said where stations are too few."""
 import json
 import shutil
 import signal
-import time
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from forked import Command
+from forked import Forked, command
 
 from aqreanalysis.cli.made import of_product
 from aqreanalysis.errors import UserError
@@ -146,12 +145,10 @@ def test_a_build_that_was_killed_after_its_validation_goes_on_with_the_same_fact
                                                                                     tmp_path):
     """Validated by one process, its months are made on a Dask cluster."""
     out = tmp_path / "killed"
-    running = Command(tmp_path, "build", "--start", "2019-01-28", "--end", "2019-02-03", "--grid", "1deg",
-                      "--observations", observations, "--checkpoint", "kriging", "--out", out, "--workers", "1",
-                      changes={f"{sample.__name__}.STATION_DAYS": STATION_DAYS})
-    deadline = time.monotonic() + 300
-    while not (out / "calibration.json").exists() and time.monotonic() < deadline and running.runs():
-        time.sleep(0.01)
+    running = Forked(command, {f"{sample.__name__}.STATION_DAYS": STATION_DAYS}, "build", "--start",
+                     "2019-01-28", "--end", "2019-02-03", "--grid", "1deg", "--observations", observations,
+                     "--checkpoint", "kriging", "--out", out, "--workers", "1")
+    assert running.wait_for((out / "calibration.json").exists, 300)
     running.signal(signal.SIGKILL)
     running.ended()
     was_noted = "validation" in json.loads((out / "run.json").read_text())
