@@ -17,6 +17,7 @@ The air is in `simulation.air`, the ground in `simulation.land`, instruments and
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 import xarray as xr
@@ -40,6 +41,7 @@ from aqreanalysis.simulation.network import (
 
 __all__ = ["FAULTS", "VERSION", "Twin", "TwinArchive"]
 
+KEPT_BLOCKS = 32  # of the network, of 0.7 MB each: those that a month is read from
 VERSION = 2  # raise it when any number of the twin changes: it is part of the fingerprint
 
 
@@ -62,6 +64,7 @@ class Twin:
         self._urban = urban(lat, lon, cities).astype(np.float32)
         self._fields = {name: RandomField(self.seed, Band(f"field of {name}", 150, 900, 0.22, 8, 32))
                         for name in schema.POLLUTANTS if name != schema.TARGET}
+        self._kept_block = lru_cache(maxsize=KEPT_BLOCKS)(self._block_at_stations)
         self._features = {name: field.features(*plane(lat, lon)).T.astype(float)
                           for name, field in self._fields.items()}
 
@@ -89,7 +92,7 @@ class Twin:
         for consecutive hours.
         """
         hours = consecutive_hours(time)
-        blocks = [self._block_at_stations(block)  # whole blocks: the same numbers in any window
+        blocks = [self._kept_block(block)  # whole blocks: the same numbers in any window
                   for block in range(hours[0] // AIR_BLOCK_HOURS, hours[-1] // AIR_BLOCK_HOURS + 1)]
         rows = hours - hours[0] // AIR_BLOCK_HOURS * AIR_BLOCK_HOURS
         return {name: np.concatenate([block[name] for block in blocks])[rows] for name in schema.POLLUTANTS}
@@ -127,13 +130,19 @@ class Twin:
         return {name: (value * seen).astype(np.float32) for name, value in truth.items()}
 
 
+@lru_cache(maxsize=2)
+def _kept_twin(seed: int) -> Twin:
+    """The twin of a seed with the blocks that it made at last: months that follow each other read the same weeks."""
+    return Twin(seed)
+
+
 class TwinArchive:
     """The twin's network in the shape of a reader's archive (observations.readers.archive.Archive)."""
 
     simulated = True
 
     def __init__(self, seed: int = 0):
-        self.twin = Twin(seed)
+        self.twin = _kept_twin(seed)
         self.source = f"simulated twin (seed {self.twin.seed})"
         self.stations = self.twin.stations
 
