@@ -98,7 +98,7 @@ def test_help_does_not_import_torch(tmp_path):
 
 def test_a_small_archive_becomes_a_product_and_a_map(archive, tmp_path):
     result = process("build", "--start", "2019-01-05", "--end", "2019-01-05", "--grid", "points.csv",
-                     "--observations", archive, "--out", "out", cwd=tmp_path)
+                     "--observations", archive, "--out", "out", "--workers", 1, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "SIMULATED" not in result.stdout and (tmp_path / "out" / "pm25_hourly_201901.nc").is_file()
     drawn = run("map", tmp_path / "out", "--start", "2019-01-05", cwd=tmp_path)
