@@ -305,6 +305,7 @@ def _serve(pipe: Connection, common: bytes) -> None:
     Ctrl-C reaches the whole group: the parent alone decides what follows, and says it by SIGTERM. And a worker ends
     with its parent, also with one that was killed and could not say so.
     """
+    gc.freeze()  # what the server imported is never garbage; to look through it would copy its pages, too
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()

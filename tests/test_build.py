@@ -16,6 +16,7 @@ import xarray as xr
 from filelock import FileLock
 from forked import Forked, command
 
+from aqreanalysis import workers
 from aqreanalysis.errors import UserError
 from aqreanalysis.product import month
 from aqreanalysis.product.plan import BuildRequest, prepare
@@ -43,6 +44,7 @@ def product(tmp_path_factory, worker_id):
     shared = shared if worker_id == "master" else shared.parent
     with FileLock(shared / "product.lock"):
         if not (shared / "product" / "report.html").exists():
+            workers.IMPORTED += ("twin_weeks",)  # of the server of workers, if this starts it
             build(replace(REQUEST, out=str(shared / "product"), workers=2))
     return shared / "product"
 
