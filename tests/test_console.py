@@ -1,5 +1,6 @@
 """The bar of a build: how far it is, and how often it looks."""
 
+import io
 import sys
 import time
 from types import SimpleNamespace
@@ -73,3 +74,16 @@ def test_a_drawn_bar_shows_the_hours_and_messages(plan, monkeypatch):
         time.sleep(0.3)
     text = out.export_text()
     assert "continuing: 60 of 120 months are done" in text and "a worker was lost" in text and "50%" in text
+
+
+def test_in_a_file_the_bar_of_hours_stands_where_the_hours_are_done(plan, monkeypatch):
+    """Not before the validation too, at nothing."""
+    out = Console(width=80, record=True, force_terminal=False, file=io.StringIO())
+    monkeypatch.setattr(console, "OUT", out)
+    monkeypatch.setattr(console, "introduce", lambda plan: None)
+    with console.BuildProgress(plan, plan.period.months()[60:]) as shown:
+        shown.validating(1)
+        shown.part_validated()
+        shown.validated("fine")
+    names = [line.split()[0] for line in out.export_text().splitlines() if "%" in line or "fine" in line]
+    assert names == ["validation", "validation:", "hours"]

@@ -156,7 +156,8 @@ class BuildProgress:
         self._bar.stop()
 
     def validating(self, parts: int) -> None:
-        """A bar of parts, instead of that of hours."""
+        """A bar of parts, instead of that of hours, which leaves nothing behind."""
+        self._bar.live.transient = True
         self._bar.stop()
         self._hidden.add_task("parts", total=parts)
         self._hidden.start()
