@@ -274,7 +274,7 @@ def test_the_command_line_trains_scores_and_draws(base, run, tmp_path, monkeypat
     said = capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "figure_3_week.png", "figure_4_heads.png", "figure_5_blocks.png"]
-    assert "the week of median error" in said and "figure_5_blocks.png (the last 3 h get" in said
+    assert "the week of median error" in said and "figure_5_blocks.png: the last 3 h get" in said
 
 
 @pytest.mark.parametrize("arguments, told", [
