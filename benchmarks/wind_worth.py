@@ -29,8 +29,9 @@ def table(run: Path, row: str, against: str, share: float) -> str:
     for group in total.group.values:
         of, low, high = (each.sel(group=group) for each in (error, ends.skill_low, ends.skill_high))
         one, other = (float(of.sel(model=name)) for name in (row, against))
-        lines.append(f"| {group} | {one:.2f} | {other:.2f} | {100 * (1 - one / other):+.1f} "
-                     f"({float(low.sel(model=row)):+.1f} to {float(high.sel(model=row)):+.1f}) |")
+        low, high = float(low.sel(model=row)), float(high.sel(model=row))
+        interval = f" ({low:+.1f} to {high:+.1f})" if low == low else ""  # NaN: too few weeks to draw again
+        lines.append(f"| {group} | {one:.2f} | {other:.2f} | {100 * (1 - one / other):+.1f}{interval} |")
     return "\n".join(lines)
 
 

@@ -173,3 +173,14 @@ def test_shares_on_the_land_count_by_its_weights():
     assert share.loc[("map-matched", "all"), "NMB %"] == pytest.approx(100 * (3 * -1 - 6) / (3 * 16 + 21))
     assert share.loc[("map-matched", "all"), "hours inside"] == (3 * 24 + 10) / (3 * 24 + 20)
     assert ("single stations", "winter") not in share.index
+
+
+def test_cells_that_no_station_explains_by_hand():
+    """Three cells and two stations of 10 and 20: the first cell is above both, the second below its only one, the third
+    has none in reach. Two cells beside each other, and one below: two pairs."""
+    lonely = loaded("lonely_places")
+    near = np.array([[True, True], [False, True], [False, False]])
+    found = lonely.invented(np.array([25.0, 15.0, 99.0]), np.array([10.0, 20.0]), near, np.array([[0], [1]]))
+    assert found == {"above": 50.0, "below": 50.0, "rough": 10.0}
+    pairs = lonely.neighbouring(np.array([0, 1, 2]), (2, 2))
+    assert pairs.T.tolist() == [[0, 1], [0, 2]]
