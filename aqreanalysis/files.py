@@ -33,6 +33,7 @@ ELSEWHERE = ("choose another folder with --out; then give the same command again
 _PERMISSION = ("Writing needs permission.", "Get permission to write there")
 _BROKEN = ("The disk or network share fails.", "Have it checked")
 _OPEN_FILES = ("The number of open files is limited.", "Raise the limit (`ulimit -n`)")
+_NO_FILES = ("The file system there takes no new files.", "See which it is (`df FOLDER`)")
 _IN_THE_WAY = ("A file is where a folder has to be.", "Move it away")
 CAUSES = {
     errno.ENOSPC: ("The folder has to have room for the whole file.", "Free space"),
@@ -126,9 +127,20 @@ def write_error(path: Path, error: Exception, otherwise: str = ELSEWHERE) -> Use
     if number is None:
         return None
     rule, remedy = CAUSES.get(number, _BROKEN)
+    if number == errno.ENOENT and _probe(_existing_folder(path) / path.name) == number:  # as /proc says of new files
+        rule, remedy = _NO_FILES
     free = f" ({shutil.disk_usage(_existing_folder(path)).free:,} bytes are free)" if number in OF_SPACE else ""
     return UserError(f"{path.name} could not be written in {path.parent}: {os.strerror(number)}{free}.", rule,
                      f"{remedy}, or {otherwise}")
+
+
+def check_takes_files(path: Path, otherwise: str = ELSEWHERE) -> None:
+    """UserError, as of :func:`writing`, where no file can be written in the nearest folder that is there, for another
+    reason than that it is full."""
+    number = _probe(_existing_folder(path) / path.name)
+    refused = write_error(path, OSError(number, os.strerror(number)), otherwise) if number is not None else None
+    if refused is not None and number not in OF_SPACE:
+        raise refused
 
 
 def _cause(path: Path, error: Exception) -> int | None:
@@ -218,6 +230,9 @@ def _acquired(path: Path, refusal: UserError) -> BaseFileLock:
         lock.acquire()
         return lock
     except Timeout:
+        if not path.exists():  # nobody has it: the folder takes no files, or it was set free this moment
+            with path.open("ab"):
+                path.unlink(missing_ok=True)
         raise refusal from None
     except OSError as error:
         if error.errno not in NO_LOCKS:

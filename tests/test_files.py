@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -244,6 +245,18 @@ def test_a_disk_that_was_full_a_moment_ago(tmp_path, monkeypatch):
     """Other workers have removed their files before the folder is tried."""
     monkeypatch.setattr(files, "SCARCE_BYTES", 1 << 60)
     assert "Free space" in refused(tmp_path / "a.nc", RuntimeError("NetCDF: HDF error")).fix
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc")
+@pytest.mark.parametrize("path", ["/proc/x.csv", "/proc/new/x.csv"])
+def test_a_folder_that_takes_no_files(path):
+    """As /proc, which says that the file is not there; neither a lock nor free bytes are the reason."""
+    words, path = "No such file or directory.*takes no new files.*df FOLDER", Path(path)
+    assert re.search(words, str(refused(path, FileNotFoundError(2, "No such file", str(path)))))
+    with pytest.raises(UserError, match=words):
+        files.check_takes_files(path)
+    with pytest.raises(UserError, match=words), files.held(path, UserError("Held.", "By another.", "Wait.")):
+        pass
 
 
 def test_a_folder_that_is_gone(tmp_path):

@@ -188,6 +188,7 @@ def _check_space(path: Path, cell_hours: int) -> None:
     need, free = cell_hours * BYTES_PER_CELL_HOUR, shutil.disk_usage(existing).free
     have = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else 0
     if need - have > free:
+        files.check_takes_files(path)
         raise UserError(f"{existing} has {free / 1e9:.2f} GB free; the product takes up to {need / 1e9:.2f} GB.",
                         "A product is not started that can't be finished.",
                         "Free some space or give another folder with --out.")

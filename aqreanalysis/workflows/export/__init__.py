@@ -17,7 +17,7 @@ from typing import Any
 
 import xarray as xr
 
-from aqreanalysis import geo, periods, time_axis
+from aqreanalysis import files, geo, periods, time_axis
 from aqreanalysis.errors import UserError
 from aqreanalysis.output.long_table import CSV, PARQUET
 from aqreanalysis.output.raster import LAYOUTS
@@ -185,6 +185,7 @@ def _check_space(target: Path, steps: int, cells_: int, variables: int, is_raste
     folder = next(parent for parent in target.absolute().parents if parent.is_dir())
     free = shutil.disk_usage(folder).free
     if need > free:
+        files.check_takes_files(target, "choose another place with --to.")
         raise UserError(f"{folder} has {free / 1e9:.2f} GB free; {target.name} takes up to {need / 1e9:.2f} GB.",
                         "The folder has to have room for the whole file.",
                         "Choose fewer days, cells or variables, or another folder.")
