@@ -207,6 +207,20 @@ def test_density_by_hand_and_upside_down(tmp_path):
     np.testing.assert_allclose(people.cells, 100.0 * cell_km2(GRID), rtol=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["count", "density"])
+def test_a_netcdf_of_the_whole_earth_is_what_its_raster_is(tmp_path, monkeypatch, kind):
+    """Read in parts; from south to north, longitudes of 0 to 360, chunks that do not fit the parts."""
+    monkeypatch.setattr(people_module, "MOST_VALUES", 3000)
+    values = np.random.default_rng(1).uniform(0, 1000, (180, 360))
+    raster = people_on_grid(written(tmp_path / "p.tif", values, -180.0, 90.0, 1.0), GRID, kind)
+    turned = np.roll(values[::-1], 180, axis=1)
+    xr.Dataset({"pop": (("lat", "lon"), turned)}, {"lat": np.arange(-89.5, 90.0), "lon": np.arange(0.5, 360.0)}
+               ).to_netcdf(tmp_path / "p.nc", encoding={"pop": {"chunksizes": (50, 70)}})
+    people = people_on_grid(tmp_path / "p.nc", GRID, kind)
+    assert people.total == pytest.approx(raster.total, rel=1e-12)
+    np.testing.assert_allclose(people.cells, raster.cells, rtol=1e-9)
+
+
 def test_a_projected_raster_is_conserved(tmp_path):
     values = np.zeros((60, 60))
     values[20:40, 20:40] = 50.0

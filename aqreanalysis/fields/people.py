@@ -28,7 +28,8 @@ LONGITUDES, LATITUDES = ("lon", "longitude", "x"), ("lat", "latitude", "y")
 RULE = "A population is a raster (GeoTIFF ...) or NetCDF file with people per cell (count) or per km2 (density)."
 ASK = "Say which it is: --population-is count or --population-is density."
 STEP = 1e-3        # of a step, by which axes may miss equal steps
-MOST_VALUES = 4_000_000  # of a raster that are read at once, some 32 MB
+MOST_VALUES = 4_000_000  # of a file that are read at once, some 32 MB
+LARGE_CHUNKS = 8         # times that, of a file's rows of chunks that are read at once
 CACHE_MB = 64            # of GDAL's blocks
 
 
@@ -69,7 +70,7 @@ def people_on_grid(path: str | Path, grid: Grid, kind: str | None = None, variab
     if kind is not None and kind not in KINDS:
         raise UserError(f"--population-is {kind} is unknown.", f"It is {' or '.join(KINDS)}.", "Choose one of them.")
     try:
-        raster = _of_netcdf(file, variable) if file.suffix.lower() in (".nc", ".nc4") else _of_raster(file, grid)
+        raster = _of_netcdf(file, variable, grid) if file.suffix.lower() in (".nc", ".nc4") else _of_raster(file, grid)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadFile(f"{file} can't be read ({' '.join(str(error).split())[:200]}).", RULE,
                       "Give another file with --population.") from error
@@ -223,10 +224,11 @@ def _of_raster(file: Path, grid: Grid) -> _Raster:
                    {COUNT: float(sums.sum()), DENSITY: float(sums @ _km2(y, x[:2], crs)[:, 0])})
 
 
-def _of_netcdf(file: Path, variable: str | None) -> _Raster:
+def _of_netcdf(file: Path, variable: str | None, grid: Grid) -> _Raster:
+    """A variable in parts of whole rows, as of a raster; rows and columns in any order, longitudes of 0 to 360 too."""
     import xarray as xr
 
-    with xr.open_dataset(file, decode_times=False) as data:
+    with xr.open_dataset(file, decode_times=False, cache=False) as data:
         lines = [str(name) for name in data.variables if data[name].ndim == 1]
         axes = [next((name for name in lines if name.lower() in known), None) for known in (LATITUDES, LONGITUDES)]
         if axes[0] is None or axes[1] is None:
@@ -236,17 +238,35 @@ def _of_netcdf(file: Path, variable: str | None) -> _Raster:
                    and of.dtype.kind in "fiu" and all(of.sizes[dim] == 1 for dim in of.dims if dim not in dims)]
         chosen = _chosen(file, several, variable)
         field = data[chosen].squeeze([dim for dim in data[chosen].dims if dim not in dims]).transpose(*dims)
-        field = field.sortby(axes[0], ascending=False).sortby(axes[1])
-        lat, lon = (field[name].values.astype(float) for name in axes)
         says = " ".join(str(text) for text in (field.attrs.get("units"), field.attrs.get("long_name"), chosen)
                         if text).replace("_", " ")
-        values = _checked(field.values.astype(np.float64), file)
-    if lon.max() > 180.0:
-        order = np.argsort((lon + 180.0) % 360.0 - 180.0, kind="stable")
-        lon, values = ((lon + 180.0) % 360.0 - 180.0)[order], values[:, order]
-    y, x = np.clip(_edges(lat), -90.0, 90.0), _edges(lon)
-    return _Raster(values, y, x, None, says, {COUNT: float(values.sum()),
-                                              DENSITY: float((values * _km2(y, x, None)).sum())})
+        lat, lon = (field[name].values.astype(float) for name in axes)
+        lon = (lon + 180.0) % 360.0 - 180.0 if lon.max() > 180.0 else lon
+        down, across = np.argsort(-lat, kind="stable"), np.argsort(lon, kind="stable")
+        y, x = np.clip(_edges(lat[down]), -90.0, 90.0), _edges(lon[across])
+        west, south, east, north = _cells_in(grid, None).total_bounds
+        rows, columns = _needed(y, south, north), _needed(x, west, east)
+        kept, sums = np.zeros((rows.stop - rows.start, columns.stop - columns.start)), np.zeros((2, len(lat)))
+        place = np.argsort(down)  # of each of the file's rows, from north to south
+        high = _rows_at_once(data[chosen], dims[0], len(lon))
+        for some in (slice(first, first + high) for first in range(0, len(lat), high)):
+            values = _checked(field[some].values.astype(np.float64), file)[:, across]
+            sums[:, place[some]] = values.sum(axis=1), values @ _km2(np.array([90.0, 0.0]), x, None)[0]
+            inside = (place[some] >= rows.start) & (place[some] < rows.stop)
+            kept[place[some][inside] - rows.start] = values[inside, columns]
+    height = np.abs(np.diff(np.sin(np.radians(y))))
+    return _Raster(kept, y[rows.start:rows.stop + 1], x[columns.start:columns.stop + 1], None, says,
+                   {COUNT: float(sums[0].sum()), DENSITY: float(sums[1] @ height)})
+
+
+def _rows_at_once(variable: Any, dim: Any, columns: int) -> int:
+    """How many rows are read at once: MOST_VALUES, in whole chunks of the file where these are no more than eight times
+    as large."""
+    chunks = variable.encoding.get("chunksizes")
+    chunk = int(chunks[variable.dims.index(dim)]) if chunks else 1
+    if chunk * columns > LARGE_CHUNKS * MOST_VALUES:
+        chunk = 1
+    return max(MOST_VALUES // columns // chunk, 1) * chunk
 
 
 def _chosen(file: Path, several: Sequence[str], variable: str | None) -> str:
