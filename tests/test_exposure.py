@@ -151,6 +151,20 @@ def test_tables_and_figure(made, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".") and path.is_dir()]
 
 
+def test_a_run_that_was_stopped_goes_on_on_a_cluster_with_the_same_bytes(made, tmp_path, cluster):
+    request, seen = ExposureRequest(asked(made), classes=(50.0, 93.0)), []
+
+    def stop(done, of):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    whole = write_exposure(request, tmp_path / "whole.csv")
+    with pytest.raises(KeyboardInterrupt):
+        write_exposure(request, tmp_path / "e.csv", progress=stop)
+    paths = write_exposure(request, tmp_path / "e.csv", scheduler=cluster, progress=lambda done, of: seen.append(done))
+    assert seen[0] == 1 and [path.read_bytes() for path in paths[:2]] == [path.read_bytes() for path in whole[:2]]
+
+
 def test_the_command_and_what_it_refuses(made, tmp_path):
     folder, product, _, population = made
     arguments = ["exposure", str(product), "--areas", str(folder / "boxes.geojson"), "--workers", "1",
