@@ -58,10 +58,16 @@ class Bench:
 
     def fresh(self) -> Path:
         self.number += 1
-        return self.root / f"trial{self.number}"
+        return self.product(f"trial{self.number}")
 
     def reference(self, form: str) -> Path:
-        return self.root / f"reference-{form}"
+        return self.product(f"reference-{form}")
+
+    def product(self, where: str) -> Path:
+        """A folder for a product; all have the same name, which stands in their reports."""
+        place = self.root / where
+        place.mkdir(exist_ok=True)
+        return place / "product"
 
     def command(self, how: str, form: str, out: Path) -> list[str]:
         more = {"serial": ["--workers", "1"], "workers": ["--workers", "2"],
