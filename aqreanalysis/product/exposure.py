@@ -36,7 +36,8 @@ RUN_DAYS = 366           # of short periods, that are read and kept together
 TILE_VALUES = 2_500_000  # days by cells of a tile
 MEANS, ERRORS = "mean", "error"
 SURE = 5.0               # standard errors from a limit, beyond which a cell lies on one side of it in every draw
-DRAWN_CELLS = 50_000     # whose draws are in memory at once, 40 MB
+DRAWN_CELLS = 50_000     # whose draws are made at once, 40 MB ...
+KEPT_DRAWS = 3           # ... and kept, of periods of different lengths: months have three
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +147,7 @@ class ShareBounds:
         self._days, self._correlation, self._draws = setting.days, setting.correlation, ErrorFields()
         self._lat, self._lon = (axis[setting.cells] for axis in (setting.product.grid.lat, setting.product.grid.lon))
         self._people = people
-        self._kept: dict[tuple, np.ndarray] = {}  # the draws that were used last
+        self._kept: dict[tuple, np.ndarray] = {}  # the draws that were made last
 
     def of(self, cells: CellMeans, limits: Sequence[float]) -> np.ndarray:
         """Shares (2, limits, areas), 0 to 1, that 5 % of the draws lie below, and above."""
@@ -163,7 +164,9 @@ class ShareBounds:
     def _errors(self, some: slice, by_range: tuple) -> np.ndarray:
         key = (some.start, by_range)
         if key not in self._kept:
-            self._kept = {key: self._draws.at(self._lat[some], self._lon[some], by_range)}
+            if len(self._kept) == KEPT_DRAWS:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = self._draws.at(self._lat[some], self._lon[some], by_range)
         return self._kept[key]
 
     @staticmethod
