@@ -16,6 +16,7 @@ from aqreanalysis.models import checkpoint, registry
 from aqreanalysis.recipes import GraphRecipe
 from aqreanalysis.training.graph_data import Draw, load_data
 from aqreanalysis.training.graph_runs import check_graph_recipe
+from aqreanalysis.workflows.evaluate_analysis import row_notes
 from aqreanalysis.workflows.train_graphs import train_graphs
 
 DAYS, STATIONS, HIDDEN = 24, 16, [2, 5, 11, 14]
@@ -80,6 +81,12 @@ def test_stations_of_training_are_not_taken_for_unseen_ones(run):
     table = pd.DataFrame({"station_id": cube.station.values, "lat": cube.lat.values, "lon": cube.lon.values})
     _, seen = registry.hiding_networks(out / "spin-small", table)
     assert seen == set(table.station_id.drop(HIDDEN))
+
+
+def test_evaluate_says_that_the_row_is_no_aqnet(run):
+    assert row_notes(checkpoint.checked_card(run[0] / "spin-small")) == [
+        "the row AQ-Net is spin-small, a network of the kind SPIN"]
+    assert not row_notes(checkpoint.checked_card(checkpoint.locate(checkpoint.DEFAULT)))
 
 
 def test_a_graph_checkpoint_says_what_it_reads_and_that_kriging_is_better(run):

@@ -159,8 +159,8 @@ def evaluate_source(source: Source, where: str, period: Period, asked: Evaluatio
                         "Scores need observations to compare with.", "Choose another period.")
     cities_of = zip(table["station_id"], city_numbers(table), strict=True)
     total = total.with_cities(duplicates.one_label(dict(cities_of)), scoring.kinds)
-    notes = designs.notes + _day_notes(days, period) + _regression_notes(scoring.fitted) + [INTERVAL_NOTE] * bool(
-        card.calibration)
+    notes = (row_notes(card) + designs.notes + _day_notes(days, period) + _regression_notes(scoring.fitted)
+             + [INTERVAL_NOTE] * bool(card.calibration))
     about = f"{card.name} at stations of {period.first} to {period.last} that were left out. {archive.source}"
     return Result(score_table(total, card.training["every_nth_week_withheld"], ours=OURS), total, notes,
                   table[["station_id", "lat", "lon"]], about, archive.simulated, inventory,
@@ -235,6 +235,13 @@ def _designs(table: pd.DataFrame, card: checkpoint.Card, asked: Evaluation, wher
     networks = training_folds(card, table["lat"].to_numpy(), table["lon"].to_numpy(), list(table["station_id"]))
     found = archive_designs(table, grid, networks, duplicates)
     return Designs(found.folds, seen_notes(networks, card) + found.notes)
+
+
+def row_notes(card: checkpoint.Card) -> list[str]:
+    """Which network the tables call AQ-Net, where it is another one."""
+    if card.model == "aqnet":
+        return []
+    return [f"the row {OURS} is {card.name}, a network of the kind {card.model.upper()}"]
 
 
 def seen_notes(networks: np.ndarray, card: checkpoint.Card) -> list[str]:
