@@ -27,6 +27,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 
@@ -111,26 +112,36 @@ class _Fit:
 class _Model:
     """Sums of products of the mixed model, of which the likelihood at any ratios of variances follows.
 
-    With random effects u of covariance diag(d) beside noise of variance 1, y = b + U u + noise: after eliminating u by
-    a Cholesky factor of 1 + d^1/2 U'U d^1/2, what is left of (1, y) gives b and its error.
+    With random effects u of covariance diag(d) beside noise of variance 1, y = b + U u + noise: after eliminating u of
+    1 + d^1/2 U'U d^1/2, what is left of (1, y) gives b and its error. Effects of stations go first: no row has two, so
+    that their block is diagonal. The others are eliminated by a Cholesky factor.
     """
 
     def __init__(self, relative: np.ndarray, level: np.ndarray, features: np.ndarray, groups: list[np.ndarray]):
-        root = np.sqrt(level / level.mean())[:, None]
-        effects = np.concatenate([features, *(np.eye(of.max() + 1)[of] for of in groups)], axis=1)
-        self._sizes = [features.shape[1], *(of.max() + 1 for of in groups)]
-        self._effects, self._rows = effects.shape[1], len(relative)
-        columns = root * np.concatenate([effects, np.ones((len(relative), 1)), relative[:, None]], axis=1)
-        self._products = columns.T @ columns
+        rows, root = len(relative), np.sqrt(level / level.mean())
+        kinds = [sparse.csr_array((np.ones(rows), (np.arange(rows), of)), shape=(rows, of.max() + 1)) for of in groups]
+        dense = np.column_stack([features, np.ones(rows), relative])
+        count = features.shape[1]
+        columns = sparse.diags_array(root) @ sparse.hstack(
+            [kinds[-1], dense[:, :count], *kinds[:-1], dense[:, count:]], format="csr")
+        self._products = (columns.T @ columns).toarray()
+        self._rows, self._stations = rows, kinds[-1].shape[1]
+        self._sizes = [count, *(kind.shape[1] for kind in kinds[:-1])]
 
     def at(self, ratios: np.ndarray) -> _Fit:
         """The fit at variances of slopes, cities, weeks and stations over that of the noise."""
-        count, products = self._effects, self._products
-        scale = np.sqrt(np.repeat(ratios, self._sizes))
-        factor = np.linalg.cholesky(np.eye(count) + scale[:, None] * products[:count, :count] * scale)
-        half = solve_triangular(factor, scale[:, None] * products[:count, count:], lower=True)
-        left = products[count:, count:] - half.T @ half
+        first, count = self._stations, sum(self._sizes)
+        scale = np.concatenate([np.full(first, math.sqrt(ratios[-1])), np.sqrt(np.repeat(ratios[:-1], self._sizes)),
+                                np.ones(2)])
+        scaled = scale[:, None] * self._products * scale
+        scaled[np.arange(first + count), np.arange(first + count)] += 1
+        of_stations, across = np.diag(scaled)[:first], scaled[:first, first:]
+        others = scaled[first:, first:] - across.T @ (across / of_stations[:, None])
+        factor = np.linalg.cholesky(others[:count, :count])
+        half = solve_triangular(factor, others[:count, count:], lower=True)
+        left = others[count:, count:] - half.T @ half
         estimate = left[0, 1] / left[0, 0]
         noise = max((left[1, 1] - left[0, 1] * estimate) / (self._rows - 1), LEAST_NOISE)
-        loss = 0.5 * ((self._rows - 1) * math.log(noise) + math.log(left[0, 0])) + np.log(np.diag(factor)).sum()
+        loss = (0.5 * ((self._rows - 1) * math.log(noise) + math.log(left[0, 0]) + np.log(of_stations).sum())
+                + np.log(np.diag(factor)).sum())
         return _Fit(float(estimate), math.sqrt(noise / left[0, 0]), noise, float(loss))
