@@ -33,7 +33,6 @@ from aqreanalysis.cli.options import (
 )
 from aqreanalysis.cli.summary import with_summary
 from aqreanalysis.errors import UserError
-from aqreanalysis.workers import stop_running, warm_up
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -83,6 +82,8 @@ def build_command(
 ) -> Made:
     """Make hourly and daily cubes, maps and a report. Run it again to go on with an interrupted build."""
     count = worker_count(workers, scheduler)
+    from aqreanalysis.workers import warm_up
+
     warm_up(1 if scheduler else count)
     from aqreanalysis import BuildRequest, build
     from aqreanalysis.cli import console
@@ -418,5 +419,6 @@ def _refuse(error: UserError) -> NoReturn:
 
 def _interrupt(*_) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the end has begun
-    stop_running()
+    if stop := getattr(sys.modules.get("aqreanalysis.workers"), "stop_running", None):  # else nothing runs
+        stop()
     raise KeyboardInterrupt

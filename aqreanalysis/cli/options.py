@@ -11,7 +11,6 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from aqreanalysis.errors import UserError
-from aqreanalysis.workers import available_cores
 
 Result = TypeVar("Result")
 Product = Annotated[str, typer.Argument(help="Folder of a product, or one of its files.")]
@@ -51,7 +50,7 @@ Fields = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Local processes, each some 0.8 GiB. Default: one for each core, at most 3.")
 ]
-CORES = min(available_cores(), 3)  # each takes some 0.8 GiB: three stay under 3 GiB
+MOST_WORKERS = 3  # that are taken unasked: each has some 0.8 GiB
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT.")]
 
 
@@ -80,12 +79,14 @@ def expanded(command: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def worker_count(workers: int | None, scheduler: str | None = None) -> int:
-    """How many local processes are to be used, CORES if it was not said; UserError for both ways to run at once."""
+    """How many local processes are to be used, by default one for each core; UserError for both ways at once."""
     if workers is not None and scheduler is not None:
         raise UserError(f"--workers {workers} was given with --scheduler {scheduler}.",
                         "A command runs in local processes or on a Dask cluster, which has its own number of workers.",
                         "Leave one of them out.")
-    return workers or CORES
+    from aqreanalysis.workers import available_cores
+
+    return workers or min(available_cores(), MOST_WORKERS)
 
 
 def refuse_empty(arguments: list[str]) -> None:
