@@ -92,7 +92,7 @@ def first_page(paths: Sequence[Path]) -> Path | None:
 
 
 def of_table(path: Path, folder: Path) -> Made:
-    """Of a run folder, with a table of scores that lies in it."""
+    """Of a run folder, or a file in it, with the scores of a table beside."""
     import pandas as pd
 
     return Made([folder], _rows(pd.read_csv(path)) if path.exists() else [])
