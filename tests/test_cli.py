@@ -321,12 +321,36 @@ def test_the_shell_completes_commands_and_options(typed, offered, tmp_path):
     assert done.stdout.split() == [offered], done.stderr
 
 
-def test_every_verb_that_writes_files_has_both_options():
+@pytest.mark.parametrize("option", ["--show-completion", "--install-completion"])
+def test_completion_is_of_the_command_however_it_was_called(option, tmp_path):
+    """`python -m aqreanalysis` gave a function for `python -m aqreanalysis`, which no shell completes."""
+    done = subprocess.run([sys.executable, "-m", "aqreanalysis", option, "bash"], capture_output=True, text=True,
+                          env={**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path),
+                               "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    assert done.returncode == 0, done.stderr
+    written = "".join(path.read_text() for path in tmp_path.rglob("*.sh"))
+    text = written if option == "--install-completion" else done.stdout
+    assert text.strip().endswith("complete -o default -F _aqreanalysis_completion aqreanalysis")
+    assert "_AQREANALYSIS_COMPLETE=complete_bash" in text and "python" not in text
+
+
+def test_describe_gives_its_facts_to_scripts_and_says_nothing_else(one_day, tmp_path):
+    folder, _ = one_day
+    for options, what in (((), "product"), (("--verify",), "verification")):
+        result = run("describe", folder / "out", "--json", *options, cwd=tmp_path)
+        assert (result.returncode, result.stderr, json.loads(result.stdout)["what"]) == (0, "", what)
+    assert json.loads(result.stdout)["files_as_written"] == 3  # hours, days, and what stations observed
+    result = run("describe", folder / "nowhere", "--json", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "") and "nowhere" in result.stderr
+
+
+def test_every_verb_has_json_and_those_that_write_files_both_options():
     import typer
 
     verbs = {verb: {name for parameter in command.params for name in parameter.opts}
              for verb, command in typer.main.get_command(app).commands.items()}
-    assert {verb for verb, options in verbs.items() if not {"--quiet", "--json"} <= options} == {"describe"}
+    assert [verb for verb, options in verbs.items() if "--json" not in options] == []
+    assert [verb for verb, options in verbs.items() if "--quiet" not in options] == ["describe"]
 
 
 def test_simulate_writes_rows_that_stay_simulated(tmp_path):

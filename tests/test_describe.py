@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import netCDF4
@@ -15,6 +16,7 @@ from models_fixtures import lively_calibration, small_checkpoint
 from rich.console import Console
 
 from aqreanalysis import schema
+from aqreanalysis.cli import facts as as_json
 from aqreanalysis.cli import tables
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint
@@ -81,6 +83,29 @@ def test_an_archive_by_hand(archive):
     assert warnings == ["stations 2000A and 2001A share one place (115.0000, 38.0000)",
                         "1 station has no coordinates: 2002A"]
     assert places.startswith("places: 4 of 4 stations lie far from the places that are known of their ids (1002A")
+
+
+def said(facts):
+    """What --json prints, read again; NaN and Infinity are not JSON."""
+    return json.loads(as_json.facts_as_text(facts), parse_constant=lambda name: pytest.fail(name))
+
+
+def test_an_archive_in_json(archive):
+    """The counts of the test above."""
+    found = said(archive)
+    assert (found["verb"], found["what"], found["stations"], found["hours"]) == ("describe", "archive", 5, 96)
+    assert (found["first"], found["last"]) == ("2019-01-29T16:00:00Z", "2019-02-02T15:00:00Z")
+    assert found["gaps"] == [{"first": "2019-01-30T16:00:00Z", "hours": 48}]
+    pm25, no2 = found["values"]["pm25"], found["values"]["no2"]
+    assert (pm25["unit"], pm25["reported"], pm25["low"], pm25["high"]) == ("ug m-3", 113, -999, 5000)
+    assert pm25["flags"]["missing_code"] == 1 and no2["mean"] == pytest.approx(40 + (48 * 5.5 + 8 * 6) / 56)
+    assert [(of["label"], of["hours"], of["reported"]["pm10"]) for of in found["months"]] == [
+        ("2019-01", 49, 56), ("2019-02", 47, 56)]
+    assert [(of["over"], of["up_to"], of["stations"]) for of in found["stations_by_share"][:3]] == [
+        (None, 0, 2), (0, 0.25, 1), (0.25, 0.5, 2)]
+    assert found["warnings"] == archive.warnings and found["skipped"] == archive.skipped
+    empty = replace(archive, values={"pm25": VariableCounts()})
+    assert said(empty)["values"]["pm25"]["low"] is said(empty)["values"]["pm25"]["mean"] is None
 
 
 def test_an_archive_in_80_columns(archive):
@@ -156,6 +181,21 @@ def test_a_product_by_hand(product):
         assert told in text, told
 
 
+def test_a_product_in_json(product):
+    found, expected = said(describe(str(product))), samples.fields(63)
+    assert (found["what"], found["simulated"], found["damaged"]) == ("product", False, [])
+    assert found["run"] == json.loads((product / "run.json").read_text())
+    hourly = found["kinds"]["hourly"]
+    assert list(hourly["classes"]) == list(schema.QUALITY) and hourly["with_fields"] is None
+    assert list(hourly["classes"].values()) == np.bincount(expected["quality_flag"].ravel(), minlength=5).tolist()
+    of = hourly["fields"]["pm25"]
+    assert (of["steps"], of["values"], of["missing"]) == (72, 72 * 63, 1)
+    assert of["mean"] == pytest.approx(np.nanmean(expected["pm25"]), rel=2**-11)
+    assert (hourly["first"], hourly["last"]) == ("2016-02-28", "2016-03-01")
+    alone = said(describe(str(product / "pm25_daily_2016.nc")))
+    assert list(alone["kinds"]) == ["daily"] and alone["run"] is None
+
+
 @pytest.mark.parametrize("layout", samples.LAYOUTS)
 def test_one_cube_and_a_simulated_one(tmp_path, layout):
     grid = samples.grid(layout, tmp_path)
@@ -183,6 +223,16 @@ def test_a_checkpoint_by_name_and_by_folder():
     text = words(shown(by_name))
     assert f"checkpoint {checkpoint.DEFAULT} (aqnet-analysis), made" in text
     assert "2019-01-01 to 2019-12-31" in text and "every 6th week left out" in text
+
+
+def test_a_checkpoint_in_json_is_its_card():
+    card = json.loads((checkpoint.SHIPPED / "spin-beijing" / "checkpoint.json").read_text(encoding="utf-8"))
+    found = said(describe("spin-beijing"))
+    del card[checkpoint.CHECKSUM]
+    assert {name: found[name] for name in card} == card
+    assert found["what"] == "checkpoint" and found["identity"].startswith("spin-beijing ")
+    worse, = found["warnings"]
+    assert worse.startswith("Kriging is better") and said(describe(checkpoint.DEFAULT))["warnings"] == []
 
 
 def test_what_a_checkpoint_was_trained_on_and_its_scores(tmp_path):
@@ -232,6 +282,9 @@ def test_fields_are_told(tmp_path):
                  "t2m air temperature at 2 m (K) d2m dew point at 2 m (K) rh relative humidity at 2 m (%), from others",
                  f"hash {facts.fingerprint} of all files"):
         assert told in text, told
+    found = said(facts)
+    assert (found["what"], found["first"], found["hours"]) == ("fields", "2016-01-01T01:00:00Z", 4)
+    assert found["derived"] == ["rh"] and found["variables"]["t2m"] == "air temperature at 2 m (K)"
     with pytest.raises(UserError, match="rows.csv has no column pm25"):  # options are of observations
         describe(str(tmp_path), utc_offset=8)
     (tmp_path / "rows.csv").unlink()

@@ -34,6 +34,8 @@ from aqreanalysis.cli.options import (
 from aqreanalysis.cli.summary import with_summary
 from aqreanalysis.errors import UserError
 
+PROGRAM = "aqreanalysis"
+COMPLETION = ("--install-completion", "--show-completion")  # of that program, also where `python -m` called it
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
@@ -278,21 +280,30 @@ def describe_command(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare every file of a product with the hash that its build noted.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The same facts as one JSON object on standard output, and nothing else.")
+    ] = False,
 ) -> None:
     """Tell what is in an archive, a product, a checkpoint or fields: period, completeness, gaps, flags, oddities."""
     from aqreanalysis import describe, time_axis
     from aqreanalysis import verify as verified
-    from aqreanalysis.cli import console, tables
+    from aqreanalysis.cli import console, facts, tables
 
     if verify:
         refuse_options("--verify, which compares files", stations=stations, utc_offset=utc_offset)
         with tables.reading_bar() as progress:
             count = verified(path, progress)
-        console.say(f"{path}: {count} files are what was written")
+        if as_json:
+            print(facts.as_text("verification", {"path": path, "files_as_written": count}))
+        else:
+            console.say(f"{path}: {count} files are what was written")
         return
     with tables.reading_bar() as progress:
-        facts = describe(path, stations, progress, time_axis.parse_utc_offset(utc_offset))
-    tables.show_facts(facts)
+        found = describe(path, stations, progress, time_axis.parse_utc_offset(utc_offset))
+    if as_json:
+        print(facts.facts_as_text(found))
+    else:
+        tables.show_facts(found)
 
 
 @app.command("simulate")
@@ -391,7 +402,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, _interrupt)
     try:
         refuse_empty(sys.argv[1:])
-        app()
+        app(prog_name=PROGRAM if any(text.startswith(COMPLETION) for text in sys.argv[1:]) else None)
     except UserError as error:
         _refuse(error)
     except SystemExit as end:  # typer makes it of Ctrl-C, without a word

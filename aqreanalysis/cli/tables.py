@@ -216,8 +216,7 @@ def _fields_row(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def _ranges_table(kind: FrequencyFacts) -> Table:
     table = _empty_table("", ("ug m-3", "steps", "lowest", "mean", "highest", "missing\n%"))
     for name, of in kind.fields.items():
-        mean = of.total / (of.values - of.missing) if of.values > of.missing else np.nan
-        table.add_row(name, f"{of.steps:,}", _short_number(of.low), _short_number(mean), _short_number(of.high),
+        table.add_row(name, f"{of.steps:,}", _short_number(of.low), _short_number(of.mean), _short_number(of.high),
                       f"{100 * of.missing / max(of.values, 1):.2f}")
     return table
 
@@ -239,7 +238,7 @@ def _checkpoint_tables(card: Card) -> Iterator[RenderableType]:
     training = card.training
     if training.get("simulated"):
         yield Panel("SIMULATED: trained on the twin's observations, not on real air.", style="bold red")
-    if worse := _worse_than_kriging(card):
+    if worse := worse_than_kriging(card):
         yield Panel(worse, style="bold yellow")
     sizes = ", ".join(f"{name} {value}" for name, value in card.network.items())
     yield _name_table([
@@ -276,7 +275,7 @@ def _read(card: Card) -> str:
             f"{window.get('hours_after', 0)} h after it; the clock{fields}{without}")
 
 
-def _worse_than_kriging(card: Card) -> str:
+def worse_than_kriging(card: Card) -> str:
     """A warning where, by the card's own scores, kriging has the smaller error of hours; empty where it has not."""
     rows = [row for of in card.scores.values() for row in of if row["frequency"] == "hourly"]
     worst = min(rows, key=lambda row: row["skill_percent"], default=None)

@@ -349,11 +349,16 @@ def save(folder: Path, network: nn.Module, card: Card) -> Path:
 
 def write_card(folder: Path, card: Card) -> None:
     """Write the description of a checkpoint with its checksum."""
+    text = json.dumps(with_checksum(content_of(card)), indent=1, ensure_ascii=False, sort_keys=True)
+    files.replace_text(folder / DESCRIPTION, text + "\n", ROOM)
+
+
+def content_of(card: Card) -> dict:
+    """A card as it is stored, without its checksum: of the facts of tasks, those of its own."""
     content = asdict(card)
     for task in {ANALYSIS_TASK, FORECAST_TASK} - {card.task}:
         del content[task]
-    text = json.dumps(with_checksum(content), indent=1, ensure_ascii=False, sort_keys=True)
-    files.replace_text(folder / DESCRIPTION, text + "\n", ROOM)
+    return content
 
 
 def with_checksum(content: dict) -> dict:

@@ -36,6 +36,11 @@ class FieldRange:
     low: float = np.inf
     high: float = -np.inf
 
+    @property
+    def mean(self) -> float:
+        """Of the values that are not missing; NaN without any."""
+        return self.total / (self.values - self.missing) if self.values > self.missing else np.nan
+
 
 @dataclass
 class FieldsCount:
