@@ -26,7 +26,6 @@ from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.observations.readers.archive import Archive, ArchivePart, Inspection, Source, Stamp
 from aqreanalysis.time_axis import Period
 from aqreanalysis.workflows.evaluate_analysis import Evaluation, Result, evaluate_source
-from aqreanalysis.workflows.score_months import OURS
 
 SEED, THINNED = 0, 30
 SNAPSHOTS = (2, 8, 14, 20)  # hours UTC that are kept: 10, 16, 22 and 4 h, UTC+8
@@ -105,7 +104,7 @@ def rows(case: str, result: Result) -> list[dict]:
     table = table[(table.by == "all") & (table.hours == "all") & (table.group != "all designs")]
     mae = table.set_index(["group", "frequency", "model"]).MAE
     found = []
-    for row in table[table.model == OURS].to_dict("records"):
+    for row in table[table.model == result.model.label].to_dict("records"):
         other = mae.get((row["group"], row["frequency"], "regression kriging"), np.nan)
         found.append({"case": case, "design": row["group"], "frequency": row["frequency"], "stations": row["stations"],
                       "n": row["n"], "MAE": row["MAE"], "skill": row["skill_percent"], "low": row["skill_low"],

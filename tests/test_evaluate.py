@@ -284,7 +284,7 @@ def test_the_table_alone(result, tmp_path):
 
 def test_the_screen_is_80_columns_wide(result, capsys, monkeypatch):
     monkeypatch.setattr(console, "OUT", Console(width=80, highlight=False))
-    score_tables.show_scores(result.table)
+    score_tables.show_scores(result.table, "AQ-Net")
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
     said = "\n".join(lines)
@@ -300,7 +300,7 @@ def test_a_verdict_states_what_it_rests_on(result, capsys, monkeypatch):
     assert set(YARDSTICKS) <= set(result.table) and not {"emery", "MQI"} & set(result.table)
     assert "emery_unconfirmed" in YARDSTICKS and "MQI_secondary_source" in YARDSTICKS
     monkeypatch.setattr(console, "OUT", Console(width=80, highlight=False))
-    score_tables.show_scores(result.table)
+    score_tables.show_scores(result.table, "AQ-Net")
     screen = capsys.readouterr().out
     for basis in YARDSTICKS.values():
         assert basis in screen
@@ -344,7 +344,7 @@ def test_a_town_is_scored_too(cube):
     found = evaluate_cube(town, PERIOD, Evaluation(every_days=3))
     assert set(whole(found).group) == DESIGNS - {holdout.WHOLE_CITIES}
     assert any("all stations are of one city" in note for note in found.notes)
-    score_tables.show_scores(found.table)
+    score_tables.show_scores(found.table, "AQ-Net")
 
 
 def test_scores_months_without_a_day_or_a_value(cube):

@@ -7,16 +7,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib.text import Text
 from rich.console import Console
 
 from aqreanalysis import schema
-from aqreanalysis.cli import tables
+from aqreanalysis.cli import score_tables, tables
+from aqreanalysis.cli.made import of_evaluation
 from aqreanalysis.errors import UserError
 from aqreanalysis.models import checkpoint, registry
+from aqreanalysis.product.report import evaluation_page
 from aqreanalysis.recipes import GraphRecipe
+from aqreanalysis.time_axis import parse_period
 from aqreanalysis.training.graph_data import Draw, load_data
 from aqreanalysis.training.graph_runs import check_graph_recipe
-from aqreanalysis.workflows.evaluate_analysis import row_notes
+from aqreanalysis.workflows import evaluation_files
+from aqreanalysis.workflows.evaluate_analysis import Evaluation, evaluate_cube
 from aqreanalysis.workflows.train_graphs import train_graphs
 
 DAYS, STATIONS, HIDDEN = 24, 16, [2, 5, 11, 14]
@@ -83,10 +88,34 @@ def test_stations_of_training_are_not_taken_for_unseen_ones(run):
     assert seen == set(table.station_id.drop(HIDDEN))
 
 
-def test_evaluate_says_that_the_row_is_no_aqnet(run):
-    assert row_notes(checkpoint.checked_card(run[0] / "spin-small")) == [
-        "the row AQ-Net is spin-small, a network of the kind SPIN"]
-    assert not row_notes(checkpoint.checked_card(checkpoint.locate(checkpoint.DEFAULT)))
+def test_scores_of_a_graph_network_have_its_name_everywhere(run, tmp_path, monkeypatch, capsys):
+    """Of SPIN, every row, legend, sum and sentence said AQ-Net, and the page cited AQ-Net's paper."""
+    cube, drawn = run[1].pm25.to_dataset(), {}
+    for name in schema.POLLUTANTS[1:]:
+        cube[name] = cube.pm25 * np.nan
+    result = evaluate_cube(cube.drop_vars(["hidden", "distance"]), parse_period(None, "2019-01-10", "2019-01-10"),
+                           Evaluation(str(run[0] / "spin-small"), withheld=True, quick=True))
+    monkeypatch.setattr(evaluation_files, "save_figure", lambda figure, path, of: drawn.update({path: figure}) or path)
+    monkeypatch.setattr(evaluation_page, "charts_of", lambda *_: [])
+    evaluation_files.write_result(result, str(tmp_path))
+    labels = {text for figure in drawn.values() for ax in figure.axes for text in ax.get_legend_handles_labels()[1]}
+    titles = {text.get_text() for figure in drawn.values() for text in figure.findobj(Text)}
+    score_tables.show_scores(result.table, result.model.label)
+    page, table = ((tmp_path / name).read_text(encoding="utf-8") for name in ("report.html", "scores.csv"))
+    with xr.open_dataset(tmp_path / "scores.nc", group="day") as sums:
+        assert "SPIN" in sums.model.values
+    assert "SPIN" in labels and any(text.startswith("SPIN's skill") for text in titles)
+    said = "\n".join([*labels, *titles, page, table, capsys.readouterr().out, *result.notes])
+    assert "SPIN at stations left out, beside kriging" in said and "AQ-Net" not in said
+    assert "arXiv:2511.16013" in page and "Kheder" not in page
+    assert of_evaluation(result.table, [], "SPIN").scores[0]["MAE"] > 0
+
+
+def test_labels_are_of_the_model_and_not_of_its_checkpoint(run):
+    """Whatever a checkpoint is called; of baselines as tables have them."""
+    assert checkpoint.checked_card(checkpoint.locate(None)).label == "AQ-Net"
+    assert registry.describe_model(run[0] / "spin-small").label == "SPIN"
+    assert registry.describe_model("idw").label == "IDW"
 
 
 def test_a_graph_checkpoint_says_what_it_reads_and_that_kriging_is_better(run):

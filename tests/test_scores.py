@@ -108,7 +108,8 @@ def scored(models, hours, *series, test=("S0",), **options):
 
 
 def rows_of(sums, every_nth_week=10**6):
-    return score_table(sums, every_nth_week).set_index(["group", "by", "slice", "frequency", "model"]).sort_index()
+    table = score_table(sums, every_nth_week, "AQ-Net")
+    return table.set_index(["group", "by", "slice", "frequency", "model"]).sort_index()
 
 
 def test_hours_of_the_day_are_local():
@@ -137,7 +138,7 @@ def test_seasons_and_withheld_weeks_are_of_days():
     week 2,564, which is withheld where every second one is."""
     hours = np.concatenate([days(2, dt.date(2019, 2, 27)), days(2, dt.date(2019, 3, 1))])
     sums = scored({"kriging": Told(np.repeat([11.0, 13.0], 48)[:, None])}, hours, 10.0, 0.0)
-    found = score_table(sums, every_nth_week=2)
+    found = score_table(sums, 2, "AQ-Net")
     hourly = found[(found.frequency == "hourly")].set_index(["hours", "by", "slice"])
     assert hourly.loc[("all", "season", "winter"), "MAE"] == 1 and hourly.loc[("all", "season", "spring"), "MAE"] == 3
     assert hourly.loc[("withheld weeks", "all", "all"), ["n", "MAE"]].tolist() == [24, 1]
@@ -150,7 +151,7 @@ def test_distances_are_to_the_nearest_that_is_left():
     model = Told(12.0)
     fold = Fold(("S0", "S1"), {"some": ("S0",)})
     sums = fold_statistics({"kriging": model}, cube(hours, 10.0, 5.0, 7.0), fold, hours)
-    found = score_table(sums, 10**6)
+    found = score_table(sums, 10**6, "AQ-Net")
     curve = found[(found.by == "distance") & (found.frequency == "hourly")]
     assert list(model.seen.station.values) == ["S2", "far"]
     assert curve.distance_km.item() == pytest.approx(2 * 111.195, rel=1e-4)
@@ -186,7 +187,7 @@ def test_months_add_up():
     total = Sums.total(parts)
     for name in ("station", "slice", "day", "block", "scaled"):
         xr.testing.assert_allclose(getattr(total, name), getattr(whole, name))
-    pd.testing.assert_frame_equal(score_table(total, 3), score_table(whole, 3))
+    pd.testing.assert_frame_equal(score_table(total, 3, "AQ-Net"), score_table(whole, 3, "AQ-Net"))
 
 
 # --- scores by hand
@@ -491,7 +492,7 @@ def test_figures_show_every_model_and_group():
     folds = [Fold(("S0", "S1"), {"single stations": ("S0",), "whole cities": ("S1",)}),
              Fold(("S0", "S1", "S2"), {"regions": ("S0", "S1")})]
     sums = Sums.total(fold_statistics(models, at, fold, hours) for fold in folds)
-    drawn = figures.score_figures(score_table(sums, 6), "AQ-Net")
+    drawn = figures.score_figures(score_table(sums, 6, "AQ-Net"), "AQ-Net")
     assert set(drawn) == {"error_by_distance", "skill", "coverage", "reliability"}
     labels = {name: {text for ax in figure.axes for text in ax.get_legend_handles_labels()[1]}
               for name, figure in drawn.items()}

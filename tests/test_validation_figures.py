@@ -1,6 +1,8 @@
 """Figures of a validation, and an animation: the right sums, what they show, and what they say when they can't."""
 
+import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 
@@ -25,7 +27,7 @@ from aqreanalysis.figures.station_maps import bias_skill_map, bubble_size, error
 from aqreanalysis.figures.validation import contingency, reliability, soccer, validation_figures
 from aqreanalysis.workflows.plot_animation import plot_animation
 from aqreanalysis.workflows.plot_map import MapOptions
-from aqreanalysis.workflows.plot_validation import plot_validation
+from aqreanalysis.workflows.plot_validation import hidden_sums, plot_validation
 
 STATIONS, DAYS, rows_of = samples.HIDDEN_STATIONS, samples.HIDDEN_DAYS, samples.hidden_rows
 
@@ -205,6 +207,24 @@ def test_a_products_own_validation_is_drawn(product, tmp_path, monkeypatch):
     path, = plot_validation(product, tmp_path, "svg")
     assert path.name == "contingency.svg" and ">hits" in path.read_text(encoding="utf-8")
     assert "Validation: contingency" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("model, label", [
+    ("aqnet-north-china-2019 (aqnet-analysis), 32 neighbours", "AQ-Net"),
+    ("mine (aqnet-analysis), 8 neighbours", "AQ-Net"),
+    ("aqnet-beside (spin-analysis trained on SIMULATED observations), all stations", "SPIN"),
+    ("kriging (ordinary kriging with octant search), 40 neighbours", "kriging (product)"),
+    ("idw (inverse distance weighting), 20 neighbours", "IDW"), ("", "Model")])
+def test_figures_name_the_model_that_made_the_product(product, tmp_path, model, label):
+    """Whatever its checkpoint is called; those of a kriging product said `Kriging(k=40,`."""
+    folder = tmp_path / "copy"
+    shutil.copytree(product, folder)
+    source = f"Observations: a network. Model: {model}." if model else ""
+    record = json.loads((folder / "run.json").read_text())
+    record["identity"]["checkpoint"] = "Model(k=2) 0123"
+    (folder / "run.json").write_text(json.dumps(record))
+    rows_of().assign_attrs(source=source).to_netcdf(folder / "validation.nc", engine="netcdf4")
+    assert hidden_sums(folder).ours.partition("(k=")[0] == label
 
 
 def test_an_episode_has_a_frame_for_each_step_on_one_scale(product, tmp_path, monkeypatch):

@@ -254,10 +254,10 @@ def evaluate_command(
                       console.inventory, withheld, every_days or 1, fields)
     command = shlex.join(["aqreanalysis", *sys.argv[1:]])
     written = write_result(result, out, command) if out else []  # before anything is shown
-    score_tables.show_scores(result.table)
+    score_tables.show_scores(result.table, result.model.label)
     for note in result.notes:
         console.note(note)
-    return of_evaluation(result.table, written)
+    return of_evaluation(result.table, written, result.model.label)
 
 
 def _score_forecasts(run_folder: Path, workers: int) -> Made:

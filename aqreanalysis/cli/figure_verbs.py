@@ -101,7 +101,9 @@ def animate_command(
 
 def figures_command(
     folder: Annotated[str, typer.Argument(help="Folder of a product, or run folder of a forecast recipe.")],
-    row: Annotated[str | None, typer.Option(help="Of forecasts: row of the tables, an AQ-Net.")] = None,
+    row: Annotated[
+        str | None, typer.Option(help="Of forecasts: row of the tables, an AQ-Net; default the first of them.")
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Folder; default figures/ in the folder.")] = None,
     ending: Annotated[str, typer.Option("--format", help="Of a product's figures: png, pdf or svg.")] = "png",
 ) -> Made:
@@ -119,7 +121,7 @@ def figures_command(
     refuse_options("a run folder of forecasts", format=None if ending == "png" else ending)
     from aqreanalysis.workflows.plot_forecast import draw_figures as run
 
-    told = run(Path(folder), row or "AQ-Net", place)
+    told = run(Path(folder), row, place)
     for line in told:
         console.note(line)
     return Made([path for path in sorted(place.glob("figure_*.png")) if any(path.name in line for line in told)])

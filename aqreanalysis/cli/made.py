@@ -77,7 +77,7 @@ def of_checkpoint(folder: Path) -> Made:
     return Made([folder], rows, in_words(rows))
 
 
-def of_evaluation(table: pd.DataFrame, paths: Sequence[Path], ours: str = "AQ-Net",
+def of_evaluation(table: pd.DataFrame, paths: Sequence[Path], ours: str,
                   reference: str = "kriging") -> Made:
     """Of an evaluation: of its table the rows over all stations and hours."""
     whole = table[(table["by"] == "all") & (table["hours"] == "all")].rename(columns={"group": "design"})

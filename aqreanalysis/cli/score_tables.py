@@ -15,7 +15,7 @@ NARROW = {"distance-matched": "distance-\nmatched", "map-matched": "map-\nmatche
           "single stations": "single\nstations"}  # heads of columns
 
 
-def show_scores(table: pd.DataFrame, ours: str = "AQ-Net", reference: str = "kriging") -> None:
+def show_scores(table: pd.DataFrame, ours: str, reference: str = "kriging") -> None:
     """Scores in tables that fit 80 columns: of each design, of every model, of places and other parts; yardsticks and
     the uncertainty in the first design alone, which stands for the map where it could be matched."""
     found = set(table.group)

@@ -49,8 +49,9 @@ class FigureSums:
 
     @property
     def shown_group(self) -> str:
-        """The design whose stations are shown one by one."""
-        groups = [str(name) for name in self.station.group.values]
+        """The design whose stations are shown one by one: one that scored any."""
+        scored = (self.station.n > 0).any(["frequency", "model", "station"])
+        groups = [str(name) for name in self.station.group.values[scored.values]]
         return next((name for name in PREFERRED if name in groups), groups[0])
 
     def stations(self, frequency: str = "hourly") -> xr.Dataset:

@@ -139,7 +139,7 @@ def _frame(found: xr.Dataset, order: list[str]) -> pd.DataFrame:
     return found.to_dataframe(dim_order=order).reset_index()
 
 
-def score_table(sums: Sums, every_nth_week: int, reference: str = "kriging", ours: str = "AQ-Net") -> pd.DataFrame:
+def score_table(sums: Sums, every_nth_week: int, ours: str, reference: str = "kriging") -> pd.DataFrame:
     """Every score of every stratum, a row for each of KEYS; `hours` is "all" or "withheld weeks".
 
     Beside the scores, in strata of days and of kinds of place: the ends of 95 % intervals of skill, RMSE_ratio, NMB and

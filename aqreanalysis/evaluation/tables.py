@@ -79,7 +79,7 @@ def _skill_table(recipe: ForecastRecipe, table: pd.DataFrame, seeds: dict[str, S
     """Skill in MAE of each AQ-Net over the best baseline, and over persistence."""
     lines = []
     for row, of in _by_row(table[table["skill_percent"].notna()]):
-        if row.startswith("AQ-Net"):
+        if recipe.models[recipe.models[row].like or row].model == "aqnet":
             lines.append([row, str(seeds[row]), *(_skill_cell(line, seeds) for how in ("at", "up to")
                                                   for line in of[of["how"] == how].to_dict("records"))])
     if not lines:

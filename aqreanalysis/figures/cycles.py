@@ -11,14 +11,13 @@ from aqreanalysis.evaluation.figure_sums import FigureSums
 from aqreanalysis.figures.layout import CHART, UNITS_MATH, charts, figure_style
 from aqreanalysis.figures.maps import SIMULATED_MARK
 from aqreanalysis.figures.scales import Scale
-from aqreanalysis.figures.scores import MODEL_INK
+from aqreanalysis.figures.scores import ink_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 OBSERVED_LINE = {"color": "black", "lw": 1.6, "marker": "o", "ms": 3, "label": "observed"}
-OTHER_INK = "#666666"
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
 CALENDAR_ROW, CALENDAR_MARGIN = 1.35, 1.2  # inches
 
@@ -57,7 +56,7 @@ def _draw_cycle(axes: Any, sums: xr.Dataset, dimension: str, ours: str) -> None:
     first = sums.model.values[0]
     axes[0].plot(x, (sums.truth / n).sel(model=first).values, **OBSERVED_LINE)
     for model in sums.model.values:
-        style: dict[str, Any] = {"color": MODEL_INK.get(str(model), OTHER_INK), "label": str(model), "marker": "o",
+        style: dict[str, Any] = {"color": ink_of(str(model), ours), "label": str(model), "marker": "o",
                                  "ms": 3, "lw": 1.6 if model == ours else 1.0}
         axes[0].plot(x, ((sums.truth + sums.error) / n).sel(model=model).values, **style)
         axes[1].plot(x, (sums.error_absolute / n).sel(model=model).values, **style)

@@ -14,7 +14,8 @@ from aqreanalysis.figures.layout import CHART, UNITS_MATH, charts, figure_style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MODEL_INK = {"AQ-Net": "#b2182b", "kriging": "#2166ac", "regression kriging": "#762a83", "boosting": "#1b7837",
+OUR_INK, UNKNOWN_INK = "#b2182b", "#666666"  # of the model whose figures they are; of one without an ink of its own
+MODEL_INK = {"kriging": "#2166ac", "regression kriging": "#762a83", "boosting": "#1b7837",
              "plain kriging": "#67a9cf", "IDW": "#666666", "nearest": "#999999", "flat mean": "#cccccc"}
 GROUP_INK = {"single stations": "#1b9e77", "whole cities": "#d95f02", "distance-matched": "#7570b3",
              "map-matched": "#000000", "regions": "#a6761d"}
@@ -37,7 +38,12 @@ def score_figures(table: pd.DataFrame, ours: str, reference: str = "kriging") ->
     """
     with figure_style(**CHART):
         return {"error_by_distance": _distance_figure(table, ours), "skill": _skill_figure(table, ours, reference),
-                "coverage": _coverage_figure(table, ours), "reliability": _reliability_figure(table)}
+                "coverage": _coverage_figure(table, ours), "reliability": _reliability_figure(table, ours)}
+
+
+def ink_of(model: str, ours: str) -> str:
+    """The colour of a model in every figure."""
+    return OUR_INK if model == ours else MODEL_INK.get(model, UNKNOWN_INK)
 
 
 def _distance_figure(table: pd.DataFrame, ours: str) -> Figure:
@@ -47,7 +53,7 @@ def _distance_figure(table: pd.DataFrame, ours: str) -> Figure:
     for ax, frequency in zip(axes[0], ("hourly", "daily"), strict=True):
         for model, curve in part[part.frequency == frequency].groupby("model", sort=False):
             curve = curve.sort_values("distance_km")
-            ax.plot(curve.distance_km, curve.MAE, marker="o", ms=3, color=MODEL_INK.get(str(model)), label=model,
+            ax.plot(curve.distance_km, curve.MAE, marker="o", ms=3, color=ink_of(str(model), ours), label=model,
                     lw=1.8 if model == ours else 1.1, zorder=3 if model == ours else 2)
         ax.set(xlabel="distance to the nearest remaining station (km)", ylabel=f"MAE ({UNITS_MATH})", ylim=(0, None),
                xlim=(0, None), title=f"{frequency} values")
@@ -111,7 +117,7 @@ def _by_stratum_axes(table: pd.DataFrame, ours: str, score: str, kinds: tuple[st
     return figure, axes
 
 
-def _reliability_figure(table: pd.DataFrame) -> Figure:
+def _reliability_figure(table: pd.DataFrame, ours: str) -> Figure:
     """PIT histograms above, the shares in central intervals below; a column for each design."""
     sure = table[(table.by == "all") & (table.hours == "all") & (table.frequency == "hourly")
                  & ~table.model.isin(NOT_SURE)]
@@ -122,7 +128,7 @@ def _reliability_figure(table: pd.DataFrame) -> Figure:
     for (above, below), group in zip(axes.T, groups, strict=True):
         for row in sure[sure.group == group].to_dict("records"):
             shares = np.array([row[name] for name in bins]) * len(bins)
-            ink, name = MODEL_INK.get(row["model"]), row["model"]
+            ink, name = ink_of(row["model"], ours), row["model"]
             above.stairs(shares, edges, color=ink, label=name, lw=1.4, baseline=None)
             held = [row[f"coverage_{share}"] for share in NOMINAL]
             below.plot(np.array(NOMINAL) / 100, held, marker="o", ms=3, color=ink, label=name)

@@ -15,9 +15,9 @@ from aqreanalysis.evaluation.figure_sums import FigureSums
 from aqreanalysis.evaluation.metrics import BOYLAN, DISTANCES
 from aqreanalysis.evaluation.predictions import BETWEEN_BOUNDS, BOUNDED_SHARE
 from aqreanalysis.evaluation.statistics import CENTRAL_PERCENT, DAILY_LIMIT, PIT_BINS
-from aqreanalysis.figures.cycles import OTHER_INK, calendar_figure, cycle_figure, titled
+from aqreanalysis.figures.cycles import calendar_figure, cycle_figure, titled
 from aqreanalysis.figures.layout import CHART, UNITS_MATH, charts, figure_style
-from aqreanalysis.figures.scores import GROUP_INK, MODEL_INK
+from aqreanalysis.figures.scores import GROUP_INK, ink_of
 from aqreanalysis.figures.station_maps import bias_skill_map, error_bubbles
 from aqreanalysis.figures.validation_diagrams import days_of_stations, density, target, taylor
 
@@ -50,7 +50,7 @@ def soccer(found: FigureSums) -> Figure:
             known = np.isfinite(x)
             inside = (np.abs(x[known]) <= BOYLAN["goal"][0]) & (y[known] <= BOYLAN["goal"][1])
             ax.scatter(np.clip(x, -SOCCER_END, SOCCER_END), np.clip(y, 0, SOCCER_END), s=9, alpha=0.6, lw=0,
-                       color=MODEL_INK.get(str(model), OTHER_INK), zorder=3,
+                       color=ink_of(str(model), found.ours), zorder=3,
                        label=f"{model}: {int(inside.sum())} of {int(known.sum())} stations reach the goal")
         ax.axvline(0, color="#999999", lw=0.5)
         ax.set(xlim=(-SOCCER_END, SOCCER_END), ylim=(0, SOCCER_END), xlabel="mean fractional bias of days (%)",
@@ -106,7 +106,7 @@ def error_by_distance(found: FigureSums) -> Figure:
                 if np.isfinite(miss[mine]).any():
                     points.append((float(distance[mine].mean()), float(np.nanmean(miss[mine]))))
             ax.plot(*zip(*points, strict=True), marker="o", ms=3, label=model, lw=1.6 if model == found.ours else 1.0,
-                    color=MODEL_INK.get(model, OTHER_INK))
+                    color=ink_of(model, found.ours))
         ax.set(xlabel="distance to the nearest given station (km)", ylabel=f"MAE of hours ({UNITS_MATH})",
                xlim=(0, None), ylim=(0, None))
         ax.grid(color="#eeeeee")

@@ -116,6 +116,11 @@ class Card:
         return self.kind.rpartition("-")[0]
 
     @property
+    def label(self) -> str:
+        """What tables and figures call the network."""
+        return label_of(self.kind)
+
+    @property
     def task(self) -> str:
         """`analysis` of the kind aqnet-analysis."""
         return self.kind.rpartition("-")[2]
@@ -128,6 +133,12 @@ class Card:
             return text
         factors = {name: value for name, value in self.calibration.items() if name != "facts"}
         return f"{text} calibrated {hashlib.sha256(json.dumps(factors, sort_keys=True).encode()).hexdigest()[:16]}"
+
+
+def label_of(kind: str) -> str:
+    """`AQ-Net` of the kind aqnet-analysis, `SPIN` of spin-analysis."""
+    model = kind.rpartition("-")[0]
+    return "AQ-Net" if model == "aqnet" else model.upper()
 
 
 # Where checkpoints are.

@@ -93,6 +93,16 @@ class ModelDescription:
     fields: tuple[str, ...] = ()   # names of what it reads besides pollutants
     fields_optional: bool = False  # whether it goes on where these are unknown
 
+    @property
+    def label(self) -> str:
+        """What tables and figures call it: AQ-Net, SPIN, kriging."""
+        return label_of(self.name, self.kind)
+
+
+def label_of(name: str, kind: str) -> str:
+    """What tables and figures call a model whose description has this name and kind."""
+    return BASELINES[name].make(None).name if name in BASELINES else checkpoint.label_of(kind)
+
 
 def load_model(name: str | Path | None = None, neighbours: int | None = None, fold: int | None = None) -> Model:
     """A model, ready to predict.

@@ -1,4 +1,4 @@
-"""`aqreanalysis evaluate`: AQ-Net beside the baselines at stations that are withheld from both.
+"""`aqreanalysis evaluate`: a network beside the baselines at stations that are withheld from both.
 
 All stations of an archive are left out, in folds (evaluation/designs.py); each is estimated by a network that was not
 trained on it, where the checkpoint has one. With `withheld`, only those that the checkpoint's training left aside.
@@ -41,11 +41,8 @@ from aqreanalysis.time_axis import Period
 from aqreanalysis.training.boosting import train_boosting
 from aqreanalysis.training.regression import FITTED_DAYS, FITTED_STATIONS, fit_regression_kriging
 from aqreanalysis.workers import run_jobs
-from aqreanalysis.workflows.score_months import OURS, Scoring, score_month
+from aqreanalysis.workflows.score_months import Scoring, score_month
 
-INTERVAL_NOTE = (f"CRPS, PIT and coverage of {OURS} are of the distribution that its bounds give: half of a normal one "
-                 "on either side of the estimate, whose 5 % and 95 % quantiles they are; those of the others are of "
-                 "their standard error")
 DEFAULT_GRID = "0.1deg"
 MOST_UNFITTED = 0.45  # of the stations, that regression kriging is fitted without where that saves fits
 FITTED_OF_DAYS, LEAST_FITTED_DAYS = 5, 14  # of so many days of a short period it is fitted to one; at least to these
@@ -58,6 +55,7 @@ class Result(NamedTuple):
     table: pd.DataFrame  # of evaluation.metrics.score_table
     sums: Sums
     notes: list[str]     # sentences about the designs and the distributions
+    model: registry.ModelDescription  # that is scored; its label is its name in the table and the sums
     stations: pd.DataFrame | None = None  # station_id, lat, lon of the stations that reported
     about: str = ""      # of what it is, in words
     simulated: bool = False
@@ -159,12 +157,12 @@ def evaluate_source(source: Source, where: str, period: Period, asked: Evaluatio
                         "Scores need observations to compare with.", "Choose another period.")
     cities_of = zip(table["station_id"], city_numbers(table), strict=True)
     total = total.with_cities(duplicates.one_label(dict(cities_of)), scoring.kinds)
-    notes = (row_notes(card) + designs.notes + _day_notes(days, period) + _regression_notes(scoring.fitted)
-             + [INTERVAL_NOTE] * bool(card.calibration))
+    notes = (designs.notes + _day_notes(days, period) + _regression_notes(scoring.fitted)
+             + [interval_note(card.label)] * bool(card.calibration))
     about = f"{card.name} at stations of {period.first} to {period.last} that were left out. {archive.source}"
-    return Result(score_table(total, card.training["every_nth_week_withheld"], ours=OURS), total, notes,
-                  table[["station_id", "lat", "lon"]], about, archive.simulated, inventory,
-                  _facts(card, where, period, asked, days))
+    return Result(score_table(total, card.training["every_nth_week_withheld"], card.label), total, notes,
+                  registry.describe_model(folder), table[["station_id", "lat", "lon"]], about, archive.simulated,
+                  inventory, _facts(card, where, period, asked, days))
 
 
 def _facts(card: checkpoint.Card, where: str, period: Period, asked: Evaluation, days: np.ndarray) -> dict[str, str]:
@@ -237,11 +235,11 @@ def _designs(table: pd.DataFrame, card: checkpoint.Card, asked: Evaluation, wher
     return Designs(found.folds, seen_notes(networks, card) + found.notes)
 
 
-def row_notes(card: checkpoint.Card) -> list[str]:
-    """Which network the tables call AQ-Net, where it is another one."""
-    if card.model == "aqnet":
-        return []
-    return [f"the row {OURS} is {card.name}, a network of the kind {card.model.upper()}"]
+def interval_note(ours: str) -> str:
+    """Which distributions the scores of a calibrated model are of."""
+    return (f"CRPS, PIT and coverage of {ours} are of the distribution that its bounds give: half of a normal one on "
+            "either side of the estimate, whose 5 % and 95 % quantiles they are; those of the others are of their "
+            "standard error")
 
 
 def seen_notes(networks: np.ndarray, card: checkpoint.Card) -> list[str]:
@@ -257,7 +255,7 @@ def seen_notes(networks: np.ndarray, card: checkpoint.Card) -> list[str]:
                  "never saw it"
     if without:
         found += f"; there is no network that did not see {'them' if without == seen else f'the other {without}'}: " \
-                 f"scores of {OURS} are too good there. --withheld scores stations that training left aside"
+                 f"scores of {card.label} are too good there. --withheld scores stations that training left aside"
     return [found]
 
 

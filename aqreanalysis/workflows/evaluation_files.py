@@ -17,7 +17,6 @@ from aqreanalysis.figures.validation import validation_figures
 from aqreanalysis.product.report.evaluation_page import Evaluated, write_evaluation
 from aqreanalysis.product.validation.hidden import REFERENCE
 from aqreanalysis.workflows.evaluate_analysis import Result
-from aqreanalysis.workflows.score_months import OURS
 
 REPORT = "report.html"
 EVALUATION_FIX = "choose another place with --out."
@@ -45,15 +44,16 @@ def write_result(result: Result, out: str, command: str = "") -> list[Path]:
     if _is_table(out):
         return [_write_table(result.table, path)]
     written = [_write_table(result.table, path / "scores.csv"), _write_sums(result, path / "scores.nc")]
-    figures = score_figures(result.table, OURS)
+    ours = result.model.label
+    figures = score_figures(result.table, ours)
     if result.stations is not None:
-        figures |= validation_figures(of_evaluation(result.sums, result.stations, OURS, REFERENCE, result.about,
+        figures |= validation_figures(of_evaluation(result.sums, result.stations, ours, REFERENCE, result.about,
                                                     result.simulated))
     about = {"source": result.about, "simulated": str(result.simulated).lower()}
     written += [save_figure(figure, path / f"{name}.png", Identity.of(f"Validation: {name}", about))
                 for name, figure in figures.items()]
-    found = Evaluated(result.table, OURS, REFERENCE, result.about, result.simulated, result.notes, result.facts,
-                      result.inventory, [name.name for name in written], command)
+    found = Evaluated(result.table, ours, REFERENCE, result.about, result.simulated, result.notes, result.facts,
+                      result.model.reference, result.inventory, [name.name for name in written], command)
     return [*written, write_evaluation(path / REPORT, found, figures, EVALUATION_FIX)]
 
 

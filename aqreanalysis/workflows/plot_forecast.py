@@ -43,11 +43,14 @@ class Forecasts:
     origins: np.ndarray
 
 
-def draw_figures(run: Path, row: str, out: Path) -> list[str]:
-    """Write the figures of a row's trained forecasts into a folder; returns what each shows, its name first."""
+def draw_figures(run: Path, row: str | None, out: Path) -> list[str]:
+    """Write the figures of a row's trained forecasts into a folder; returns what each shows, its name first.
+
+    `row` None is the recipe's first AQ-Net.
+    """
     trained = _trained(Path(run), row)
     forecasts = _opened(trained)
-    lines = [f"{row}: {trained.seeds.sentence}"] if trained.seeds.missing else []
+    lines = [f"{trained.name}: {trained.seeds.sentence}"] if trained.seeds.missing else []
     lines += _draw_week(forecasts, out)
     attention = _attention(forecasts)
     if attention:
@@ -55,12 +58,13 @@ def draw_figures(run: Path, row: str, out: Path) -> list[str]:
     return lines
 
 
-def _trained(run: Path, row: str) -> TrainedRow:
+def _trained(run: Path, row: str | None) -> TrainedRow:
     """The row of a run folder; a UserError where it is no trained AQ-Net."""
     recipe = recipe_of_run(run)
     networks = {name: of for name, of in trained_rows(recipe, run).items() if kind_of(recipe, name) == "aqnet"}
-    if row not in networks:
-        raise UserError(f"{run} holds no trained AQ-Net {row!r}.",
+    row = row or next(iter(networks), None)
+    if row is None or row not in networks:
+        raise UserError(f"{run} holds no trained AQ-Net{f' {row!r}' if row else ''}.",
                         f"Figures are of attention; trained are {', '.join(networks) or 'none'}.",
                         "Name one with --row.")
     return networks[row]

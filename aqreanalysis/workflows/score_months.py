@@ -25,9 +25,7 @@ from aqreanalysis.observations.screening import RawObservations
 from aqreanalysis.product.model_fields import ModelFields
 from aqreanalysis.time_axis import Period
 
-OURS = "AQ-Net"
-DISTRIBUTIONS = {OURS: LAPLACE}  # of hours where there are no bounds; all else is normal
-Removed = tuple[str, ...]        # the stations that a fold takes out
+Removed = tuple[str, ...]  # the stations that a fold takes out
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,10 @@ def score_month(scoring: Scoring, month: Period) -> tuple[str, Sums | None]:
 
 def _fold_sums(scoring: Scoring, fold: Fold, network: Model, seen, truth, hours: np.ndarray) -> Sums:
     fitted = scoring.fitted.get(fold.removed)
-    models = {**registry.baselines(), **({fitted.name: fitted} if fitted else {}), **scoring.beside, OURS: network}
-    of_days = partial(errors_of_days, calibrated=OURS, calibration=network.calibration,
-                      memory_hours=registry.describe_model(scoring.checkpoint).error_memory_hours)
-    return fold_statistics(models, seen, fold, hours, distributions=DISTRIBUTIONS, errors_of_days=of_days, truth=truth,
-                           kinds=scoring.kinds)
+    described = registry.describe_model(scoring.checkpoint)
+    ours = described.label
+    models = {**registry.baselines(), **({fitted.name: fitted} if fitted else {}), **scoring.beside, ours: network}
+    of_days = partial(errors_of_days, calibrated=ours, calibration=network.calibration,
+                      memory_hours=described.error_memory_hours)
+    return fold_statistics(models, seen, fold, hours, distributions={ours: LAPLACE},  # where there are no bounds
+                           errors_of_days=of_days, truth=truth, kinds=scoring.kinds)

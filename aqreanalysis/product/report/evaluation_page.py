@@ -15,7 +15,6 @@ import pandas as pd
 from aqreanalysis import __version__, files
 from aqreanalysis.evaluation.holdout import DISTANCE_MATCHED, MAP_MATCHED, REGIONS, SINGLE_STATIONS, WHOLE_CITIES
 from aqreanalysis.evaluation.metrics import YARDSTICKS
-from aqreanalysis.models.registry import AQNET_REFERENCE
 from aqreanalysis.observations.inventory import Inventory
 from aqreanalysis.product.report import html
 from aqreanalysis.product.report.key_figures import UNIT, KeyFigure
@@ -42,8 +41,8 @@ LIST_TITLES = {"skipped": "Files that were skipped", "passed over": "Files that 
 class Evaluated:
     """What an evaluation found; `table` as evaluation.metrics.score_table returns it, `ours` the model that is judged.
 
-    `facts` are what it was made from, `notes` sentences on the designs, `names` the files beside the page, `command`
-    the line that made them.
+    `facts` are what it was made from, `cite` how the model is cited, `notes` sentences on the designs, `names` the
+    files beside the page, `command` the line that made them.
     """
 
     table: pd.DataFrame
@@ -53,6 +52,7 @@ class Evaluated:
     simulated: bool
     notes: Sequence[str]
     facts: Mapping[str, str]
+    cite: str
     inventory: Inventory | None = None
     names: Sequence[str] = ()
     command: str = ""
@@ -185,5 +185,5 @@ def _citation(of: Evaluated, mark: str) -> list[str]:
     """Sentences to be cited."""
     said = [f"{mark}Scores of {of.facts.get('checkpoint', of.ours)} at stations that were left out, "
             f"{of.facts.get('period', '')}. Made with aqreanalysis {__version__}.",
-            f"Model: {AQNET_REFERENCE}"]
+            f"Model: {of.cite}"]
     return said + ([f"Observations: {of.inventory.source}"] if of.inventory else [])

@@ -148,8 +148,7 @@ def _usual_flag(daily: Sequence[Path], period: Period) -> np.ndarray:
 
 def _map_subtitle(plan: Plan) -> str:
     model = plan.job.description
-    network = "AQ-Net" if model.kind.startswith("aqnet") else model.kind.partition("-")[0].upper()
-    maker = model.kind if model.name in BASELINES else f"{network} {model.name}"
+    maker = model.kind if model.name in BASELINES else f"{model.label} {model.name}"
     return f"{plan.about.product}, {plan.grid.name}, {maker}"
 
 

@@ -5,6 +5,7 @@ Each has a title, a sentence on how to read it, and words in its place for who c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,12 +14,15 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.evaluation.figure_sums import FigureSums, of_hidden_rows
+from aqreanalysis.models import registry
 from aqreanalysis.observations.stations import city_numbers
 from aqreanalysis.product.folder import ProductFolder
 from aqreanalysis.product.report.pictures import drawn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+MODEL_IN_SOURCE = re.compile(r".* Model: (?P<name>.+?) \((?P<kind>[\w-]+).*", re.DOTALL)  # as output.cf writes it
 
 
 class ChartWords(NamedTuple):
@@ -98,6 +102,13 @@ def hidden_charts(folder: ProductFolder, model: str) -> list[dict[str, Any]]:
     return charts_of(validation_figures(found), found.simulated) if found is not None else []
 
 
+def _label_of(attributes: Mapping[str, Any], model: str) -> str:
+    """What figures call the model that a file's `source` names, with its kind; else by its `model` in run.json."""
+    found = MODEL_IN_SOURCE.fullmatch(str(attributes.get("source", "")))
+    label = registry.label_of(found["name"], found["kind"]) if found else ""
+    return label or model.split(" ")[0] or "the model"
+
+
 def hidden_sums(folder: ProductFolder, model: str) -> FigureSums | None:
     """What the figures are made from, of a product's validation.nc; None where there is none, or no row in it.
 
@@ -113,6 +124,5 @@ def hidden_sums(folder: ProductFolder, model: str) -> FigureSums | None:
     names, first = np.unique(rows["station_id"].values.astype(str), return_index=True)
     table = pd.DataFrame({"station_id": names, "lat": rows["lat"].values[first], "lon": rows["lon"].values[first]})
     city = dict(zip(names.tolist(), city_numbers(table).tolist(), strict=True))
-    kind = model.split(" ")[0]
-    ours = "AQ-Net" if "aqnet" in kind else kind or "the model"
+    ours = _label_of(rows.attrs, model)
     return of_hidden_rows(rows, city, f"{ours} (product)" if ours == "kriging" else ours)
