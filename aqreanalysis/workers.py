@@ -34,7 +34,7 @@ from aqreanalysis.main_script import check_guard
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
 
-    from dask.distributed import Client
+    from distributed import Client
 
 # Of worker processes: one thread each.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -350,8 +350,8 @@ def _end_with_parent() -> None:
 
 def _on_dask(function: Callable[..., Any], jobs: list, address: str, shared: Any,
              message: Message) -> Generator[Any, None, None]:
-    from dask.distributed import KilledWorker
-    from dask.distributed import as_completed as dask_as_completed
+    from distributed import KilledWorker
+    from distributed import as_completed as dask_as_completed
     from distributed.client import FutureCancelledError
     from distributed.comm import CommClosedError
 
@@ -377,7 +377,7 @@ def _on_dask(function: Callable[..., Any], jobs: list, address: str, shared: Any
 
 def _client(address: str) -> Client:
     """A client of the scheduler at an address; a UserError where none answers."""
-    from dask.distributed import Client
+    from distributed import Client
 
     _check_encryption(address)
     try:

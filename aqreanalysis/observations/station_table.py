@@ -191,7 +191,8 @@ def _latest_places(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str], dict[s
     repeated = table["station_id"].duplicated(keep=False)
     if not repeated.any():
         return table, [], {}
-    chosen, moved, ambiguous = [], [], {}
+    chosen: list[int] = []
+    moved, ambiguous = [], {}
     starts = _first_days(table)
     for station, rows in table[repeated].groupby("station_id", sort=True):
         start = starts[rows.index]
@@ -212,5 +213,5 @@ def _latest_places(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str], dict[s
             moved.append(f"station {station} moved {way:.1f} km, from {first.lon:.4f}, {first.lat:.4f} to "
                          f"{last.lon:.4f}, {last.lat:.4f} on {start.max():%Y-%m-%d}; the latest place is used "
                          "throughout")
-        chosen.append(last.name)
+        chosen.append(rows.index[-1])
     return pd.concat([table[~repeated], table.loc[chosen]]), moved, ambiguous

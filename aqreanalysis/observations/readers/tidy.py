@@ -307,7 +307,7 @@ def _moves(merged: pd.DataFrame, latest: pd.DataFrame) -> list[str]:
     found = []
     last = latest.set_index("station_id")
     for station, at in merged[merged["station_id"].duplicated(keep=False)].groupby("station_id"):
-        now = last.loc[station]
+        now = last.loc[str(station)]
         way = float(geo.distance_km(at.lat, at.lon, now.lat, now.lon).max())
         if way > TABLE_ROUNDING_KM:
             found.append(f"station {station} stands at {len(at)} places up to {way:.1f} km apart; the latest, "

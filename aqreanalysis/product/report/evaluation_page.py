@@ -121,15 +121,16 @@ def evaluation_figures(table: pd.DataFrame, ours: str, reference: str) -> list[K
 def beside_reference(whole: pd.DataFrame, designs: Sequence[str], of: Evaluated) -> dict[str, Any]:
     """Hours and days of each design, a row each."""
     part = whole[(whole.by == "all") & (whole.model == of.ours)]
-    kept = whole[(whole.by == "all") & (whole.model == of.reference)].set_index(["group", "frequency"])
+    kept = {(row["group"], row["frequency"]): row for row in whole[
+        (whole.by == "all") & (whole.model == of.reference)].to_dict("records")}
     rows = []
     for design in designs:
         for row in part[part.group == design].to_dict("records"):
-            other = kept.loc[(design, row["frequency"])]
+            other = kept[design, row["frequency"]]
             rows.append([design, IN_WORDS[row["frequency"]], f"{row['n']:,}",
                          number(row["skill_percent"], "+.1f"), _ends(row, "skill"), number(row["RMSE_ratio"], ".3f"),
-                         number(row["MAE"], ".2f"), number(other.MAE, ".2f"), number(row["r"], ".3f"),
-                         number(row["NMB_percent"], "+.1f"), _ends(row, "NMB"), number(other.NMB_percent, "+.1f"),
+                         number(row["MAE"], ".2f"), number(other["MAE"], ".2f"), number(row["r"], ".3f"),
+                         number(row["NMB_percent"], "+.1f"), _ends(row, "NMB"), number(other["NMB_percent"], "+.1f"),
                          number(100 * row["coverage_90"], ".1f"), number(row["width_90"], ".1f")])
     return {"title": f"{of.ours} beside {of.reference}", "label": "Scores by design", "text_columns": 2, "rows": rows,
             "heads": ["stations left out", "of", "pairs", f"better than {of.reference}, %", "95 % interval",
