@@ -1,5 +1,7 @@
 """Graphs of places and the messages along them: closed forms of diffusion and advection (models/graph)."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -152,6 +154,32 @@ def test_sparse_is_dense(network):
     dense, sparse = (Among(Links.of(edges, weight, dense=chosen), sending, wind) for chosen in (True, False))
     for kernel in ("diffusion", "average", "walk", "advection"):
         np.testing.assert_allclose(sparse(kernel, states), dense(kernel, states), rtol=1e-4, atol=1e-5)
+
+
+def test_torchs_warning_of_sparse_matrices_is_filtered_once(monkeypatch):
+    """Heard by nobody where torch says it, which it does of the first matrix alone; other filters stay as they are."""
+    import torch
+
+    from aqreanalysis.models.graph import links
+
+    edges = edges_between(*chain(5.0, 3), *chain(5.0, 3), reach_km=6.0, among=True)
+    graph = links.Links.of(edges, np.ones(len(edges.target)), dense=False)
+    filtered, catch = [], warnings.catch_warnings
+    links.hear_that_csr_is_young.cache_clear()
+    with catch(record=True) as heard:
+        warnings.simplefilter("always")
+        torch.set_warn_always(True)  # as in a process that has made none
+        try:
+            links.hear_that_csr_is_young()
+        finally:
+            torch.set_warn_always(False)
+        monkeypatch.setattr(links.warnings, "catch_warnings", lambda: filtered.append(1) or catch())
+        for _ in range(3):
+            graph.sparse(graph.weight)
+        assert not filtered and not heard
+        links.hear_that_csr_is_young.cache_clear()
+        graph.sparse(graph.weight)
+    assert filtered == [1]
 
 
 def test_without_wind_nothing_is_blown_and_diffusion_is_left(network):

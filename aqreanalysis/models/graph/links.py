@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 
@@ -72,10 +72,8 @@ class Links:
         """Values (edges,) as a CSR matrix (targets, sources)."""
         rows = torch.zeros(self.targets + 1, dtype=torch.long)
         rows[1:] = torch.bincount(self.target, minlength=self.targets).cumsum(0)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse CSR")  # torch says once that they are young
-            return torch.sparse_csr_tensor(rows, self.source, values, (self.targets, self.sources),
-                                           check_invariants=False)
+        hear_that_csr_is_young()
+        return torch.sparse_csr_tensor(rows, self.source, values, (self.targets, self.sources), check_invariants=False)
 
     @cached_property
     def _near(self) -> torch.Tensor:
@@ -101,6 +99,17 @@ class Links:
             return self.matrix(self.rates(wind)) @ states
         return torch.stack([self.sparse(self.rates(one[None])[0]) @ of_one
                             for one, of_one in zip(wind, states, strict=True)])
+
+
+@cache
+def hear_that_csr_is_young() -> None:
+    """Make torch's first CSR matrix of this process, of which alone it warns that they are in beta.
+
+    So no filter of warnings is changed while matrices are made, which is slow and not for threads.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", UserWarning)
+        torch.sparse_csr_tensor(torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), (1, 1), check_invariants=False)
 
 
 class Among:
