@@ -107,7 +107,7 @@ def test_holes_and_ends_are_told(tmp_path):
     source = open_fields(tmp_path)
     check = source.check(START, stamps(24)[-1], [38.0, 45.0], [115.0, 115.0], ["u10"])
     assert check.missing_hours() == ("6 hours (2019-01-01 00:00, 2019-01-01 10:00 to 2019-01-01 11:00, "
-                                     "2019-01-01 21:00 to 2019-01-01 23:00 UTC)")
+                                     "2019-01-01 21:00 to 2019-01-01 23:00 UTC) everywhere")
     assert check.outside.tolist() == [False, True]
     found = source.sample(stamps(24), *PLACES).u10.values
     assert np.array_equal(np.isnan(found).all(axis=1), np.isin(np.arange(24), [0, 10, 11, 21, 22, 23]))

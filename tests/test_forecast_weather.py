@@ -1,6 +1,7 @@
 """Weather of the target hours as a known input of forecasts: closed forms, and what of it reaches which estimate."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,19 @@ def test_a_ridge_regression_finds_a_linear_law_of_the_weather():
     model = Ridge(24, 12, LEVEL, penalty=1e-9, weather=1, weather_every=6).fit([(batch, truth)])
     torch.testing.assert_close(model(batch)[:, 0], torch.as_tensor(0.5 * steps - 0.2).repeat_interleave(6, 1).float(),
                                atol=1e-3, rtol=0)
+
+
+def test_hours_and_stations_without_weather_are_counted_apart(monkeypatch):
+    """Of 3 stations, none knows hour 1 and two do not know hours 4 and 5: 4 of the 3 x 9 other hours of stations."""
+    of = cube().isel(time=slice(0, 10), station=slice(0, 3))
+    values = np.ones((10, 3))
+    values[1], values[4:6, :2] = np.nan, np.nan
+    found = xr.Dataset({"t2m": (("time", "point"), values)})
+    monkeypatch.setattr(forecast_data, "open_fields", lambda path: SimpleNamespace(sample=lambda *_: found))
+    weather, told = forecast_data._weather("somewhere", ("t2m",), of)
+    assert np.array_equal(np.isnan(weather[:, 0]), np.arange(10) == 1)
+    assert len(told) == 2 and told[0].startswith("no weather at any station in 1 hour (")
+    assert told[1].startswith("of the 27 hours of stations in which another one has weather, 4 have none")
 
 
 def test_before_training_the_weather_adds_nothing():

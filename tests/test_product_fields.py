@@ -1,6 +1,7 @@
 """Fields of a product: checked before the run, part of its identity, handed to the model, and what the file says."""
 
 import json
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -128,6 +129,12 @@ def test_a_model_that_can_goes_on_without_and_the_file_says_where(request_of, we
     assert "without fields somewhere in 4 of 48 hours; that is 8.33 % of all hours and places" in told
     run = json.loads((folder / "run.json").read_text())
     assert "fields u10, v10 of SIMULATED some (" in told and f"hash {run['identity']['fields']}" in told
+    lacks = "the fields lack 4 hours (2016-02-01 13:00 to 2016-02-01 16:00 UTC) everywhere; all-weather goes on"
+    assert any(text.startswith(lacks) for text in run["facts"]["reading"])
+    each, = (text for text in run["facts"]["reading"] if text.startswith("fields: of the"))  # 50 hours, two before
+    points = int(re.search(r"hours of (\d+) grid points", each)[1])
+    assert each == f"fields: of the {50 * points} hours of {points} grid points, {4 * points} are missing"
+    assert each in (folder / "report.html").read_text(encoding="utf-8") and each.removeprefix("fields: ") in told
     without = found.time.values > np.datetime64("2016-02-01T12")
     assert 0 < without.sum() == found.fields_flag.values[:, 0].sum() == 4
     assert np.array_equal(found.fields_flag.values == 1, np.broadcast_to(without[:, None], found.fields_flag.shape))

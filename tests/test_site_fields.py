@@ -56,7 +56,24 @@ def test_an_hour_is_of_the_nearest_site_that_has_it_within_reach(folder):
     np.testing.assert_allclose(found.distance[1], np.radians(0.1) * np.cos(np.radians(39)) * 6371.0088, rtol=1e-4)
     check = source.check(HOURS[0], HOURS[-1] + pd.Timedelta(2, "h"), lat, lon)
     assert check.outside.tolist() == [False, False, True]
-    assert check.missing_hours() == "2 hours (2019-01-04 00:00 to 2019-01-04 01:00 UTC)"
+    assert check.missing_hours() == "2 hours (2019-01-04 00:00 to 2019-01-04 01:00 UTC) everywhere"
+    # 74 hours: site a is missing in 5 of them and in the last two, b in the last two
+    assert check.silent_points() == ("of the 148 hours of 2 sites, 9 are missing, where the next site within reach "
+                                     "that has them stands in")
+
+
+def test_hours_without_fields_at_some_places_are_told_apart(folder):
+    """Both sites are silent in hour 2, site a alone in hours 5 and 6, which only a place near it feels."""
+    table = rows()
+    table = table[~(table.time.eq(HOURS[2]) | (table.station_id.eq("a") & table.time.isin(HOURS[5:7])))]
+    table.to_parquet(folder / "weather.parquet")
+    check = open_fields(folder).check(HOURS[0], HOURS[9], [39.0, 39.0], [113.8, 117.2])  # each 104 km from one site
+    assert check.missing_hours() == ("1 hour (2019-01-01 02:00 UTC) everywhere and 2 hours (2019-01-01 05:00 to "
+                                     "2019-01-01 06:00 UTC) at some places")
+    assert (check.used, check.silent) == (2, 4)
+    one = open_fields(folder).check(HOURS[0], HOURS[9], [39.0], [117.2])  # of site b alone
+    assert one.missing_hours() == "1 hour (2019-01-01 02:00 UTC) everywhere"
+    assert one.silent_points() == "of the 10 hours of 1 site, 1 is missing"
 
 
 def test_units_in_a_header_come_first(folder):

@@ -40,17 +40,39 @@ class Area:
 
 @dataclass(frozen=True)
 class FieldCheck:
-    """What of some hours and places a source covers."""
+    """What of some hours and places a source covers.
+
+    `used` are those of its sites or grid points that a place that lies inside may take values of; `silent` counts their
+    hours without a field.
+    """
 
     names: tuple[str, ...]
-    hours: np.ndarray     # END-of-hour stamps that were asked for
-    missing: np.ndarray   # bool (hours,): a field is unknown at a place that lies inside
-    outside: np.ndarray   # bool (points,): places that no hour covers
+    hours: np.ndarray       # END-of-hour stamps that were asked for
+    missing: np.ndarray     # bool (hours,): a field is unknown at a place that lies inside
+    everywhere: np.ndarray  # bool (hours,): ... and at all that are used
+    outside: np.ndarray     # bool (points,): places that no hour covers
+    used: int = 0
+    silent: int = 0
+    of_sites: bool = False
     notes: list[str] = field(default_factory=list)
 
     def missing_hours(self) -> str:
-        """The hours without fields in words, as runs; empty where there is none."""
-        return in_runs(self.hours[self.missing])
+        """The hours in which a place has no fields, as runs, in words: all places, or some; empty where there is none.
+
+        Not counted are hours in which a site is silent and another one within reach stands in: `silent_points`.
+        """
+        parts = ((self.everywhere, "everywhere"), (self.missing & ~self.everywhere, "at some places"))
+        return " and ".join(f"{in_runs(self.hours[rows])} {where}" for rows, where in parts if rows.any())
+
+    def silent_points(self) -> str:
+        """How many hours of single sites or grid points are missing, in words; empty where none is."""
+        if not self.silent:
+            return ""
+        name, rule = (("site", ", where the next site within reach that has them stands in") if self.of_sites
+                      else ("grid point", ""))
+        each = f"1 {name}" if self.used == 1 else f"{self.used:,} {name}s"
+        missing = f"{self.silent:,} {'is' if self.silent == 1 else 'are'} missing"
+        return f"of the {self.used * len(self.hours):,} hours of {each}, {missing}" + rule * (self.used > 1)
 
 
 class NoFields(UserError):
@@ -159,13 +181,16 @@ class FieldSource(ABC):
         names = tuple(names or self.variables)
         self.require(names)
         lat, lon = np.atleast_1d(np.asarray(lat, float)), np.atleast_1d(np.asarray(lon, float))
-        hours, missing = complete_hours(start, end), []
-        outside = np.ones(lat.size, bool)
+        hours, missing, everywhere = complete_hours(start, end), [], []
+        outside, used, silent, of_sites = np.ones(lat.size, bool), 0, 0, False
         for piece in hour_runs(hours):
             fields = self.read(piece, names, lat, lon)
-            known, outside = _known(fields, lat, lon)
+            known, outside, points = _known(fields, lat, lon)
             missing.append(~known)
-        return FieldCheck(names, hours, np.concatenate(missing), outside, self.notes())
+            everywhere.append(~known & ~points.any(axis=1))
+            used, silent, of_sites = points.shape[1], silent + int((~points).sum()), SITE in fields.dims
+        return FieldCheck(names, hours, np.concatenate(missing), np.concatenate(everywhere), outside, used, silent,
+                          of_sites, self.notes())
 
     def notes(self) -> list[str]:
         """Sentences on what is worth knowing of how it is read."""
@@ -197,8 +222,9 @@ def in_runs(hours: np.ndarray) -> str:
     return f"{hours.size:,} hour{'s' * (hours.size > 1)} ({', '.join(said)}{more} UTC)"
 
 
-def _known(fields: xr.Dataset, lat: np.ndarray, lon: np.ndarray) -> tuple[Any, Any]:
-    """Whether every field is known in each hour at all places inside (hours,), and which places lie outside."""
+def _known(fields: xr.Dataset, lat: np.ndarray, lon: np.ndarray) -> tuple[Any, Any, Any]:
+    """Whether every field is known in each hour at all places inside (hours,), which places lie outside, and whether
+    all is known at each of the sites or grid points that those inside may use (hours, used)."""
     whole: np.ndarray = np.logical_and.reduce([np.isfinite(of.values) for of in fields.data_vars.values()])
     if SITE in fields.dims:
         order, near = within_reach(fields, lat, lon)
@@ -206,8 +232,10 @@ def _known(fields: xr.Dataset, lat: np.ndarray, lon: np.ndarray) -> tuple[Any, A
         np.put_along_axis(reach, order, near.astype(np.float32), axis=1)
         outside = ~(reach > 0).any(axis=1)
         kinds = np.unique(reach[~outside], axis=0)
-        return np.all(whole.astype(np.float32) @ kinds.T > 0, axis=1), outside
+        used = (kinds > 0).any(axis=0)
+        return np.all(whole.astype(np.float32) @ kinds.T > 0, axis=1), outside, whole[:, used]
     number, weight = corners(fields, lat, lon)
     outside = np.isnan(weight).any(axis=0)
     used = np.unique(number[:, ~outside][weight[:, ~outside] > 0])
-    return np.all(whole.reshape(len(whole), -1)[:, used], axis=1), outside
+    points = whole.reshape(len(whole), -1)[:, used]
+    return np.all(points, axis=1), outside, points

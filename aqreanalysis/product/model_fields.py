@@ -117,6 +117,7 @@ def _gaps_in_words(found: FieldCheck, model: ReadsFields) -> list[str]:
     """Where a model does without: sentences."""
     said = [f"the fields lack {hours}; {model.name} goes on without them there"] if (
         hours := found.missing_hours()) else []
+    said += [f"fields: {hours}"] if (hours := found.silent_points()) else []
     if outside := int(found.outside.sum()):
         said.append(f"{outside:,} of {found.outside.size:,} places lie outside the fields; {model.name} goes on "
                     "without them there")

@@ -132,15 +132,23 @@ def _period(archive: Archive, first: str | None, last: str | None) -> tuple[np.d
 
 
 def _weather(fields: str | None, variables: tuple[str, ...], cube: xr.Dataset) -> tuple[np.ndarray, list[str]]:
-    """The mean over the stations' places of some fields (hours, variables), and a sentence where hours lack it."""
+    """The mean over the stations' places of some fields (hours, variables), and sentences where hours or places lack
+    it."""
     if fields is None:
         return np.zeros((cube.sizes["time"], 0), np.float32), []
     found = open_fields(fields).sample(cube.time.values, cube.lat.values, cube.lon.values, variables)
-    weather = city_mean(np.stack([found[name].values for name in variables], axis=-1))
+    at_places = np.stack([found[name].values for name in variables], axis=-1)
+    weather = city_mean(at_places)
     if not (known := np.isfinite(weather).all(axis=1)).any():
         raise UserError(f"{fields} knows no hour of the observations.",
                         f"The weather of {in_runs(cube.time.values)} is read.", "Choose days that both have.")
-    return weather, [f"no weather in {in_runs(cube.time.values[~known])}: its mean is taken"] if not known.all() else []
+    told = [] if known.all() else [f"no weather at any station in {in_runs(cube.time.values[~known])}: its mean is "
+                                   "taken"]
+    silent = ~np.isfinite(at_places).all(axis=2)[known]  # (hours, stations)
+    if silent.any():
+        told.append(f"of the {silent.size:,} hours of stations in which another one has weather, {silent.sum():,} have "
+                    "none: the mean over the others is taken")
+    return weather, told
 
 
 def inventory_of_recipe(recipe: ForecastRecipe) -> Inventory:
