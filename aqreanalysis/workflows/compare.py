@@ -214,15 +214,15 @@ def _written(folder: Path, setting: _Setting, sums: pairs.PairSums, sets: Sequen
                            "product": series.ours / series.weight, "other": series.other / series.weight})
     written = page.write_tables(folder, prefix, found | {"series": series})
     written.append(page.write_maps(folder / f"{prefix}difference.nc", maps, facts))
-    drawn = _figures(setting, sums, sets, found, maps, series, period)
-    pictures = [save_figure(figure, folder / f"{prefix}{name}.png") for name, figure in drawn.items()]
+    drawn = {name: save_figure(figure, folder / f"{prefix}{name}.png")
+             for name, figure in _figures(setting, sums, sets, found, maps, series, period).items()}
     tables = [page.pair_rows(found["statistics"])]
     if "stations" in found:
         tables.append(page.station_rows(found["stations"], (setting.names.ours, setting.names.other), how))
     simulated = ("made from the built-in twin, not from observations." if setting.product.simulated else
                  "the other product says that it is.") if setting.names.simulated else ""
     title = f"{setting.names.other} beside {setting.names.ours}, {period}"
-    written += pictures
+    written += drawn.values()
     key = page.key_figures(found["statistics"], found.get("stations"), setting.names.other, setting.common.kind)
     return [*written, page.write_page(
         folder / f"{prefix}comparison.html", title=title, headline=_headline(found, setting), simulated=simulated,

@@ -50,11 +50,12 @@ def write_result(result: Result, out: str, command: str = "") -> list[Path]:
         figures |= validation_figures(of_evaluation(result.sums, result.stations, ours, REFERENCE, result.about,
                                                     result.simulated))
     about = {"source": result.about, "simulated": str(result.simulated).lower()}
-    written += [save_figure(figure, path / f"{name}.png", Identity.of(f"Validation: {name}", about))
-                for name, figure in figures.items()]
+    pictures = {name: save_figure(figure, path / f"{name}.png", Identity.of(f"Validation: {name}", about))
+                for name, figure in figures.items()}
+    written += pictures.values()
     found = Evaluated(result.table, ours, REFERENCE, result.about, result.simulated, result.notes, result.facts,
                       result.model.reference, result.inventory, [name.name for name in written], command)
-    return [*written, write_evaluation(path / REPORT, found, figures, EVALUATION_FIX)]
+    return [*written, write_evaluation(path / REPORT, found, pictures, EVALUATION_FIX)]
 
 
 def _write_sums(result: Result, path: Path) -> Path:

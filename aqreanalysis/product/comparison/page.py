@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,6 @@ from aqreanalysis.product.comparison.scores import OURS
 from aqreanalysis.product.report import html
 from aqreanalysis.product.report.key_figures import UNIT, KeyFigure
 from aqreanalysis.product.report.validation_charts import ChartWords, charts_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TEMPLATE = "comparison.html.j2"
 OTHERWISE = "choose another folder with --to."
@@ -79,9 +76,9 @@ def write_maps(path: Path, found: xr.Dataset, attributes: Mapping[str, str]) -> 
 
 
 def write_page(path: Path, *, title: str, headline: str, simulated: str, figures: Sequence[KeyFigure],
-               tables: Sequence[Mapping[str, Any]], drawn: Mapping[str, Figure], notes: Sequence[str],
+               tables: Sequence[Mapping[str, Any]], drawn: Mapping[str, Path], notes: Sequence[str],
                facts: Mapping[str, str], names: Sequence[str]) -> Path:
-    """The page, with its pictures in it; every value is escaped. `names` of the files beside it, `drawn` by CHARTS."""
+    """The page, with its pictures in it; every value is escaped. `drawn`: pictures by CHARTS, `names`: other files."""
     prefix, mark = ("simulated_", "SIMULATED ") if simulated else ("", "")
     charts = charts_of(drawn, bool(simulated), CHARTS)
     cited = [f"{facts['title']}. Made with aqreanalysis {__version__}.",

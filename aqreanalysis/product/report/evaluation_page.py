@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -20,9 +20,6 @@ from aqreanalysis.product.report import html
 from aqreanalysis.product.report.key_figures import UNIT, KeyFigure
 from aqreanalysis.product.report.validation_charts import charts_of
 from aqreanalysis.product.report.validation_rows import FREQUENCIES, number
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 HOURLY, DAILY = FREQUENCIES
 IN_WORDS = {HOURLY: "hours", DAILY: "days"}
@@ -58,17 +55,17 @@ class Evaluated:
     command: str = ""
 
 
-def write_evaluation(path: Path, of: Evaluated, figures: Mapping[str, Figure], otherwise: str) -> Path:
-    """Write the page; `otherwise` says what to do where it can not be written."""
-    files.replace_text(path, render_evaluation(of, figures), otherwise)
+def write_evaluation(path: Path, of: Evaluated, pictures: Mapping[str, Path], otherwise: str) -> Path:
+    """Write the page; `pictures` are files of figures, `otherwise` says what to do where it can not be written."""
+    files.replace_text(path, render_evaluation(of, pictures), otherwise)
     return path
 
 
-def render_evaluation(of: Evaluated, figures: Mapping[str, Figure]) -> str:
+def render_evaluation(of: Evaluated, pictures: Mapping[str, Path]) -> str:
     """The page as HTML; every value is escaped."""
     whole = of.table[of.table.hours == "all"]
     designs = designs_of(whole)
-    charts = charts_of(figures, of.simulated)
+    charts = charts_of(pictures, of.simulated)
     mark = "SIMULATED " if of.simulated else ""
     inventory = of.inventory
     return html.render(

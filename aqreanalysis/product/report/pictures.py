@@ -36,10 +36,12 @@ def pictures_of(paths: Sequence[Path], labels: Mapping[str, str]) -> list[dict[s
     return [embedded(by_stem[stem], words) for stem, words in labels.items() if stem in by_stem]
 
 
-def drawn(figure: Figure, words: str) -> dict[str, Any]:
-    """A figure inside the page."""
+def drawn(figure: Figure | Path, words: str) -> dict[str, Any]:
+    """A figure inside the page; where it was saved as PNG that file, since drawing takes longest."""
     from aqreanalysis.figures.layout import make_legible
 
+    if isinstance(figure, Path):
+        return embedded(figure, words)
     make_legible(figure)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=FIGURE_DPI)

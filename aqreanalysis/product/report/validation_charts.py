@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -86,9 +87,9 @@ CHARTS: Mapping[str, ChartWords] = {
         "Tables of days above and not above 75 µg m⁻³, observed and estimated, for the model and for kriging")}
 
 
-def charts_of(figures: Mapping[str, Figure], simulated: bool = False,
+def charts_of(figures: Mapping[str, Figure | Path], simulated: bool = False,
               words_of: Mapping[str, ChartWords] = CHARTS) -> list[dict[str, Any]]:
-    """Figures by their names -> pictures with their words, in the order of these."""
+    """Figures, or their files, by their names -> pictures with their words, in the order of these."""
     mark = "SIMULATED. " if simulated else ""
     return [{**drawn(figures[name], f"{mark}{words.shows}."), "name": name, "title": words.title,
              "reading": words.reading} for name, words in words_of.items() if name in figures]
