@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import wasserstein_distance
 
 from aqreanalysis import geo
 from aqreanalysis.errors import UserError
@@ -245,6 +244,8 @@ def _commonest(values: np.ndarray) -> int:
 def map_folds(network: _Network, grid: Grid) -> tuple[list[Fold], list[str]]:
     """Stations with their surroundings, so that they are as far from others as land cells are, and weighted so that
     they are like them; and how well they match, or why there are none."""
+    from scipy.stats import wasserstein_distance
+
     land = land_among(network.lat, network.lon, grid)
     if land is None:
         return [], [f"map-matched: left out, no land cell of {grid.name} lies among the stations"]

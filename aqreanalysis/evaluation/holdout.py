@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy.stats import wasserstein_distance
 
 from aqreanalysis import geo, schema
 from aqreanalysis.observations.near_duplicates import NO_DUPLICATES, NearDuplicates
@@ -119,6 +118,8 @@ def distance_matched(table: pd.DataFrame, test: Sequence[str], wanted_km: np.nda
     quantiles of `wanted_km`, and the nearest stations are taken out until the next one is as near to it as can be.
     Stations of one fold are chosen so that what is taken out for one is hardly missed by another.
     """
+    from scipy.stats import wasserstein_distance
+
     ids, is_test = table.station_id.to_numpy(), table.station_id.isin(test).to_numpy()
     given, asked = table[~table.station_id.isin((*test, *duplicates.of(test)))], table[is_test]
     distance = geo.pairwise_distance_km(asked.lat, asked.lon, given.lat, given.lon)

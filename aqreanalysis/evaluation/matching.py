@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.stats import wasserstein_distance
 
 from aqreanalysis.fields.static import STATIC_COVARIATES, static_covariates
 
@@ -82,6 +81,8 @@ class Weights:
 
 def match_to_land(stations: Land, land: Land) -> Weights:
     """Weights (stations,) with which the stations' features have the land cells' means and mean squares."""
+    from scipy.stats import wasserstein_distance
+
     land = land.thinned()
     columns, unknown = standardised(stations, land)
     standard = np.stack(list(columns.values()), axis=1) if columns else np.zeros((len(stations.lat), 0))

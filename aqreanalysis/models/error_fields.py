@@ -16,7 +16,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from aqreanalysis import geo
 
@@ -59,6 +58,8 @@ class ErrorFields:
 
 def _wave_vectors(reach: float, random: np.random.Generator) -> np.ndarray:
     """Wave vectors (waves, 3), per km, of exp(-d / reach)."""
+    from scipy.stats import qmc
+
     even = qmc.Sobol(4, rng=random).random_base2(WAVES_LOG2)
     normal = ndtri(np.clip(even, LEAST, 1.0 - LEAST))
     return normal[:, :3] / (reach * np.maximum(np.abs(normal[:, 3:]), LEAST))
