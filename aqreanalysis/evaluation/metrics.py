@@ -13,6 +13,7 @@ the model's bounds give, else its standard error (distributions.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,13 +52,17 @@ def error_scores(sums: xr.Dataset) -> xr.Dataset:
 
     `sums` has n, truth, truth_squared, error, error_absolute and error_squared, as in statistics.SUMS.
     """
-    n = sums.n.where(sums.n > 0)
-    return xr.Dataset({"MAE": sums.error_absolute / n, "RMSE": np.sqrt(sums.error_squared / n),
-                       "R2": 1 - sums.error_squared / _about_mean(sums.truth_squared, sums.truth, n),
-                       "bias": sums.error / n})
+    return xr.Dataset(_errors(sums.variables), sums.coords)
 
 
-def _about_mean(squared: xr.DataArray, total: xr.DataArray, n: xr.DataArray) -> xr.DataArray:
+def _errors(sums: Mapping[Any, xr.Variable]) -> dict[str, xr.Variable]:
+    n = sums["n"].where(sums["n"] > 0)
+    return {"MAE": sums["error_absolute"] / n, "RMSE": np.sqrt(sums["error_squared"] / n),
+            "R2": 1 - sums["error_squared"] / _about_mean(sums["truth_squared"], sums["truth"], n),
+            "bias": sums["error"] / n}
+
+
+def _about_mean(squared: xr.Variable, total: xr.Variable, n: xr.Variable) -> xr.Variable:
     """Sum of squares about the mean, from the sums of squares and of values; NaN where nothing varies."""
     about_mean = squared - total**2 / n
     return about_mean.where(about_mean > 0)
@@ -86,39 +91,38 @@ def normalised(weight: np.ndarray) -> np.ndarray:
 
 def all_scores(sums: xr.Dataset, reference: str = "kriging") -> xr.Dataset:
     """Scores of sums of any dimensions with `model`; NaN where there is no pair."""
-    n, sure, bounded = (sums[name].where(sums[name] > 0) for name in ("n", "n_error", "n_interval"))
-    estimate = sums.truth + sums.error
-    product = (sums.estimate_squared + sums.truth_squared - sums.error_squared) / 2 - estimate * sums.truth / n
-    varied = _about_mean(sums.truth_squared, sums.truth, n) * _about_mean(sums.estimate_squared, estimate, n)
-    over, alarmed = sums.hits + sums.misses, sums.hits + sums.false_alarms
-    errors = error_scores(sums)
-    truth = sums.truth.where(sums.truth != 0)
+    of = sums.variables  # without labels: to compare those of dozens of small arrays takes longer than all sums
+    at = list(sums.model.values).index(reference)
+    n, sure, bounded = (of[name].where(of[name] > 0) for name in ("n", "n_error", "n_interval"))
+    estimate = of["truth"] + of["error"]
+    product = (of["estimate_squared"] + of["truth_squared"] - of["error_squared"]) / 2 - estimate * of["truth"] / n
+    varied = _about_mean(of["truth_squared"], of["truth"], n) * _about_mean(of["estimate_squared"], estimate, n)
+    over, alarmed = of["hits"] + of["misses"], of["hits"] + of["false_alarms"]
+    errors = _errors(of)
+    truth = of["truth"].where(of["truth"] != 0)
+    bias = of["error"] / truth
     found = {
-        "MAE": errors.MAE, "RMSE": errors.RMSE, "R2": errors.R2,
+        "n": np.rint(of["n"]).astype(np.int64),
+        "MAE": errors["MAE"], "RMSE": errors["RMSE"], "R2": errors["R2"],
         "r": product / np.sqrt(varied),
-        "NMB_percent": 100 * sums.error / truth, "NME_percent": 100 * sums.error_absolute / truth,
-        "MFB_percent": 100 * sums.fractional_error / n, "MFE_percent": 100 * sums.fractional_error_absolute / n,
-        "class_agreement": sums.same_class / n, "POD": sums.hits / over.where(over > 0),
-        "FAR": sums.false_alarms / alarmed.where(alarmed > 0),
-        "CSI": sums.hits / (over + sums.false_alarms).where(over + sums.false_alarms > 0),
-        "CRPS": sums.crps / bounded, "z_rms": np.sqrt(sums.z_squared / sure),
-        **{f"coverage_{share}": sums[f"covered_{share}"] / bounded for share in CENTRAL_PERCENT},
-        **{name: sums[name] / bounded for name in ("below_90", "above_90", "width_90", "interval_score")},
-        **{f"PIT_{number}": sums[f"pit_{number}"] / bounded for number in range(PIT_BINS)},
-        "distance_km": sums.distance / n,
-        "skill_percent": 100 * (1 - errors.MAE / _of(errors.MAE, reference)),
-        "RMSE_ratio": errors.RMSE / _of(errors.RMSE, reference),
-        "NMB_ratio": _over_bias(sums.error / truth, reference)}
-    return xr.Dataset({"n": np.rint(sums.n).astype(np.int64), **found})
+        "NMB_percent": 100 * of["error"] / truth, "NME_percent": 100 * of["error_absolute"] / truth,
+        "MFB_percent": 100 * of["fractional_error"] / n, "MFE_percent": 100 * of["fractional_error_absolute"] / n,
+        "class_agreement": of["same_class"] / n, "POD": of["hits"] / over.where(over > 0),
+        "FAR": of["false_alarms"] / alarmed.where(alarmed > 0),
+        "CSI": of["hits"] / (over + of["false_alarms"]).where(over + of["false_alarms"] > 0),
+        "CRPS": of["crps"] / bounded, "z_rms": np.sqrt(of["z_squared"] / sure),
+        **{f"coverage_{share}": of[f"covered_{share}"] / bounded for share in CENTRAL_PERCENT},
+        **{name: of[name] / bounded for name in ("below_90", "above_90", "width_90", "interval_score")},
+        **{f"PIT_{number}": of[f"pit_{number}"] / bounded for number in range(PIT_BINS)},
+        "distance_km": of["distance"] / n,
+        "skill_percent": 100 * (1 - errors["MAE"] / _of(errors["MAE"], at)),
+        "RMSE_ratio": errors["RMSE"] / _of(errors["RMSE"], at),
+        "NMB_ratio": bias / (other := bias.isel(model=at)).where(other != 0)}
+    return xr.Dataset(found, sums.coords)
 
 
-def _of(values: xr.DataArray, reference: str) -> xr.DataArray:
-    return values.sel(model=reference, drop=True).clip(min=LEAST_ERROR)
-
-
-def _over_bias(bias: xr.DataArray, reference: str) -> xr.DataArray:
-    of_reference = bias.sel(model=reference, drop=True)
-    return bias / of_reference.where(of_reference != 0)
+def _of(values: xr.Variable, at: int) -> xr.Variable:
+    return values.isel(model=at).clip(min=LEAST_ERROR)
 
 
 def group_scores(sums: xr.Dataset, groups: Mapping[str, list[str]], reference: str = "kriging") -> pd.DataFrame:
