@@ -106,6 +106,8 @@ def commands(product: str, folder: Path, people: Path, counties: Path, other: Pa
     whole = {
         "summarise": ["summarise", product, "--to", f"{folder}/summaries"],
         "areas, provinces by month": ["areas", product, "--to", f"{folder}/months.csv"],
+        "areas, provinces by month, people": ["areas", product, "--population", str(people), "--to",
+                                              f"{folder}/people_months.csv"],
         "areas, provinces, all": ["areas", product, "--every", "all", "--to", f"{folder}/all.csv"],
         "areas, provinces by hour": ["areas", product, "--every", "hour", "--to", f"{folder}/hours.parquet"],
         "areas, squares by month": ["areas", product, "--areas", str(counties), "--to", f"{folder}/squares.csv"],

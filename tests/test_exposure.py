@@ -15,7 +15,7 @@ from scipy import sparse
 from scipy.special import ndtri
 from typer.testing import CliRunner
 
-from aqreanalysis import exposure, open_product, summarise
+from aqreanalysis import area_means, exposure, open_product, summarise
 from aqreanalysis.cli.app import app
 from aqreanalysis.errors import UserError
 from aqreanalysis.models.error_correlation import DEFAULT, ErrorCorrelation
@@ -28,7 +28,7 @@ from aqreanalysis.product.exposure import (
     shares_above,
 )
 from aqreanalysis.time_axis import Period
-from aqreanalysis.workflows.areas import AreaRequest
+from aqreanalysis.workflows.areas import AreaRequest, write_areas
 from aqreanalysis.workflows.exposure import ExposureRequest, write_exposure
 
 BOXES = geopandas.GeoDataFrame(
@@ -112,6 +112,40 @@ def test_days_are_the_cells_as_they_are(made):
                                100 * (east * chance).sum(axis=(1, 2)) / east.sum(), rtol=1e-4)
     lower, expected, upper = (found[f"people_above_60_{end}"].values[0, 0] for end in ("lower", "expected", "upper"))
     assert 90.0 < lower < expected < upper <= 100.0  # almost everybody in every draw
+
+
+@pytest.mark.parametrize("every", ["month", "day"])
+def test_areas_have_the_bounds_of_shares_that_exposure_has(made, every, tmp_path):
+    """From files, a Dataset and in a table, each beside its share; a share is within them where both have some."""
+    folder, product, _, population = made
+    asked_for = exposure(product, population, BOXES, every, (60.0, 93.0))
+    found = area_means(product, BOXES, population, every, (60.0, 93.0))
+    again = area_means(open_product(product, "daily"), BOXES, population, every, (60.0, 93.0))
+    names = [f"people_above_{limit}{end}" for limit in (60, 93) for end in ("", "_lower", "_upper")]
+    assert [name for name in found.data_vars if name.startswith("people")] == names
+    for name in names:
+        np.testing.assert_allclose(found[name], asked_for[name], rtol=1e-5)
+        np.testing.assert_allclose(again[name], found[name], rtol=1e-4)
+    assert (found.people_above_93_upper - found.people_above_93_lower).max() > 10 and "200 draws" in found.comment
+    path = write_areas(asked(made, every), tmp_path / "a.csv")
+    table = pd.read_csv(path)[names].to_numpy().reshape(found.sizes["time"], 2, len(names))
+    np.testing.assert_allclose(table, np.stack([found[name].values.T for name in names], axis=2), rtol=1e-5)
+
+
+def test_areas_of_a_stopped_run_and_of_hours(made, tmp_path):
+    """Months and tiles are kept as they are done; hours have shares without bounds, which is told."""
+    def stop(done, of):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    whole, seen, told = write_areas(asked(made), tmp_path / "whole.nc"), [], []
+    with pytest.raises(KeyboardInterrupt):
+        write_areas(asked(made), tmp_path / "a.nc", progress=stop)
+    path = write_areas(asked(made), tmp_path / "a.nc", progress=lambda done, of: seen.append((done, of)))
+    assert seen[0] == (2, 3) and path.read_bytes() == whole.read_bytes()  # two months, and one tile
+    hours = pd.read_csv(write_areas(asked(made, "hour"), tmp_path / "h.csv", say=told.append))
+    assert "people_above_60" in hours and "people_above_60_lower" not in hours
+    assert any("not for hours" in text for text in told)
 
 
 @pytest.mark.parametrize("plain, middle, half", [

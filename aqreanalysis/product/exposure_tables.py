@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -53,9 +54,7 @@ def with_exposure(part: xr.Dataset, people: sparse.csr_array, cells: Sequence[Ce
     part : as `area_tables.dataset_of` makes it. people : (areas, n) in cells. cells : means of each of its periods.
     bounds : of shares, of the same cells.
     """
-    labels = [str(label) for label in part[PERIOD].values]
-    if labels != [one.period.label for one in cells]:
-        raise ValueError(f"periods of areas and of cells differ: {labels[:3]}")
+    _check_periods(part, cells)
     prefix = PREFIXES[PEOPLE]
     others = [name for name in part.data_vars if not str(name).startswith(prefix) and name not in KEPT]
     living = np.stack([living_with_values(people, one) for one in cells], axis=1)
@@ -67,7 +66,7 @@ def with_exposure(part: xr.Dataset, people: sparse.csr_array, cells: Sequence[Ce
         shares[number], UNITS[TARGET], f"mean PM2.5 of their cell that {share:g} % of the area's people do not exceed")
         for number, share in enumerate(numbers.percentiles)}
     plain, expected = _shares(people, cells, numbers.limits)
-    ends = 100.0 * np.stack([bounds.of(one, numbers.limits) for one in cells], axis=3)
+    ends = _percent_bounds(bounds, cells, numbers.limits)
     for number, limit in enumerate(numbers.limits):
         words = f"share of the area's people in cells whose mean of the period is above {limit:g} ug m-3"
         named = zip(SHARE_ENDS, (plain[number], expected[number], *ends[:, number]), strict=True)
@@ -78,6 +77,35 @@ def with_exposure(part: xr.Dataset, people: sparse.csr_array, cells: Sequence[Ce
     title = str(part.attrs.get("title", "")).replace("PM2.5 of areas", "Exposure of people to PM2.5", 1)
     whole = part.drop_vars(others).assign(made | classes).assign_coords(coords)
     return whole.assign_attrs(title=title, comment=comment)
+
+
+def with_share_bounds(part: xr.Dataset, cells: Sequence[CellMeans], limits: Sequence[float],
+                      bounds: ShareBounds) -> xr.Dataset:
+    """Means of areas (area, time) with the 90 % bounds of `people_above_X` beside it, for each limit X in ug m-3.
+
+    part, cells, bounds : as of `with_exposure`.
+    """
+    _check_periods(part, cells)
+    ends = _percent_bounds(bounds, cells, limits)
+    made: dict[Any, Any] = {}
+    for name in part.data_vars:
+        made[name] = part[name].variable
+        for number, limit in enumerate(limits):
+            if name == (above := f"people_above_{limit:g}"):
+                made |= {f"{above}{end}": _variable(values, PERCENT, f"{part[name].attrs['long_name']}{words}")
+                         for (end, words), values in zip(SHARE_ENDS[2:], ends[:, number], strict=True)}
+    return xr.Dataset(made, part.coords, part.attrs)
+
+
+def _check_periods(part: xr.Dataset, cells: Sequence[CellMeans]) -> None:
+    labels = [str(label) for label in part[PERIOD].values]
+    if labels != [one.period.label for one in cells]:
+        raise ValueError(f"periods of areas and of cells differ: {labels[:3]}")
+
+
+def _percent_bounds(bounds: ShareBounds, cells: Sequence[CellMeans], limits: Sequence[float]) -> np.ndarray:
+    """Percent (2, limits, areas, periods): lower and upper bounds."""
+    return 100.0 * np.stack([bounds.of(one, limits) for one in cells], axis=3)
 
 
 def _variable(values: np.ndarray, units: str, words: str) -> tuple:

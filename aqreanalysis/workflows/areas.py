@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from aqreanalysis.models.area_errors import area_blocks
 from aqreanalysis.models.error_correlation import ErrorCorrelation
 from aqreanalysis.output import area_files
 from aqreanalysis.output.encoding import TIME_CHUNK
-from aqreanalysis.periods import CalendarPeriod
+from aqreanalysis.periods import HOURLY_PERIOD, CalendarPeriod
 from aqreanalysis.product.area_means import (
     MEAN,
     PEOPLE,
@@ -37,6 +38,9 @@ from aqreanalysis.product.area_means import (
 )
 from aqreanalysis.product.area_tables import AreaFacts, dataset_of
 from aqreanalysis.product.derived import OnJob, identity_of, kept_jobs, unobserved
+from aqreanalysis.product.exposure import ExposureSetting, ShareBounds, cell_means, means_of_tile
+from aqreanalysis.product.exposure_tables import with_share_bounds
+from aqreanalysis.product.in_memory import DatasetProduct, dataset_product
 from aqreanalysis.product.reading import DAYS, HOURS, FinishedProduct, ProductBlock, open_finished
 from aqreanalysis.schema import LAT, LON, STANDARD_ERROR, STATION, TARGET, TIME
 from aqreanalysis.time_axis import Period
@@ -45,6 +49,7 @@ from aqreanalysis.workers import single_threaded
 if TYPE_CHECKING:
     import geopandas
 
+LoadOne = Callable[[str, str], np.ndarray]  # of a job's name and an array's name in it
 LIMITS = (15.0, 35.0, 75.0)  # ug m-3: WHO's and China's of a day
 CARRIED = ("title", "source", "simulated", "reference_state", "license", "references", "acknowledgement",
            "calibrated_on", "institution", "error_correlation", "error_correlation_comment")
@@ -52,6 +57,8 @@ ERRORS = ("Standard errors of means over an area follow from those of its cells 
           "space and time (error_correlation). What only a single station feels is no part of them. Bounds of 90 %: "
           "1.645 standard errors on either side. On simulated air, whose truth is known, they held 83 to 92 % of means "
           "of days, months and longer, the fewest in summer and for areas that reach out of the network.")
+SHARES = ("Bounds of shares of people are those of 200 draws of the errors of all cells, correlated in space, without "
+          "what only a single station feels.")
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,11 @@ class AreaPlan:
     notes: tuple[str, ...]
 
     @property
+    def has_share_bounds(self) -> bool:
+        """Whether there are shares of people that bounds are known of: not of hours, whose cells have no period."""
+        return self.people is not None and self.setting.every != HOURLY_PERIOD
+
+    @property
     def jobs(self) -> dict[str, Period]:
         """The months by their names."""
         return {f"{month.first:%Y-%m}": month for month in self.months}
@@ -121,13 +133,14 @@ def area_means(product: str | Path | xr.Dataset, areas: str | Path | geopandas.G
         return _of_dataset(product, request, given)
     plan = area_plan(request, given)
     made = {name: single_threaded(month_of_areas, plan.setting, month) for name, month in plan.jobs.items()}
-    return joined(datasets(plan, made.__getitem__, f"area_means --every {every}"))
+    parts = datasets(plan, made.__getitem__, f"area_means --every {every}")
+    return joined(_with_bounds_here(plan, plan.setting.product, parts))
 
 
 def _of_dataset(data: xr.Dataset, request: AreaRequest, given: Areas | None) -> xr.Dataset:
     """As `area_means`, of a Dataset of days, or of hours."""
     data, plan = dataset_plan(data, request, given)
-    return joined(datasets_of(data, plan, request.every))
+    return joined(_with_bounds_here(plan, dataset_product(data), datasets_of(data, plan, request.every)))
 
 
 def datasets_of(data: xr.Dataset, plan: AreaPlan, every: str) -> Iterator[xr.Dataset]:
@@ -189,11 +202,51 @@ def write_areas(request: AreaRequest, to: str | Path, workers: int = 1, schedule
     area_files.check_rows(path, len(plan.facts.areas.names), plan.steps)
     for note in plan.notes:
         say(note)
+    shares = cell_setting(plan, plan.setting.product) if plan.has_share_bounds else None
+    jobs: dict[str, Period | slice] = {**plan.jobs, **(shares.tiles() if shares else {})}
     with kept_jobs(path, area_identity(plan)) as kept:
-        kept.run(month_of_areas, plan.jobs, plan.setting, workers, scheduler, progress, say)
+        kept.run(month_or_tile, jobs, (plan.setting, shares), workers, scheduler, progress, say)
         parts = datasets(plan, kept.load, f"areas --every {request.every}")
+        parts = _with_bounds(plan, shares, parts, kept.load_one) if shares else parts
         area_files.write_area_file(path, parts, plan.facts.areas, plan.steps)
     return path
+
+
+def cell_setting(plan: AreaPlan, product: FinishedProduct | DatasetProduct | None) -> ExposureSetting:
+    """What the tiles have in common, whose means of cells shares of people are made of; not of hours."""
+    assert product is not None  # a plan of a Dataset comes with one
+    days = Period(plan.months[0].first, plan.months[-1].last)
+    of_days = tuple(periods.periods_of("day", plan.days)) if plan.setting.of_steps else plan.periods
+    return ExposureSetting(product, days, of_days, plan.correlation, plan.setting.cells)
+
+
+def month_or_tile(shared: tuple[AreaSetting, ExposureSetting | None], job: Period | slice) -> Arrays:
+    """A job: a month of areas, or a tile of cells."""
+    if isinstance(job, Period):
+        return month_of_areas(shared[0], job)
+    assert shared[1] is not None  # else there are no tiles
+    return means_of_tile(shared[1], job)
+
+
+def _with_bounds(plan: AreaPlan, setting: ExposureSetting, parts: Iterator[xr.Dataset],
+                 load_one: LoadOne) -> Iterator[xr.Dataset]:
+    """Parts with the bounds of shares of people, from the tiles' arrays, a period at a time."""
+    assert plan.setting.people is not None  # has_share_bounds
+    cells, bounds = cell_means(setting, load_one), ShareBounds(setting, plan.setting.people)
+    for part in parts:
+        mine = list(itertools.islice(cells, part.sizes[TIME]))
+        told = part.assign_attrs(comment=f"{part.attrs['comment']} {SHARES}")
+        yield with_share_bounds(told, mine, plan.setting.limits, bounds)
+
+
+def _with_bounds_here(plan: AreaPlan, product: FinishedProduct | DatasetProduct | None,
+                      parts: Iterator[xr.Dataset]) -> Iterator[xr.Dataset]:
+    """The same, with tiles that are computed in this process and kept in memory."""
+    if not plan.has_share_bounds:
+        return parts
+    setting = cell_setting(plan, product)
+    tiles = {name: single_threaded(means_of_tile, setting, tile) for name, tile in setting.tiles().items()}
+    return _with_bounds(plan, setting, parts, lambda tile, key: tiles[tile][key])
 
 
 def named(path: Path, plan: AreaPlan) -> Path:
@@ -243,6 +296,8 @@ def plan_of(request: AreaRequest, grid: Grid, product: FinishedProduct | None, a
         empty = [name for name, number in zip(areas.names, living, strict=True) if number <= 0]
         notes.append(f"{len(empty)} areas have no people, and no mean over them: {', '.join(empty[:3])}.")
     chosen = () if setting.of_steps else tuple(periods.periods_of(request.every, days))
+    if people is not None and request.every == HOURLY_PERIOD:
+        notes.append("Shares of people above limits have bounds for days and longer, not for hours.")
     notes += periods.incomplete(chosen, days)
     count = len(days) * (24 if frequency == HOURS else 1) if setting.of_steps else len(chosen)
     if product is not None and setting.of_steps:

@@ -22,7 +22,7 @@ from aqreanalysis.figures.layout import check_picture_name, save_figure
 from aqreanalysis.grids.areas import areas_of_frame
 from aqreanalysis.output import area_files
 from aqreanalysis.output.long_table import CSV, PARQUET, LongTable
-from aqreanalysis.product.area_means import Arrays, month_of_areas
+from aqreanalysis.product.area_means import month_of_areas
 from aqreanalysis.product.derived import OnJob, kept_jobs, unobserved
 from aqreanalysis.product.exposure import ExposureSetting, ShareBounds, cell_means, means_of_tile
 from aqreanalysis.product.exposure_tables import ExposureNumbers, class_columns, class_rows, curves_of, with_exposure
@@ -34,10 +34,12 @@ from aqreanalysis.workflows.areas import (
     AreaRequest,
     area_identity,
     area_plan,
+    cell_setting,
     dataset_plan,
     datasets,
     datasets_of,
     joined,
+    month_or_tile,
     named,
 )
 
@@ -99,11 +101,11 @@ def exposure(product: str | Path | xr.Dataset, population: str | Path,
     given = None if areas is None or of_file else areas_of_frame(areas, names=wanted.names)
     if isinstance(product, xr.Dataset):
         data, plan = dataset_plan(product, wanted, given)
-        setting = _setting(plan, dataset_product(data), every)
+        setting = cell_setting(plan, dataset_product(data))
         parts = datasets_of(data, plan, every)
     else:
         plan = area_plan(wanted, given)
-        setting = _setting(plan, plan.setting.product, every)
+        setting = cell_setting(plan, plan.setting.product)
         months = {name: single_threaded(month_of_areas, plan.setting, month) for name, month in plan.jobs.items()}
         parts = datasets(plan, months.__getitem__, f"exposure --every {every}")
     tiles = {name: single_threaded(means_of_tile, setting, tile) for name, tile in setting.tiles().items()}
@@ -126,7 +128,7 @@ def write_exposure(request: ExposureRequest, to: str | Path, figure: str | Path 
     if figure is not None:
         check_picture_name(Path(figure).expanduser())
     plan = area_plan(request.areas)
-    setting = _setting(plan, plan.setting.product, request.areas.every)
+    setting = cell_setting(plan, plan.setting.product)
     path = named(path, plan)
     picture = named(Path(figure).expanduser() if figure else path.with_suffix(".png"), plan)
     area_files.check_rows(path, len(plan.facts.areas.names), plan.steps)
@@ -138,7 +140,7 @@ def write_exposure(request: ExposureRequest, to: str | Path, figure: str | Path 
     identity = area_identity(plan) | {"exposure": [f"{setting.days.first} {setting.days.last}"]}
     curves: list[xr.Dataset] = []
     with kept_jobs(path, identity) as kept:
-        kept.run(_job, jobs, (plan.setting, setting), workers, scheduler, progress, say)
+        kept.run(month_or_tile, jobs, (plan.setting, setting), workers, scheduler, progress, say)
         parts = datasets(plan, kept.load, f"exposure --every {request.areas.every}")
         found = _parts(plan, setting, request, parts, kept.load_one, drawn, curves)
         first = next(found)
@@ -157,18 +159,6 @@ def _check(request: ExposureRequest) -> None:
         raise UserError("Exposure needs to know where people live: no population was given.",
                         "A population is a raster (GeoTIFF ...) or NetCDF file with people per cell or per km2.",
                         "Give it with --population FILE; GPW and WorldPop are free (docs/areas.md).")
-
-
-def _setting(plan: AreaPlan, product: Any, every: str) -> ExposureSetting:
-    """What all tiles have in common."""
-    days = Period(plan.months[0].first, plan.months[-1].last)
-    of_days = tuple(periods.periods_of("day", plan.days)) if plan.setting.of_steps else plan.periods
-    return ExposureSetting(product, days, of_days, plan.correlation, plan.setting.cells)
-
-
-def _job(shared: tuple[Any, ExposureSetting], job: Period | slice) -> Arrays:
-    """A month of areas, or a tile of cells."""
-    return means_of_tile(shared[1], job) if isinstance(job, slice) else month_of_areas(shared[0], job)
 
 
 def _parts(plan: AreaPlan, setting: ExposureSetting, request: ExposureRequest, parts: Iterator[xr.Dataset],
