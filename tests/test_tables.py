@@ -169,6 +169,14 @@ def test_thousands_are_never_taken_for_decimals():
     assert np.isnan(values[[0, 2, 3]]).all() and values[1] == 35 and stray.tolist() == [True, False, False, False]
 
 
+def test_a_column_of_numbers_alone_is_read_at_once_and_a_cell_of_two_lines_is_none():
+    values, stray = numbers.numbers(pd.Series(["35", "-0.5", None, "012.250", "35"]))
+    np.testing.assert_array_equal(values, [35.0, -0.5, np.nan, 12.25, 35.0])
+    assert not stray.any()
+    values, stray = numbers.numbers(pd.Series(["35", "12\n13"]))
+    assert values[0] == 35.0 and np.isnan(values[1]) and stray.tolist() == [False, True]
+
+
 # --- stamps ----------------------------------------------------------------------------------------
 
 HOUR = "2019-01-09T08"

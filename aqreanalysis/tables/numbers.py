@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ import pandas as pd
 MISSING_TEXTS = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "---", "—", "——", "–", "_",
                            "\\n", "nd", "n.d.", "missing", "无", "缺测", "nodata", "no data", ".", "#null!", "<na>",
                            "nat", "#value!", "#ref!", "#div/0!", "#name?", "#num!"))
+_PLAIN = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,20})?(\n-?[0-9]{1,15}(\.[0-9]{1,20})?)*+")  # lines of numbers alone
 _COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 _POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
@@ -68,6 +70,10 @@ def numbers(cells: pd.Series, decimal: str = ".") -> tuple[np.ndarray, np.ndarra
     """
     codes, texts = distinct(cells)
     values, stray = np.full(len(texts) + 1, np.nan), np.zeros(len(texts) + 1, bool)
+    if decimal == "." and _PLAIN.fullmatch("\n".join(texts)):  # a column of measured values, read at once
+        with contextlib.suppress(ValueError):  # a cell of two lines
+            values[:-1] = list(map(float, texts))
+            return values[codes], stray[codes]
     for place, text in enumerate(texts):
         try:
             values[place] = number(text, decimal)
@@ -81,4 +87,4 @@ def distinct(cells: pd.Series) -> tuple[np.ndarray, list[str]]:
     if isinstance(cells.dtype, pd.CategoricalDtype):
         return cells.cat.codes.to_numpy().astype(np.int64), cells.cat.categories.astype(str).tolist()
     codes, texts = pd.factorize(cells)
-    return codes, list(map(str, texts))
+    return codes, list(map(str, np.asarray(texts, dtype=object)))
