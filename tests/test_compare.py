@@ -133,6 +133,25 @@ def test_a_run_that_was_killed_goes_on_with_the_same_bytes(made, tmp_path, monke
     assert not [path for path in (tmp_path / "b").iterdir() if path.is_dir()]
 
 
+def test_a_stopped_run_goes_on_on_a_cluster_with_the_same_bytes(made, tmp_path, monkeypatch, cluster):
+    """Jobs of two days, of which the first is done here and two on the cluster's processes."""
+    monkeypatch.setattr(jobs, "JOB_PERIODS", 2)
+    monkeypatch.setattr(compare_module, "_figures", lambda *given: {})
+    field(np.arange(DAYS) + 20.0, time=daily()).to_netcdf(tmp_path / "other.nc")
+
+    def stop(done, of):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    whole, seen = compare(made["real"], tmp_path / "other.nc", tmp_path / "a", days="utc+8"), []
+    with pytest.raises(KeyboardInterrupt):
+        compare(made["real"], tmp_path / "other.nc", tmp_path / "b", days="utc+8", progress=stop)
+    again = compare(made["real"], tmp_path / "other.nc", tmp_path / "b", days="utc+8", scheduler=cluster,
+                    progress=lambda done, of: seen.append((done, of)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert [path.read_bytes() for path in again.files] == [path.read_bytes() for path in whole.files]
+
+
 def test_days_in_utc_are_compared_with_means_of_these_hours(made):
     """UTC day D has 16 hours of day D of UTC+8 (h 8 to 23) and 8 of the next (h 0 to 7): by hand."""
     utc = [(sum(50 + 10 * d + h for h in range(8, 24)) + sum(60 + 10 * d + h for h in range(8))) / 24 for d in range(4)]

@@ -149,6 +149,18 @@ def test_a_run_that_was_killed_goes_on_and_other_options_begin_anew(tmp_path):
     assert CALLS[5:] == [0, 1, 0]
 
 
+def test_what_a_cluster_still_does_for_a_killed_run_is_not_taken_for_the_next_ones(tmp_path):
+    """A worker ends a job, 3 squared, of a command with other options, while the next one has its own of that name."""
+    to = tmp_path / "out.nc"
+    with pytest.raises(KeyboardInterrupt), derived.kept_jobs(to, {"every": "month"}) as killed:
+        killed.run(squares, {"0": 3}, {"fails": 3})
+    with derived.kept_jobs(to, {"every": "year"}) as kept:
+        kept.run(squares, {"0": 5}, {"fails": None})
+        derived._keep((squares, {"fails": None}, killed.folder), ("0", 3))
+        assert kept.load("0")["square"] == 25
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_processes_do_not_make_one_file(tmp_path):
     with derived.kept_jobs(tmp_path / "a.nc", {}), pytest.raises(UserError, match="Another process is making"):
         with derived.kept_jobs(tmp_path / "a.nc", {}):

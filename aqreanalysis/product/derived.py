@@ -9,6 +9,7 @@ so a resumed run, and one with many workers, makes the same bytes.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import zipfile
@@ -78,7 +79,9 @@ class KeptJobs:
 def kept_jobs(to: Path, identity: Mapping[str, Any]) -> Iterator[KeptJobs]:
     """Where the jobs of what is being made at `to` (a file or folder) are kept; removed when the block ends well.
 
-    Jobs of another identity (`identity_of`), as of a command with other options, are not used but removed.
+    Jobs of another identity (`identity_of`), as of a command with other options, are not used but removed. Each
+    identity has a folder of its own: a job that a cluster still does for a run that was killed is then never taken for
+    one of the next run.
 
     Raises
     ------
@@ -91,11 +94,12 @@ def kept_jobs(to: Path, identity: Mapping[str, Any]) -> Iterator[KeptJobs]:
         folder.parent.mkdir(parents=True, exist_ok=True)
     with files.held(folder.with_name(f"{folder.name}{LOCK}"), busy, OTHERWISE):
         text = json.dumps(identity, sort_keys=True, default=str)
-        place = folder / IDENTITY
+        mine = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+        place = mine / IDENTITY
         if not (place.is_file() and place.read_text(encoding="utf-8") == text):
             shutil.rmtree(folder, ignore_errors=True)
             files.replace_text(place, text, OTHERWISE)
-        yield KeptJobs(folder)
+        yield KeptJobs(mine)
         shutil.rmtree(folder, ignore_errors=True)
 
 
