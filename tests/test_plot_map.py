@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import product_samples as samples
@@ -21,8 +22,9 @@ from aqreanalysis.figures.maps import INSETS, Look, mean_map
 from aqreanalysis.figures.product_maps import field_map, period_maps, words_of
 from aqreanalysis.figures.scales import AQI_CLASSES, Scale
 from aqreanalysis.grids import parse_grid
+from aqreanalysis.models import registry
 from aqreanalysis.observations.readers.cube import CubeArchive
-from aqreanalysis.product import map_fields
+from aqreanalysis.product import map_fields, map_stations
 from aqreanalysis.product.map_fields import MapPeriod, field_dataset, map_field, open_for_maps
 from aqreanalysis.product.map_stations import hidden_map, observed_stations
 from aqreanalysis.product.reading import open_product
@@ -155,6 +157,18 @@ def test_hidden_stations_have_no_part_in_the_map(whole):
         np.testing.assert_allclose((seen.values - stations.values)[which], 3.0, atol=1e-3)
     text = {text.get_text() for text in field_map(first).findobj(Text)}
     assert any(f"without the {stations.hidden.sum()} stations" in words for words in text)
+
+
+@pytest.mark.parametrize("name", ["idw", "nearest", None])
+def test_days_are_estimated_anew_with_the_model_of_the_product(whole, monkeypatch, name):
+    """Of a baseline the first word of its identity was taken for a name; another model of that name is refused."""
+    identity = registry.describe_model(name).identity
+    product = replace(open_for_maps(whole[0]), identity={"checkpoint": identity, "neighbours": 1})
+    recipe = {"checkpoint": name, "neighbours": None}
+    monkeypatch.setattr(map_stations, "record_of", lambda path: SimpleNamespace(content={"facts": {"recipe": recipe}}))
+    assert map_stations._model_of(product) == (name, None)
+    with pytest.raises(UserError, match="was made with other 0123"):
+        map_stations._model_of(replace(product, identity={"checkpoint": "other 0123"}))
 
 
 def test_a_station_is_shown_with_the_mean_of_its_whole_days():

@@ -148,12 +148,19 @@ def hidden_fold(table: pd.DataFrame, model_name: str | None, design: str, number
 
 
 def _model_of(product: FinishedProduct) -> tuple[str | None, int | None]:
-    """Name and neighbours of the model that a product was made with."""
-    name = str(product.identity.get("checkpoint", "")).split(" ")[0]
-    if not name:
-        raise UserError(f"{product.path} does not tell its model.", "--hide estimates days anew, with the same model.",
-                        "Give the folder of the product.")
-    return name, product.identity.get("neighbours")
+    """Name (or folder) and neighbours of the model that a product was made with, as its build was asked for them."""
+    rule, made_with = "--hide estimates days anew, with the same model.", str(product.identity.get("checkpoint", ""))
+    if not made_with:
+        raise UserError(f"{product.path} does not tell its model.", rule, "Give the folder of the product.")
+    record = record_of(product.path) if product.path.is_dir() else None
+    recipe = record.content.get("facts", {}).get("recipe", {}) if record else {}
+    if "checkpoint" not in recipe:
+        return made_with.split(" ")[0], product.identity.get("neighbours")
+    name, neighbours = recipe["checkpoint"], recipe.get("neighbours")
+    if (found := registry.describe_model(name, neighbours).identity) != made_with:
+        raise UserError(f"{product.path} was made with {made_with}; {name or 'the default'} is {found} now.", rule,
+                        "Put that checkpoint back where it was.")
+    return name, neighbours
 
 
 def _attributes(product: FinishedProduct, asked: MapPeriod, steps: int, count: np.ndarray,
