@@ -21,9 +21,6 @@ def _hook(event, arguments):
         LOOKS.append((event, str(arguments[0])))
 
 
-sys.addaudithook(_hook)  # can't be removed
-
-
 @pytest.fixture
 def plan(tmp_path):
     """Ten years of months in an empty folder."""
@@ -40,6 +37,7 @@ def test_a_bar_looks_once_a_second_and_only_at_months_that_are_running(plan, tmp
     shown, clock = console.BuildProgress(plan, months[2:]), iter(range(10**6))
     monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: 1e6 + next(clock) / 10))
     LOOKS.clear()
+    sys.addaudithook(_hook)  # can't be removed
     _watching = True
     try:
         found = {shown._hours_done() for _ in range(90)}  # ten a second or fewer, for ten seconds
