@@ -31,10 +31,11 @@ $(VENV)/bin/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 # pip compiles all that it installs on one core, also the tests of other packages: half of the time of the set-up. Here
-# all cores do it, of what may be imported; some files of others are templates, which do not compile.
+# all cores do it, of what is likely to be imported, half of the files; some are templates, which do not compile.
+NOT_COMPILED = tests?|_tests|testing|sympy|networkx|pip|setuptools|mypyc?|lexers|devtools|onnx|_inductor
 $(STAMP): $(VENV)/bin/python pyproject.toml $(SOURCES)
 	$(BIN)/python -m pip install --quiet --no-compile "$(TORCH)" ".[test]"
-	$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|_tests|sympy|networkx)/' $(VENV)/lib || true
+	$(BIN)/python -m compileall -qq -j 0 -x '/($(NOT_COMPILED))/' $(VENV)/lib || true
 	touch $(STAMP)
 
 # Mypy looks for garbage for a third of its time; without that it needs 1.4 GB of memory.
