@@ -60,8 +60,8 @@ def main() -> None:
     hidden = residuals(asked.archive, None, asked.first, asked.days, lambda fold: WHOLE_CITIES in fold.scored, None)
     made = registry.calibration_of(None)
     error, _, _ = apply_bounds(made.hourly, hidden)
-    mean, raw, truth, distance, day = daily_means(hidden, error, made.correlation)
-    of_days, _, _ = made.daily.apply(mean, raw, distance, day)
+    mean, raw, truth, sites, day = daily_means(hidden, error, made.correlation)
+    of_days, _, _ = made.daily.apply(mean, raw, sites, day)
     rows = pd.DataFrame({"mean": mean, "truth": truth, "error": of_days, "day": day.astype(int), "city": hidden.city,
                          "station": hidden.station.astype(str), "fold": hidden.fold, "lat": hidden.lat,
                          "lon": hidden.lon}).dropna()

@@ -85,12 +85,13 @@ def small_checkpoint(folder, **changed):
 
 
 def lively_calibration(seed: int = 0):
-    """A calibration whose every factor moves with level, distance and season."""
-    from aqreanalysis.models.calibration import DISTANCE_KNOTS, LEVEL_KNOTS, SEASON_KNOTS, Bounds, Calibration
+    """A calibration whose every factor moves with level, distance, season and people."""
+    from aqreanalysis.models import calibration
+    from aqreanalysis.models.calibration import Bounds, Calibration
 
     rng = np.random.default_rng(seed)
-    knots = len(LEVEL_KNOTS) + len(DISTANCE_KNOTS) + len(SEASON_KNOTS)
-    hourly, daily = (Bounds(LEVEL_KNOTS, DISTANCE_KNOTS, SEASON_KNOTS, *rng.normal(0.3, 0.3, (3, knots)))
+    hourly, daily = (Bounds(calibration.LEVEL_KNOTS, calibration.DISTANCE_KNOTS, calibration.SEASON_KNOTS,
+                            *rng.normal(0.3, 0.3, (3, sum(calibration.KNOTS))), calibration.POPULATION_KNOTS)
                      for _ in range(2))
     return Calibration(hourly, daily, np.linspace(1.0, 0.3, 24), {"stations": 5, "first": "2019-01-01",
                                                                   "last": "2019-12-31"})

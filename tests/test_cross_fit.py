@@ -1,5 +1,6 @@
 """Cross-fitting: each station is asked of a network that never saw it; scores and the memory of errors by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,6 +57,9 @@ def test_each_station_is_asked_once_in_each_design_and_taken_out_with_its_duplic
         scored = [station for fold in folds for station in fold.scored.get(design, ())]
         assert sorted(scored) == sorted(data.split.train), design
     assert not any(MAP_MATCHED in fold.scored for fold in folds)  # it only weighs the distance-matched rows
+    weights = {station: weight for fold in folds for station, weight in fold.weights.get(DISTANCE_MATCHED, {}).items()}
+    assert set(weights) == set(data.split.train) and np.mean(list(weights.values())) == pytest.approx(1.0)
+    assert np.ptp(list(weights.values())) > 0.1
     for fold in folds:
         assert set(fold.asked) <= set(fold.removed) <= set(data.split.train)
         assert len({"S00", "S01"} & set(fold.removed)) != 1
@@ -78,7 +82,7 @@ def days(estimate, truth=0.0, design="single stations", station="S0"):
     n = len(estimate)
     return HeldOutDays(estimate, np.ones((n, 24)), np.broadcast_to(truth, (n, 24)).astype(float), np.full(n, 10.0),
                        np.arange(n).astype("datetime64[D]"), np.full(n, station), np.full(n, design, object),
-                       np.zeros(n, int), np.full(n, 35.0), np.full(n, 115.0))
+                       np.zeros(n, int), np.full(n, 35.0), np.full(n, 115.0), np.ones(n))
 
 
 def test_scores_by_hand():
@@ -97,6 +101,17 @@ def test_scores_by_hand():
             "NMB_percent_kriging": 100 * (-96 + 57) / 3100, "skill_percent": 100 * (1 - 67 / 153)}.items()}
     assert daily == {"design": "single stations", "frequency": "daily", "n": 1, "MAE": 2, "RMSE": 2, "NMB_percent": 4,
                      "MAE_kriging": 4, "RMSE_kriging": 4, "NMB_percent_kriging": -8, "skill_percent": 50}
+
+
+def test_scores_of_the_maps_land_by_hand():
+    """Distance-matched days of +2 and -1, of weight 3 and 1: beside their plain mean that of the land."""
+    ours, reference = (replace(days(np.repeat([[50.0 + a], [50.0 + b]], 24, axis=1), 50.0, "distance-matched"),
+                               weight=np.array([3.0, 1.0])) for a, b in ((2.0, -1.0), (4.0, 4.0)))
+    found = {(row["design"], row["frequency"]): row for row in held_out_scores(ours, reference)}
+    for frequency, n in (("hourly", 48), ("daily", 2)):
+        plain, land = (found[design, frequency] for design in ("distance-matched", "map-matched"))
+        assert (plain["n"], plain["MAE"], plain["NMB_percent"], plain["skill_percent"]) == (n, 1.5, 1.0, 62.5)
+        assert (land["n"], land["MAE"], land["NMB_percent"], land["skill_percent"]) == (n, 1.75, 2.5, 56.25)
 
 
 def errors_of_ratio(ratio):

@@ -169,7 +169,7 @@ def test_the_common_share_is_of_the_bias_over_the_standard_errors():
     days = HeldOutDays(hours, 0.2 * hours, hours + rng.normal(0.0, 10.0, (n, 24)).astype(np.float32), np.full(n, 20.0),
                        np.datetime64("2019-01-01") + np.arange(n) % 20, np.array(["A", "B", "C"] * (n // 3), object),
                        np.full(n, "whole cities", object), np.zeros(n, int), 36.0 + np.arange(n) % 3 / 4.0,
-                       np.full(n, 115.0))
+                       np.full(n, 115.0), np.ones(n))
     error = apply_bounds(calibration.hourly, days)[0]
     found = errors_of(days, calibration, None, 10.0, 0.0, "", np.ones(n), MapBias(0.036, 0.0, 0.048))
     assert found.bias == pytest.approx(0.06)
@@ -237,7 +237,7 @@ def drawn(correlation: ErrorCorrelation, stations=24, days=120, folds=3, seed=0)
     day, station, fold, lat, lon = (np.concatenate(column) for column in zip(*rows, strict=True))
     z, nothing = np.concatenate(values), np.zeros((len(day), 24))
     return HeldOutDays(nothing, nothing, nothing, nothing[:, 0], day.astype("datetime64[D]"), station,
-                       np.full(len(day), "whole cities", object), fold, lat, lon), z
+                       np.full(len(day), "whole cities", object), fold, lat, lon, np.ones(len(day))), z
 
 
 def test_a_fit_finds_what_errors_were_drawn_with():

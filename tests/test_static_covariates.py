@@ -36,6 +36,9 @@ def test_the_real_list_agrees_with_the_plain_sum():
         away = geo.pairwise_distance_km(lat, lon, places["lat"] / 1000, places["lon"] / 1000)
         people = places["population"].astype(float)
     found = static_covariates(lat, lon)
+    alone = static.population_potential(np.append(lat, 60.0), np.append(lon, 110.0), 15.0)
+    np.testing.assert_allclose(alone[:-1], found.population_15km, rtol=1e-6)
+    assert np.isnan(alone[-1])
     for scale, error in ((5, 0.01), (15, 0.1), (40, 5e-3), (100, 1e-3)):
         exact = (people * np.exp(-away / scale)).sum(axis=1)
         difference = np.abs(found[f"population_{scale}km"].values - exact) / (exact + 100)

@@ -62,7 +62,7 @@ def hidden(stations=30, days=10, seed=0, lasting=0.5, scale=2.0, error=6.0, desi
     return HiddenDays(estimate, np.full((n, 24), scale, np.float32), truth, np.full(n, 20.0, np.float32),
                       day.astype("datetime64[D]"), station, design, city.astype(int) * 0,
                       35.0 + 0.01 * city.astype(float), np.full(n, 115.0),
-                      (estimate - 0.2 * error * z).astype(np.float32), np.ones(n, np.float32), (city // 3).astype(int))
+                      np.ones(n, np.float32), (estimate - 0.2 * error * z).astype(np.float32), (city // 3).astype(int))
 
 
 @pytest.mark.parametrize("stations, days", [(1, 1), (1, 40), (30, 1), (30, 10)])

@@ -13,6 +13,7 @@ from aqreanalysis.evaluation.distributions import NORMAL, Distribution
 from aqreanalysis.models import uncertainty
 from aqreanalysis.models.base import Model
 from aqreanalysis.models.calibration import Calibration
+from aqreanalysis.models.sites import Sites
 
 BOUNDED_SHARE = 0.9  # of the probability, in the interval: its ends are the 5 % and 95 % bounds
 # What lies between calibrated bounds. Measured at stations that were withheld (single stations, whole cities), hours of
@@ -92,7 +93,7 @@ def predict_days(hourly: IntervalPrediction, mean: np.ndarray, of_days: Callable
                                found.get(schema.UPPER))
 
 
-def errors_of_days(model: str, hourly: Mapping[str, np.ndarray], days: np.ndarray, distance: np.ndarray,
+def errors_of_days(model: str, hourly: Mapping[str, np.ndarray], days: np.ndarray, sites: Sites,
                    calibrated: str, calibration: Calibration | None,
                    memory_hours: float) -> Mapping[str, np.ndarray]:
     """The errors of days as a product gives them; days with any hour have one. For statistics.fold_statistics.
@@ -105,4 +106,4 @@ def errors_of_days(model: str, hourly: Mapping[str, np.ndarray], days: np.ndarra
     found = uncertainty.daily(hourly[schema.TARGET], hourly[schema.STANDARD_ERROR], no_class, 1, correlation)
     if model != calibrated or calibration is None:
         return found
-    return uncertainty.calibrated(found, calibration.daily, distance, days)
+    return uncertainty.calibrated(found, calibration.daily, sites, days)

@@ -20,6 +20,7 @@ from aqreanalysis.evaluation.holdout import Fold, nearest_remaining
 from aqreanalysis.evaluation.predictions import BOUNDED_SHARE, IntervalPrediction, predict_days, predict_hours
 from aqreanalysis.evaluation.strata import LEVELS, PLACES, SEASONS, in_level, in_season, membership
 from aqreanalysis.models.base import Model
+from aqreanalysis.models.sites import Sites
 from aqreanalysis.time_axis import HOURS_PER_DAY, MINIMUM_HOURS
 
 CENTRAL_PERCENT = (50, 80, 90, 95)  # of the probability, in the central intervals
@@ -117,15 +118,16 @@ def fold_statistics(models: Mapping[str, Model], cube: xr.Dataset, fold: Fold, h
 
     `truth` is the cube of what they observed, if not `cube`; `kinds` the stations of kinds of place
     (strata.kinds_of_place). `hours` are those of calendar days UTC+8; `distributions` by model, where an hour's
-    standard error is not of a normal one. `errors_of_days(model's name, arrays, days, distance)` gives what is known of
-    the errors of days: `days` datetime64[D] (days,), `distance` to the nearest station that is seen, km (station,), the
-    rest as in predictions.predict_days. Without it no error of a day is known.
+    standard error is not of a normal one. `errors_of_days(model's name, arrays, days, sites)` gives what is known of
+    the errors of days: `days` datetime64[D] (days,), `sites` (station,) by the stations that are seen, the rest as in
+    predictions.predict_days. Without it no error of a day is known.
     """
     truth = cube if truth is None else truth
     scored = [station for station in fold.asked if station in set(truth.station.values)]
     asked, seen = truth.sel(station=scored), cube.isel(station=~np.isin(cube.station.values, list(fold.removed)))
     targets = schema.make_targets(hours, asked.lat.values, asked.lon.values)
     distance = nearest_remaining(seen.lat.values, seen.lon.values, asked.lat.values, asked.lon.values)
+    sites = Sites.of(asked.lat.values, asked.lon.values, distance)
     shapes = {name: (distributions or {}).get(name, NORMAL) for name in models}
     predictions = {name: predict_hours(model, seen, targets, shapes[name]) for name, model in models.items()}
     observed = asked.pm25.reindex(time=hours).values
@@ -136,7 +138,7 @@ def fold_statistics(models: Mapping[str, Model], cube: xr.Dataset, fold: Fold, h
     found: dict[str, list[np.ndarray]] = {name: [] for name in STRATA}  # (statistic, group, frequency, stratum)
     for name, hourly in predictions.items():
         hourly = hourly.where(together)
-        asking = errors_of_days and partial(errors_of_days, name, days=cut.days, distance=distance)
+        asking = errors_of_days and partial(errors_of_days, name, days=cut.days, sites=sites)
         daily = predict_days(hourly, mean_of_days(hourly.pm25, minimum_hours), asking)
         pairs = [(observed, hourly, shapes[name], HOURS_PER_DAY), (daily_truth, daily, NORMAL, 1)]
         sums = [_by_stratum(t, prediction, _statistics(t, prediction, distance, shape), per_day, cut)

@@ -100,6 +100,16 @@ def static_covariates(lat, lon) -> xr.Dataset:
     return xr.Dataset(variables, coords={LAT: (POINT, lat), LON: (POINT, lon)})
 
 
+def population_potential(lat, lon, scale: float) -> np.ndarray:
+    """People times exp(-distance / `scale` km), summed over places: one potential alone, at a quarter of the cost of
+    all, float32 (points,), of places in degrees (points,). NaN where `static_covariates` has it.
+    """
+    lat, lon = np.atleast_1d(np.asarray(lat, float)), np.atleast_1d(np.asarray(lon, float))
+    found, covered = np.full(lat.shape, np.nan, np.float32), is_covered(lat, lon)
+    found[covered] = _potential((scale,)).at(lat[covered], lon[covered] % 360)[:, 0]
+    return found
+
+
 def is_covered(lat, lon) -> np.ndarray:
     """Whether places, degrees, lie where the shipped covariates are known; False where a coordinate is not finite."""
     west, east, south, north = COVERED
@@ -121,9 +131,9 @@ def check_covered(lat, lon, of: str) -> None:
 
 
 @cache
-def _potential() -> PopulationPotential:
+def _potential(scales: tuple[float, ...] = SCALES) -> PopulationPotential:
     with np.load(DATA / "places.npz") as places:
-        return PopulationPotential(places[LAT] / 1000, places[LON] / 1000, places["population"], SCALES)
+        return PopulationPotential(places[LAT] / 1000, places[LON] / 1000, places["population"], scales)
 
 
 @cache

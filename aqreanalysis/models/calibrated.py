@@ -10,6 +10,7 @@ import xarray as xr
 from aqreanalysis import geo, schema, time_axis
 from aqreanalysis.models.base import Model, Prepared, Silent, Supporters, WrappedModel
 from aqreanalysis.models.calibration import Calibration
+from aqreanalysis.models.sites import Sites
 
 
 def with_calibration(model: Model, calibration: Calibration | None) -> Model:
@@ -57,7 +58,8 @@ class CalibratedStations:
         estimate, scale = (raw[name].values for name in (schema.TARGET, schema.STANDARD_ERROR))
         _, distance = geo.nearest(self.lat, self.lon, targets.lat.values, targets.lon.values, 1)
         days = time_axis.local_days(targets.time.values)[:, None]
-        made = self.calibration.hourly.apply(estimate, scale, distance[:, 0].astype(np.float32), days)
+        sites = Sites.of(targets.lat.values, targets.lon.values, distance[:, 0])
+        made = self.calibration.hourly.apply(estimate, scale, sites, days)
         return schema.make_estimate(targets, estimate, *made)
 
     def supporters(self, lat: np.ndarray, lon: np.ndarray) -> Supporters:

@@ -5,8 +5,9 @@ At stations that were left out the truth is known. There, factors are fitted tha
     lower = max(0, estimate - f_lower * scale)    upper = estimate + f_upper * scale    error = f_error * scale
 
 such that 5 % of the truth lies below the lower bound and 5 % above the upper one, and that the mean square of
-(truth - estimate) / error is 1: overall, and wherever the level, the distance to the nearest station or the season
-puts weight. The logarithm of each factor is a sum of three piecewise linear functions, of these three.
+(truth - estimate) / error is 1: overall, and wherever the level, the distance to the nearest station, the season
+or how many people live round a place puts weight. The logarithm of each factor is a sum of four piecewise linear
+functions, of these four.
 
 The idea is conformalized quantile regression (Romano, Patterson and Candes 2019, NeurIPS 32, 3543-3553): quantile
 regression, then a shift by the finite-sample quantile of what it misses, here of the logarithm of |truth - estimate| /
@@ -30,12 +31,14 @@ from scipy.special import expit
 
 from aqreanalysis.models import error_correlation
 from aqreanalysis.models.error_correlation import CorrelatedErrors
+from aqreanalysis.models.sites import Sites
 
 MISSED = 0.05  # share of the truth below the lower bound, and as much above the upper one
 LEVEL_KNOTS = (10.0, 20.0, 35.0, 55.0, 80.0, 115.0, 160.0, 230.0)  # ug m-3, of the estimate
 DISTANCE_KNOTS = (3.0, 8.0, 16.0, 30.0, 55.0, 90.0)                # km
 SEASON_KNOTS = (15.0, 105.0, 196.0, 288.0)                         # days of the year: the middles of the seasons
-KNOTS = (len(LEVEL_KNOTS), len(DISTANCE_KNOTS), len(SEASON_KNOTS))
+POPULATION_KNOTS = (10.0, 11.5, 13.0)                              # ln(1 + population potential within 5 km)
+KNOTS = (len(LEVEL_KNOTS), len(DISTANCE_KNOTS), len(SEASON_KNOTS), len(POPULATION_KNOTS))
 YEAR = 365.25
 HOURS = 24
 NORMAL_QUANTILE = 1.6449  # of 1 - MISSED
@@ -51,10 +54,11 @@ DIGITS = 5
 
 @dataclass(frozen=True)
 class Bounds:
-    """Factors of a raw scale. The three curves hold their logarithms at the knots of level, distance and season in
-    this order, one tuple after the other; a curve goes on level beyond its end knots, and round the year.
+    """Factors of a raw scale. The three curves hold their logarithms at the knots of level, distance, season and
+    population in this order, one tuple after the other; a curve goes on level beyond its end knots, and round the year.
 
-    `level` knots in ug m-3, `distance` in km, `season` in days of the year.
+    `level` knots in ug m-3, `distance` in km, `season` in days of the year, `population` in ln(1 + population potential
+    within 5 km); () in factors that do not depend on it, as those made before it was known.
     """
 
     level: tuple[float, ...]
@@ -63,40 +67,51 @@ class Bounds:
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     error: tuple[float, ...]
+    population: tuple[float, ...] = ()
 
     def __post_init__(self):
         for name, value in asdict(self).items():
             object.__setattr__(self, name, tuple(float(number) for number in value))
-        knots = len(self.level) + len(self.distance) + len(self.season)
+        knots = sum(self.knots)
         for name in ("lower", "upper", "error"):
             curve = getattr(self, name)
             if len(curve) != knots or not np.isfinite(curve).all():
                 raise ValueError(f"the curve {name} has {len(curve)} numbers for {knots} knots, or one is not finite")
-        for name in ("level", "distance", "season"):
-            if not getattr(self, name) or (np.diff(getattr(self, name)) <= 0).any():
+        for name in ("level", "distance", "season", "population"):
+            if (np.diff(getattr(self, name)) <= 0).any() or not (getattr(self, name) or name == "population"):
                 raise ValueError(f"the knots of {name} do not ascend")
 
-    def apply(self, estimate: np.ndarray, scale: np.ndarray, distance: np.ndarray,
+    @property
+    def knots(self) -> tuple[int, ...]:
+        """How many there are of level, distance, season and population."""
+        return tuple(len(each) for each in (self.level, self.distance, self.season, self.population))
+
+    def by_knots(self, curves: np.ndarray) -> list[np.ndarray]:
+        """Curves (n, knots) apart: (n, knots of level), (n, of distance), (n, of season), (n, of population)."""
+        return np.split(curves, np.cumsum(self.knots[:-1]), axis=1)
+
+    def apply(self, estimate: np.ndarray, scale: np.ndarray, sites: Sites,
               days: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Standard error, lower and upper bound, float32 in ug m-3, of the shape of `estimate`.
 
         Parameters
         ----------
         estimate, scale : float32 of any shape, ug m-3; NaN gives NaN.
-        distance : km to the nearest station that the model was given; broadcast against `estimate`.
+        sites : of the places; broadcast against `estimate`. A place of which nobody knows how many people live there
+            gets the mean factor of all knots of population.
         days : datetime64[D], calendar days UTC+8; broadcast too, as (time, 1) against (time, point).
 
         Every cell and hour is computed by itself, so how the arrays are cut changes no bit; some 70 additions,
         products and comparisons and three exponentials for each.
         """
-        return self.at(distance)(estimate, scale, days)
+        return self.at(sites)(estimate, scale, days)
 
-    def at(self, distance: np.ndarray) -> Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """`apply` for places at these distances, which are looked up once: a function of estimate, scale and days."""
-        curves = np.array((self.error, self.lower, self.upper))
-        level, by_distance, by_season = np.split(curves, np.cumsum((len(self.level), len(self.distance))), axis=1)
-        where = [np.asarray(start + np.interp(distance, self.distance, curve), np.float32)
-                 for start, curve in zip(level[:, 0], by_distance, strict=True)]
+    def at(self, sites: Sites) -> Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """`apply` for these places, which are looked up once: a function of estimate, scale and days."""
+        level, by_distance, by_season, by_people = self.by_knots(np.array((self.error, self.lower, self.upper)))
+        people = _along(self.population, sites.population)
+        where = [np.asarray(start + np.interp(sites.distance, self.distance, curve) + people @ among, np.float32)
+                 for start, curve, among in zip(level[:, 0], by_distance, by_people, strict=True)]
         bends = np.diff(np.diff(level) / np.diff(self.level), prepend=0.0).astype(np.float32)
 
         def apply(estimate, scale, days):
@@ -138,7 +153,8 @@ class Calibration:
     def asdict(self) -> dict:
         """As plain numbers, for JSON; without what it does not have."""
         plain = {of.name: getattr(self, of.name) for of in fields(self)}
-        plain |= {name: asdict(plain[name]) for name in ("hourly", "daily")}
+        plain |= {of: {name: value for name, value in asdict(plain[of]).items() if value != ()}
+                  for of in ("hourly", "daily")}
         return plain | {"errors": self.errors.asdict()} if self.errors else {
             name: value for name, value in plain.items() if name != "errors"}
 
@@ -179,32 +195,32 @@ class Prior:
         if self.bounds is None:
             starts = np.log((NORMAL_QUANTILE, NORMAL_QUANTILE, 1.0))
             return starts[:, None] * (np.arange(sum(KNOTS)) < KNOTS[0])
-        of, cuts = self.bounds, np.cumsum((len(self.bounds.level), len(self.bounds.distance)))
+        of = self.bounds
         return np.array([np.concatenate([
             np.interp(LEVEL_KNOTS, of.level, level), np.interp(DISTANCE_KNOTS, of.distance, distance),
-            np.interp(SEASON_KNOTS, of.season, season, period=YEAR)])
-            for level, distance, season in (np.split(np.array(curve), cuts)
-                                            for curve in (of.lower, of.upper, of.error))])
+            np.interp(SEASON_KNOTS, of.season, season, period=YEAR), _along(of.population, POPULATION_KNOTS) @ people])
+            for level, distance, season, people in zip(
+                *of.by_knots(np.array((of.lower, of.upper, of.error))), strict=True)])
 
 
-def fit(estimate, scale, truth, distance, days) -> Bounds:
+def fit(estimate, scale, truth, sites: Sites, days, weight) -> Bounds:
     """Factors fitted to rows (n,) where the truth is known; rows with a NaN take no part.
 
-    `estimate`, `scale` (over 0) and `truth` in ug m-3, `distance` in km, `days` datetime64[D].
+    `estimate`, `scale` (over 0) and `truth` in ug m-3, `sites` (n,), `days` datetime64[D]; `weight` (n,) is how many
+    rows each counts as.
 
     Raises ValueError where no row has all of them.
     """
-    basis, z, known = _rows(estimate, scale, truth, distance, days)
-    if not known.any():
+    basis, z, known = _rows(estimate, scale, truth, sites, days)
+    weight = np.asarray(weight, np.float64)[known]
+    if not weight.sum() > 0:
         raise ValueError("no row has an estimate, a scale and a truth")
-    ones, pull = np.ones(len(z)), HOLD * _held_together()
-    flat = np.zeros(sum(KNOTS))
-    curves = (_quantile_curve(basis, -z, ones, flat, pull), _quantile_curve(basis, z, ones, flat, pull),
-              _spread_curve(basis, z, ones, flat, pull))
-    return _bounds(curves)
+    flat, pull = np.zeros(sum(KNOTS)), HOLD * _held_together()
+    return _bounds((_quantile_curve(basis, -z, weight, flat, pull), _quantile_curve(basis, z, weight, flat, pull),
+                    _spread_curve(basis, z, weight, flat, pull)))
 
 
-def fit_to_prior(prior: Prior, estimate, scale, truth, distance, days, weight) -> Bounds:
+def fit_to_prior(prior: Prior, estimate, scale, truth, sites: Sites, days, weight) -> Bounds:
     """Factors of few or many rows (n,): a prior's, and a correction that the rows ask for.
 
     `weight` (n,) is how many independent rows each of them is worth, N in sum. First the rows' own curves are found:
@@ -215,7 +231,7 @@ def fit_to_prior(prior: Prior, estimate, scale, truth, distance, days, weight) -
 
     Other parameters as of `fit`. Where no row is known: the prior; ValueError where it has no bounds.
     """
-    basis, z, known = _rows(estimate, scale, truth, distance, days)
+    basis, z, known = _rows(estimate, scale, truth, sites, days)
     weight = np.asarray(weight, np.float64)[known]
     if not weight.sum() > 0:
         if prior.bounds is None:
@@ -230,18 +246,20 @@ def fit_to_prior(prior: Prior, estimate, scale, truth, distance, days, weight) -
     return _bounds(before + share * (np.array(own) - before))
 
 
-def _rows(estimate, scale, truth, distance, days) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rows(estimate, scale, truth, sites, days) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hat functions and z of the rows with an estimate, a scale and a truth; and which (n,) these are."""
     known = np.isfinite(estimate) & np.isfinite(truth) & (scale > 0)
     estimate, scale, truth = (np.asarray(a, np.float64)[known] for a in (estimate, scale, truth))
-    basis = np.concatenate([_along(LEVEL_KNOTS, estimate), _along(DISTANCE_KNOTS, np.asarray(distance)[known]),
-                            _round(SEASON_KNOTS, np.asarray(days)[known])], axis=1)
+    sites = sites[known]
+    basis = np.concatenate([_along(LEVEL_KNOTS, estimate), _along(DISTANCE_KNOTS, sites.distance),
+                            _round(SEASON_KNOTS, np.asarray(days)[known]),
+                            _along(POPULATION_KNOTS, sites.population)], axis=1)
     return basis, (truth - estimate) / scale, known
 
 
 def _bounds(curves: Sequence[np.ndarray]) -> Bounds:
-    return Bounds(LEVEL_KNOTS, DISTANCE_KNOTS, SEASON_KNOTS,
-                  *(tuple(np.round(curve, DIGITS).tolist()) for curve in curves))
+    lower, upper, error = (tuple(np.round(curve, DIGITS).tolist()) for curve in curves)
+    return Bounds(LEVEL_KNOTS, DISTANCE_KNOTS, SEASON_KNOTS, lower, upper, error, POPULATION_KNOTS)
 
 
 def correlation_by_lag(z: np.ndarray) -> np.ndarray:
@@ -261,8 +279,13 @@ def correlation_by_lag(z: np.ndarray) -> np.ndarray:
 
 
 def _along(knots: Sequence[float], values) -> np.ndarray:
-    """Hat functions (n, knots) of values (n,): linear between the knots, 1 in sum, flat beyond the ends."""
-    return np.stack([np.interp(values, knots, row) for row in np.eye(len(knots))], axis=-1)
+    """Hat functions (..., knots) of values (...): linear between the knots, 1 in sum, flat beyond the ends; all alike
+    where a value is NaN."""
+    values = np.asarray(values, np.float64)
+    if not knots:
+        return np.zeros((*values.shape, 0))
+    found = np.stack([np.interp(values, knots, row) for row in np.eye(len(knots))], axis=-1)
+    return np.where(np.isnan(found), 1.0 / len(knots), found)
 
 
 def _round(knots: Sequence[float], days: np.ndarray) -> np.ndarray:
@@ -344,7 +367,7 @@ def _fitted(loss, pull: np.ndarray, total: float, start: float) -> np.ndarray:
 
 def _held_together() -> np.ndarray:
     """The matrix (knots, knots) of the squared differences from knot to knot, the year's last and first being
-    neighbours, and of the sums of the curves of distance and season: level carries the mean, the others are about 0.
+    neighbours, and of the sums of all curves but the level's, which carries the mean: the others are about 0.
     """
     rows, first = [], 0
     for curve, count in enumerate(KNOTS):

@@ -10,6 +10,7 @@ from scipy.spatial import ConvexHull, Delaunay, QhullError
 from aqreanalysis import schema
 from aqreanalysis.models.base import Supporters
 from aqreanalysis.models.calibration import Bounds
+from aqreanalysis.models.sites import Sites
 from aqreanalysis.time_axis import HOURS_PER_DAY
 
 # Where the mean absolute error of an hour has grown to so many times that beside a station (benchmarks/error_growth.py;
@@ -131,10 +132,10 @@ def daily(pm25: np.ndarray, error: np.ndarray, flag: np.ndarray, minimum_hours: 
     }
 
 
-def calibrated(days: dict[str, np.ndarray], bounds: Bounds, distance: np.ndarray, dates: np.ndarray) -> dict:
+def calibrated(days: dict[str, np.ndarray], bounds: Bounds, sites: Sites, dates: np.ndarray) -> dict:
     """Days (as of `daily`) with the standard error and the bounds that a calibration makes of their raw error.
 
-    `distance` (points,) km to the nearest station; `dates` (days,) datetime64[D].
+    `sites` (points,); `dates` (days,) datetime64[D].
     """
-    made = bounds.apply(days[schema.TARGET], days[schema.STANDARD_ERROR], distance, dates[:, None])
+    made = bounds.apply(days[schema.TARGET], days[schema.STANDARD_ERROR], sites, dates[:, None])
     return days | dict(zip((schema.STANDARD_ERROR, schema.LOWER, schema.UPPER), made, strict=True))

@@ -23,6 +23,7 @@ from aqreanalysis.models.base import Model
 from aqreanalysis.models.calibrated import with_calibration
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.registry import ModelDescription
+from aqreanalysis.models.sites import Sites
 from aqreanalysis.models.uncertainty import Support
 from aqreanalysis.observations import quality, screening, stations
 from aqreanalysis.observations.quality import DEFAULT_SETTINGS, FLAG_REACH_HOURS, QualitySettings
@@ -89,6 +90,7 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
     cube, flagged = _observations(job, model, month, archive)
     check_unchanged(job, model, month)
     distance = nearest_distance(cube, job.grid)
+    sites = Sites.of(job.grid.lat, job.grid.lon, distance)
     fields = fields_around(job, model, month, cube)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(output.open_part(job.folder.hourly(month), job.grid, job.about, cf.HOURLY, distance))
@@ -102,7 +104,7 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
             widths.add(arrays)
             file.write(block.first, arrays, block.points)
             means = _days(job, month.hours[block.first:block.first + len(arrays["pm25"])], arrays,
-                          distance[block.points], model.calibration)
+                          sites[block.points], model.calibration)
             days.write(block.first // HOURS_PER_DAY, block.points, means)
             if truth:
                 truth.compare(block, arrays)
@@ -190,7 +192,7 @@ def _round(arrays: dict[str, np.ndarray]) -> None:
             arrays[name][...] = encoding.rounded(name, arrays[name])
 
 
-def _days(job: Job, hours: np.ndarray, arrays: dict[str, np.ndarray], distance: np.ndarray,
+def _days(job: Job, hours: np.ndarray, arrays: dict[str, np.ndarray], sites: Sites,
           calibration: Calibration | None) -> dict[str, np.ndarray]:
     """Means of the days of a block of whole days of `hours`, with what is known of their errors."""
     memory_hours = job.description.error_memory_hours
@@ -198,7 +200,7 @@ def _days(job: Job, hours: np.ndarray, arrays: dict[str, np.ndarray], distance: 
     days = uncertainty.daily(arrays["pm25"], arrays["pm25_standard_error"], arrays["quality_flag"], job.minimum_hours,
                              correlation, observed=arrays["number_of_observations"] > 0)
     dates = local_days(hours[::HOURS_PER_DAY])
-    return uncertainty.calibrated(days, calibration.daily, distance, dates) if calibration else days
+    return uncertainty.calibrated(days, calibration.daily, sites, dates) if calibration else days
 
 
 def _tell(job: Job, month: Period, hours: int) -> None:

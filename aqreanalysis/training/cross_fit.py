@@ -15,7 +15,7 @@ import numpy as np
 
 from aqreanalysis.errors import UserError
 from aqreanalysis.evaluation.designs import archive_designs
-from aqreanalysis.evaluation.holdout import MAP_MATCHED, Fold
+from aqreanalysis.evaluation.holdout import DISTANCE_MATCHED, MAP_MATCHED, Fold
 from aqreanalysis.evaluation.statistics import week_number
 from aqreanalysis.grids import parse_grid
 from aqreanalysis.models import checkpoint
@@ -65,15 +65,16 @@ def asked_networks(data: AnalysisData, main: Path, folder: Path) -> list[Asked]:
     designs = archive_designs(table, parse_grid(DISTANCE_GRID), networks, data.duplicates)
     asked = []
     for number in numbers:
-        folds = tuple(_without_weights(fold) for fold in designs.folds if fold.network == number)
+        folds = tuple(_once(fold) for fold in designs.folds if fold.network == number)
         where = checkpoint.fold_folder(folder, number) if crossed else main
         asked.append(Asked(number if crossed else None, where, tuple(table.station_id[networks == number]), folds))
     return asked
 
 
-def _without_weights(fold: Fold) -> Fold:
-    """A fold without the design that only weighs another one's rows."""
-    return replace(fold, scored={name: stations for name, stations in fold.scored.items() if name != MAP_MATCHED})
+def _once(fold: Fold) -> Fold:
+    """A fold without the design that only weighs the rows of another one, which have its weights."""
+    return replace(fold, scored={name: stations for name, stations in fold.scored.items() if name != MAP_MATCHED},
+                   weights={DISTANCE_MATCHED: fold.weights[MAP_MATCHED]} if MAP_MATCHED in fold.weights else {})
 
 
 def ask(data: AnalysisData, asked: Asked) -> tuple[str, CrossFitted]:

@@ -42,8 +42,8 @@ def errors_of(days: HeldOutDays, made: Calibration, prior: CorrelatedErrors | No
     one, what all cells have in common is the prior's.
     """
     error, _, _ = apply_bounds(made.hourly, days)
-    mean, raw, truth, distance, day = daily_means(days, error, made.correlation)
-    of_days, _, _ = made.daily.apply(mean, raw, distance, day)
+    mean, raw, truth, sites, day = daily_means(days, error, made.correlation)
+    of_days, _, _ = made.daily.apply(mean, raw, sites, day)
     spread = _spread(bias, prior, independent, worth)
     found = []
     for frequency, z, level, of_level in (("hourly", (days.truth - days.estimate) / error, days.estimate, error),

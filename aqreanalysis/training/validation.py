@@ -20,8 +20,8 @@ def held_out_scores(ours: HeldOutDays, kriging: HeldOutDays) -> list[dict]:
     Both are of the same stations and days; hours count for which both have an estimate.
     """
     rows = []
-    for design in dict.fromkeys(ours.design):
-        mine = ours.design == design
+    for design, weight in ours.designs.items():
+        mine = weight > 0
         arrays = [array[mine].astype(np.float64) for array in (ours.truth, ours.estimate, kriging.estimate)]
         arrays = [np.where(np.isfinite(arrays).all(axis=0), array, np.nan) for array in arrays]
         days = [mean_of_days(array.T, MINIMUM_HOURS)[0] for array in arrays]
@@ -29,7 +29,8 @@ def held_out_scores(ours: HeldOutDays, kriging: HeldOutDays) -> list[dict]:
             known = np.isfinite(pairs[0])
             if known.any():
                 truth, own, reference = (array[known] for array in pairs)
-                found = paired_scores(truth, own, reference, np.ones(len(truth)))
+                counts = np.repeat(weight[mine], pairs[0].size // mine.sum())[known.ravel()]
+                found = paired_scores(truth, own, reference, counts)
                 rows.append({"design": design, "frequency": frequency, "n": int(known.sum())}
                             | {name: round(value, SCORE_DIGITS) for name, value in found.items()})
     return rows

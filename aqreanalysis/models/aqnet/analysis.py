@@ -23,6 +23,7 @@ from aqreanalysis.models.base import Prepared, Silent, Supporters
 from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import Neighbourhood, find_neighbourhood
+from aqreanalysis.models.sites import Sites
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY, local_days
 
 if TYPE_CHECKING:
@@ -168,7 +169,8 @@ class PreparedStations:
             points = slice(start, start + TARGETS_AT_ONCE)
             near = to_tensors(Neighbourhood(*(getattr(neighbourhood, of.name)[points]
                                               for of in dataclass_fields(Neighbourhood))))
-            bounds = None if calibration is None else calibration.hourly.at(near.distance[:, 0].numpy())
+            bounds = None if calibration is None else calibration.hourly.at(
+                Sites.of(lat[points], lon[points], near.distance[:, 0].numpy()))
             yield points, near, self.model.network.knn.neighbour_geometry(near), covariates(points), bounds
 
     def _covariates(self, lat: np.ndarray, lon: np.ndarray) -> Callable[[slice], TargetCovariates | None]:

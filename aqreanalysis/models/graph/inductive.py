@@ -22,6 +22,7 @@ from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.graph.graph import edges_between
 from aqreanalysis.models.graph.kinds import KINDS, GraphSettings, Kind, PlaceInputs
 from aqreanalysis.models.graph.weather import WeatherInputs
+from aqreanalysis.models.sites import Sites
 from aqreanalysis.time_axis import HOUR, HOURS_PER_DAY
 
 if TYPE_CHECKING:
@@ -126,11 +127,11 @@ class PreparedGraph:
                 rows = np.flatnonzero(days == day)
                 of_day = ((hours[rows] - _first(day)) / HOUR).astype(int)
                 sent = self._day(day)
-                for points, lat, lon, links, distance in self._parts(targets.lat.values, targets.lon.values):
+                for points, lat, lon, links, sites in self._parts(targets.lat.values, targets.lon.values):
                     estimate = self._estimates(day, sent, links, lat, lon)[of_day]
-                    error = raw_error(estimate, distance)
+                    error = raw_error(estimate, sites.distance)
                     made = (error,) if calibration is None else calibration.hourly.apply(
-                        estimate, error, distance, days[rows][:, None])
+                        estimate, error, sites, days[rows][:, None])
                     found[:, rows, points] = np.stack([estimate, *made])
                 found[:, rows[~sent.reported[of_day]]] = np.nan
         return schema.make_estimate(targets, *found)
@@ -177,7 +178,7 @@ class PreparedGraph:
         return inputs, None if wind is None else torch.from_numpy(wind)[None]
 
     def _parts(self, lat: np.ndarray, lon: np.ndarray) -> list:
-        """Targets some thousand at a time: which, where, their edges, and distance (points,) to the nearest station."""
+        """Targets some thousand at a time: which, where, their edges, and their sites."""
         if self._places is None or not (np.array_equal(lat, self._places[0]) and np.array_equal(lon, self._places[1])):
             kind, settings = self._kind, self.model.settings
             own = self.stations.lat.values, self.stations.lon.values
@@ -185,8 +186,9 @@ class PreparedGraph:
             for start in range(0, len(lat), TARGETS_AT_ONCE):
                 points = slice(start, start + TARGETS_AT_ONCE)
                 edges = edges_between(*own, lat[points], lon[points], kind.reach_km(settings))
-                distance = geo.nearest(*own, lat[points], lon[points], 1)[1][:, 0].astype(np.float32)
-                parts.append((points, lat[points], lon[points], kind.links(edges, settings), distance))
+                distance = geo.nearest(*own, lat[points], lon[points], 1)[1][:, 0]
+                parts.append((points, lat[points], lon[points], kind.links(edges, settings),
+                              Sites.of(lat[points], lon[points], distance)))
             self._places = (lat, lon, parts)
         return self._places[2]
 

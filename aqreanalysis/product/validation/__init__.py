@@ -192,8 +192,8 @@ def bias_of_map(plan: Plan, days: HiddenDays, made: Calibration, table: pd.DataF
     if not len(mine.day) or land is None:
         return None
     error, _, _ = apply_bounds(made.hourly, mine)
-    mean, _, truth, distance, day = daily_means(mine, error, made.correlation)
-    features, _ = standardised(Land(mine.lat, mine.lon, distance), land)
+    mean, _, truth, _, day = daily_means(mine, error, made.correlation)
+    features, _ = standardised(Land(mine.lat, mine.lon, mine.distance), land)
     columns = np.stack(list(features.values()), axis=1) if features else np.zeros((len(mean), 0))
     return map_bias(mean - truth, mean, mine.weight, columns, day, mine.city, mine.station.astype(str))
 

@@ -90,7 +90,7 @@ def fit_product(days: HiddenDays, prior: Calibration | None, memory_hours: float
     weight, worth = row_weights(days), PRIOR_WORTH if prior else 0.0
     hours = _thinned(days)
     shared = np.where(hours, weight[:, None] / np.maximum(hours.sum(axis=1, keepdims=True), 1), 0.0)
-    arrays = (days.estimate, days.scale, days.truth, np.broadcast_to(days.distance[:, None], hours.shape),
+    arrays = (days.estimate, days.scale, days.truth, days.sites[:, None].broadcast_to(hours.shape),
               np.broadcast_to(days.day[:, None], hours.shape), shared)
     hourly = calibration.fit_to_prior(Prior(prior.hourly if prior else None, worth),
                                       *(array[hours] for array in arrays))
@@ -99,8 +99,8 @@ def fit_product(days: HiddenDays, prior: Calibration | None, memory_hours: float
     share = weight.sum() / (weight.sum() + PRIOR_WORTH)
     own = calibration.correlation_by_lag((days.truth - days.estimate) / error)
     correlation = np.round((1 - share) * np.array(before) + share * own, calibration.DIGITS)
-    mean, raw, truth, distance, day = daily_means(days, error, tuple(correlation))
-    daily = calibration.fit_to_prior(Prior(prior.daily if prior else None, worth), mean, raw, truth, distance, day,
+    mean, raw, truth, sites, day = daily_means(days, error, tuple(correlation))
+    daily = calibration.fit_to_prior(Prior(prior.daily if prior else None, worth), mean, raw, truth, sites, day,
                                      weight)
     return Calibration(hourly, daily, tuple(correlation))
 
@@ -133,5 +133,5 @@ def cross_fits(days: HiddenDays) -> dict[tuple[str, int], np.ndarray]:
 def fitted(days: HiddenDays, made: Calibration) -> Fitted:
     """What factors make of the raw errors of hours and days."""
     hours = np.stack(apply_bounds(made.hourly, days))
-    mean, raw, _, distance, day = daily_means(days, hours[0], made.correlation)
-    return Fitted(hours, np.stack(made.daily.apply(mean, raw, distance, day)))
+    mean, raw, _, sites, day = daily_means(days, hours[0], made.correlation)
+    return Fitted(hours, np.stack(made.daily.apply(mean, raw, sites, day)))

@@ -22,11 +22,9 @@ REFERENCE = "kriging"  # the model whose error skill is measured by
 
 @dataclass(frozen=True)
 class HiddenDays(HeldOutDays):
-    """As HeldOutDays, with kriging's estimate (n, 24) in ug m-3, how much each row (n,) counts in its design, and the
-    number of its station's city (n,)."""
+    """As HeldOutDays, with kriging's estimate (n, 24) in ug m-3 and the number of the station's city (n,)."""
 
     kriging: np.ndarray
-    weight: np.ndarray
     city: np.ndarray
 
     @staticmethod
@@ -35,7 +33,7 @@ class HiddenDays(HeldOutDays):
         hours, rows, names = np.zeros((0, 24), np.float32), np.zeros(0, np.float32), np.zeros(0, object)
         whole, places = np.zeros(0, int), np.zeros(0)
         return HiddenDays(hours, hours, hours, rows, np.zeros(0, "datetime64[D]"), names, names, whole, places, places,
-                          hours, rows, whole)
+                          rows, hours, whole)
 
 
 @dataclass(frozen=True)
@@ -81,14 +79,14 @@ def hidden_days(model: Model, cube: xr.Dataset, fold: Fold, days: np.ndarray,
     """
     known = set(cube.station.values)
     design, asked = next((name, [s for s in stations if s in known]) for name, stations in fold.scored.items())
-    reported = Fold(tuple(s for s in fold.removed if s in known), {design: tuple(asked)})
+    reported = Fold(tuple(s for s in fold.removed if s in known), {design: tuple(asked)}, weights=fold.weights)
     ours, reference = (days_at_once(one, cube, reported, days, fields)
                        for one in (model, registry.load_model(REFERENCE)))
     together = np.isfinite(ours.estimate) & np.isfinite(reference.estimate) & np.isfinite(ours.truth)
     estimate, scale, kriging, truth = (np.where(together, array, np.nan).astype(np.float32) for array in (
         ours.estimate, ours.scale, reference.estimate, ours.truth))
     rows = HiddenDays(estimate, scale, truth, ours.distance.astype(np.float32), ours.day, ours.station, ours.design,
-                      np.full(len(ours.day), fold.number), ours.lat.astype(float), ours.lon.astype(float), kriging,
-                      np.tile(fold.weights_of(design, asked), len(days)).astype(np.float32),
+                      np.full(len(ours.day), fold.number), ours.lat.astype(float), ours.lon.astype(float),
+                      ours.weight.astype(np.float32), kriging,
                       np.array([cities[station] for station in ours.station], int))
     return rows[together.any(axis=1)]
