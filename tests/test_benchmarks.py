@@ -13,6 +13,7 @@ from aqreanalysis.evaluation.predictions import IntervalPrediction
 from aqreanalysis.models.geostatistics import Correlation
 from aqreanalysis.models.neighbours import find_neighbourhood
 from aqreanalysis.observations.readers.cube import CubeArchive
+from aqreanalysis.training.calibration import HeldOutDays
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -157,21 +158,24 @@ def test_networks_as_the_cases_have_them():
 
 def test_shares_on_the_land_count_by_its_weights():
     """Of row_weights.py: two matched days of weights 3 and 1, the first inside; a single station's, outside."""
-    table = loaded("row_weights").table
-    rows = {"design": np.array(["distance-matched", "distance-matched", "single stations"]),
-            "land": np.array([3.0, 1.0, 2.0]), "town": np.array([0, 1, 0]),
-            "day": np.array(["2019-01-01", "2019-01-02", "2019-07-01"], "datetime64[D]"),
+    benchmark = loaded("row_weights")
+    hours = np.zeros((3, 24), np.float32)
+    days = HeldOutDays(hours, hours, hours, hours[:, 0],
+                       np.array(["2019-01-01", "2019-01-02", "2019-07-01"], "datetime64[D]"), np.array(["A", "B", "A"]),
+                       np.array(["distance-matched", "distance-matched", "single stations"]), np.zeros(3, int),
+                       np.full(3, 35.0), np.full(3, 115.0), np.array([3.0, 1.0, 1.0]))
+    rows = {"town": np.array([0, 1, 0]),
             **{place: np.zeros(3, bool) for place in ("background", "sparse", "elevated", "urban")}}
     bounds = np.array([[10.0, 10.0, 10.0], [20.0, 20.0, 20.0]])
-    found = table(rows, {name: bounds for name in loaded("row_weights").SCHEMES} | {
-        "mean": np.array([15.0, 15.0, 15.0]), "truth": np.array([16.0, 21.0, 8.0]),
-        "hours": np.array([24, 20, 24]), "hours_inside": np.array([24.0, 10.0, 0.0])})
+    found = benchmark.table(days, rows, {(name, "bounds"): bounds for name in benchmark.SCHEMES} | {
+        (name, "inside"): np.array([24.0, 10.0, 0.0]) for name in benchmark.SCHEMES} | {
+        "mean": np.array([15.0, 15.0, 15.0]), "truth": np.array([16.0, 21.0, 8.0]), "hours": np.array([24, 20, 24])})
     share = found.set_index(["design", "stratum"])
-    assert share.loc[("map-matched", "all"), "land: inside"] == 0.75
-    assert share.loc[("distance-matched", "all"), "land: inside"] == 0.5
+    assert share.loc[("map-matched", "all"), "land: days"] == 0.75
+    assert share.loc[("distance-matched", "all"), "land: days"] == 0.5
     assert share.loc[("map-matched", "all"), "land: score"] == 10 + 20 * 0.25 * 1  # one in four is missed by 1
     assert share.loc[("map-matched", "all"), "NMB %"] == pytest.approx(100 * (3 * -1 - 6) / (3 * 16 + 21))
-    assert share.loc[("map-matched", "all"), "hours inside"] == (3 * 24 + 10) / (3 * 24 + 20)
+    assert share.loc[("map-matched", "all"), "land: hours"] == (3 * 24 + 10) / (3 * 24 + 20)
     assert ("single stations", "winter") not in share.index
 
 

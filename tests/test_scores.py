@@ -315,8 +315,8 @@ def test_daily_bounds_come_from_a_function():
     row = rows_of(sums).loc[("some", "all", "all", "daily", "kriging")]
     assert [row.n, row.coverage_90, row.above_90, row.width_90] == [1, 0, 1, 3]
     assert row.interval_score == pytest.approx(3 + 20 * 2) and np.isnan(row.z_rms)
-    assert set(handed) == {"pm25", "pm25_standard_error", "pm25_lower", "pm25_upper", "model", "days", "distance"}
-    assert handed["model"] == "kriging" and handed["distance"] == pytest.approx([111.195], rel=1e-4)
+    assert set(handed) == {"pm25", "pm25_standard_error", "pm25_lower", "pm25_upper", "model", "days", "sites"}
+    assert handed["model"] == "kriging" and handed["sites"].distance == pytest.approx([111.195], rel=1e-4)
     np.testing.assert_array_equal(handed["days"], np.array(["2019-01-01", "2019-01-02"], "datetime64[D]"))
     assert (np.isfinite(handed["pm25_upper"][:, 0]) == (np.arange(48) < 27)).all()
 
