@@ -170,8 +170,8 @@ def test_thousands_are_never_taken_for_decimals():
 
 
 def test_a_column_of_numbers_alone_is_read_at_once_and_a_cell_of_two_lines_is_none():
-    values, stray = numbers.numbers(pd.Series(["35", "-0.5", None, "012.250", "35"]))
-    np.testing.assert_array_equal(values, [35.0, -0.5, np.nan, 12.25, 35.0])
+    values, stray = numbers.numbers(pd.Series(["35", "-0.5", None, "012.250", "", "2.5e-1", "nan"]))
+    np.testing.assert_array_equal(values, [35.0, -0.5, np.nan, 12.25, np.nan, 0.25, np.nan])
     assert not stray.any()
     values, stray = numbers.numbers(pd.Series(["35", "12\n13"]))
     assert values[0] == 35.0 and np.isnan(values[1]) and stray.tolist() == [False, True]

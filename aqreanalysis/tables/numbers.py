@@ -13,7 +13,8 @@ import pandas as pd
 MISSING_TEXTS = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "---", "—", "——", "–", "_",
                            "\\n", "nd", "n.d.", "missing", "无", "缺测", "nodata", "no data", ".", "#null!", "<na>",
                            "nat", "#value!", "#ref!", "#div/0!", "#name?", "#num!"))
-_PLAIN = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,20})?(\n-?[0-9]{1,15}(\.[0-9]{1,20})?)*+")  # lines of numbers alone
+_CELL = r"(?:-?[0-9]{1,15}(?:\.[0-9]{1,20})?(?:e-?[0-9]{1,2})?|nan)"
+_PLAIN = re.compile(rf"{_CELL}(?:\n{_CELL})*+")  # lines of nothing but numbers and nan
 _COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 _POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
@@ -70,9 +71,10 @@ def numbers(cells: pd.Series, decimal: str = ".") -> tuple[np.ndarray, np.ndarra
     """
     codes, texts = distinct(cells)
     values, stray = np.full(len(texts) + 1, np.nan), np.zeros(len(texts) + 1, bool)
-    if decimal == "." and _PLAIN.fullmatch("\n".join(texts)):  # a column of measured values, read at once
+    plain = [text or "nan" for text in texts]
+    if decimal == "." and _PLAIN.fullmatch("\n".join(plain)):  # a column of measured values, read at once
         with contextlib.suppress(ValueError):  # a cell of two lines
-            values[:-1] = list(map(float, texts))
+            values[:-1] = list(map(float, plain))
             return values[codes], stray[codes]
     for place, text in enumerate(texts):
         try:
