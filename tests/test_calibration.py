@@ -319,6 +319,7 @@ def test_factors_of_a_time_before_people_were_counted_keep_their_identity():
     flat = Bounds(LEVEL_KNOTS, DISTANCE_KNOTS, SEASON_KNOTS, *np.zeros((3, sum(calibration.KNOTS[:3]))))
     assert set(Calibration(flat, flat, np.ones(24)).asdict()["hourly"]) == {
         "level", "distance", "season", "lower", "upper", "error"}
+    assert flat.follow.endswith("station and season") and lively().follow.endswith("how many people live round a place")
 
 
 # --- in the model

@@ -98,6 +98,9 @@ def test_a_baseline_has_bounds_of_its_own_stations(product):
         assert hours.attrs["calibrated_on"].startswith("This product's own stations: 18 of them, hidden on 7 days")
         assert hours.attrs["calibrated_on"] in hours.pm25_upper.attrs["comment"]
         assert hours.attrs["calibrated_on"] in hours.pm25_standard_error.attrs["comment"]
+        assert "season and how many people live round a place" in hours.pm25_upper.attrs["comment"]
+        for source in ("GeoNames (https://www.geonames.org), CC BY 4.0", "U.S. Geological Survey"):
+            assert source in hours.attrs["acknowledgement"]
     with xr.open_dataset(product / "pm25_daily_2019.nc") as days:
         assert (days.pm25_lower < days.pm25_upper).all() and days.attrs["calibrated_on"]
 

@@ -86,6 +86,12 @@ class Bounds:
         """How many there are of level, distance, season and population."""
         return tuple(len(each) for each in (self.level, self.distance, self.season, self.population))
 
+    @property
+    def follow(self) -> str:
+        """What the factors depend on, in words."""
+        of = "level, distance to the nearest station"
+        return f"{of}, season and how many people live round a place" if self.population else f"{of} and season"
+
     def by_knots(self, curves: np.ndarray) -> list[np.ndarray]:
         """Curves (n, knots) apart: (n, knots of level), (n, of distance), (n, of season), (n, of population)."""
         return np.split(curves, np.cumsum(self.knots[:-1]), axis=1)

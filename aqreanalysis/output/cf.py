@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from aqreanalysis.fields.static import ELEVATION_SOURCE, PLACES_SOURCE
 from aqreanalysis.geo import EARTH_RADIUS_KM
 from aqreanalysis.grids import Grid
 from aqreanalysis.models import error_correlation
@@ -182,8 +183,11 @@ def global_attributes(about: About, grid: Grid, stamps: np.ndarray, frequency: F
         attributes["minimum_hours_per_day"] = np.int32(about.minimum_hours)
     if grid.kind == "points":
         attributes["featureType"] = "timeSeries"
-    return (attributes | _discovery_attributes(about, frequency) | observations_credit(about.observations)
-            | contact_attributes(about.contact) | extent(grid, stamps, frequency))
+    credit = observations_credit(about.observations)
+    if frequency != TRUTH:
+        credit["acknowledgement"] += f" Static covariates: {PLACES_SOURCE}; elevation: {ELEVATION_SOURCE}."
+    return (attributes | _discovery_attributes(about, frequency) | credit | contact_attributes(about.contact)
+            | extent(grid, stamps, frequency))
 
 
 def _discovery_attributes(about: About, frequency: Frequency) -> dict[str, Any]:

@@ -51,10 +51,10 @@ def told(about: About, made: Calibration | None, facts: dict[str, Any]) -> About
         return replace(about, calibrated_on=source, standard_error=about.standard_error + more,
                        bounds=about.bounds + more if about.bounds else "")
     error = ("Root mean square of the error to be expected at a place without a station: what the model expects, times "
-             f"factors by level, distance to the nearest station and season. Calibrated on: {source} For a daily mean, "
+             f"factors by {made.hourly.follow}. Calibrated on: {source} For a daily mean, "
              "errors of hours are combined with their measured correlation, and calibrated in the same way.")
     bounds = ("Conformal bounds: 90 % of what stations observe lies between pm25_lower and pm25_upper. Factors by "
-              "level, distance to the nearest station and season of the error that the model expects. Calibrated on: "
+              f"{made.hourly.follow} of the error that the model expects. Calibrated on: "
               f"{source} They are of what a station at the place would observe, its own error included, and hold over "
               "many hours and places, not for each place by itself.")
     return replace(about, calibrated_on=source, standard_error=error, bounds=bounds,
