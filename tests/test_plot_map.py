@@ -166,7 +166,7 @@ def test_days_are_estimated_anew_with_the_model_of_the_product(whole, monkeypatc
     product = replace(open_for_maps(whole[0]), identity={"checkpoint": identity, "neighbours": 1})
     recipe = {"checkpoint": name, "neighbours": None}
     monkeypatch.setattr(map_stations, "record_of", lambda path: SimpleNamespace(content={"facts": {"recipe": recipe}}))
-    assert map_stations._model_of(product) == (name, None)
+    assert map_stations._model_of(product) == (name, None, None)
     with pytest.raises(UserError, match="was made with other 0123"):
         map_stations._model_of(replace(product, identity={"checkpoint": "other 0123"}))
 

@@ -1,8 +1,10 @@
 """Fields of a product: checked before the run, part of its identity, handed to the model, and what the file says."""
 
+import datetime as dt
 import json
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,9 +21,12 @@ from aqreanalysis.models.base import PointwiseModel
 from aqreanalysis.models.graph.weather import WeatherInputs
 from aqreanalysis.models.supplied import Supplied
 from aqreanalysis.product import month, report
+from aqreanalysis.product.map_fields import MapPeriod, open_for_maps
+from aqreanalysis.product.map_stations import hidden_map
 from aqreanalysis.product.plan import BuildRequest, prepare
+from aqreanalysis.simulation import TwinArchive
 from aqreanalysis.simulation.weather import TwinFields
-from aqreanalysis.time_axis import parse_period
+from aqreanalysis.time_axis import Period, parse_period
 from aqreanalysis.workflows.build import build
 from aqreanalysis.workflows.describe import describe
 from aqreanalysis.workflows.simulate import write_fields
@@ -117,6 +122,23 @@ def test_a_model_is_handed_the_fields_of_its_product(request_of, weather):
     assert own.choice.path is None and own.fingerprint != run["identity"]["fields"]
     with pytest.raises(UserError, match="fields = "):
         prepare(request_of())
+
+
+@pytest.mark.product
+def test_days_without_some_stations_are_estimated_with_the_fields_of_the_product(request_of, weather, tmp_path):
+    """They were estimated without, in silence. The twin's own fields, or files; other files by now are refused."""
+    asked, files = MapPeriod(Period(dt.date(2016, 2, 1), dt.date(2016, 2, 1))), cut(weather, tmp_path / "files")
+    for name, fields in (("of twin", None), ("of files", files)):
+        product = open_for_maps(build(request_of(fields=fields, out=str(tmp_path / name))))
+        found, stations = hidden_map(product, TwinArchive(0), asked)
+        np.testing.assert_allclose(found["value"], expected()[24:].mean(axis=0), rtol=1e-3)
+        assert stations.hidden.any()
+    for path in Path(files).glob("*.nc"):
+        with xr.open_dataset(path) as whole:
+            other = whole.load()
+        other.assign(u10=(1.5 * other.u10).assign_attrs(other.u10.attrs)).to_netcdf(path)
+    with pytest.raises(UserError, match="made with fields"):
+        hidden_map(product, TwinArchive(0), asked)
 
 
 @pytest.mark.product

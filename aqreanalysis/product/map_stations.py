@@ -15,17 +15,19 @@ from aqreanalysis.evaluation.designs import archive_designs
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.evaluation.statistics import mean_of_days
 from aqreanalysis.models import registry
+from aqreanalysis.models.registry import ModelDescription
 from aqreanalysis.observations import screening
 from aqreanalysis.observations.near_duplicates import find_duplicates
 from aqreanalysis.observations.readers import ObservationFiles
 from aqreanalysis.observations.readers.archive import Archive
 from aqreanalysis.product.folder import record_of
 from aqreanalysis.product.map_fields import DAYS_ABOVE, MEAN, SHOWN_ATTRIBUTES, MapPeriod, field_dataset
+from aqreanalysis.product.model_fields import ModelFields, check_fields_of, choose_fields
 from aqreanalysis.product.month import blocks
-from aqreanalysis.product.reading import FinishedProduct
-from aqreanalysis.schema import QUALITY, STATION, TARGET, TIME
+from aqreanalysis.product.reading import DAYS, HOURS, FinishedProduct
+from aqreanalysis.schema import LAT, LON, QUALITY, STATION, TARGET, TIME
 from aqreanalysis.simulation import TwinArchive
-from aqreanalysis.time_axis import MINIMUM_HOURS
+from aqreanalysis.time_axis import MINIMUM_HOURS, Period
 
 TWIN_NAME = "twin, seed "
 MOST_DAYS_HIDDEN = 31  # of a map that is estimated anew
@@ -104,13 +106,14 @@ def hidden_map(product: FinishedProduct, archive: Archive, asked: MapPeriod, des
     if asked.days.n_days > MOST_DAYS_HIDDEN:
         raise UserError(f"--hide was asked of {asked.days.n_days} days.", "They are estimated anew, without the "
                         f"stations that are hidden: at most {MOST_DAYS_HIDDEN} days.", "Choose fewer days.")
-    model_name, neighbours = _model_of(product)
+    model_name, neighbours, fields_at = _model_of(product)
     table = archive.stations.reset_index(drop=True)
     fold = hidden_fold(table, model_name, design, number)
     model = registry.load_model(model_name, neighbours, fold.network)
     cube = screening.observations_around(archive, model, asked.days, held_out=fold.removed)
     given = cube.isel({STATION: ~np.isin(cube[STATION].values.astype(str), list(fold.removed))})
-    hourly, flag = _estimated(model, given, product, asked)
+    fields = _fields_of(product, archive, registry.describe_model(model_name, neighbours), fields_at)
+    hourly, flag = _estimated(model, given, product, asked, fields)
     minimum = int(product.attributes.get("minimum_hours_per_day", MINIMUM_HOURS))
     steps = hourly if asked.end_of_hour is not None else mean_of_days(hourly, minimum)
     count = np.isfinite(steps).sum(axis=0)
@@ -121,10 +124,34 @@ def hidden_map(product: FinishedProduct, archive: Archive, asked: MapPeriod, des
             replace(stations, hidden=hidden))
 
 
-def _estimated(model: Any, given: xr.Dataset, product: FinishedProduct,
-               asked: MapPeriod) -> tuple[np.ndarray, np.ndarray]:
+def _fields_of(product: FinishedProduct, archive: Archive, model: ModelDescription,
+               path: str | None) -> ModelFields | None:
+    """The fields that a product was made with, those at `path` or the twin's; None where it was made without.
+
+    UserError where they are others by now.
+    """
+    made_with = product.identity.get("fields")
+    if not made_with:
+        return None
+    choice = choose_fields(path, model, archive.twin.seed if isinstance(archive, TwinArchive) else None)
+    assert choice is not None  # a model that a product was made with fields of reads some
+    days = product.days(DAYS if product.files.get(DAYS) else HOURS)
+    found, _ = check_fields_of(choice, model, Period(days[0].item(), days[-1].item()),
+                               (product.grid.lat, product.grid.lon),
+                               tuple(archive.stations[name].to_numpy(float) for name in (LAT, LON)), product.simulated)
+    if found.fingerprint != made_with:
+        raise UserError(f"{product.path} was made with fields {made_with}; those of {choice.name} are "
+                        f"{found.fingerprint} now.", "--hide estimates days anew, from the same fields.",
+                        "Put those files back where they were.")
+    return found
+
+
+def _estimated(model: Any, given: xr.Dataset, product: FinishedProduct, asked: MapPeriod,
+               fields: ModelFields | None) -> tuple[np.ndarray, np.ndarray]:
     """Hours (hours, points), or the one that was asked for, and the class of most of them."""
-    parts = sorted(blocks(model, given, product.grid, asked.days), key=lambda block: block.first)
+    read = fields.around(model, asked.days.hours, *(np.append(getattr(product.grid, name), given[name].values)
+                                                    for name in (LAT, LON))) if fields else None
+    parts = sorted(blocks(model, given, product.grid, asked.days, fields=read), key=lambda block: block.first)
     hourly = np.concatenate([block.arrays[TARGET] for block in parts])
     flags = np.concatenate([block.arrays["quality_flag"] for block in parts])
     if asked.end_of_hour is not None:
@@ -147,20 +174,21 @@ def hidden_fold(table: pd.DataFrame, model_name: str | None, design: str, number
     return folds[number]
 
 
-def _model_of(product: FinishedProduct) -> tuple[str | None, int | None]:
-    """Name (or folder) and neighbours of the model that a product was made with, as its build was asked for them."""
+def _model_of(product: FinishedProduct) -> tuple[str | None, int | None, str | None]:
+    """Name (or folder) and neighbours of the model that a product was made with, as its build was asked for them, and
+    where its fields are."""
     rule, made_with = "--hide estimates days anew, with the same model.", str(product.identity.get("checkpoint", ""))
     if not made_with:
         raise UserError(f"{product.path} does not tell its model.", rule, "Give the folder of the product.")
     record = record_of(product.path) if product.path.is_dir() else None
     recipe = record.content.get("facts", {}).get("recipe", {}) if record else {}
     if "checkpoint" not in recipe:
-        return made_with.split(" ")[0], product.identity.get("neighbours")
+        return made_with.split(" ")[0], product.identity.get("neighbours"), None
     name, neighbours = recipe["checkpoint"], recipe.get("neighbours")
     if (found := registry.describe_model(name, neighbours).identity) != made_with:
         raise UserError(f"{product.path} was made with {made_with}; {name or 'the default'} is {found} now.", rule,
                         "Put that checkpoint back where it was.")
-    return name, neighbours
+    return name, neighbours, recipe.get("fields")
 
 
 def _attributes(product: FinishedProduct, asked: MapPeriod, steps: int, count: np.ndarray,
