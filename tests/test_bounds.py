@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from models_fixtures import lively_calibration, lively_model, long_cube
 
 from aqreanalysis import output
+from aqreanalysis.fields.static import static_covariates
 from aqreanalysis.models import checkpoint
+from aqreanalysis.models.sites import Sites
 from aqreanalysis.output import cf, daily, encoding
 from aqreanalysis.product.month import analyse_month, blocks
 from aqreanalysis.product.plan import BuildRequest, prepare
@@ -62,14 +64,15 @@ def test_days_from_hours_by_hand(made):
     """The error of a mean of 24: sum over pairs of hours of s_i s_j r(|i - j|), over 24^2; then the factors of days."""
     hourly, daily, own = opened(made, "pm25_hourly_201601"), opened(made, "pm25_daily_2016"), lively_calibration()
     error, distance = hourly.pm25_standard_error.values.astype(float), hourly.distance_to_nearest_station.values
+    people = np.log1p(static_covariates(hourly.lat.values, hourly.lon.values).population_5km.values)
     for day in range(2):
         hours = slice(24 * day, 24 * day + 24)
         for point in range(4):
             s = error[hours, point]
             raw = np.sqrt(sum(s[i] * s[j] * own.correlation[abs(i - j)] for i in range(24) for j in range(24))) / 24
             mean = hourly.pm25.values[hours, point].mean()
-            found = own.daily.apply(np.float32([mean]), np.float32([raw]), distance[[point]],
-                                    DAYS[[day]])
+            found = own.daily.apply(np.float32([mean]), np.float32([raw]),
+                                    Sites(distance[[point]], people[[point]]), DAYS[[day]])
             got = [daily[name].values[day, point] for name in ("pm25_standard_error", "pm25_lower", "pm25_upper")]
             np.testing.assert_allclose(got, np.ravel(found), rtol=0.01)
 
