@@ -20,7 +20,7 @@ from aqreanalysis.models import checkpoint, registry
 from aqreanalysis.models.base import PointwiseModel
 from aqreanalysis.models.graph.weather import WeatherInputs
 from aqreanalysis.models.supplied import Supplied
-from aqreanalysis.product import month, report
+from aqreanalysis.product import map_stations, month, report
 from aqreanalysis.product.map_fields import MapPeriod, open_for_maps
 from aqreanalysis.product.map_stations import hidden_map
 from aqreanalysis.product.plan import BuildRequest, prepare
@@ -128,17 +128,19 @@ def test_a_model_is_handed_the_fields_of_its_product(request_of, weather):
 def test_days_without_some_stations_are_estimated_with_the_fields_of_the_product(request_of, weather, tmp_path):
     """They were estimated without, in silence. The twin's own fields, or files; other files by now are refused."""
     asked, files = MapPeriod(Period(dt.date(2016, 2, 1), dt.date(2016, 2, 1))), cut(weather, tmp_path / "files")
-    for name, fields in (("of twin", None), ("of files", files)):
-        product = open_for_maps(build(request_of(fields=fields, out=str(tmp_path / name))))
-        found, stations = hidden_map(product, TwinArchive(0), asked)
-        np.testing.assert_allclose(found["value"], expected()[24:].mean(axis=0), rtol=1e-3)
-        assert stations.hidden.any()
+    product, twin = open_for_maps(build(request_of(fields=files))), TwinArchive(0)
+    found, stations = hidden_map(product, twin, asked)
+    np.testing.assert_allclose(found["value"], expected()[24:].mean(axis=0), rtol=1e-3)
+    assert stations.hidden.any()
+    own = prepare(request_of(out=str(tmp_path / "own"))).job
+    of_twin = replace(product, identity=product.identity | {"fields": own.fields.fingerprint})
+    assert map_stations._fields_of(of_twin, twin, own.description, None) == own.fields
     for path in Path(files).glob("*.nc"):
         with xr.open_dataset(path) as whole:
             other = whole.load()
         other.assign(u10=(1.5 * other.u10).assign_attrs(other.u10.attrs)).to_netcdf(path)
     with pytest.raises(UserError, match="made with fields"):
-        hidden_map(product, TwinArchive(0), asked)
+        map_stations._fields_of(product, twin, own.description, files)
 
 
 @pytest.mark.product
