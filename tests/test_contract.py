@@ -5,11 +5,14 @@ import pytest
 import xarray as xr
 from models_fixtures import lively_calibration, lively_graph_model, lively_model
 
-from aqreanalysis import schema
+from aqreanalysis import geo, schema, time_axis
+from aqreanalysis.fields.static import static_covariates
 from aqreanalysis.models import registry
 from aqreanalysis.models.base import Model, Prepared
 from aqreanalysis.models.baselines import boosting
+from aqreanalysis.models.calibrated import with_calibration
 from aqreanalysis.models.graph.kinds import KINDS
+from aqreanalysis.models.sites import Sites
 
 HOURS = 240
 
@@ -58,6 +61,20 @@ def checked(model, estimate, asked):
         assert (array.values[known] >= 0).all()
     assert estimate.lat.equals(asked.lat) and (estimate.time == asked.time).all()
     return known
+
+
+def test_factors_are_those_of_its_places_and_days(model, cube):
+    """Given some, its errors are its raw ones times what they are for level, distance, season and people round it."""
+    asked, made = targets(hours_of(cube, 30, 31, 60)), lively_calibration()
+    raw, found = (with_calibration(model, of).predict(cube, asked) for of in (None, made))
+    distance = geo.nearest(cube.lat.values, cube.lon.values, asked.lat.values, asked.lon.values, 1)[1][:, 0]
+    people = np.log1p(static_covariates(asked.lat.values, asked.lon.values).population_5km.values)
+    assert np.ptp(people) > 2
+    expected = made.hourly.apply(raw.pm25.values, raw.pm25_standard_error.values, Sites(distance, people),
+                                 time_axis.local_days(asked.time.values)[:, None])
+    np.testing.assert_array_equal(found.pm25, raw.pm25)
+    for name, array in zip((schema.STANDARD_ERROR, schema.LOWER, schema.UPPER), expected, strict=True):
+        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 def test_it_has_every_member_that_callers_use(model, cube):

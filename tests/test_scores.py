@@ -15,6 +15,7 @@ from aqreanalysis.evaluation.distributions import LAPLACE, NORMAL
 from aqreanalysis.evaluation.holdout import Fold
 from aqreanalysis.evaluation.metrics import all_scores, score_table
 from aqreanalysis.evaluation.statistics import FACTORS, PIT_BINS, SUMS, fold_statistics
+from aqreanalysis.fields.static import population_potential
 from aqreanalysis.figures import scores as figures
 
 SCIPY = {"normal": (NORMAL, stats.norm()), "laplace": (LAPLACE, stats.laplace(scale=np.sqrt(0.5)))}
@@ -317,6 +318,7 @@ def test_daily_bounds_come_from_a_function():
     assert row.interval_score == pytest.approx(3 + 20 * 2) and np.isnan(row.z_rms)
     assert set(handed) == {"pm25", "pm25_standard_error", "pm25_lower", "pm25_upper", "model", "days", "sites"}
     assert handed["model"] == "kriging" and handed["sites"].distance == pytest.approx([111.195], rel=1e-4)
+    assert handed["sites"].population == pytest.approx(np.log1p(population_potential([36.0], [115.0], 5.0)))
     np.testing.assert_array_equal(handed["days"], np.array(["2019-01-01", "2019-01-02"], "datetime64[D]"))
     assert (np.isfinite(handed["pm25_upper"][:, 0]) == (np.arange(48) < 27)).all()
 
