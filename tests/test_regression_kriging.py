@@ -227,7 +227,8 @@ def test_withheld_weeks_are_left_aside():
 
 def test_a_grid_outside_the_covariates_is_told_or_refused():
     lat, lon = np.array([38.0, 38.0]), np.array([115.0, 140.0])  # Hebei; east of Japan
-    assert registry.check_covariates("kriging", "g", lat, lon) == []
+    assert registry.check_covariates("kriging", "g", lat[:1], lon[:1]) == []
+    assert registry.check_covariates("kriging", "g", lat, lon)[0].endswith("cover; bounds there do without them")
     assert registry.check_covariates(None, "g", lat[:1], lon[:1]) == []
     assert registry.check_covariates(None, "g", lat, lon)[0].startswith("1 of 2 places of the grid lie outside")
     with pytest.raises(UserError, match="1 of 2 places of the grid g"):

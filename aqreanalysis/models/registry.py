@@ -193,8 +193,8 @@ def hiding_networks(name: str | Path | None, table: pd.DataFrame) -> tuple[np.nd
 
 
 def check_covariates(name: str | Path | None, grid_name: str, lat: np.ndarray, lon: np.ndarray) -> list[str]:
-    """A sentence if places (points,) of a grid lie outside what a model's static covariates cover: a network goes on
-    without them there.
+    """A sentence if places (points,) of a grid lie outside what the static covariates cover: a network that reads them
+    goes on without, and all bounds are there as if the number of people were not known.
 
     Raises
     ------
@@ -203,12 +203,12 @@ def check_covariates(name: str | Path | None, grid_name: str, lat: np.ndarray, l
     if name in BASELINES:
         if BASELINES[str(name)].fitted:
             check_covered(lat, lon, f"the grid {grid_name}")
-        return []
     outside = int(np.sum(~is_covered(lat, lon)))
-    if not outside or not checkpoint.read_card(_checkpoint(name)).analysis.covariates:
+    if not outside:
         return []
+    reads = name not in BASELINES and checkpoint.read_card(_checkpoint(name)).analysis.covariates
     return [f"{outside:,} of {len(lat):,} places of the grid lie outside what the static covariates (elevation, "
-            "population) cover; the estimates there do without them"]
+            f"population) cover; {'estimates and bounds' if reads else 'bounds'} there do without them"]
 
 
 def portable_name(name: str | Path | None) -> str:
