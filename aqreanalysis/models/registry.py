@@ -20,7 +20,7 @@ from aqreanalysis.models.base import Model
 from aqreanalysis.models.baselines import idw, kriging, regression_kriging
 from aqreanalysis.models.baselines.mean import FlatMean
 from aqreanalysis.models.calibrated import with_calibration
-from aqreanalysis.models.calibration import Bounds, Calibration
+from aqreanalysis.models.calibration import Calibration
 from aqreanalysis.models.error_correlation import DEFAULT, CorrelatedErrors
 from aqreanalysis.models.graph.kinds import KINDS as GRAPH_KINDS
 
@@ -131,14 +131,15 @@ def describe_model(name: str | Path | None = None, neighbours: int | None = None
         return _of_baseline(str(name), neighbours)
     card = checkpoint.checked_card(_checkpoint(name))
     memory_hours = card.analysis.error_memory_hours
+    made = calibration.of_card(card.calibration)
     if graph := GRAPH_KINDS.get(card.model):
         _refuse_neighbours(card.name, neighbours)
     reads, reference = (graph, graph.reference) if graph else (AQNetAnalysis, AQNET_REFERENCE)
     return ModelDescription(
         card.name, card.kind, card.identity, card.created, reference, None if graph else neighbours or card.k,
         reads.history, reads.future, bool(card.training.get("simulated")), memory_hours,
-        _calibrated_error(card.calibration) if card.calibration else _raw_error("the network expects", memory_hours),
-        _conformal_bounds(card.calibration) if card.calibration else "", *_fields_of(card))
+        _calibrated_error(made) if made else _raw_error("the network expects", memory_hours),
+        _conformal_bounds(made) if made else "", *_fields_of(card))
 
 
 def _fields_of(card: checkpoint.Card) -> tuple[tuple[str, ...], bool]:
@@ -251,22 +252,17 @@ def _raw_error(whose: str, memory_hours: float) -> str:
             f"{memory_hours:.0f} h.")
 
 
-def _calibrated_error(content: dict) -> str:
+def _calibrated_error(made: Calibration) -> str:
     return ("Root mean square of the error to be expected at a place without a station: what the network expects, "
-            f"times factors by {_follow(content)} that make it so at stations left "
+            f"times factors by {made.hourly.follow} that make it so at stations left "
             "out. For a daily mean, errors of hours are combined with their measured correlation, and calibrated "
             "in the same way.")
 
 
-def _follow(content: dict) -> str:
-    """What a card's factors depend on."""
-    return Bounds(**content["hourly"]).follow
-
-
-def _conformal_bounds(content: dict) -> str:
-    facts = content.get("facts", {})
-    made = f", {facts['stations']} stations from {facts['first']} to {facts['last']}" if facts else ""
+def _conformal_bounds(made: Calibration) -> str:
+    facts = made.facts
+    where = f", {facts['stations']} stations from {facts['first']} to {facts['last']}" if facts else ""
     return ("Conformal bounds: 90 % of what stations observe lies between pm25_lower and pm25_upper. Factors by "
-            f"{_follow(content)} of the error that the network expects, fitted at stations left "
-            f"out{made}. They are of what a station at the place would observe, its own error included, and hold over "
+            f"{made.hourly.follow} of the error that the network expects, fitted at stations left "
+            f"out{where}. They are of what a station at the place would observe, its own error included, and hold over "
             "many hours and places, not for each place by itself.")

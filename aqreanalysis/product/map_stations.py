@@ -149,8 +149,7 @@ def _fields_of(product: FinishedProduct, archive: Archive, model: ModelDescripti
 def _estimated(model: Any, given: xr.Dataset, product: FinishedProduct, asked: MapPeriod,
                fields: ModelFields | None) -> tuple[np.ndarray, np.ndarray]:
     """Hours (hours, points), or the one that was asked for, and the class of most of them."""
-    read = fields.around(model, asked.days.hours, *(np.append(getattr(product.grid, name), given[name].values)
-                                                    for name in (LAT, LON))) if fields else None
+    read = fields.of_grid(model, asked.days.hours, product.grid, given) if fields else None
     parts = sorted(blocks(model, given, product.grid, asked.days, fields=read), key=lambda block: block.first)
     hourly = np.concatenate([block.arrays[TARGET] for block in parts])
     flags = np.concatenate([block.arrays["quality_flag"] for block in parts])

@@ -11,7 +11,9 @@ from aqreanalysis.errors import UserError
 from aqreanalysis.fields.sampling import sample_fields
 from aqreanalysis.fields.source import FieldCheck, FieldSource
 from aqreanalysis.fields.variables import FIELDS, TRAINING_ONLY
+from aqreanalysis.grids import Grid
 from aqreanalysis.models.base import ReadsFields
+from aqreanalysis.schema import LAT, LON
 from aqreanalysis.simulation.weather import FieldChoice
 from aqreanalysis.time_axis import HOUR, Period
 
@@ -40,6 +42,10 @@ class ModelFields:
                             "A run reads one state of its fields.", "Let nothing write there, and run again.")
         first, last = hours.min() - model.history * HOUR, hours.max() + model.future * HOUR
         return source.read(np.arange(first, last + HOUR, HOUR), self.names, lat, lon)
+
+    def of_grid(self, model: ReadsFields, hours: np.ndarray, grid: Grid, cube: xr.Dataset) -> xr.Dataset:
+        """As `around`, round the cells of a grid and the stations of a cube."""
+        return self.around(model, hours, *(np.append(getattr(grid, name), cube[name].values) for name in (LAT, LON)))
 
     @property
     def in_words(self) -> str:

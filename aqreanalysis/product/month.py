@@ -118,10 +118,7 @@ def analyse_month(job: Job, month: Period) -> tuple[str, dict]:
 
 def fields_around(job: Job, model: Model, period: Period, cube: xr.Dataset) -> xr.Dataset | None:
     """The fields that a model reads for a period, round the grid and the stations; None where it reads none."""
-    if job.fields is None:
-        return None
-    return job.fields.around(model, period.hours, *(np.append(getattr(job.grid, name), cube[name].values)
-                                                    for name in (schema.LAT, schema.LON)))
+    return job.fields.of_grid(model, period.hours, job.grid, cube) if job.fields else None
 
 
 def _observations(job: Job, model: Model, month: Period, archive) -> tuple[xr.Dataset, dict[str, int]]:

@@ -29,7 +29,7 @@ def held_out_scores(ours: HeldOutDays, kriging: HeldOutDays) -> list[dict]:
             known = np.isfinite(pairs[0])
             if known.any():
                 truth, own, reference = (array[known] for array in pairs)
-                counts = np.repeat(weight[mine], pairs[0].size // mine.sum())[known.ravel()]
+                counts = np.broadcast_to(weight[mine], known.T.shape).T[known]
                 found = paired_scores(truth, own, reference, counts)
                 rows.append({"design": design, "frequency": frequency, "n": int(known.sum())}
                             | {name: round(value, SCORE_DIGITS) for name, value in found.items()})
